@@ -1,0 +1,182 @@
+# How nbsgd is built, tried and measured. `make help` lists what can be asked for.
+#
+# Sources, tests and benches are found by their folders: a file that is added needs no line here. Every flag that reaches the
+# compiler is kept in $(BUILD)/flags, so a changed setting rebuilds what it touches.
+
+# ------------------------------------------------------------------ settings: here, or on the command line (make MODE=debug)
+MODE     := release
+MPICC    := mpicc
+MPIRUN   := mpirun
+ARCH     :=
+CFLAGS   :=
+LDFLAGS  :=
+TIDY     := clang-tidy
+RUN_ARGS :=
+T        :=
+V        :=
+header    = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)
+ONEDNN   := $(call header,dnnl.h)
+OPENBLAS := 1
+
+# ------------------------------------------------------------------ flags
+MODE_release := -O2 -g
+MODE_debug   := -Og -g3
+MODE_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+MODE_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+ifndef MODE_$(MODE)
+$(error MODE=$(MODE) is unknown: release, debug, asan or tsan)
+endif
+
+BUILD   := build/$(MODE)
+Q       := $(if $(V),,@)
+WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
+DEFINES := -I. $(filter -I% -D%,$(shell $(MPICC) -show 2>/dev/null))
+LIBS    := -linih -lxxhash -lm -ldl
+
+# Optional libraries: each has its folder, the one macro that backend.c asks for, and what to link.
+ifeq ($(ONEDNN),1)
+CHOSEN  += backend/onednn
+DEFINES += -DWITH_ONEDNN
+LIBS    += -ldnnl
+endif
+# OpenBLAS is not linked: its backend loads it at run time, after it has chosen the kernels, and does without it.
+ifeq ($(OPENBLAS),1)
+CHOSEN  += backend/openblas
+DEFINES += -DWITH_OPENBLAS
+endif
+
+COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) -ffp-contract=off -fopenmp $(ARCH) $(WARN) $(DEFINES) $(CFLAGS)
+LINK    := MPICH_CC="$(CC)" OMPI_CC="$(CC)" $(MPICC) $(MODE_$(MODE)) -fopenmp $(LDFLAGS)
+COMMIT  := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
+
+# ------------------------------------------------------------------ what there is
+objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
+APART    := tests bench build data results
+OPTIONAL := backend/onednn backend/openblas
+SOURCES  := $(filter-out $(addsuffix /%,$(APART) $(filter-out $(CHOSEN),$(OPTIONAL))),$(wildcard *.c */*.c */*/*.c))
+CORE     := $(call objects,$(filter-out main.c,$(SOURCES)))
+TEST_C   := $(wildcard tests/test_*.c tests/mpi_*.c)
+TEST_AID := $(call objects,$(filter-out $(TEST_C),$(wildcard tests/*.c)))
+BENCH_C  := $(wildcard bench/*.c)
+CLUSTER_C := $(wildcard bench/cluster/*.c)
+TESTS    := $(foreach t,$(TEST_C:%.c=$(BUILD)/%),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
+# The Slurm test installs and starts daemons, the hosts' makes network namespaces (and MPICH over TCP sometimes hangs when it ends):
+# only `make test-slurm` and `make test-hosts` ask for them. The house is judged on plain objects.
+SCRIPTS  := $(filter-out tests/slurm.sh tests/hosts.sh $(if $(filter asan tsan,$(MODE)),tests/house.sh),$(wildcard tests/*.sh))
+SCRIPTS  := $(foreach t,$(SCRIPTS),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
+BENCHES  := $(BENCH_C:%.c=$(BUILD)/%)
+ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(BENCH_C) $(CLUSTER_C)
+FORMATS  := $(filter-out build/% data/% results/%,$(wildcard *.[ch] */*.[ch] */*/*.[ch]))
+JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.PHONY: all help run test check asan bench readme test-hosts test-slurm lint format format-check clean nbsgd FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+all: nbsgd compile_commands.json ## build ./nbsgd (MODE=release|debug|asan|tsan, ARCH=-march=native, ONEDNN=0, OPENBLAS=0)
+
+help: ## this list
+	@echo "make TARGET [SETTING=VALUE ...]; the settings stand at the top of the Makefile"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+# ------------------------------------------------------------------ building
+nbsgd: $(BUILD)/nbsgd
+	@ln -sfn $(BUILD)/nbsgd $@
+
+$(BUILD)/nbsgd: $(CORE) $(BUILD)/main.o
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_AID) $(CORE)
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
+
+# The check of a new cluster (test.s) must build where little else does: it needs MPI, and of ours what needs nothing else.
+MESSAGES := messaging.c optimizer.c $(filter-out messaging/sim%,$(wildcard messaging/*.c))
+$(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c $(MESSAGES))
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lm
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(CORE)
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  cc   $<'
+	$(Q)$(COMPILE) $(EXTRA) -MMD -MP -c $< -o $@
+
+$(BUILD)/main.o: EXTRA = -DCOMMIT='"$(COMMIT)"'
+$(BUILD)/main.o: $(BUILD)/commit
+
+# Files that change only when their text does: what depends on them is rebuilt then, and only then.
+keep = mkdir -p $(@D) && if [ "$$(cat $@ 2>/dev/null)" != '$(1)' ]; then echo '$(1)' >$@; fi
+
+$(BUILD)/flags: FORCE
+	@command -v $(MPICC) >/dev/null || { echo "make: no $(MPICC) here; \`./install.sh run\` installs it (or MPICC=...)" >&2; exit 2; }
+	@$(call keep,$(COMPILE) $(LINK) $(LIBS))
+
+$(BUILD)/commit: FORCE
+	@$(call keep,$(COMMIT))
+
+compile_commands.json: FORCE
+	@{ between='['; for f in $(ALL_C); do \
+	    printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
+	        "$$between" '$(CURDIR)' $$f '$(COMPILE) -DCOMMIT=0' $$f; between=,; \
+	done; printf '\n]\n'; } >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+-include $(wildcard $(addsuffix *.d,$(BUILD)/ $(sort $(dir $(call objects,$(ALL_C))))))
+
+# ------------------------------------------------------------------ running and testing
+run: ## install what is missing, build, find the data, train ResNet-50 with 5 ranks for some minutes (RUN_ARGS=...)
+	@./install.sh run
+	@$(MAKE) $(JOBS) nbsgd
+	@MPIRUN="$(MPIRUN)" bash run.s $(RUN_ARGS)
+
+test: ## install what is missing, build, pass all tests (T=part of a name: those alone; DATA=folder of the real CIFAR-10)
+	@./install.sh test
+	@$(MAKE) $(JOBS) check
+
+check: $(BUILD)/nbsgd $(BUILD)/cluster $(TESTS) ## the tests alone, nothing is installed
+	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run $(TESTS) $(SCRIPTS)
+
+asan: ## all tests under the address and undefined-behaviour sanitizers
+	@./install.sh test
+	@$(MAKE) $(JOBS) MODE=asan check
+
+test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary folder (root)
+	@./install.sh run
+	@$(MAKE) -s $(JOBS) nbsgd $(BUILD)/cluster
+	@BUILD=$(BUILD) tests/run tests/slurm.sh
+
+test-hosts: $(BUILD)/nbsgd $(TESTS) ## several hosts on this machine, by network namespaces (root)
+	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/hosts.sh
+
+bench: ## speed, beside PyTorch where it is installed (BENCH=quick|full; OUT=folder for the rows)
+	@./install.sh run bench
+	@$(MAKE) -s $(JOBS) nbsgd $(BENCHES)
+	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" bench/run
+
+# ------------------------------------------------------------------ the look of it
+lint: compile_commands.json ## cppcheck must be clean; clang-tidy, where it is installed, advises (TIDY=none: not)
+	@command -v cppcheck >/dev/null || { echo "lint: no cppcheck here; \`./install.sh check\` installs it" >&2; exit 2; }
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    --suppressions-list=tests/cppcheck.txt -I. '-D_Noreturn=__attribute__((noreturn))' $(filter -D%,$(DEFINES)) $(ALL_C)
+	@if command -v $(TIDY) >/dev/null; then printf '%s\n' $(ALL_C) | xargs -P "$$(nproc)" -n 1 $(TIDY) --quiet -p . 2>/dev/null; \
+	else echo "lint: no $(TIDY) here"; fi
+
+format: ## clang-format on every source
+	clang-format -i $(FORMATS)
+
+format-check: ## says what clang-format would change
+	@tests/house.sh format
+
+readme: nbsgd ## bring README's table of schemes up to date
+	@awk '/^<!-- the table of schemes/ { print; while (("./nbsgd --print-schemes" | getline line) > 0) print line; skip = 1; next } \
+	    /^<!-- end of the table/ { skip = 0 } !skip' README.md >README.new && mv README.new README.md
+
+clean: ## remove what was built
+	rm -rf build nbsgd compile_commands.json

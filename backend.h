@@ -1,0 +1,108 @@
+/* What computes: one contract for plain loops, OpenBLAS, oneDNN and a GPU.
+ *
+ * The thing handed to a backend is a whole unit (convolution, batch normalisation, addition of the skipped path, ReLU; or a
+ * dense layer, a pool, a shortcut). It is opened once for its shape, so that kernels, layouts and workspaces are chosen once,
+ * and then run forward and back. Units hold no activations: those are passed in, so one opened unit serves training and
+ * evaluation. Weights and gradients are float32 in host order: convolutions [out][kh][kw][in] (PyTorch's channels-last),
+ * dense layers [out][in], then gamma, beta or the bias. How activations lie and in which type is the backend's business:
+ * a tensor is bytes on the device, and the unit that writes it says how many. */
+#ifndef BACKEND_H
+#define BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum unit_kind {
+    UNIT_CONV,  /* convolution without bias, then as the flags say: batch norm, + skip, ReLU */
+    UNIT_DENSE, /* y = x W' + b over a vector; its output is always float32, plain [batch][out] */
+    UNIT_MAX_POOL,
+    UNIT_MEAN_POOL, /* over the whole picture: [batch][in_c] */
+    UNIT_SHORTCUT,  /* He's option A: every stride-th pixel, further channels are zero */
+};
+
+struct unit_shape {
+    enum unit_kind kind;
+    int batch;
+    int in_c, in_h, in_w;
+    int out_c, out_h, out_w;
+    int kernel, stride, pad;
+    bool norm, skip, relu; /* UNIT_CONV: what follows the convolution; skip has the output's shape */
+    bool first;            /* its input is the batch of pictures, plain float32 NHWC; no gradient of it is wanted */
+};
+
+enum { UNIT_TENSORS = 3 }; /* at most: weight, gamma, beta (conv) or weight, bias (dense) */
+
+/* What a unit reads and writes in one call. Forward leaves in `saved` what backward needs; x, skip, y and saved are the same
+ * in both. saved may be NULL in forward: then no backward follows. dy2, when not NULL, is a second gradient of y (y was read by
+ * two units): backward adds both. */
+struct unit_io {
+    const float *w; /* the unit's parameters, contiguous */
+    uint64_t stamp; /* names the contents of w: a unit that has converted the weights of this stamp keeps them; 0: unknown */
+    float *g;       /* backward: their gradient, overwritten */
+    const void *x, *skip;
+    void *y, *saved;
+    const void *dy, *dy2;
+    void *dx;               /* backward: gradient of x, overwritten; NULL: not wanted */
+    void *dskip;            /* backward: gradient of skip, overwritten; NULL only without skip */
+    float *mean, *variance; /* batch norm: forward training writes the batch's statistics (biased variance) here when not NULL;
+                               forward inference reads them */
+};
+
+struct unit_sizes {
+    size_t y_bytes;     /* of y, and of its gradient dy, dy2 (and of dskip of the unit that reads it as skip) */
+    size_t saved_bytes; /* 0 when evaluation only */
+};
+
+struct device_options {
+    int threads;       /* of this rank */
+    int dtype;         /* enum backend_dtype: of the activations; sums, statistics and weights stay float32 */
+    const char *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
+    bool quiet;
+};
+
+enum backend_dtype { DTYPE_F32, DTYPE_BF16 };
+
+struct loss {
+    double sum;         /* of the batch's losses, in nats, label smoothing included */
+    int64_t top1, top5; /* samples whose label is the greatest logit, among the five greatest (ties count against) */
+};
+
+enum unit_mode { UNIT_TRAIN, UNIT_INFER }; /* statistics of the batch, or those given in mean and variance */
+
+struct device; /* a backend opened: its threads, library handles and scratch; the backend's own */
+struct unit;   /* a unit opened for its shape; the backend's own */
+
+struct backend {
+    const char *name;
+    void (*version)(char *text, size_t size); /* of the library, in words */
+    bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
+    struct device *(*open)(const struct device_options *);
+    void (*close)(struct device *);
+    /* x_from and skip_from: the units that write x and skip (NULL: the pictures; no skip), so that layouts can agree. A tensor
+     * and its gradients lie in the layout of the unit that writes the tensor. Fills sizes. */
+    struct unit *(*unit_open)(struct device *, const struct unit_shape *, const struct unit *x_from, const struct unit *skip_from,
+                              struct unit_sizes *sizes);
+    void (*unit_close)(struct unit *);
+    void (*forward)(struct unit *, const struct unit_io *, enum unit_mode);
+    void (*backward)(struct unit *, const struct unit_io *);
+    /* Softmax cross-entropy of plain float32 logits [batch][classes]; dlogits (NULL: not wanted) gets the gradient of the mean,
+     * *sums is overwritten. A NaN among a sample's logits makes the sum NaN and is no hit. */
+    void (*loss)(struct device *, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
+                 struct loss *sums);
+    void *(*obtain)(struct device *, size_t bytes); /* zeroed memory for activations */
+    void (*release)(struct device *, void *);
+    void (*upload)(struct device *, void *to, const void *from, size_t bytes); /* from host memory into obtained memory */
+    void (*finish)(struct device *); /* returns when all that was asked for is done (a GPU runs behind) */
+};
+
+extern const struct backend *const backends[]; /* fastest first, ends with NULL; the table in backend.c */
+
+/* The backend of that name, "auto": the fastest that is built in and runs `dtype` here. Fatal when unknown, not built in, or
+ * unable; says which were. */
+const struct backend *backend_find(const char *name, enum backend_dtype dtype);
+
+int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
+double unit_flops(const struct unit_shape *shape); /* of one forward pass of the batch, taps in the padding counted; 2 per multiply-add */
+
+#endif

@@ -1,0 +1,213 @@
+/* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays (choice.h remembers it).
+ *
+ * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves and on machines without AVX-512. The time
+ * includes bringing weights and activations to the way's layout and back, and, where they are large, from memory. */
+#include "backend/onednn/convolution.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/onednn/direct.h"
+#include "backend/onednn/proof.h"
+#include "backend/onednn/wide.h"
+#include "base/alloc.h"
+#include "base/check.h"
+
+static const char *const direction_name[DIRECTIONS] = {"forward", "data", "weights"};
+
+enum { OWN = METHODS, WIDE, WAYS };
+static const char *const way_name[WAYS] = {
+    [METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner", [OWN] = "own", [WIDE] = "wide"};
+
+enum {
+    KEY_VERSION = 2,        /* choices made among other ways, or timed otherwise, are not used */
+    FEW_RUNS = 2,           /* to see that a way is hopeless */
+    MAX_RUNS = 5,           /* of one way */
+    SMALL_BYTES = 1 << 20,  /* of x and y: larger ones come from memory in each run */
+    CACHE_BYTES = 32 << 20, /* that must be read so that they are forgotten */
+    LINE = 64,
+};
+static const double ENOUGH_S = 0.1;  /* of timing one way */
+static const double HOPELESS = 1.25; /* so much slower than the best, after few runs */
+
+/* One direction: by the library or by ourselves. */
+struct way {
+    struct pass *library;
+    struct direct *own;
+    struct wide *wide;
+};
+
+struct convolution {
+    struct way way[DIRECTIONS];
+};
+
+/* One thread is timed by its own clock, which stands still while others have the core. */
+static double seconds(int threads)
+{
+    struct timespec t;
+    clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y)
+{
+    snprintf(key, CHOICE_KEY, "version %d: %s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d", KEY_VERSION, direction_name[d], x->n, x->c, x->h,
+             x->w, y->c, y->h, y->w, s->kernel, s->stride, s->pad);
+}
+
+static bool way_open(struct way *way, int which, struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,
+                     const struct layout *y)
+{
+    *way = (struct way){0};
+    if (which == OWN)
+        way->own = direct_open(dir, s, x, y, d->threads);
+    else if (which == WIDE)
+        way->wide = wide_open(dir, s, x, y, d->threads);
+    else
+        way->library = pass_open(d->library, dir, (enum method)which, s, x, y);
+    return way->own || way->wide || way->library;
+}
+
+static void way_close(struct way *way)
+{
+    pass_close(way->library);
+    direct_close(way->own);
+    wide_close(way->wide);
+    *way = (struct way){0};
+}
+
+static bool is_reference(const struct way *way)
+{
+    return way->library && pass_is_reference(way->library);
+}
+
+static size_t way_scratch(const struct way *way)
+{
+    return way->own ? direct_scratch(way->own) : way->wide ? wide_scratch(way->wide) : way->library ? pass_scratch(way->library) : 0;
+}
+
+static void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch)
+{
+    if (way->own)
+        direct_run(way->own, operand, scratch);
+    else if (way->wide)
+        wide_run(way->wide, operand, scratch);
+    else
+        pass_run(way->library, operand, scratch);
+}
+
+/* Leaves little of the operands in the caches, as the other units of a step do. */
+static void forget(const char *block)
+{
+    volatile char sink = 0;
+    for (size_t i = 0; i < CACHE_BYTES; i += LINE)
+        sink = block[i];
+    (void)sink;
+}
+
+/* The best of some runs: what disturbs only adds. The first run also warms. */
+static double time_of(const struct device *d, const struct way *way, void *const operand[OPERANDS], const char *other, double to_beat)
+{
+    double best = 1e30, begin = seconds(d->threads);
+    for (int i = 0; i < MAX_RUNS; i++) {
+        if (other)
+            forget(other);
+        double start = seconds(d->threads);
+        if (i >= FEW_RUNS && (best > HOPELESS * to_beat || start - begin > ENOUGH_S))
+            break;
+        way_run(way, operand, d->scratch);
+        double took = seconds(d->threads) - start;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+/* Opens every way, proves and times it, keeps the fastest; a reference implementation only where there is nothing else. */
+static int fastest(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
+                   struct way *best)
+{
+    struct proof *proof = proof_open(dir, s, x, y);
+    char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? obtain(CACHE_BYTES, 1) : NULL;
+    int which = WAYS;
+    double best_s = 1e30;
+    for (int w = WAYS - 1; w >= 0; w--) {
+        struct way way;
+        if (!way_open(&way, w, d, dir, s, x, y) || (which < WAYS && is_reference(&way) && !is_reference(best))) {
+            way_close(&way);
+            continue;
+        }
+        device_reserve(d, way_scratch(&way));
+        memset(d->scratch, 0xff, way_scratch(&way));
+        double took = time_of(d, &way, proof_operands(proof), other, best_s);
+        bool better = which == WAYS || took < best_s || (is_reference(best) && !is_reference(&way));
+        if (!better || !proof_holds(proof)) {
+            way_close(&way);
+            continue;
+        }
+        if (which < WAYS)
+            way_close(best);
+        *best = way;
+        best_s = took;
+        which = w;
+    }
+    proof_close(proof);
+    release(other);
+    CHECK(which < WAYS, "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad %d, that computes it",
+          direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
+    return which;
+}
+
+static void open_direction(struct way *way, struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,
+                           const struct layout *y)
+{
+    char key[CHOICE_KEY];
+    write_key(key, dir, s, x, y);
+    const char *kept = choices_find(d->choices, key);
+    for (int w = 0; kept && w < WAYS; w++)
+        if (!strcmp(kept, way_name[w]) && way_open(way, w, d, dir, s, x, y))
+            return;
+    int which = fastest(d, dir, s, x, y, way);
+    choices_keep(d->choices, key, way_name[which]);
+}
+
+struct convolution *convolution_open(struct device *d, const struct unit_shape *s, const struct layout *x, const struct layout *y)
+{
+    struct convolution *c = obtain(1, sizeof *c);
+    for (enum direction dir = 0; dir < DIRECTIONS; dir++)
+        if (dir != BACKWARD_DATA || !s->first)
+            open_direction(&c->way[dir], d, dir, s, x, y);
+    return c;
+}
+
+void convolution_close(struct convolution *c)
+{
+    if (!c)
+        return;
+    for (enum direction dir = 0; dir < DIRECTIONS; dir++)
+        way_close(&c->way[dir]);
+    release(c);
+}
+
+size_t convolution_scratch(const struct convolution *c)
+{
+    size_t most = 0;
+    for (enum direction dir = 0; dir < DIRECTIONS; dir++)
+        most = way_scratch(&c->way[dir]) > most ? way_scratch(&c->way[dir]) : most;
+    return most;
+}
+
+void convolution_forward(struct convolution *c, const void *x, const float *w, void *y, void *scratch)
+{
+    way_run(&c->way[FORWARD], (void *const[]){(void *)x, (void *)w, y}, scratch);
+}
+
+void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy, void *scratch)
+{
+    way_run(&c->way[BACKWARD_DATA], (void *const[]){dx, (void *)w, (void *)dy}, scratch);
+}
+
+void convolution_backward_weights(struct convolution *c, const void *x, float *dw, const void *dy, void *scratch)
+{
+    way_run(&c->way[BACKWARD_WEIGHTS], (void *const[]){(void *)x, dw, (void *)dy}, scratch);
+}

@@ -1,0 +1,21 @@
+/* What the parts of this backend share: the opened device, and the scratch block that every call may use. */
+#ifndef BACKEND_ONEDNN_DEVICE_H
+#define BACKEND_ONEDNN_DEVICE_H
+
+#include "backend.h"
+#include "backend/onednn/choice.h"
+#include "backend/onednn/library.h"
+
+struct device {
+    struct library *library;
+    struct choices *choices;
+    int threads;
+    bool bf16, quiet;
+    void *scratch; /* grows while units are opened, never while they run */
+    size_t scratch_bytes;
+};
+
+/* Makes the scratch block at least so large. */
+void device_reserve(struct device *d, size_t bytes);
+
+#endif

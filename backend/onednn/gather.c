@@ -1,0 +1,200 @@
+/* result[row][pixel] = sum over its connections of source[row][pixel'] times the tap's matrix of weights, in tiles of some rows and
+ * 64 channels (a panel of weights) that see the same connections.
+ *
+ * Weights are packed to panels at every call: by each thread for its own panels just before it uses them, so that they are read
+ * from memory once and stay in the second cache, or, when they are few, by all threads for all. Beside that nothing is copied. */
+#include "backend/onednn/gather.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "backend/onednn/tile.h"
+#include "base/alloc.h"
+
+enum {
+    PANEL_BYTES = 512 << 10,  /* of a panel's weights that one pass over the rows uses */
+    SHARED_BYTES = 256 << 10, /* up to so many in all are packed by all threads together */
+    SOURCE_BYTES = 128 << 10, /* of rows that all panels visit before the next */
+    GROUP_ROWS = 12,          /* of which they are a multiple: one or two tiles */
+};
+
+struct gather {
+    const struct geometry *geometry;
+    const struct grid *source, *result;
+    bool forward, bf16;
+    int threads;
+    int panels;
+    int chunk, chunks; /* of the source's channels, that are summed at once */
+    int group;         /* rows that are visited together */
+    bool by_panel;     /* each thread has its panels (or its rows) */
+    int *first;        /* tap[first[p]] .. tap[first[p + 1] - 1] are pixel p's connections */
+    struct tap *tap;
+};
+
+static size_t size_of(const struct gather *g)
+{
+    return g->bf16 ? 2 : 4;
+}
+
+/* How the work is cut, so that what is used again is still in a cache. Only float32 sums can be taken up again where they were
+ * left, so bf16 takes all channels at once. */
+static void cut(struct gather *g)
+{
+    int depth = g->source->c;
+    size_t row = (size_t)g->geometry->living * PANEL * size_of(g), panel = (size_t)depth * row;
+    g->panels = divide_up(g->result->c, PANEL);
+    g->chunk = depth;
+    if (!g->bf16 && panel > PANEL_BYTES)
+        g->chunk = divide_up(depth, divide_up((int)(panel >> 10), PANEL_BYTES >> 10));
+    g->chunk = divide_up(g->chunk, LANES) * LANES;
+    g->chunks = divide_up(depth, g->chunk);
+    g->by_panel = g->panels % g->threads == 0 && (size_t)g->panels * panel > SHARED_BYTES;
+    g->group = (int)(SOURCE_BYTES / ((size_t)depth * (size_t)pixels(g->source) * size_of(g))) / GROUP_ROWS * GROUP_ROWS;
+    g->group = g->group < GROUP_ROWS ? GROUP_ROWS : g->group;
+    g->group = smaller(g->group, divide_up(g->source->rows, g->by_panel ? 1 : g->threads));
+}
+
+static int pixel_of(const struct gather *g, const struct connection *c)
+{
+    return g->forward ? c->out : c->in;
+}
+
+/* Sorts the connections by the result's pixel, by counting. */
+static void sort(struct gather *g)
+{
+    const struct geometry *m = g->geometry;
+    int places = pixels(g->result);
+    g->first = obtain((size_t)places + 2, sizeof *g->first);
+    g->tap = obtain((size_t)m->connections, sizeof *g->tap);
+    int *next = g->first + 1; /* moved on to the end of its pixel, it is the beginning of the next one's */
+    for (int i = 0; i < m->connections; i++)
+        next[pixel_of(g, &m->connection[i]) + 1]++;
+    for (int p = 0; p < places; p++)
+        next[p + 1] += next[p];
+    for (int i = 0; i < m->connections; i++) {
+        const struct connection *c = &m->connection[i];
+        int from = g->forward ? c->in : c->out;
+        g->tap[next[pixel_of(g, c)]++] = (struct tap){from * g->source->c, c->tap * g->chunk * PANEL};
+    }
+}
+
+struct gather *gather_open(const struct geometry *geometry, bool forward, bool bf16, int threads)
+{
+    struct gather *g = obtain(1, sizeof *g);
+    *g = (struct gather){.geometry = geometry, .forward = forward, .bf16 = bf16, .threads = threads};
+    g->source = forward ? &geometry->x : &geometry->y;
+    g->result = forward ? &geometry->y : &geometry->x;
+    cut(g);
+    sort(g);
+    return g;
+}
+
+void gather_close(struct gather *g)
+{
+    if (!g)
+        return;
+    release(g->first);
+    release(g->tap);
+    release(g);
+}
+
+/* Of one chunk of one panel. */
+static size_t panel_bytes(const struct gather *g)
+{
+    return (size_t)g->geometry->living * (size_t)g->chunk * PANEL * size_of(g);
+}
+
+size_t gather_scratch(const struct gather *g)
+{
+    return panel_bytes(g) * (size_t)(g->by_panel ? g->threads : g->panels * g->chunks);
+}
+
+/* Weights of one panel, one chunk and one living tap. */
+static void pack(const struct gather *g, const float *w, int panel, int chunk, int tap, void *to)
+{
+    const struct geometry *m = g->geometry;
+    int depth = smaller(g->source->c - chunk * g->chunk, g->chunk), vectors = panel_vectors(g->result->c, panel);
+    size_t step = (size_t)m->kernel * (size_t)m->kernel * (size_t)m->x.c, k = (size_t)chunk * (size_t)g->chunk;
+    void *at = (char *)to + (size_t)tap * (size_t)g->chunk * PANEL * size_of(g);
+    w += (size_t)m->tap[tap] * (size_t)m->x.c;
+    if (g->forward)
+        tile_pack_turned(w + (size_t)panel * PANEL * step + k, step, depth, vectors, g->bf16, at);
+    else
+        tile_pack(w + k * step + (size_t)panel * PANEL, step, depth, vectors, g->bf16, at);
+}
+
+/* What meets in the second cache: a panel's packed weights, a group of rows. */
+struct meeting {
+    const void *source, *weights;
+    void *result;
+    int panel, chunk, group;
+};
+
+/* Pixels from .. to - 1 of the result. */
+static void sum_tiles(const struct gather *g, const struct meeting *m, int from, int to)
+{
+    const struct grid *s = g->source, *r = g->result;
+    size_t size = size_of(g), source_step = (size_t)pixels(s) * (size_t)s->c, result_step = (size_t)pixels(r) * (size_t)r->c;
+    int vectors = panel_vectors(r->c, m->panel), first = m->group * g->group, rows = smaller(g->group, s->rows - first);
+    int tiles = divide_up(rows, dot_rows(vectors)), channel = m->chunk * g->chunk;
+    struct dot t = {.weights = m->weights, .source_step = source_step, .to_step = result_step, .add = m->chunk > 0};
+    t.depth = smaller(s->c - channel, g->chunk);
+    for (int pixel = from; pixel < to; pixel++) {
+        t.tap = g->tap + g->first[pixel];
+        t.taps = g->first[pixel + 1] - g->first[pixel];
+        for (int tile = 0; tile < tiles; tile++) {
+            int row = first + rows * tile / tiles, end = first + rows * (tile + 1) / tiles;
+            t.source = (const char *)m->source + ((size_t)row * source_step + (size_t)channel) * size;
+            t.to = (char *)m->result + ((size_t)row * result_step + (size_t)pixel * (size_t)r->c + (size_t)m->panel * PANEL) * size;
+            tile_dot(&t, g->bf16, end - row, vectors);
+        }
+    }
+}
+
+/* Each thread has its panels, all rows. */
+static void run_by_panel(const struct gather *g, const void *source, const float *w, void *result, char *scratch)
+{
+    int groups = divide_up(g->source->rows, g->group), places = pixels(g->result);
+#pragma omp parallel num_threads(g->threads)
+    {
+        int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        char *packed = scratch + (size_t)thread * panel_bytes(g);
+        for (int panel = g->panels * thread / team; panel < g->panels * (thread + 1) / team; panel++)
+            for (int chunk = 0; chunk < g->chunks; chunk++) {
+                for (int tap = 0; tap < g->geometry->living; tap++)
+                    pack(g, w, panel, chunk, tap, packed);
+                for (int group = 0; group < groups; group++)
+                    sum_tiles(g, &(struct meeting){source, packed, result, panel, chunk, group}, 0, places);
+            }
+    }
+}
+
+/* Each thread has its rows and pixels, all panels. */
+static void run_by_row(const struct gather *g, const void *source, const float *w, void *result, char *scratch)
+{
+    int groups = divide_up(g->source->rows, g->group), places = pixels(g->result), living = g->geometry->living;
+    int pieces = g->panels * g->chunks;
+#pragma omp parallel num_threads(g->threads)
+    {
+#pragma omp for
+        for (int i = 0; i < pieces * living; i++) {
+            int piece = i / living;
+            pack(g, w, piece / g->chunks, piece % g->chunks, i % living, scratch + (size_t)piece * panel_bytes(g));
+        }
+        int64_t units = (int64_t)groups * places, thread = omp_get_thread_num(), team = omp_get_num_threads();
+        int64_t from = units * thread / team, to = units * (thread + 1) / team;
+        for (int64_t at = from; at < to; at += places - at % places) {
+            int group = (int)(at / places), first = (int)(at % places);
+            int last = to - at < places - first ? first + (int)(to - at) : places;
+            for (int i = 0; i < pieces; i++) {
+                const char *packed = scratch + (size_t)i * panel_bytes(g);
+                sum_tiles(g, &(struct meeting){source, packed, result, i / g->chunks, i % g->chunks, group}, first, last);
+            }
+        }
+    }
+}
+
+void gather_run(const struct gather *g, const void *source, const float *w, void *result, void *scratch)
+{
+    (g->by_panel ? run_by_panel : run_by_row)(g, source, w, result, scratch);
+}

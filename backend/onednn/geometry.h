@@ -1,0 +1,53 @@
+/* Which pixels of x a convolution's outputs see, and through which tap of the kernel; padding is left out.
+ *
+ * Rows are pictures. Where the kernel is 1x1 and skips nothing, rows are pixels: pictures of one pixel, that many more of them. */
+#ifndef BACKEND_ONEDNN_GEOMETRY_H
+#define BACKEND_ONEDNN_GEOMETRY_H
+
+#include "backend.h"
+#include "backend/onednn/layout.h"
+#include "backend/onednn/tile.h"
+
+/* A tensor: [rows][h][w][c]. */
+struct grid {
+    int rows, h, w, c;
+};
+
+/* Pixel `out` of y sees pixel `in` of x through living tap number `tap`. */
+struct connection {
+    int tap, out, in;
+};
+
+struct geometry {
+    struct grid x, y;
+    int kernel, stride, pad;
+    int living, *tap; /* taps, of kernel x kernel, that see anything from somewhere */
+    int connections;
+    struct connection *connection; /* by tap, then by out */
+};
+
+void geometry_open(struct geometry *g, const struct unit_shape *s, const struct layout *x, const struct layout *y);
+void geometry_close(struct geometry *g);
+
+static inline int pixels(const struct grid *g)
+{
+    return g->h * g->w;
+}
+
+/* Of a panel of 64 channels, the last of which may be narrower. */
+static inline int panel_vectors(int channels, int panel)
+{
+    return (channels - panel * PANEL < PANEL ? channels - panel * PANEL : PANEL) / LANES;
+}
+
+static inline int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,185 @@
+/* Batch normalisation (Ioffe and Szegedy 2015) with what follows it, fused.
+ *
+ * The statistics are sums of z - z0 and its square, z0 being the channel's first pixel: no cancellation even where the mean is far
+ * from zero. ReLU's mask is y > 0; without a skip it is computed anew from z, which saves reading y. The loops themselves, and the
+ * bytes they move, are in kernels.inc. */
+#include "backend/onednn/norm.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "backend/onednn/kernels.h"
+#include "backend/onednn/vector.h"
+
+static const float EPS = 1e-5f;
+
+enum {
+    ROWS_A_SUM = 64,         /* after so many rows a float32 sum goes into its double */
+    STREAM_BYTES = 12 << 20, /* results larger than this go past the caches */
+};
+
+static const struct kernels *kernels_of(const struct layout *l)
+{
+    return l->bf16 ? &kernels_bf16 : &kernels_f32;
+}
+
+/* Runs the kernel over all rows, each thread a run of neighbouring ones. */
+static void walk(const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+{
+    size_t rows = (size_t)l->n * (size_t)l->h * (size_t)l->w;
+#pragma omp parallel num_threads(threads)
+    {
+        size_t thread = (size_t)omp_get_thread_num(), team = (size_t)omp_get_num_threads();
+        struct rows r = *shared;
+        r.channels = l->c;
+        r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
+        kernel(&r, rows * thread / team, rows * (thread + 1) / team);
+    }
+}
+
+/* The same with sums: float32 over some rows, double over the rest, all threads together in n->sums[0 .. 2 c - 1]. */
+static void walk_summing(const struct norm *n, const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+{
+    size_t rows = (size_t)l->n * (size_t)l->h * (size_t)l->w, channels = (size_t)l->c;
+#pragma omp parallel num_threads(threads)
+    {
+        size_t thread = (size_t)omp_get_thread_num(), team = (size_t)omp_get_num_threads(), end = rows * (thread + 1) / team;
+        double *sums = n->sums + thread * 2 * channels;
+        struct rows r = *shared;
+        r.channels = l->c;
+        r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
+        r.sums[0] = n->part + thread * 2 * channels;
+        r.sums[1] = r.sums[0] + channels;
+        memset(sums, 0, 2 * channels * sizeof *sums);
+        for (size_t row = rows * thread / team; row < end; row += ROWS_A_SUM) {
+            memset(r.sums[0], 0, 2 * channels * sizeof(float));
+            kernel(&r, row, end - row < ROWS_A_SUM ? end : row + ROWS_A_SUM);
+            for (size_t c = 0; c < 2 * channels; c++)
+                sums[c] += (double)r.sums[0][c];
+        }
+#pragma omp barrier
+#pragma omp single
+        for (size_t other = 1; other < team; other++)
+            for (size_t c = 0; c < 2 * channels; c++)
+                n->sums[c] += n->sums[other * 2 * channels + c];
+    }
+}
+
+static size_t padded(int channels)
+{
+    return ((size_t)channels + STRIP - 1) / STRIP * STRIP;
+}
+
+size_t norm_saved(int channels)
+{
+    return 2 * padded(channels) * sizeof(float);
+}
+
+size_t norm_scratch(int channels, int threads)
+{
+    return 7 * padded(channels) * sizeof(float) + (size_t)threads * 2 * padded(channels) * (sizeof(double) + sizeof(float));
+}
+
+void norm_place(struct norm *n, int channels, int threads, void *saved, void *scratch)
+{
+    size_t step = padded(channels);
+    float *at = scratch;
+    *n = (struct norm){.scale = at, .shift = at + step, .from_dy = at + 2 * step, .from_z = at + 3 * step, .bias = at + 4 * step};
+    n->mean = saved ? saved : at + 5 * step;
+    n->inverse = n->mean + step;
+    n->sums = (double *)(at + 7 * step);
+    n->part = (float *)(n->sums + (size_t)threads * 2 * step);
+}
+
+/* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used before backward. */
+static void take_origin(const struct norm *n, const struct layout *l, const void *z)
+{
+    for (int c = 0; c < l->c; c += STRIP) {
+        int lanes = layout_lanes(l, c);
+        vec v;
+        vec_get(&v, z, (size_t)c, lanes, l->bf16);
+        vec_put(n->bias, (size_t)c, &v, lanes, false);
+    }
+}
+
+void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z, float *variance)
+{
+    double count = (double)l->n * l->h * l->w;
+    take_origin(n, l, z);
+    struct rows r = {.z = z, .origin = n->bias};
+    walk_summing(n, l, threads, kernels_of(l)->measure, &r);
+    for (int c = 0; c < l->c; c++) {
+        double shifted = n->sums[c] / count, spread = n->sums[l->c + c] / count - shifted * shifted;
+        spread = spread > 0 ? spread : 0;
+        n->mean[c] = (float)((double)n->bias[c] + shifted);
+        n->inverse[c] = (float)(1 / sqrt(spread + (double)EPS));
+        if (variance)
+            variance[c] = (float)spread;
+    }
+}
+
+void norm_given(const struct norm *n, int channels, const float *mean, const float *variance)
+{
+    for (int c = 0; c < channels; c++) {
+        n->mean[c] = mean[c];
+        n->inverse[c] = 1 / sqrtf(variance[c] + EPS);
+    }
+}
+
+void norm_coefficients(const struct norm *n, int channels, const float *gamma, const float *beta)
+{
+    for (int c = 0; c < channels; c++) {
+        n->scale[c] = gamma[c] * n->inverse[c];
+        n->shift[c] = beta[c] - n->mean[c] * n->scale[c];
+    }
+}
+
+void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z, const void *skip, bool relu, void *y)
+{
+    struct rows r = {.z = z, .skip = skip, .relu = relu, .out = y};
+    if (n) {
+        r.scale = n->scale;
+        r.shift = n->shift;
+    }
+    walk(l, threads, kernels_of(l)->apply, &r);
+}
+
+void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *arrived,
+                       float *dgamma, float *dbeta)
+{
+    double count = (double)l->n * l->h * l->w;
+    struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
+    r.origin = n->mean;
+    r.scale = n->scale;
+    r.shift = n->shift;
+    walk_summing(n, l, threads, kernels_of(l)->sum_gradient, &r);
+    for (int c = 0; c < l->c; c++) {
+        double beta = n->sums[c], gamma = n->sums[l->c + c] * (double)n->inverse[c];
+        dbeta[c] = (float)beta;
+        dgamma[c] = (float)gamma;
+        double from_z = -(double)n->scale[c] * gamma / count * (double)n->inverse[c];
+        n->from_dy[c] = n->scale[c];
+        n->from_z[c] = (float)from_z;
+        n->bias[c] = (float)(-(double)n->scale[c] * beta / count - (double)n->mean[c] * from_z);
+    }
+}
+
+void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *dz)
+{
+    struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = dz};
+    r.scale = n->scale;
+    r.shift = n->shift;
+    r.from_dy = n->from_dy;
+    r.from_z = n->from_z;
+    r.bias = n->bias;
+    walk(l, threads, kernels_of(l)->gradient, &r);
+}
+
+void norm_mask(const struct layout *l, int threads, const struct arrival *in, void *arrived)
+{
+    struct rows r = {.y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
+    assert(!in->relu || in->y);
+    walk(l, threads, kernels_of(l)->mask, &r);
+}

@@ -1,0 +1,282 @@
+/* The fast backend for CPUs: oneDNN's convolutions, our own kernels for everything between them, float32 or bf16.
+ *
+ * Tensors lie channels-last, in the device's type. A unit keeps no activations: `saved` holds the convolution's result and the
+ * batch's statistics, the mask of ReLU comes from y or is computed anew. Scratch belongs to the device and is as large as the
+ * greediest unit wants it. Cost beside the convolutions, in passes over y: 3 forward (4 with skip), 5 back (7 with skip). */
+#include <assert.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/onednn/convolution.h"
+#include "backend/onednn/dense.h"
+#include "backend/onednn/norm.h"
+#include "backend/onednn/pool.h"
+#include "backend/softmax.h"
+#include "base/alloc.h"
+
+enum { ALIGN = 64 };
+
+struct unit {
+    struct device *device;
+    struct unit_shape shape;
+    struct layout x, y;
+    struct convolution *convolution; /* UNIT_CONV */
+    struct dense dense;              /* UNIT_DENSE */
+    struct pool pool;                /* the others */
+};
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool has(enum backend_dtype dtype)
+{
+    return dtype == DTYPE_F32 || library_has_bf16();
+}
+
+static void version(char *text, size_t size)
+{
+    snprintf(text, size, "%s", library_version());
+}
+
+static struct device *device_open(const struct device_options *options)
+{
+    assert(options->threads > 0 && has((enum backend_dtype)options->dtype));
+    struct device *d = obtain(1, sizeof *d);
+    char setting[64];
+    d->threads = options->threads;
+    d->bf16 = options->dtype == DTYPE_BF16;
+    d->quiet = options->quiet;
+    d->library = library_open();
+    snprintf(setting, sizeof setting, "%s, %d threads, %s", library_version(), d->threads, d->bf16 ? "bf16" : "f32");
+    d->choices = choices_open(options->cache, setting);
+    return d;
+}
+
+static void device_close(struct device *d)
+{
+    choices_close(d->choices);
+    library_close(d->library);
+    release(d->scratch);
+    release(d);
+}
+
+void device_reserve(struct device *d, size_t bytes)
+{
+    if (bytes <= d->scratch_bytes)
+        return;
+    release(d->scratch);
+    d->scratch = obtain(bytes, 1);
+    d->scratch_bytes = bytes;
+}
+
+/* oneDNN's team is OpenMP's default team, which belongs to the calling thread: it may have served another device. */
+static void take_threads(const struct device *d)
+{
+    if (omp_get_max_threads() != d->threads)
+        omp_set_num_threads(d->threads);
+}
+
+static size_t conv_weights(const struct unit_shape *s)
+{
+    return (size_t)s->out_c * (size_t)s->kernel * (size_t)s->kernel * (size_t)s->in_c;
+}
+
+/* Where the parts of scratch begin: norm's, then dz, then what the convolution wants. */
+static size_t dz_at(const struct unit *u)
+{
+    return u->shape.norm ? aligned(norm_scratch(u->y.c, u->device->threads)) : 0;
+}
+
+static size_t convolution_at(const struct unit *u)
+{
+    return dz_at(u) + aligned(layout_bytes(&u->y));
+}
+
+static size_t open_convolution(struct unit *u)
+{
+    struct device *d = u->device;
+    u->convolution = convolution_open(d, &u->shape, &u->x, &u->y);
+    device_reserve(d, convolution_at(u) + convolution_scratch(u->convolution));
+    return u->shape.norm ? aligned(layout_bytes(&u->y)) + norm_saved(u->y.c) : 0;
+}
+
+static size_t open_dense(struct unit *u)
+{
+    const struct unit_shape *s = &u->shape;
+    assert(s->in_h * s->in_w == 1);
+    u->dense = (struct dense){.batch = s->batch, .in = s->in_c, .out = s->out_c, .threads = u->device->threads, .x = u->x};
+    device_reserve(u->device, dense_scratch(&u->dense));
+    return 0;
+}
+
+static struct layout layout_of(const struct device *d, int n, int c, int h, int w)
+{
+    return (struct layout){.n = n, .c = c, .h = h, .w = w, .bf16 = d->bf16};
+}
+
+static struct unit *unit_open(struct device *d, const struct unit_shape *s, const struct unit *x_from, const struct unit *skip_from,
+                              struct unit_sizes *sizes)
+{
+    struct unit *u = obtain(1, sizeof *u);
+    take_threads(d);
+    *u = (struct unit){.device = d, .shape = *s};
+    u->x = (struct layout){.n = s->batch, .c = s->in_c, .h = s->in_h, .w = s->in_w, .bf16 = false};
+    if (x_from)
+        u->x = x_from->y;
+    assert(u->x.n == s->batch && u->x.c == s->in_c && u->x.h == s->in_h && u->x.w == s->in_w);
+    u->y = layout_of(d, s->batch, s->out_c, s->out_h, s->out_w);
+    u->y.bf16 = d->bf16 && s->kind != UNIT_DENSE;
+    assert(!skip_from || (skip_from->y.bf16 == u->y.bf16));
+    u->pool = (struct pool){.shape = &u->shape, .x = u->x, .y = u->y, .threads = d->threads};
+    sizes->y_bytes = layout_bytes(&u->y);
+    sizes->saved_bytes = 0;
+    if (s->kind == UNIT_CONV)
+        sizes->saved_bytes = open_convolution(u);
+    else if (s->kind == UNIT_DENSE)
+        sizes->saved_bytes = open_dense(u);
+    else
+        sizes->saved_bytes = pool_saved(&u->pool);
+    return u;
+}
+
+static void unit_close(struct unit *u)
+{
+    convolution_close(u->convolution);
+    release(u);
+}
+
+/* Without `saved` nothing will go back: the convolution's result is normalised where y is to stand. */
+static void conv_forward(const struct unit *u, const struct unit_io *io, enum unit_mode mode)
+{
+    const struct unit_shape *s = &u->shape;
+    int threads = u->device->threads;
+    char *scratch = u->device->scratch;
+    bool keep = s->norm && io->saved;
+    void *z = keep ? io->saved : io->y;
+    convolution_forward(u->convolution, io->x, io->w, z, scratch + convolution_at(u));
+    if (!s->norm) {
+        if (s->skip || s->relu)
+            norm_apply(NULL, &u->y, threads, z, io->skip, s->relu, io->y);
+        return;
+    }
+    struct norm n;
+    norm_place(&n, u->y.c, threads, keep ? (char *)io->saved + aligned(layout_bytes(&u->y)) : NULL, scratch);
+    if (mode == UNIT_TRAIN)
+        norm_measure(&n, &u->y, threads, z, io->variance);
+    else
+        norm_given(&n, u->y.c, io->mean, io->variance);
+    if (mode == UNIT_TRAIN && io->mean)
+        memcpy(io->mean, n.mean, (size_t)u->y.c * sizeof *n.mean);
+    const float *gamma = io->w + conv_weights(s);
+    norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
+    norm_apply(&n, &u->y, threads, z, io->skip, s->relu, io->y);
+}
+
+/* The gradient of the convolution's result: in scratch, or where it lies already. */
+static const void *gradient_of_result(const struct unit *u, const struct unit_io *io)
+{
+    const struct unit_shape *s = &u->shape;
+    int threads = u->device->threads;
+    char *scratch = u->device->scratch;
+    void *dz = scratch + dz_at(u);
+    struct arrival in = {.dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
+    if (!s->norm) {
+        if (!s->relu && !io->dy2 && !io->dskip)
+            return io->dy;
+        if (io->dskip)
+            dz = io->dskip;
+        norm_mask(&u->y, threads, &in, dz);
+        return dz;
+    }
+    struct norm n;
+    const float *gamma = io->w + conv_weights(s);
+    float *dgamma = io->g + conv_weights(s);
+    norm_place(&n, u->y.c, threads, (char *)io->saved + aligned(layout_bytes(&u->y)), scratch);
+    norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
+    norm_sum_gradient(&n, &u->y, threads, io->saved, &in, io->dskip, dgamma, dgamma + u->y.c);
+    if (io->dskip)
+        in = (struct arrival){.dy = io->dskip};
+    norm_gradient(&n, &u->y, threads, io->saved, &in, dz);
+    return dz;
+}
+
+static void conv_backward(const struct unit *u, const struct unit_io *io)
+{
+    char *scratch = u->device->scratch;
+    const void *dz = gradient_of_result(u, io);
+    if (io->dx)
+        convolution_backward_data(u->convolution, io->dx, io->w, dz, scratch + convolution_at(u));
+    convolution_backward_weights(u->convolution, io->x, io->g, dz, scratch + convolution_at(u));
+}
+
+static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mode)
+{
+    take_threads(u->device);
+    if (u->shape.kind == UNIT_CONV)
+        conv_forward(u, io, mode);
+    else if (u->shape.kind == UNIT_DENSE)
+        dense_forward(&u->dense, io->x, io->w, io->y, u->device->scratch);
+    else
+        pool_forward(&u->pool, io);
+}
+
+static void backward(struct unit *u, const struct unit_io *io)
+{
+    take_threads(u->device);
+    if (u->shape.kind == UNIT_CONV)
+        conv_backward(u, io);
+    else if (u->shape.kind == UNIT_DENSE)
+        dense_backward(&u->dense, io, u->device->scratch);
+    else if (io->dx)
+        pool_backward(&u->pool, io);
+}
+
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
+                 struct loss *sums)
+{
+    (void)d;
+    softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
+}
+
+static void *memory_obtain(struct device *d, size_t bytes)
+{
+    (void)d;
+    return obtain(bytes, 1);
+}
+
+static void memory_release(struct device *d, void *block)
+{
+    (void)d;
+    release(block);
+}
+
+static void upload(struct device *d, void *to, const void *from, size_t bytes)
+{
+    (void)d;
+    memcpy(to, from, bytes);
+}
+
+static void finish(struct device *d)
+{
+    (void)d;
+}
+
+const struct backend backend_onednn = {
+    .name = "onednn",
+    .version = version,
+    .has = has,
+    .open = device_open,
+    .close = device_close,
+    .unit_open = unit_open,
+    .unit_close = unit_close,
+    .forward = forward,
+    .backward = backward,
+    .loss = loss,
+    .obtain = memory_obtain,
+    .release = memory_release,
+    .upload = upload,
+    .finish = finish,
+};

@@ -1,0 +1,244 @@
+/* The backend that runs on any machine: matrix products by OpenBLAS, everything else by the kernels of nhwc.h; float32.
+ *
+ * Tensors lie as [batch][h][w][c], so that 1x1 convolutions are products as they stand and others products of gathered patches;
+ * weights are used as they come. One parallel region a pass, in which BLAS runs single-threaded: the threads are ours. Scratch
+ * is one block for the whole device, as large as the greediest unit opened so far. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend.h"
+#include "backend/openblas/blas.h"
+#include "backend/openblas/conv.h"
+#include "backend/openblas/team.h"
+#include "backend/softmax.h"
+#include "base/alloc.h"
+#include "base/check.h"
+
+struct device {
+    int threads;
+    struct blas blas;
+    float *scratch;
+    size_t scratch_floats;
+};
+
+struct unit {
+    struct device *device;
+    struct unit_shape shape;
+    struct conv_plan plan; /* of a convolution */
+};
+
+static void version(char *text, size_t size)
+{
+    snprintf(text, size, "%s", blas_open().config);
+}
+
+static bool has(enum backend_dtype dtype)
+{
+    return dtype == DTYPE_F32 && blas_open().sgemm;
+}
+
+static struct device *device_open(const struct device_options *options)
+{
+    assert(options->dtype == DTYPE_F32 && options->threads > 0);
+    struct device *d = obtain(1, sizeof *d);
+    d->blas = blas_open();
+    CHECK(d->blas.sgemm, "%s", d->blas.config);
+    d->threads = d->blas.reentrant ? options->threads : 1;
+    return d;
+}
+
+static void device_close(struct device *d)
+{
+    release(d->scratch);
+    release(d);
+}
+
+static struct unit *unit_open(struct device *d, const struct unit_shape *shape, const struct unit *x_from, const struct unit *skip_from,
+                              struct unit_sizes *sizes)
+{
+    (void)x_from, (void)skip_from; /* there is but one layout */
+    struct unit *u = obtain(1, sizeof *u);
+    *u = (struct unit){.device = d, .shape = *shape};
+    size_t floats = 0, outputs = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w * (size_t)shape->out_c;
+    *sizes = (struct unit_sizes){.y_bytes = outputs * sizeof(float)};
+    if (shape->kind == UNIT_CONV) {
+        u->plan = conv_plan(shape, d->threads);
+        floats = conv_scratch(&u->plan, shape, NULL).floats;
+        sizes->saved_bytes = conv_saved(shape, NULL).bytes;
+    } else if (shape->kind == UNIT_DENSE) {
+        floats = outputs;
+    } else if (shape->kind == UNIT_MAX_POOL) {
+        sizes->saved_bytes = outputs; /* the tap taken, a byte each */
+    }
+    if (floats > d->scratch_floats) {
+        release(d->scratch);
+        d->scratch = obtain(floats, sizeof *d->scratch);
+        d->scratch_floats = floats;
+    }
+    return u;
+}
+
+static void unit_close(struct unit *u)
+{
+    release(u);
+}
+
+/* A call of a unit that is no convolution. */
+struct plain_call {
+    const struct unit *u;
+    const struct unit_io *io;
+};
+
+static void dense_forward(const struct plain_call *call, int thread, int threads)
+{
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    int64_t in_c = s->in_c, out_c = s->out_c;
+    struct span outputs = span_of(out_c, thread, threads);
+    const float *bias = io->w + out_c * in_c;
+    float *y = io->y;
+    for (int64_t n = 0; n < s->batch; n++)
+        memcpy(y + n * out_c + outputs.first, bias + outputs.first, (size_t)span_length(outputs) * sizeof *y);
+    blas_multiply(&call->u->device->blas, BLAS_NT, s->batch, span_length(outputs), in_c, (struct matrix){io->x, in_c},
+                  (struct matrix){io->w + outputs.first * in_c, in_c}, true, y + outputs.first, out_c);
+}
+
+static void dense_backward(const struct plain_call *call, int thread, int threads)
+{
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    const struct device *d = call->u->device;
+    int64_t in_c = s->in_c, out_c = s->out_c;
+    struct span outputs = span_of(out_c, thread, threads), inputs = span_of(in_c, thread, threads);
+    const float *dy = io->dy;
+    if (io->dy2) {
+        struct span mine = span_of(s->batch * out_c, thread, threads);
+        struct nhwc_norm none = {0};
+        nhwc_arrived(NHWC_OPEN, NULL, none, dy + mine.first, (const float *)io->dy2 + mine.first, 1, (int)span_length(mine),
+                     d->scratch + mine.first);
+        dy = d->scratch;
+#pragma omp barrier
+    }
+    float *dbias = io->g + out_c * in_c;
+    memset(dbias + outputs.first, 0, (size_t)span_length(outputs) * sizeof *dbias);
+    for (int64_t n = 0; n < s->batch; n++)
+        nhwc_add(dy + n * out_c + outputs.first, span_length(outputs), dbias + outputs.first);
+    blas_multiply(&d->blas, BLAS_TN, span_length(outputs), in_c, s->batch, (struct matrix){dy + outputs.first, out_c},
+                  (struct matrix){io->x, in_c}, false, io->g + outputs.first * in_c, in_c);
+    if (io->dx)
+        blas_multiply(&d->blas, BLAS_NN, s->batch, span_length(inputs), out_c, (struct matrix){dy, out_c},
+                      (struct matrix){io->w + inputs.first, in_c}, false, (float *)io->dx + inputs.first, in_c);
+}
+
+/* Everything but convolutions: one thread's outputs, or its pictures. */
+static void forward_part(const void *plain, int thread)
+{
+    const struct plain_call *call = plain;
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    int threads = call->u->device->threads;
+    struct span pictures = span_of(s->batch, thread, threads);
+    int first = (int)pictures.first, last = (int)pictures.last;
+    switch (s->kind) {
+    case UNIT_CONV:
+        break;
+    case UNIT_DENSE:
+        dense_forward(call, thread, threads);
+        break;
+    case UNIT_MAX_POOL:
+        nhwc_max_pool(s, io->x, first, last, io->y, io->saved);
+        break;
+    case UNIT_MEAN_POOL:
+        nhwc_mean_pool(s, io->x, first, last, io->y);
+        break;
+    case UNIT_SHORTCUT:
+        nhwc_shortcut(s, io->x, first, last, io->y);
+        break;
+    }
+}
+
+static void backward_part(const void *plain, int thread)
+{
+    const struct plain_call *call = plain;
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    int threads = call->u->device->threads;
+    struct span pictures = span_of(s->batch, thread, threads);
+    int first = (int)pictures.first, last = (int)pictures.last;
+    if (s->kind == UNIT_DENSE)
+        dense_backward(call, thread, threads);
+    else if (!io->dx)
+        return;
+    else if (s->kind == UNIT_MAX_POOL)
+        nhwc_max_pool_back(s, io->saved, io->dy, io->dy2, first, last, io->dx);
+    else if (s->kind == UNIT_MEAN_POOL)
+        nhwc_mean_pool_back(s, io->dy, io->dy2, first, last, io->dx);
+    else if (s->kind == UNIT_SHORTCUT)
+        nhwc_shortcut_back(s, io->dy, io->dy2, first, last, io->dx);
+}
+
+static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mode)
+{
+    const struct device *d = u->device;
+    if (u->shape.kind == UNIT_CONV)
+        conv_forward(&(struct conv){&u->shape, &u->plan, &d->blas, io, d->scratch}, mode);
+    else
+        team_run(d->threads, forward_part, &(struct plain_call){u, io});
+}
+
+static void backward(struct unit *u, const struct unit_io *io)
+{
+    const struct device *d = u->device;
+    if (u->shape.kind == UNIT_CONV)
+        conv_backward(&(struct conv){&u->shape, &u->plan, &d->blas, io, d->scratch});
+    else
+        team_run(d->threads, backward_part, &(struct plain_call){u, io});
+}
+
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
+                 struct loss *sums)
+{
+    (void)d;
+    softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
+}
+
+static void *obtain_here(struct device *d, size_t bytes)
+{
+    (void)d;
+    return obtain(bytes, 1);
+}
+
+static void release_here(struct device *d, void *block)
+{
+    (void)d;
+    release(block);
+}
+
+static void upload(struct device *d, void *to, const void *from, size_t bytes)
+{
+    (void)d;
+    memcpy(to, from, bytes);
+}
+
+static void finish(struct device *d)
+{
+    (void)d; /* nothing runs behind */
+}
+
+const struct backend backend_openblas = {
+    .name = "openblas",
+    .version = version,
+    .has = has,
+    .open = device_open,
+    .close = device_close,
+    .unit_open = unit_open,
+    .unit_close = unit_close,
+    .forward = forward,
+    .backward = backward,
+    .loss = loss,
+    .obtain = obtain_here,
+    .release = release_here,
+    .upload = upload,
+    .finish = finish,
+};

@@ -1,0 +1,16 @@
+/* Memory that is there or the program is not: no caller tests for NULL.
+ *
+ * All of it is taken before the first step (no allocation in the step loop), zeroed, and given back with release(). */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory for `count` things of `size` bytes, 64-byte aligned; blocks of 2 MiB and more lie on huge pages where the
+ * system grants them. A failure names the size and ends the program (EXIT_WORLD). */
+void *obtain(size_t count, size_t size);
+
+/* Gives back what obtain() gave; NULL is fine. */
+void release(void *block);
+
+#endif

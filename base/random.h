@@ -1,0 +1,36 @@
+/* Random numbers by key, not by stream: what is drawn depends on the key alone, never on who drew before.
+ *
+ * So the order of the data, the delays, the augmentation and the first weights are the same for every scheme. A key is a
+ * purpose and up to four numbers (seed, epoch, worker, step, ...). Mixing: SplitMix64's finaliser (Steele, Lea, Flood 2014). */
+#ifndef BASE_RANDOM_H
+#define BASE_RANDOM_H
+
+#include <stdint.h>
+
+enum random_purpose {
+    RANDOM_WEIGHTS = 1,
+    RANDOM_SHARE,
+    RANDOM_ORDER,
+    RANDOM_AUGMENT,
+    RANDOM_DELAY,
+    RANDOM_PICTURE,
+    RANDOM_LINK,
+    RANDOM_TEST,
+    RANDOM_WIRE,
+    RANDOM_TRIGGER
+};
+
+struct random {
+    uint64_t key, drawn;
+};
+
+/* The generator of this key; its n-th number is a pure function of (key, n). */
+struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+uint64_t random_bits(struct random *r);                              /* 64 random bits */
+uint64_t random_below(struct random *r, uint64_t limit);             /* 0 .. limit-1, without bias; limit > 0 */
+double random_uniform(struct random *r);                             /* [0, 1), 53 bits */
+double random_normal(struct random *r);                              /* mean 0, deviation 1 (Box and Muller; two draws a call) */
+void random_shuffle(struct random *r, int32_t *list, int64_t count); /* Fisher and Yates, in place */
+
+#endif

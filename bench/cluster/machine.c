@@ -1,0 +1,263 @@
+/* The file that describes this cluster to the simulator (machine.h): links and memory as nbsgd's own messages meet them.
+ *
+ * Latency: half of a head there and back between two ranks that sleep meanwhile, as ranks do in training; jitter is chosen so that the
+ * simulator's mean is the median here. Between hosts: a borrowed vector from rank to rank, then from all ranks of a host at once. Within
+ * one: a vector that all ranks of the host copy at once, as after a synchronous update. Memory: a sum by one rank while the others
+ * sleep, as at a server. All are medians; clocks of two ranks are never compared. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "bench/cluster/lab.h"
+#include "messaging.h"
+#include "optimizer.h"
+
+enum { SIGNALS = 300, REPEATS = 9, PATIENCE_S = 300, TAG_WORD = 1, TAG_VECTOR, TAG_TIME };
+enum { WITHIN, BETWEEN, PLACES };
+
+static const double pause_s = 2e-3; /* longer than anybody spins */
+
+struct cluster {
+    const char *path;
+    int near, far, mates,
+        pairs; /* lowest other rank on rank 0's host, on another; ranks on rank 0's host; of them with a partner on far's */
+    double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES]; /* 0: there is nobody to measure with */
+    double host_bandwidth, vector_bandwidth;
+    bool failed;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(double *list, int count, double part)
+{
+    qsort(list, (size_t)count, sizeof *list, by_size);
+    return list[(int)(part * count)];
+}
+
+static void tell(struct net *net, int to, double value)
+{
+    net_send(net, to, &(struct mail){.tag = TAG_WORD, .value = value}, NULL, 0);
+}
+
+static double hear(struct net *net, int from)
+{
+    struct request *come = net_recv(net, from, TAG_WORD, NULL, 0);
+    net_wait(net, &come, 1, INFINITY);
+    double value = net_mail(come)->value;
+    net_drop(net, come);
+    return value;
+}
+
+static void give(struct net *net, int to, const void *vector)
+{
+    struct request *sent = net_send(net, to, &(struct mail){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
+    net_wait(net, &sent, 1, INFINITY);
+    net_drop(net, sent);
+}
+
+static void get(struct net *net, int from, void *into)
+{
+    struct request *come = net_recv(net, from, TAG_VECTOR, into, VECTOR_BYTES);
+    net_wait(net, &come, 1, INFINITY);
+    net_drop(net, come);
+}
+
+static bool same_host(struct net *net, int a, int b)
+{
+    return !strcmp(net_host(net, a), net_host(net, b));
+}
+
+static void look_around(struct net *net, struct cluster *c)
+{
+    int theirs = 0;
+    c->near = c->far = NET_ANY;
+    for (int r = 0; r < net->ranks; r++) {
+        bool near = same_host(net, r, 0);
+        c->mates += near;
+        if (r > 0 && near && c->near == NET_ANY)
+            c->near = r;
+        if (!near && c->far == NET_ANY)
+            c->far = r;
+        theirs += !near && same_host(net, r, c->far);
+    }
+    c->pairs = c->mates < theirs ? c->mates : theirs;
+}
+
+static void signals_to(struct net *net, int peer, double *latency_s, double *jitter_s)
+{
+    double took[SIGNALS];
+    for (int i = 0; i < SIGNALS && net->rank == peer; i++)
+        tell(net, 0, hear(net, 0));
+    for (int i = 0; i < SIGNALS && net->rank == 0; i++) {
+        net_spend(net, pause_s);
+        double began_s = net_now(net);
+        tell(net, peer, i);
+        hear(net, peer);
+        took[i] = (net_now(net) - began_s) / 2;
+    }
+    if (net->rank == 0) {
+        *latency_s = quantile(took, SIGNALS, 0.05);
+        *jitter_s = 2 * (quantile(took, SIGNALS, 0.5) - *latency_s);
+    }
+    net_barrier(net);
+}
+
+/* The rank with this number among those on the host of `host_of`. */
+static int member(struct net *net, int host_of, int number)
+{
+    for (int r = 0; r < net->ranks; r++)
+        if (same_host(net, r, host_of) && number-- == 0)
+            return r;
+    return NET_ANY;
+}
+
+/* The first `pairs` ranks of rank 0's host each send to one of far's at once. Rank 0 learns the longest time, without the answer's. */
+static double stream(struct net *net, const struct cluster *c, int pairs, const void *vector)
+{
+    double took[REPEATS] = {0};
+    for (int turn = -1; turn < REPEATS; turn++) { /* the first turn maps and warms */
+        double longest_s = 0;
+        net_barrier(net);
+        for (int i = 0; i < pairs; i++) {
+            int from = member(net, 0, i), to = member(net, c->far, i);
+            if (net->rank == to) {
+                get(net, from, NULL);
+                tell(net, from, 0);
+            }
+            if (net->rank != from)
+                continue;
+            double began_s = net_now(net);
+            give(net, to, vector);
+            hear(net, to);
+            longest_s = net_now(net) - began_s;
+            if (from > 0)
+                tell(net, 0, longest_s);
+        }
+        for (int i = 1; i < pairs && net->rank == 0; i++)
+            longest_s = fmax(longest_s, hear(net, member(net, 0, i)));
+        took[turn < 0 ? 0 : turn] = longest_s - c->latency_s[BETWEEN];
+    }
+    net_barrier(net);
+    return quantile(took, REPEATS, 0.5);
+}
+
+/* All mates copy rank 0's vector at once: seconds until the last is done. */
+static double copies(struct net *net, const struct cluster *c, void *into, const void *vector)
+{
+    double took[REPEATS] = {0};
+    struct request **sent = obtain((size_t)c->mates, sizeof *sent);
+    for (int turn = -1; turn < REPEATS; turn++) {
+        net_barrier(net);
+        double began_s = net_now(net);
+        for (int i = 1; i < c->mates; i++) {
+            int mate = member(net, 0, i);
+            if (net->rank == 0)
+                sent[i] = net_send(net, mate, &(struct mail){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
+            else if (net->rank == mate)
+                get(net, 0, into);
+        }
+        for (int i = 1; i < c->mates && net->rank == 0; i++) {
+            net_wait(net, &sent[i], 1, INFINITY);
+            net_drop(net, sent[i]);
+        }
+        took[turn < 0 ? 0 : turn] = net_now(net) - began_s;
+    }
+    release(sent);
+    net_barrier(net);
+    return quantile(took, REPEATS, 0.5);
+}
+
+/* to += from reads two vectors and writes one. */
+static double vector_work(struct net *net, float *to, const float *from)
+{
+    double took[REPEATS] = {0};
+    for (int turn = -1; turn < REPEATS && net->rank == 0; turn++) {
+        double began_s = net_now(net);
+        vector_add(to, from, VECTOR, net->cores);
+        took[turn < 0 ? 0 : turn] = net_now(net) - began_s;
+    }
+    net_barrier(net);
+    return quantile(took, REPEATS, 0.5);
+}
+
+static void write_place(FILE *to, const struct cluster *c, int place, const char *prefix)
+{
+    if (c->bandwidth[place] > 0)
+        fprintf(to, "%slatency_s = %.3g\n%sjitter_s = %.3g\n%sbandwidth_bytes_per_s = %.4g\n", prefix, c->latency_s[place], prefix,
+                c->jitter_s[place], prefix, c->bandwidth[place]);
+}
+
+static void write_machine(struct net *net, struct cluster *c)
+{
+    FILE *to = fopen(c->path, "w");
+    if (to) {
+        fprintf(to, "# Measured by test.s with %d ranks, %d of them on %s, %d core%s a rank there. machine.h says what the keys mean.\n",
+                net->ranks, c->mates, net_host(net, 0), net->cores, net->cores > 1 ? "s" : "");
+        if (c->far == NET_ANY)
+            fprintf(to, "# Between hosts nothing was measured: there was one.\n");
+        fprintf(to, "ranks_per_host = %d\n", c->mates);
+        write_place(to, c, BETWEEN, "");
+        if (c->host_bandwidth > 0)
+            fprintf(to, "host_bandwidth_bytes_per_s = %.4g\n", c->host_bandwidth);
+        write_place(to, c, WITHIN, "local_");
+        fprintf(to, "vector_bandwidth_bytes_per_s = %.4g\n", c->vector_bandwidth);
+        c->failed = ferror(to);
+        c->failed |= fclose(to) != 0;
+    }
+    if (!to || c->failed) {
+        fprintf(stderr, "cluster: cannot write %s\n", c->path);
+        c->failed = true;
+    }
+}
+
+static void report(const struct cluster *c, int place, const char *where)
+{
+    if (c->bandwidth[place] > 0)
+        printf("Messages %s: latency %.1f us, jitter %.1f us, %.2f GB/s\n", where, 1e6 * c->latency_s[place], 1e6 * c->jitter_s[place],
+               1e-9 * c->bandwidth[place]);
+}
+
+static void measure(struct net *net, void *argument)
+{
+    struct cluster *c = argument;
+    float *vector = net_alloc(net, VECTOR_BYTES), *own = obtain(VECTOR, sizeof *own);
+    for (int i = 0; i < VECTOR; i++)
+        vector[i] = 1e-3f * (float)(i % 1000);
+    look_around(net, c);
+    if (c->near != NET_ANY) {
+        signals_to(net, c->near, &c->latency_s[WITHIN], &c->jitter_s[WITHIN]);
+        c->bandwidth[WITHIN] = VECTOR_BYTES / copies(net, c, own, vector);
+    }
+    if (c->far != NET_ANY) {
+        signals_to(net, c->far, &c->latency_s[BETWEEN], &c->jitter_s[BETWEEN]);
+        c->bandwidth[BETWEEN] = VECTOR_BYTES / stream(net, c, 1, vector);
+        if (c->pairs > 1)
+            c->host_bandwidth = (double)c->pairs * VECTOR_BYTES / stream(net, c, c->pairs, vector);
+    }
+    c->vector_bandwidth = 3.0 * VECTOR_BYTES / vector_work(net, own, vector);
+    if (net->rank == 0) {
+        report(c, WITHIN, "within a host");
+        report(c, BETWEEN, "between hosts");
+        if (c->host_bandwidth > 0)
+            printf("%d ranks of a host at once: %.2f GB/s\n", c->pairs, 1e-9 * c->host_bandwidth);
+        printf("Sums of vectors: %.2f GB/s\n", 1e-9 * c->vector_bandwidth);
+        write_machine(net, c);
+    }
+    net_free(net, vector);
+    release(own);
+}
+
+int measure_machine(const char *path)
+{
+    struct cluster cluster = {.path = path};
+    alarm(PATIENCE_S); /* a network on which this takes longer is not one */
+    mpi_run(&(struct world_options){.pin = true, .threads = 1}, measure, &cluster);
+    return cluster.failed;
+}

@@ -1,0 +1,138 @@
+/* Which method, and what all of them do: slices, messages with their number, the account.
+ *
+ * auto takes direct where all workers share a host: there a slice is added where it lies, and no method moves fewer bytes. Between
+ * hosts it takes ring, whose neighbours need one link each. */
+#include "collective.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "collective/kinds.h"
+
+static const struct method *const methods[] = {
+#define METHOD(name) &method_##name,
+    METHODS(METHOD)
+#undef METHOD
+};
+
+int collective_rank(const struct collective *c, int worker)
+{
+    return c->n->setting->servers + worker;
+}
+
+struct range collective_slice(const struct collective *c, int worker)
+{
+    enum { LINE = 16 }; /* floats */
+    int64_t lines = (c->count + LINE - 1) / LINE;
+    struct range r = {lines * worker / c->workers * LINE, lines * (worker + 1) / c->workers * LINE};
+    r.from = r.from < c->count ? r.from : c->count;
+    r.to = r.to < c->count ? r.to : c->count;
+    return r;
+}
+
+static bool one_host(const struct collective *c)
+{
+    for (int i = 0; i < c->workers; i++)
+        if (strcmp(net_host(c->n->net, collective_rank(c, i)), net_host(c->n->net, c->n->rank)) != 0)
+            return false;
+    return true;
+}
+
+static const struct method *choose(const struct collective *c)
+{
+    const char *name = c->n->setting->options->allreduce;
+    if (!strcmp(name, "auto"))
+        return one_host(c) ? &method_direct : &method_ring;
+    if (!strcmp(name, method_vendor.name) && !net_can_sum(c->n->net)) {
+        if (c->worker == 0)
+            fprintf(stderr, "nbsgd: --allreduce vendor: %s has no all-reduce of its own; ring is used\n", c->n->net->world->name);
+        return &method_ring;
+    }
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (!strcmp(name, methods[i]->name))
+            return methods[i];
+    fatal("--allreduce: unknown method '%s'; give auto, direct, ring or vendor", name);
+}
+
+struct collective *collective_open(struct node *n, int64_t count)
+{
+    struct collective *c = obtain(1, sizeof *c);
+    CHECK(n->worker >= 0 && count > 0, "rank %d, worker %d, opens sums of %lld floats", n->rank, n->worker, (long long)count);
+    *c = (struct collective){.n = n, .count = count, .worker = n->worker, .workers = n->net->ranks > 1 ? n->setting->workers : 1};
+    c->method = choose(c);
+    c->method->open(c);
+    return c;
+}
+
+void collective_close(struct collective *c)
+{
+    c->method->close(c);
+    release(c->own);
+    release(c);
+}
+
+void collective_sum(struct collective *c, float *vector, double scale)
+{
+    const float *const only = vector;
+    if (c->workers > 1)
+        c->method->sum(c, vector, scale);
+    else if (scale != 1)
+        collective_add(c, vector, &only, &scale, 1, c->count);
+    c->round++;
+}
+
+const char *collective_name(const struct collective *c)
+{
+    return c->method->name;
+}
+
+struct request *collective_send(struct collective *c, int worker, int tag, const float *vector, struct range at)
+{
+    const struct mail head = {.tag = tag, .version = c->round};
+    return net_send(c->n->net, collective_rank(c, worker), &head, vector + at.from, (size_t)(at.to - at.from) * sizeof *vector);
+}
+
+const float *collective_take(struct collective *c, struct request *come, int worker, int64_t floats)
+{
+    struct request *list[2] = {NULL, come};
+    node_wait(c->n, list, 2, INFINITY, "its part of a sum", collective_rank(c, worker));
+    const struct mail *m = net_mail(come);
+    CHECK(m->version == c->round && m->bytes == (size_t)floats * sizeof(float),
+          "rank %d sent %llu bytes of sum %lld; %zu bytes of sum %lld were expected", m->from, (unsigned long long)m->bytes,
+          (long long)m->version, (size_t)floats * sizeof(float), (long long)c->round);
+    return net_data(come);
+}
+
+void collective_done(struct collective *c, struct request **sent, int worker)
+{
+    struct request *list[2] = {NULL, *sent};
+    if (*sent)
+        node_wait(c->n, list, 2, INFINITY, "its taking of a sum", collective_rank(c, worker));
+    net_drop(c->n->net, *sent);
+    *sent = NULL;
+}
+
+void collective_add(struct collective *c, float *to, const float *const *source, const double *scale, int sources, int64_t count)
+{
+    struct node *n = c->n;
+    double began = node_clock(n);
+    if (!count)
+        return; /* an empty slice's data are NULL */
+    vector_sum(to, source, scale, sources, count, n->setting->threads);
+    node_spend_vector(n, count, sources + 1);
+    n->account.transfer_s += node_clock(n) - began;
+}
+
+void collective_copy(struct collective *c, float *to, const float *from, int64_t count)
+{
+    struct node *n = c->n;
+    double began = node_clock(n);
+    if (!count)
+        return;
+    vector_copy(to, from, count, n->setting->threads);
+    node_spend_vector(n, count, 2);
+    n->account.transfer_s += node_clock(n) - began;
+}

@@ -1,0 +1,21 @@
+/* Sums among the workers (the ranks behind the servers), without a server.
+ *
+ * All workers call each function together, in one order. After collective_sum() every worker's vector holds the same bits, whatever the
+ * delays: the order of addition is fixed by the method. --allreduce chooses: direct adds in worker order, as a parameter server
+ * does, and gives its bits; ring and vendor equal it to rounding. Waiting is node_wait()'s, so pauses and silence are heard meanwhile. */
+#ifndef COLLECTIVE_H
+#define COLLECTIVE_H
+
+#include "node.h"
+
+struct collective;
+
+struct collective *collective_open(struct node *n, int64_t count); /* for vectors of `count` floats, at least 1 */
+void collective_close(struct collective *c);
+
+/* vector = scale x sum over workers of their vectors, in place; `vector` lies in memory of net_alloc(). */
+void collective_sum(struct collective *c, float *vector, double scale);
+
+const char *collective_name(const struct collective *c); /* "direct", "ring" or "vendor": what auto chose */
+
+#endif

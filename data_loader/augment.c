@@ -1,0 +1,57 @@
+/* Bytes to normalised floats by a table, a row of a channel at a time.
+ *
+ * Cost: one load, one look-up (1 KiB a channel, in L1) and one store a value; about 2 us for a picture of 32 x 32 x 3,
+ * whatever is done to it. */
+#include "data_loader/augment.h"
+
+#include <stddef.h>
+
+#include "base/random.h"
+
+struct augment augment_at(uint64_t seed, int64_t pass, int32_t sample)
+{
+    struct random r = random_at(RANDOM_AUGMENT, seed, (uint64_t)pass, (uint64_t)sample, 0);
+    int down = (int)random_below(&r, 2 * AUGMENT_BORDER + 1) - AUGMENT_BORDER;
+    int right = (int)random_below(&r, 2 * AUGMENT_BORDER + 1) - AUGMENT_BORDER;
+    return (struct augment){.down = down, .right = right, .mirror = random_below(&r, 2)};
+}
+
+void levels_fill(struct levels *levels, const struct dataset *d)
+{
+    for (int c = 0; c < d->channels; c++)
+        for (int byte = 0; byte < 256; byte++)
+            levels->of[c][byte] = ((float)byte / 255.0f - d->mean[c]) / d->deviation[c];
+}
+
+static int between(int low, int x, int high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* out[x step] for 0 <= x < width is row[x + right], and black where the row has no such pixel or there is no row. */
+static void row_write(float *out, int64_t step, const uint8_t *row, int width, int right, const float *level)
+{
+    int from = row ? between(0, -right, width) : width;
+    int to = row ? between(from, width - right, width) : width;
+    for (int x = 0; x < from; x++)
+        out[x * step] = level[0];
+    for (int x = from; x < to; x++)
+        out[x * step] = level[row[x + right]];
+    for (int x = to; x < width; x++)
+        out[x * step] = level[0];
+}
+
+void picture_write(float *out, const struct dataset *d, int32_t sample, struct augment how, const struct levels *levels)
+{
+    int64_t width = d->width, height = d->height, channels = d->channels;
+    const uint8_t *picture = d->pixels + sample * channels * height * width;
+    int64_t step = how.mirror ? -channels : channels, start = how.mirror ? (width - 1) * channels : 0;
+    for (int64_t y = 0; y < height; y++) {
+        int64_t from = y + how.down;
+        bool inside = 0 <= from && from < height;
+        for (int64_t c = 0; c < channels; c++) {
+            const uint8_t *row = inside ? picture + (c * height + from) * width : NULL;
+            row_write(out + y * width * channels + start + c, step, row, d->width, how.right, levels->of[c]);
+        }
+    }
+}

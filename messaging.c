@@ -1,0 +1,183 @@
+/* Names over the world's table, what both worlds refuse alike, and the barrier.
+ *
+ * A request knows its world: its first member points to the table. What is refused here is a mistake of the scheme that no
+ * world could carry out (a message to oneself, a tag that is none): the program ends with EXIT_WORLD and names the message.
+ * The barrier: a star over rank 0, 2 heads a rank, 2 latencies and what P heads take on rank 0's link. */
+#include "messaging.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "base/check.h"
+
+enum { TAGS = 64, TAG_WORLD = 63 };
+
+struct request *net_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
+{
+    const char *wrong = to == net->rank                      ? "a message to oneself"
+                        : to < 0 || to >= net->ranks         ? "no such rank"
+                        : head->tag < 0 || head->tag >= TAGS ? "no such tag"
+                        : head->tag == TAG_WORLD             ? "the tag is the barrier's own"
+                        : bytes && !payload                  ? "a payload that is nowhere"
+                                                             : NULL;
+    if (wrong)
+        leave(EXIT_WORLD, "rank %d cannot send to rank %d (tag %d, version %lld, %zu bytes): %s", net->rank, to, head->tag,
+              (long long)head->version, bytes, wrong);
+    return net->world->send(net, to, head, payload, bytes);
+}
+
+struct request *net_recv(struct net *net, int from, int tag, void *into, size_t capacity)
+{
+    const char *wrong = from == net->rank                                     ? "a message to oneself"
+                        : from != NET_ANY && (from < 0 || from >= net->ranks) ? "no such rank"
+                        : tag < 0 || tag >= TAGS                              ? "no such tag"
+                        : tag == TAG_WORLD                                    ? "the tag is the barrier's own"
+                                                                              : NULL;
+    if (wrong)
+        leave(EXIT_WORLD, "rank %d cannot receive from rank %d (tag %d): %s", net->rank, from, tag, wrong);
+    return net->world->recv(net, from, tag, into, capacity);
+}
+
+int net_wait(struct net *net, struct request *const *list, int count, double until_s)
+{
+    assert(!isnan(until_s));
+    return net->world->wait(net, list, count, until_s);
+}
+
+static const struct net_world *world_of(const struct request *request)
+{
+    return *(const struct net_world *const *)request;
+}
+
+const struct mail *net_mail(const struct request *request)
+{
+    return world_of(request)->mail(request);
+}
+
+const void *net_data(const struct request *request)
+{
+    return world_of(request)->data(request);
+}
+
+void net_drop(struct net *net, struct request *request)
+{
+    if (request)
+        net->world->drop(net, request);
+}
+
+double net_now(struct net *net)
+{
+    return net->world->now(net);
+}
+
+void net_spend(struct net *net, double seconds)
+{
+    assert(seconds >= 0 && isfinite(seconds));
+    net->world->spend(net, seconds);
+}
+
+void net_poll(struct net *net)
+{
+    net->world->poll(net);
+}
+
+void *net_alloc(struct net *net, size_t bytes)
+{
+    return net->world->alloc(net, bytes);
+}
+
+void net_free(struct net *net, void *block)
+{
+    if (block)
+        net->world->free(net, block);
+}
+
+double net_silence(struct net *net, int rank)
+{
+    assert(rank >= 0 && rank < net->ranks);
+    return net->world->silence(net, rank);
+}
+
+const char *net_host(struct net *net, int rank)
+{
+    assert(rank >= 0 && rank < net->ranks);
+    return net->world->host(net, rank);
+}
+
+static void barrier_send(struct net *net, int to)
+{
+    const struct mail head = {.tag = TAG_WORLD};
+    net_drop(net, net->world->send(net, to, &head, NULL, 0));
+}
+
+/* Waits for the barrier's head from `from`, as long as it takes, unless that rank is known to be dead. Time that is a number
+ * is waited out in one piece: there a wait that never ends is found, and a look every second would hide it. */
+static void barrier_recv(struct net *net, int from)
+{
+    struct request *request = net->world->recv(net, from, TAG_WORLD, NULL, 0);
+    while (net_wait(net, &request, 1, net->virtual_time ? INFINITY : net_now(net) + 1) < 0)
+        if (isinf(net_silence(net, from)))
+            leave(EXIT_SILENT, "rank %d waits at a barrier for rank %d on %s, which is gone", net->rank, from, net_host(net, from));
+    net_drop(net, request);
+}
+
+void net_barrier(struct net *net)
+{
+    if (net->rank != 0) {
+        barrier_send(net, 0);
+        barrier_recv(net, 0);
+        return;
+    }
+    for (int rank = 1; rank < net->ranks; rank++)
+        barrier_recv(net, rank);
+    for (int rank = 1; rank < net->ranks; rank++)
+        barrier_send(net, rank);
+}
+
+struct region *net_region_open(struct net *net, int owner, void *block, size_t bytes)
+{
+    assert(owner >= 0 && owner < net->ranks && (owner == net->rank) == (block != NULL));
+    return net->world->region_open(net, owner, block, bytes);
+}
+
+void net_region_close(struct region *region)
+{
+    if (region)
+        region->net->world->region_close(region);
+}
+
+void *net_region_data(struct region *region)
+{
+    return region->net->world->region_data(region);
+}
+
+static void check_place(const struct region *region, uint64_t offset, uint64_t bytes)
+{
+    if (offset > region->bytes || bytes > region->bytes - offset)
+        leave(EXIT_WORLD, "rank %d reaches for %llu bytes at %llu of rank %d's region, which has %zu", region->net->rank,
+              (unsigned long long)bytes, (unsigned long long)offset, region->owner, region->bytes);
+}
+
+void net_region_get(struct region *region, void *into, size_t offset, size_t bytes)
+{
+    check_place(region, offset, bytes);
+    region->net->world->region_get(region, into, offset, bytes);
+}
+
+void net_region_add(struct region *region, const float *from, int64_t offset, int64_t count)
+{
+    assert(offset >= 0 && count >= 0);
+    check_place(region, (uint64_t)offset * sizeof *from, (uint64_t)count * sizeof *from);
+    region->net->world->region_add(region, from, offset, count);
+}
+
+bool net_can_sum(const struct net *net)
+{
+    return net->world->sum;
+}
+
+struct request *net_sum(struct net *net, int first, float *vector, int64_t count)
+{
+    assert(net_can_sum(net) && first >= 0 && first <= net->rank && count > 0);
+    return net->world->sum(net, first, vector, count);
+}

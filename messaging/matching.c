@@ -1,0 +1,482 @@
+/* Two lists in order: receives posted and not done, messages arrived and not done. Both are short (what a scheme has under way), so they
+ * are walked. A message from this host lies in its sender's memory and needs at most a copy. One from another host stays there until a
+ * receive meets it; then its pieces go straight to the receive's buffer, or to memory kept here for borrowing. */
+#define _GNU_SOURCE
+#include "messaging/matching.h"
+
+#include <assert.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/list.h"
+
+enum { TAGS = 64, PATIENCE_S = 60, SPARE_ROOM = 64 };
+
+enum place {       /* of a message's payload */
+             AWAY, /* at the sender's, on another host */
+             COMING,
+             HERE, /* where data points; a message without payload is always here */
+};
+
+struct message {
+    struct mail mail;
+    enum place place;
+    uint32_t loan; /* the sender's number for it; 0 when nothing is owed, or no more */
+    int channel;   /* of its pieces: no two messages that are alive share one */
+    const void *data;
+    struct spare *kept; /* our memory, where data points */
+    struct moving coming;
+    struct request *taker;
+    struct link link; /* in the inbox, or in the list of spare messages */
+};
+
+struct request {
+    const struct net_world *world; /* first: net_mail() and net_data() know the world by it */
+    bool sends, done, in_use;      /* done: of a receive, published */
+    int peer, tag;                 /* NET_ANY: any peer */
+    void *into;                    /* receive */
+    size_t capacity;
+    struct message *message;
+    uint32_t number; /* send: its place in the table */
+    bool repaid;
+    const void *payload;
+    struct moving going;
+    struct link link; /* among the posted receives, or the spare requests */
+};
+
+struct spare { /* memory for payloads that are borrowed from another host; kept for the next one */
+    void *at;
+    size_t bytes;
+    bool taken;
+};
+
+struct matching {
+    struct net *net;
+    struct window *window;
+    struct wire *wire;
+    const bool *near;
+    struct link posted, inbox, spare_requests, spare_messages;
+    struct request **table; /* from 1 on; so that an envelope can name a send */
+    uint32_t numbers, room;
+    struct spare **spare;
+    int spares, spare_room;
+    int channels, coming, loans;
+    bool fresh;
+};
+
+struct matching *matching_open(struct net *net, struct window *window, struct wire *wire, const bool *near)
+{
+    struct matching *m = obtain(1, sizeof *m);
+    *m = (struct matching){.net = net, .window = window, .wire = wire, .near = near};
+    list_clear(&m->posted);
+    list_clear(&m->inbox);
+    list_clear(&m->spare_requests);
+    list_clear(&m->spare_messages);
+    return m;
+}
+
+static struct message *message_of(struct link *link)
+{
+    return LINKED(struct message, link, link);
+}
+
+static struct request *request_of(struct link *link)
+{
+    return LINKED(struct request, link, link);
+}
+
+static void forget(struct link *messages)
+{
+    for (struct link *l; (l = list_first(messages));) {
+        list_remove(l);
+        release(message_of(l));
+    }
+}
+
+void matching_close(struct matching *m)
+{
+    forget(&m->inbox);
+    forget(&m->spare_messages);
+    for (uint32_t i = 1; i <= m->numbers; i++) {
+        if (m->table[i]->in_use && m->table[i]->done)
+            release(m->table[i]->message); /* a receive that was done and never dropped */
+        release(m->table[i]);
+    }
+    for (int i = 0; i < m->spares; i++) {
+        release(m->spare[i]->at);
+        release(m->spare[i]);
+    }
+    release(m->table);
+    release(m->spare);
+    release(m);
+}
+
+static struct request *new_request(struct matching *m)
+{
+    struct link *spare = list_first(&m->spare_requests);
+    struct request *r = spare ? request_of(spare) : NULL;
+    if (r) {
+        list_remove(&r->link);
+    } else {
+        if (m->numbers + 1 >= m->room) {
+            m->room = m->room ? 2 * m->room : 64;
+            struct request **table = obtain(m->room, sizeof *table);
+            for (uint32_t i = 1; i <= m->numbers; i++)
+                table[i] = m->table[i];
+            release(m->table);
+            m->table = table;
+        }
+        r = obtain(1, sizeof *r);
+        r->number = ++m->numbers;
+        m->table[r->number] = r;
+    }
+    *r = (struct request){.world = m->net->world, .number = r->number, .in_use = true};
+    return r;
+}
+
+static void free_request(struct matching *m, struct request *r)
+{
+    r->in_use = false;
+    list_append(&m->spare_requests, &r->link);
+}
+
+static struct message *new_message(struct matching *m)
+{
+    struct link *spare = list_first(&m->spare_messages);
+    if (!spare) {
+        struct message *e = obtain(1, sizeof *e);
+        e->channel = m->channels++;
+        return e;
+    }
+    struct message *e = message_of(spare);
+    list_remove(spare);
+    *e = (struct message){.channel = e->channel};
+    return e;
+}
+
+/* The smallest spare block that is large enough, or a new one: after the first round of a scheme nothing is allocated. */
+static struct spare *take_spare(struct matching *m, size_t bytes)
+{
+    struct spare *best = NULL;
+    for (int i = 0; i < m->spares; i++) {
+        struct spare *s = m->spare[i];
+        if (!s->taken && s->bytes >= bytes && (!best || s->bytes < best->bytes))
+            best = s;
+    }
+    if (!best) {
+        if (m->spares == m->spare_room) {
+            struct spare **list = obtain((size_t)(m->spare_room + SPARE_ROOM), sizeof *list);
+            for (int i = 0; i < m->spares; i++)
+                list[i] = m->spare[i];
+            release(m->spare);
+            m->spare = list;
+            m->spare_room += SPARE_ROOM;
+        }
+        best = m->spare[m->spares++] = obtain(1, sizeof *best);
+        *best = (struct spare){.at = obtain(bytes, 1), .bytes = bytes};
+    }
+    best->taken = true;
+    return best;
+}
+
+static void give_spare(struct message *e)
+{
+    if (e->kept)
+        e->kept->taken = false;
+    e->kept = NULL;
+}
+
+static void post(struct matching *m, int to, const struct envelope *e)
+{
+    if (m->near[to])
+        window_put(m->window, to, e);
+    else
+        wire_put(m->wire, to, e);
+}
+
+static void repay(struct matching *m, struct message *e)
+{
+    if (e->loan)
+        post(m, e->mail.from, &(struct envelope){.kind = ENVELOPE_REPAID, .loan = e->loan});
+    e->loan = 0;
+}
+
+/* The payload is here and the receive wants it in its own buffer. */
+static void deliver(struct matching *m, struct message *e)
+{
+    void *into = e->taker->into;
+    if (!into)
+        return;
+    if (e->data != into && e->mail.bytes)
+        memcpy(into, e->data, e->mail.bytes);
+    e->data = into;
+    give_spare(e);
+    repay(m, e);
+}
+
+static void fetch(struct matching *m, struct message *e)
+{
+    e->data = e->taker->into;
+    if (!e->data) {
+        e->kept = take_spare(m, e->mail.bytes);
+        e->data = e->kept->at;
+    }
+    char *at = e->kept ? e->kept->at : e->taker->into;
+    e->coming = (struct moving){.at = at, .bytes = e->mail.bytes, .peer = e->mail.from, .channel = e->channel};
+    e->place = COMING;
+    m->coming++;
+    wire_move(m->wire, &e->coming);
+    post(m, e->mail.from, &(struct envelope){.kind = ENVELOPE_READY, .loan = e->loan, .channel = e->channel});
+}
+
+static void meet(struct matching *m, struct request *r, struct message *e)
+{
+    CHECK(!r->into || e->mail.bytes <= r->capacity, "rank %d sent %llu bytes with tag %d to a receive for %zu", e->mail.from,
+          (unsigned long long)e->mail.bytes, e->mail.tag, r->capacity);
+    r->message = e;
+    e->taker = r;
+    if (e->place == AWAY)
+        fetch(m, e);
+    else if (e->place == HERE)
+        deliver(m, e);
+    m->fresh = true;
+}
+
+static bool fits(const struct request *r, const struct message *e)
+{
+    return !r->message && !e->taker && r->tag == e->mail.tag && (r->peer == NET_ANY || r->peer == e->mail.from);
+}
+
+static void seek(struct matching *m, struct request *r)
+{
+    for (struct link *l = m->inbox.next; l != &m->inbox; l = l->next)
+        if (fits(r, message_of(l))) {
+            meet(m, r, message_of(l));
+            return;
+        }
+}
+
+struct request *matching_recv(struct matching *m, int from, int tag, void *into, size_t capacity)
+{
+    struct request *r = new_request(m);
+    r->peer = from;
+    r->tag = tag;
+    r->into = into;
+    r->capacity = capacity;
+    list_append(&m->posted, &r->link);
+    seek(m, r);
+    return r;
+}
+
+struct request *matching_send(struct matching *m, int to, const struct mail *head, const void *payload, size_t bytes)
+{
+    struct envelope e = {.mail = *head, .kind = ENVELOPE_MAIL};
+    struct request *r = NULL;
+    if (bytes) {
+        bool ours = window_show(m->window, payload, bytes, &e);
+        assert(ours && "a payload must lie in memory of net_alloc()");
+        r = new_request(m);
+        r->sends = true;
+        r->peer = to;
+        r->payload = payload;
+        r->capacity = bytes;
+        e.loan = r->number;
+        m->loans++;
+    }
+    post(m, to, &e);
+    return r;
+}
+
+/* A send to nobody in particular: nothing is lent, its payload is what moves. */
+struct request *matching_sum(struct matching *m, int first, float *vector, int64_t count)
+{
+    struct request *r = new_request(m);
+    r->sends = r->repaid = true;
+    r->peer = NET_ANY;
+    r->going = (struct moving){.at = (char *)vector, .bytes = (size_t)count * sizeof *vector, .out = true};
+    wire_sum(m->wire, first, &r->going);
+    return r;
+}
+
+static struct request *lender(struct matching *m, int from, const struct envelope *e)
+{
+    bool known = e->loan > 0 && e->loan <= m->numbers;
+    struct request *r = known ? m->table[e->loan] : NULL;
+    CHECK(r && r->in_use && r->sends && r->peer == from && !r->repaid, "rank %d speaks of a send (number %u) that is not under way", from,
+          e->loan);
+    return r;
+}
+
+static void arrive(struct matching *m, int from, const struct envelope *envelope)
+{
+    struct message *e = new_message(m);
+    e->mail = envelope->mail;
+    CHECK(e->mail.from == from && e->mail.to == m->net->rank && e->mail.tag >= 0 && e->mail.tag < TAGS && !e->mail.bytes == !envelope->loan,
+          "rank %d sent a head that makes no sense (from %d to %d, tag %d, %llu bytes): do all ranks run the same program?", from,
+          e->mail.from, e->mail.to, e->mail.tag, (unsigned long long)e->mail.bytes);
+    e->loan = envelope->loan;
+    e->place = e->loan && !m->near[from] ? AWAY : HERE;
+    if (e->loan && m->near[from])
+        e->data = window_see(m->window, from, envelope);
+    list_append(&m->inbox, &e->link);
+    for (struct link *l = m->posted.next; l != &m->posted; l = l->next)
+        if (fits(request_of(l), e)) {
+            meet(m, request_of(l), e);
+            return;
+        }
+}
+
+void matching_hear(struct matching *m, int from, const struct envelope *e)
+{
+    struct request *r;
+    switch (e->kind) {
+    case ENVELOPE_MAIL:
+        arrive(m, from, e);
+        break;
+    case ENVELOPE_READY:
+        r = lender(m, from, e);
+        CHECK(!r->going.bytes, "rank %d asks twice for one payload", from);
+        /* MPI takes it as constant again. */
+        r->going =
+            (struct moving){.at = (char *)(uintptr_t)r->payload, .bytes = r->capacity, .peer = from, .channel = e->channel, .out = true};
+        wire_move(m->wire, &r->going);
+        break;
+    case ENVELOPE_REPAID:
+        r = lender(m, from, e);
+        r->repaid = true;
+        m->loans--;
+        break;
+    default:
+        CHECK(false, "rank %d sent an envelope of kind %d: do all ranks run the same program?", from, e->kind);
+    }
+}
+
+void matching_settle(struct matching *m)
+{
+    for (struct link *l = m->inbox.next; m->coming && l != &m->inbox; l = l->next) {
+        struct message *e = message_of(l);
+        if (e->place != COMING || e->coming.moved < e->coming.bytes)
+            continue;
+        e->place = HERE;
+        m->coming--;
+        m->fresh = true;
+        if (e->taker)
+            deliver(m, e);
+    }
+}
+
+/* Whether an earlier message of this tag from this rank is not done yet. */
+static bool must_wait(const struct matching *m, const struct message *e)
+{
+    for (struct link *l = e->link.prev; l != &m->inbox; l = l->prev)
+        if (message_of(l)->mail.from == e->mail.from && message_of(l)->mail.tag == e->mail.tag)
+            return true;
+    return false;
+}
+
+void matching_publish(struct matching *m)
+{
+    if (!m->fresh)
+        return;
+    m->fresh = false;
+    for (struct link *l = m->inbox.next, *next; l != &m->inbox; l = next) {
+        struct message *e = message_of(l);
+        next = l->next;
+        if (!e->taker || e->place != HERE || must_wait(m, e))
+            continue;
+        list_remove(&e->link);
+        list_remove(&e->taker->link);
+        e->taker->done = true;
+        m->net->received_messages++;
+        m->net->received_bytes += (int64_t)(sizeof e->mail + e->mail.bytes);
+    }
+}
+
+/* Waits for the rest of a payload whose pieces are on their way into a buffer that its owner wants back. */
+static void sit_out(struct matching *m, struct message *e)
+{
+    size_t before = e->coming.moved;
+    for (int64_t idle = 0; e->coming.moved < e->coming.bytes; idle++) {
+        CHECK(idle < PATIENCE_S * (int64_t)20000, "rank %d does not send the rest of a payload (%zu of %zu bytes came)", e->mail.from,
+              e->coming.moved, e->coming.bytes);
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        wire_advance(m->wire);
+        if (e->coming.moved != before)
+            idle = 0;
+        before = e->coming.moved;
+    }
+}
+
+/* Takes a message that is not done from its receive; what lies in the receive's buffer is saved. */
+static void unmeet(struct matching *m, struct message *e)
+{
+    const void *into = e->taker->into;
+    if (into && e->data == into && e->mail.bytes) {
+        if (e->place == COMING) {
+            sit_out(m, e);
+            e->place = HERE;
+            m->coming--;
+        }
+        e->kept = take_spare(m, e->mail.bytes);
+        memcpy(e->kept->at, into, e->mail.bytes);
+        e->data = e->kept->at;
+    }
+    e->taker->message = NULL;
+    e->taker = NULL;
+}
+
+/* As if r had never been posted: messages of its tag that are not done meet the other receives anew, in order. */
+static void take_back(struct matching *m, struct request *r)
+{
+    list_remove(&r->link);
+    if (!r->message)
+        return;
+    int from = r->message->mail.from;
+    for (struct link *l = &r->message->link; l != &m->inbox; l = l->next) {
+        struct message *e = message_of(l);
+        if (e->taker && e->mail.from == from && e->mail.tag == r->tag)
+            unmeet(m, e);
+    }
+    for (struct link *l = m->posted.next; l != &m->posted; l = l->next)
+        if (!request_of(l)->message)
+            seek(m, request_of(l));
+}
+
+void matching_drop(struct matching *m, struct request *r)
+{
+    assert(r->in_use && "dropped twice");
+    if (r->sends) {
+        assert(matching_done(r) && "a send was dropped before it was done");
+    } else if (r->done) {
+        repay(m, r->message);
+        give_spare(r->message);
+        list_append(&m->spare_messages, &r->message->link);
+    } else {
+        take_back(m, r);
+    }
+    free_request(m, r);
+}
+
+bool matching_done(const struct request *r)
+{
+    return r->sends ? r->repaid && r->going.moved == r->going.bytes : r->done;
+}
+
+int matching_loans(const struct matching *m)
+{
+    return m->loans;
+}
+
+const struct mail *matching_mail(const struct request *r)
+{
+    assert(!r->sends && r->done && "only a receive that is done has a head");
+    return &r->message->mail;
+}
+
+const void *matching_data(const struct request *r)
+{
+    assert(!r->sends && r->done && "only a receive that is done has a payload");
+    return r->message->data;
+}

@@ -1,0 +1,35 @@
+/* Which message goes to which receive, and who owes whom: requests, messages that nobody has asked for yet, payloads on loan.
+ *
+ * Messages of one tag from one rank meet receives in the order they were sent, and are done in that order, whatever overtakes on
+ * the way. A receive is done when matching_publish() says so, never in between; dropped before that, it is as if it had never
+ * been posted, and its message waits for the next one. A send is done when its payload has been repaid: copied where the receive named a
+ * buffer, dropped where it borrowed. One thread at a time may be in here (the caller's lock). */
+#ifndef MESSAGING_MATCHING_H
+#define MESSAGING_MATCHING_H
+
+#include "messaging/envelope.h"
+#include "messaging/window.h"
+#include "messaging/wire.h"
+
+struct matching;
+
+/* near[rank]: reached through the window, else over the wire. All is borrowed until matching_close(). */
+struct matching *matching_open(struct net *net, struct window *window, struct wire *wire, const bool *near);
+void matching_close(struct matching *m);
+
+struct request *matching_send(struct matching *m, int to, const struct mail *head, const void *payload, size_t bytes);
+struct request *matching_recv(struct matching *m, int from, int tag, void *into, size_t capacity);
+struct request *matching_sum(struct matching *m, int first, float *vector,
+                             int64_t count); /* MPI's all-reduce: done when the sum is there */
+void matching_drop(struct matching *m, struct request *r);
+
+void matching_hear(struct matching *m, int from, const struct envelope *e); /* MAIL, READY or REPAID has come */
+void matching_settle(struct matching *m);                                   /* after wire_advance(): looks for payloads that are complete */
+void matching_publish(struct matching *m);                                  /* receives whose turn it is are done now */
+
+bool matching_done(const struct request *r);
+int matching_loans(const struct matching *m); /* sends that are not done */
+const struct mail *matching_mail(const struct request *r);
+const void *matching_data(const struct request *r);
+
+#endif

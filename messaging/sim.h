@@ -1,0 +1,136 @@
+/* The inside of the simulated world, for the files sim*.c: its ranks, requests and memory, and what makes it strict.
+ *
+ * Everything hangs on one struct sim; sim_run() opens and closes it. A rank's code runs as a coroutine: what it calls may stop
+ * it in the middle (sim_pause()), and another event's code, or another rank's, runs then. */
+#ifndef MESSAGING_SIM_H
+#define MESSAGING_SIM_H
+
+#include "base/agenda.h"
+#include "base/check.h"
+#include "base/coroutine.h"
+#include "base/list.h"
+#include "links.h"
+#include "messaging.h"
+
+/* Where a message passes, in order. Each is a wire, but for FLIGHT, which is latency and jitter, and THERE, the end. */
+enum stage { OUT, HOST_OUT, LINK, FLIGHT, HOST_IN, IN, THERE };
+
+/* One direction of a wire. */
+struct wire {
+    double bandwidth;
+    double heads_s, free_s; /* when the next head, and the next payload, may start */
+};
+
+/* The way from one rank to another. */
+struct route {
+    struct wire *wire[THERE]; /* NULL: that stage takes no time */
+    double latency_s, jitter_s;
+    double copy_bandwidth; /* within a host: of a receive into a buffer; 0: takes no time */
+};
+
+/* What is sent to one rank by one (or any) with one tag. The lane of any lists all mail of that tag, in order of arrival. */
+struct lane {
+    uint64_t key;
+    struct lane *any;
+    struct link posted, mails; /* receives without a mail, oldest first; mails without a receive */
+    struct route route;
+    double reached_s[THERE + 1]; /* when the last message reaches each stage: the next is there no sooner */
+};
+
+struct host {
+    struct wire out, in;
+    char name[16];
+};
+
+/* Memory to send from, in its rank's list. */
+struct block {
+    struct link link;
+    size_t bytes;
+    _Alignas(64) char data[];
+};
+
+struct request {
+    const struct net_world *world; /* first: messaging.c looks here */
+    struct event event;            /* of a message: it is on its way */
+    struct rank *owner;            /* NULL once dropped */
+    struct lane *lane;
+    struct link queued, any, open; /* in lane->posted or ->mails; in lane->any->mails; in owner->open, or among the spare */
+    struct request *loan;          /* a receive's: the message whose payload it borrows */
+    const void *data;              /* where the payload lies */
+    void *into;
+    size_t capacity;
+    uint64_t sum, posted, awaited; /* of the payload; order among receives; the owner's wait that asks for it */
+    uint64_t number;               /* of a message: among its sender's */
+    enum stage stage;              /* of a message: the next one */
+    double span_s;                 /* of a message: between its first and its last byte, where it is */
+    double owed_s;                 /* of a receive: copying that its owner has not spent yet */
+    bool sent, done;
+    struct mail mail;
+};
+
+struct rank {
+    struct net net;
+    struct sim *sim;
+    struct event event; /* to be resumed */
+    struct wire out, in;
+    struct link open, blocks;    /* requests not dropped; memory not given back */
+    struct request *const *list; /* what it waits for */
+    int listed;
+    bool returned;
+    uint64_t waits, looks, sends;
+};
+
+struct sim {
+    struct agenda agenda;
+    struct world_options options;
+    void (*body)(struct net *, void *);
+    void *argument;
+    struct coroutines *coroutines;
+    struct rank *ranks;
+    struct links links;
+    struct host *hosts;
+    struct wire *pairs;  /* of links.pair[] */
+    struct lane **lanes; /* open addressing, a power of two, at most half full */
+    size_t lane_count, lane_room;
+    struct link spare; /* dropped requests */
+    size_t unread;
+    uint64_t posted;
+};
+
+/* Ends the run (EXIT_WORLD) unless `condition` holds; says when, in simulated time. */
+#define STRICT(condition, sim, format, ...)                                                                                                \
+    do {                                                                                                                                   \
+        if (!(condition))                                                                                                                  \
+            leave(EXIT_WORLD, "simulated, at %.9g s: " format, (sim)->agenda.now_s, __VA_ARGS__);                                          \
+    } while (0)
+
+void sim_pause(struct rank *rank);                           /* the rank's coroutine stops until its event comes */
+void sim_complete(struct sim *sim, struct request *request); /* done; an owner who waits for it runs next, still at this time */
+
+/* sim_links.c */
+enum { RESUME, MOVE, DELIVER };       /* kinds of events: a rank's, a message's, a message's last byte's */
+void sim_links_open(struct sim *sim); /* after its options and ranks; fatal when they make no sense */
+void sim_links_close(struct sim *sim);
+struct route sim_route(struct sim *sim, int from, int to);
+double sim_alone_s(struct sim *sim, int from, int to, size_t bytes); /* latency and slowest wire, nobody else under way */
+void sim_move(struct sim *sim, struct request *message);             /* it is where its stage begins: puts down the event that comes next */
+int sim_host_of(const struct sim *sim, int rank);                    /* number of its host */
+
+/* sim_strict.c */
+const char *sim_describe(const struct sim *sim, const struct request *request, char text[200]); /* for the reports */
+void sim_count_look(struct rank *rank);                                                         /* a look that lets no time pass */
+void sim_verify(const struct sim *sim, const struct request *message);                          /* its payload is as it was sent */
+struct block *sim_block_of(struct rank *rank, const void *data, size_t bytes); /* the block that holds these bytes, NULL: none */
+void *sim_alloc(struct net *net, size_t bytes);
+void sim_free(struct net *net, void *data);
+void sim_check_returned(const struct rank *rank); /* no request is left open */
+void sim_check_end(const struct sim *sim);        /* nothing will happen any more: all have returned, every mail was read */
+
+/* sim_region.c */
+struct region *sim_region_open(struct net *net, int owner, void *block, size_t bytes);
+void *sim_region_data(struct region *region);
+void sim_region_get(struct region *region, void *into, size_t offset, size_t bytes);
+void sim_region_add(struct region *region, const float *from, int64_t offset, int64_t count);
+void sim_region_close(struct region *region);
+
+#endif

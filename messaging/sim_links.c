@@ -1,0 +1,167 @@
+/* The wires of the simulated world: when a message's bytes are where.
+ *
+ * Rule: cut-through. The first byte goes on at once when the next wire is free; a wire is taken for bytes/bandwidth from then on,
+ * whatever the others on the way need, so that two slow senders fill one fast receiver; the last byte is through when the slowest
+ * wire, and each wire's queue, let it. What lies between two wires stores without limit. A head alone overtakes payloads, as in
+ * the real world, which sends these in pieces: it queues behind heads only, and puts the payloads that start after it off by its
+ * own bytes. What one rank sends another with one tag keeps its order at every stage.
+ *
+ * Cost: a message is two events between hosts, one within; one more for each further wire on its way. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "messaging/sim.h"
+
+int sim_host_of(const struct sim *sim, int rank)
+{
+    return rank / sim->links.ranks_per_host;
+}
+
+static void check_kind(const struct link_kind *kind, const char *what)
+{
+    if (!(kind->latency_s >= 0) || !(kind->jitter_s >= 0) || !(kind->bandwidth >= 0) || !isfinite(kind->latency_s + kind->jitter_s))
+        fatal("simulated links %s: latency %g s, jitter %g s, %g bytes a second: nothing may be negative", what, kind->latency_s,
+              kind->jitter_s, kind->bandwidth);
+}
+
+static void check_links(const struct links *links)
+{
+    check_kind(&links->between, "between hosts");
+    check_kind(&links->within, "within a host");
+    for (int i = 0; i < links->pair_count; i++)
+        check_kind(&links->pair[i].kind, "of a pair of ranks");
+    for (int i = 0; i < links->rank_count; i++)
+        check_kind(&(struct link_kind){.bandwidth = links->rank[i].bandwidth}, "of a rank");
+    if (links->ranks_per_host < 1 || !(links->host_bandwidth >= 0))
+        fatal("simulated hosts of %d ranks, %g bytes a second: give 1 rank or more, and nothing negative", links->ranks_per_host,
+              links->host_bandwidth);
+}
+
+void sim_links_open(struct sim *sim)
+{
+    const struct world_options *o = &sim->options;
+    struct links *links = &sim->links;
+    *links = o->links ? *o->links : (struct links){.between = {o->latency_s, o->jitter_s, o->bandwidth}, .ranks_per_host = 1};
+    check_links(links);
+    for (int i = 0; i < o->ranks; i++)
+        sim->ranks[i].out.bandwidth = sim->ranks[i].in.bandwidth = links->between.bandwidth;
+    for (int i = 0; i < links->rank_count; i++)
+        if (links->rank[i].rank >= 0 && links->rank[i].rank < o->ranks) {
+            struct rank *rank = &sim->ranks[links->rank[i].rank];
+            rank->out.bandwidth = rank->in.bandwidth = links->rank[i].bandwidth;
+        }
+    int hosts = sim_host_of(sim, o->ranks - 1) + 1;
+    sim->hosts = obtain((size_t)hosts, sizeof *sim->hosts);
+    for (int i = 0; i < hosts; i++) {
+        sim->hosts[i].out.bandwidth = sim->hosts[i].in.bandwidth = links->host_bandwidth;
+        snprintf(sim->hosts[i].name, sizeof sim->hosts[i].name, o->links ? "sim-%d" : "sim", i);
+    }
+    sim->pairs = obtain((size_t)links->pair_count, sizeof *sim->pairs);
+    for (int i = 0; i < links->pair_count; i++)
+        sim->pairs[i].bandwidth = links->pair[i].kind.bandwidth;
+}
+
+void sim_links_close(struct sim *sim)
+{
+    release(sim->hosts);
+    release(sim->pairs);
+}
+
+static struct wire *limited(struct wire *wire)
+{
+    return wire->bandwidth > 0 ? wire : NULL;
+}
+
+struct route sim_route(struct sim *sim, int from, int to)
+{
+    const struct links *links = &sim->links;
+    struct host *home = &sim->hosts[sim_host_of(sim, from)], *away = &sim->hosts[sim_host_of(sim, to)];
+    const struct link_kind *kind = home == away ? &links->within : &links->between;
+    struct route route = {.latency_s = kind->latency_s, .jitter_s = kind->jitter_s};
+    if (home == away) {
+        route.copy_bandwidth = kind->bandwidth;
+    } else {
+        route.wire[OUT] = limited(&sim->ranks[from].out);
+        route.wire[HOST_OUT] = limited(&home->out);
+        route.wire[HOST_IN] = limited(&away->in);
+        route.wire[IN] = limited(&sim->ranks[to].in);
+    }
+    for (int i = 0; i < links->pair_count; i++)
+        if (links->pair[i].from == from && links->pair[i].to == to) {
+            route.latency_s = links->pair[i].kind.latency_s;
+            route.jitter_s = links->pair[i].kind.jitter_s;
+            route.wire[LINK] = limited(&sim->pairs[i]);
+        }
+    return route;
+}
+
+double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
+{
+    struct route route = sim_route(sim, from, to);
+    double takes_s = route.copy_bandwidth > 0 ? (double)bytes / route.copy_bandwidth : 0;
+    for (int stage = OUT; stage < THERE; stage++)
+        if (route.wire[stage])
+            takes_s = fmax(takes_s, (double)bytes / route.wire[stage]->bandwidth);
+    return route.latency_s + takes_s;
+}
+
+/* The bytes of a message under way take the wire from `ready_s` on, or when it is free; returns when they begin to. */
+static double reserve(struct wire *wire, double ready_s, double takes_s, bool head_alone)
+{
+    double begin_s = fmax(ready_s, head_alone ? wire->heads_s : wire->free_s);
+    if (head_alone)
+        wire->heads_s = begin_s + takes_s;
+    wire->free_s = fmax(wire->free_s, begin_s) + takes_s;
+    return begin_s;
+}
+
+/* Takes the wire of the message's stage; returns when its first byte is through. */
+static double pass(struct sim *sim, struct request *message)
+{
+    struct wire *wire = message->lane->route.wire[message->stage];
+    double now_s = sim->agenda.now_s;
+    if (!wire)
+        return now_s;
+    double takes_s = (double)(sizeof message->mail + message->mail.bytes) / wire->bandwidth;
+    double begin_s = reserve(wire, now_s, takes_s, !message->mail.bytes);
+    double left_s = begin_s > now_s ? message->span_s - (begin_s - now_s) : message->span_s;
+    message->span_s = fmax(left_s, takes_s);
+    return begin_s;
+}
+
+static double flight_s(const struct sim *sim, const struct request *message)
+{
+    const struct route *route = &message->lane->route;
+    if (route->jitter_s <= 0)
+        return route->latency_s;
+    struct random random =
+        random_at(RANDOM_LINK, sim->options.seed, (uint64_t)message->mail.from, (uint64_t)message->mail.to, message->number);
+    return route->latency_s + route->jitter_s * random_uniform(&random);
+}
+
+/* The stage behind this one that takes time. */
+static enum stage next_stage(const struct route *route, enum stage stage)
+{
+    for (stage++; stage != FLIGHT && stage != THERE && !route->wire[stage]; stage++)
+        ;
+    return stage;
+}
+
+void sim_move(struct sim *sim, struct request *message)
+{
+    struct lane *lane = message->lane;
+    double at_s = pass(sim, message);
+    enum stage next = next_stage(&lane->route, message->stage);
+    if (next == FLIGHT) {
+        at_s += flight_s(sim, message);
+        next = next_stage(&lane->route, FLIGHT);
+    }
+    if (next == THERE)
+        at_s += message->span_s;
+    lane->reached_s[next] = fmax(lane->reached_s[next], at_s);
+    message->stage = next;
+    message->event.kind = next == THERE ? DELIVER : MOVE;
+    agenda_put(&sim->agenda, &message->event, lane->reached_s[next]);
+}

@@ -1,0 +1,151 @@
+/* One rank as a scheme sees it: weights, gradients, a clock, and everything that cuts across schemes.
+ *
+ * Behind these calls lie batches, stragglers, the schedule, evaluation and the accounts. The training clock stands while ranks
+ * evaluate: rank 0 calls a pause, every rank hears it wherever it waits or computes (between two units of the network), all
+ * evaluate a share, and go on where they were. A scheme never sees it. */
+#ifndef NODE_H
+#define NODE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "delay.h"
+#include "messaging.h"
+#include "metrics.h"
+#include "optimizer.h"
+#include "problem.h"
+
+/* Tags of messages. */
+enum {
+    TAG_PUSH = 1,
+    TAG_PARAMS,
+    TAG_SIGNAL,
+    TAG_LEAVE,
+    TAG_FAREWELL,
+    TAG_PAUSE,
+    TAG_SLICE,
+    TAG_PARTIAL,
+    TAG_STATISTICS,
+    TAG_SCORE,
+    TAG_RESUME,
+    TAG_ACCOUNT,
+    TAG_STOP,
+    TAG_SHOW,
+    TAG_REDUCE, /* collective.h */
+    TAG_GATHER
+};
+
+/* What the ranks of one process share; read only but for the problem's buffers. */
+struct setting {
+    const struct options *options;
+    struct problem *problem;
+    struct delay delay;
+    struct slowness slowness;
+    struct leaving leaving;
+    struct schedule schedule;
+    struct results *results; /* rank 0's, NULL elsewhere */
+    int workers, servers;
+    int minibatches, minibatch; /* mini-batches a batch; samples a mini-batch */
+    int64_t samples_wanted, evaluate_every;
+    int threads;                   /* for vector work */
+    const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
+    double minibatch_s;            /* simulated: that one takes a rank of speed 1 */
+    volatile sig_atomic_t *asked_to_leave;
+};
+
+struct node {
+    struct net *net;
+    const struct setting *setting;
+    int rank, worker; /* worker: 0, 1, ..; -1 on a server */
+    int64_t count;    /* floats in w, g and sum, each in memory that can be sent */
+    float *w, *g, *sum;
+    int64_t version; /* of w */
+    uint64_t stamp;  /* names w's contents for the backend: node_changed() */
+    double rate;     /* worker: learning rate, as the server gave it with the weights */
+    int64_t clock;   /* the scheme's own count, sent with each push and each answer */
+    int64_t heard;   /* worker: the server's clock, as it came with the last answer */
+    struct stream *stream;
+    int64_t next; /* the mini-batch of the stream that comes next */
+
+    int64_t finished;           /* mini-batches whose gradients are in sum */
+    int64_t stale;              /* versions that the stalest of them lags behind (a carried mini-batch) */
+    int64_t aborted;            /* and that were dropped, since node_clear() */
+    double loss;                /* of the finished ones, summed over samples */
+    double aborted_s, signal_s; /* signal_s: how long the signal of this version took from sent to heard */
+
+    bool races;      /* a server's scheme: each counts its versions for itself, a pause waits for none of them */
+    int64_t samples; /* server: used by all workers so far */
+    bool stop;       /* training is over */
+    int status;      /* exit code of the run: 0, EXIT_NAN, EXIT_STOPPED */
+    struct account account;
+    struct node_private *own; /* node.c's */
+};
+
+/* Opens this rank with its weights unset (a server's are the problem's first ones). `servers` ranks serve, the rest work; a world of one
+ * rank both serves and works. Collective: ends in a barrier, where the training clock starts. */
+struct node *node_open(struct net *net, const struct setting *setting);
+
+/* Collective: accounts go to rank 0, which writes the results and the last weights. */
+void node_close(struct node *n);
+
+double node_clock(const struct node *n); /* seconds of the training clock */
+
+/* The worker's next mini-batch: its gradient at w, then its injected delay. True: done, the gradient is added to sum, finished and
+ * loss count it. False: hear() dropped it; it will be done again. */
+bool node_minibatch(struct node *n);
+void node_clear(struct node *n); /* a new version begins: nothing finished, nothing aborted */
+void node_batch(struct node *n); /* node_clear(), then a whole batch, whose sum is in n->sum */
+
+/* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is not in sum. False: dropped. */
+bool node_local_step(struct node *n, struct optimizer *o, double rate);
+
+/* From now on a mini-batch that is under way when the training clock shows this is dropped (INFINITY: none is). */
+void node_limit(struct node *n, double clock_s);
+bool node_past_limit(const struct node *n);
+
+void node_changed(struct node *n);            /* w has other contents now */
+void node_select(struct node *n, int worker); /* serial: draw from this worker's stream from now on */
+
+/* From now on hear(self) is asked between two units and during delays, and true drops the mini-batch under way; `wake` is the
+ * receive that ends a delay early (the place where its request stands). NULLs: nothing is heard. */
+void node_listen(struct node *n, bool (*hear)(void *), void *self, struct request *const *wake);
+
+bool node_hold(struct node *n, double seconds); /* holds this rank up for so long; false when it heard something meanwhile */
+
+/* Waits as net_wait() does, but takes part in pauses; list[0] belongs to the node, requests begin at list[1]. `what` says what for
+ * and names the rank (NET_ANY: nobody in particular) when the deadline passes without a sign of life. Time goes to the account's wait. */
+int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what, int peer);
+void node_pause_point(struct node *n);    /* takes part in a pause if one is called for */
+bool node_leaves(const struct node *n);   /* has this worker done all that --leave wants of it? */
+void node_gone(struct node *n, int rank); /* that rank has left properly: no sign of life is expected from it */
+
+struct update { /* what went into one update of the weights */
+    int64_t minibatches, samples;
+    int contributions;          /* workers with a finished mini-batch */
+    int64_t stale;              /* updates between the gradient's version and this one */
+    double loss;                /* summed over samples */
+    int64_t aborted;            /* mini-batches */
+    double aborted_s, signal_s; /* spent on those; the slowest signal */
+    double wait_s;              /* of all workers, since the update before */
+    int worst;                  /* the rank whose loss is to be named if it is no number */
+};
+
+/* A server's w is one version further: counts, reports, evaluates when it is due, decides whether training is over (n->stop). */
+void node_updated(struct node *n, const struct update *u);
+double node_rate(const struct node *n); /* learning rate of the next update */
+
+/* On a simulated machine: passes the time that reading or writing so many vectors of `count` floats takes. */
+void node_spend_vector(struct node *n, int64_t count, int vectors);
+
+/* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date. NULLs: it is. */
+void node_before_evaluation(struct node *n, void (*bring)(void *), void *self);
+double node_done(const struct node *n); /* part of the run that lies behind, 0 .. 1 */
+
+struct optimizer *node_optimizer(const struct node *n, struct range slice);                      /* opened as the options say */
+struct optimizer *node_local_optimizer(const struct node *n, const char *rule, double momentum); /* the same, but for these, of all of w */
+
+struct range node_slice(const struct node *n, int server); /* floats of the vector that this server holds */
+
+#endif

@@ -1,0 +1,115 @@
+/* How a rank waits: for messages, through delays, in pauses, and never for ever on somebody who is gone.
+ *
+ * Servers speak first when a rank falls silent, so that rank 0 can say what is kept before the launcher ends everybody. */
+#include <math.h>
+
+#include "base/check.h"
+#include "node/private.h"
+
+static const double look_every_s = 1.0, grace_s = 5.0;
+static const double instant_s = 1e-9; /* sums of times differ by less */
+
+void node_pause_point(struct node *n)
+{
+    struct node_private *own = n->own;
+    if (own->pause && net_wait(n->net, &own->pause, 1, 0) == 0) {
+        own->pause_version = net_mail(own->pause)->version;
+        own->called = true;
+        net_drop(n->net, own->pause);
+        own->pause = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
+    }
+    if (own->called && (n->worker >= 0 || n->version >= own->pause_version)) {
+        own->called = false;
+        node_meet(n);
+    }
+}
+
+bool node_hold(struct node *n, double seconds)
+{
+    double end = net_now(n->net) + seconds, now;
+    while ((now = net_now(n->net)) < end) {
+        struct request *list[2] = {n->own->pause, n->own->wake ? *n->own->wake : NULL};
+        net_wait(n->net, list, 2, fmin(end, now + fmax(n->own->limit_s - node_clock(n), 0)));
+        n->account.delay_s += net_now(n->net) - now;
+        double stood = n->own->paused_s;
+        node_pause_point(n);
+        end += n->own->paused_s - stood;
+        if (node_heard(n))
+            return false;
+    }
+    return true;
+}
+
+void node_listen(struct node *n, bool (*hear)(void *), void *self, struct request *const *wake)
+{
+    n->own->hear = hear;
+    n->own->self = self;
+    n->own->wake = wake;
+}
+
+void node_limit(struct node *n, double clock_s)
+{
+    n->own->limit_s = clock_s;
+}
+
+bool node_past_limit(const struct node *n)
+{
+    return node_clock(n) >= n->own->limit_s - instant_s;
+}
+
+bool node_heard(struct node *n)
+{
+    return (n->own->hear && n->own->hear(n->own->self)) || node_past_limit(n);
+}
+
+void node_gone(struct node *n, int rank)
+{
+    n->own->gone[rank] = true;
+}
+
+/* A worker needs its servers and whom it waits for, a server needs everybody who has not left. */
+static void look_for_silence(struct node *n, const char *what, int peer)
+{
+    double deadline = n->setting->options->deadline + (n->rank == 0 ? 0 : grace_s);
+    int needed = n->worker < 0 ? n->net->ranks : n->setting->servers;
+    for (int r = 0; r < n->net->ranks; r++) {
+        if (r >= needed && r != peer)
+            continue;
+        double silent = r == n->rank || n->own->gone[r] ? 0 : net_silence(n->net, r);
+        if (silent <= deadline)
+            continue;
+        char how[64], kept[160] = "";
+        snprintf(how, sizeof how, isinf(silent) ? "has died" : "gave no sign of life for %.0f s", silent);
+        if (n->setting->results) {
+            const struct score *s = &n->own->score;
+            results_event(n->setting->results, "silent", node_clock(n), "\"rank\": %d", r);
+            snprintf(kept, sizeof kept, ". Kept: all rows, and the evaluation at %.1f s with top-1 %.2f %%", s->seconds, s->top1);
+        }
+        leave(EXIT_SILENT, "rank %d on %s %s while it was waited for: %s%s%s", r, net_host(n->net, r), how, what,
+              r == peer ? " from it" : "", kept);
+    }
+}
+
+int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what, int peer)
+{
+    double began = node_clock(n);
+    int index;
+    for (;;) {
+        node_pause_point(n);
+        list[0] = n->own->pause;
+        double limit = n->net->virtual_time ? until_s : fmin(until_s, net_now(n->net) + look_every_s);
+        index = net_wait(n->net, list, count, limit);
+        if (index > 0 || (index < 0 && net_now(n->net) >= until_s))
+            break;
+        if (index < 0)
+            look_for_silence(n, what, peer);
+    }
+    n->account.wait_s += node_clock(n) - began;
+    return index;
+}
+
+void node_await(struct node *n, struct request *request, const char *what, int peer)
+{
+    while (request && net_wait(n->net, &request, 1, n->net->virtual_time ? INFINITY : net_now(n->net) + look_every_s) < 0)
+        look_for_silence(n, what, peer);
+}

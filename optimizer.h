@@ -1,0 +1,62 @@
+/* What a gradient does to the weights, and how fast: update rules and learning-rate schedules.
+ *
+ * Rules work on a range of the flat vector (a server has a slice, a bucket may come early), one pass over memory, on the threads
+ * that are given. Sources: SGD and Nesterov as in PyTorch (m <- mu m + g + decay w; w <- w - rate m, or g + mu m), Adam (Kingma, Ba 2015),
+ * AdamW (Loshchilov, Hutter 2019: decay apart from the gradient), Adagrad (Duchi 2011). */
+#ifndef OPTIMIZER_H
+#define OPTIMIZER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct optimizer_options {
+    const char *rule;       /* "sgd", "nesterov", "adam", "adamw", "adagrad"; optimizer_rules() lists them */
+    double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
+    double beta1, beta2, epsilon;
+    int threads;
+};
+
+struct range { /* floats [from, to) of the vector */
+    int64_t from, to;
+};
+
+struct optimizer;
+
+/* State for the `slice` of a vector. Weight decay spares the `spared` ranges (sorted, of the whole vector's indices; copied).
+ * An unknown rule is fatal. */
+struct optimizer *optimizer_open(const struct optimizer_options *options, struct range slice, const struct range *spared, int spared_count);
+void optimizer_close(struct optimizer *o);
+const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad" */
+
+/* One update of the slice at this rate. w and g point at the slice's first float. */
+void optimizer_step(struct optimizer *o, float *w, const float *g, double rate);
+
+/* The same update with the gradient sum_i scale[i] x source[i], summed in the order of the list, in one pass; the sum is left in g
+ * when g is not NULL. Bitwise equal to vector_sum() and then optimizer_step(). */
+void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source, const double *scale, int sources, double rate);
+
+int64_t optimizer_state_bytes(const struct optimizer *o);
+
+struct schedule {
+    const char *shape; /* "constant", "step", "exponential", "cosine", "one-cycle" */
+    double rate;       /* the greatest */
+    double warmup;     /* part of the run (0 .. 1) in which the rate rises linearly from 0 */
+    double steps[8];   /* step: parts of the run at which the rate is multiplied by gamma */
+    int step_count;
+    double gamma; /* step: factor; exponential: rate at the end / rate at the start */
+};
+
+/* The rate when the part `done` (0 .. 1) of the run lies behind. Cosine and exponential fall over what the warm-up leaves of the run;
+ * cosine ends at 0; one-cycle rises in a line from rate/25 for 0.3 of the run and falls to rate/1e4 (Smith 2018), it needs no warm-up.
+ * An unknown shape or a number out of its range is fatal. */
+double schedule_at(const struct schedule *s, double done);
+const char *schedule_shapes(void);
+
+/* Vector work at memory speed, on `threads` threads. vector_sum: to = sum_i scale[i] x source[i], in the order of the list; `to` may
+ * be one of the sources. vector_finite: no NaN and no infinity. */
+void vector_add(float *to, const float *from, int64_t count, int threads);
+void vector_sum(float *to, const float *const *source, const double *scale, int sources, int64_t count, int threads);
+void vector_copy(float *to, const float *from, int64_t count, int threads);
+bool vector_finite(const float *v, int64_t count, int threads);
+
+#endif

@@ -1,0 +1,102 @@
+/* Push and pull: the two verbs between workers and servers.
+ *
+ * The first S ranks are servers, server k holds slice k of the weights (rank 0 alone by default). A worker pushes a vector and
+ * pulls the weights; what it pushed is borrowed until ps_wait() or ps_taken(). A server takes pushes, updates its slice and
+ * answers. Every message carries the version of the weights it is about; one of another length, or of a version that cannot be,
+ * ends the run. Cost of a push or a pull: the vector's bytes on the wire, split over the servers; on one host a push is added
+ * where it lies, a pull is one copy.
+ *
+ * Workers that agree among themselves (decentralised schemes) tell instead of push: heads alone, and one of them shows its
+ * weights when an evaluation is due. */
+#ifndef PARAMETER_SERVER_H
+#define PARAMETER_SERVER_H
+
+#include <stdbool.h>
+
+#include "node.h"
+
+struct ps;
+
+struct ps *ps_open(struct node *n); /* a server begins with version 0, which every worker is owed */
+void ps_close(struct ps *ps);       /* a worker leaves unless it has; a server returns when all have left */
+
+/* --- a worker --- */
+
+/* Pushes what node says is finished (n->finished mini-batches of n->version): `vector`, or the head alone when nothing is. The
+ * server owes an answer; ps_give() pushes the same and wants none, ps_ask() wants one for nothing. n->clock goes with each. */
+void ps_push(struct ps *ps, const float *vector);
+void ps_give(struct ps *ps, const float *vector);
+void ps_ask(struct ps *ps);
+
+/* Tells what is finished, by the head alone; `weights`, which this worker has after it, are shown when the server asks. */
+void ps_tell(struct ps *ps, const float *weights);
+
+/* Posts the receives of the next answer (the first is version 0). It goes into `into`, n->w or another vector, when ps_wait() takes it. */
+void ps_pull(struct ps *ps, float *into);
+
+/* Waits for the pull, takes it, sets n->version and n->rate; what was pushed is the worker's again. False: training is
+ * over, or over for this worker (--leave). */
+bool ps_wait(struct ps *ps);
+bool ps_here(struct ps *ps);                           /* the pull has come: ps_wait() will not wait for it */
+struct request *const *ps_coming(const struct ps *ps); /* what it still waits for, for node_listen() */
+void ps_taken(struct ps *ps);                          /* waits until what was given is the worker's again */
+
+/* The plainest worker: pulls, computes a batch, pushes its sum, until training is over. */
+void ps_work(struct node *n);
+
+/* Leaves, saying how many signals this worker has sent; returns, when all workers have left, how many were sent to it. */
+int64_t ps_leave(struct ps *ps, int64_t signals);
+
+/* --- a server --- */
+
+struct arrival {
+    int worker;
+    bool asks;               /* an answer is owed to it */
+    const struct mail *mail; /* version, count (mini-batches), samples, value (loss); NULL: none, the worker has left */
+    const void *bytes;       /* on the wire; NULL when nothing was finished */
+    int64_t clock;           /* the worker's n->clock */
+    int64_t stale;           /* updates between the weights it was computed at and now */
+};
+
+/* Waits until every worker that has not left has pushed the open version; false when all have left. */
+bool ps_collect(struct ps *ps);
+int ps_present(const struct ps *ps); /* workers that have not left */
+bool ps_has_left(const struct ps *ps, int worker);
+
+/* Waits for the next push of whatever worker, in the order of --replay if there is one, or for a worker's leaving; NULL when all
+ * have left. When training is over, what still comes is dropped and what is owed is answered in here. */
+const struct arrival *ps_next(struct ps *ps);
+
+/* The push of a worker that was collected, or taken by ps_next(). */
+const struct arrival *ps_arrival(const struct ps *ps, int worker);
+
+struct range ps_slice(const struct ps *ps);                      /* this server's, of the whole vector */
+const float *ps_vector(struct ps *ps, int worker);               /* the worker's push as floats, [slice]; until the step */
+void ps_replace(struct ps *ps, int worker, const float *vector); /* the step takes this for the worker's push */
+void ps_forget(struct ps *ps, int worker);                       /* ends the loan of its push; mini-batches in it are counted as dropped */
+
+/* One update from all arrivals that are here; each ends their loans and counts it. `scale` is by worker, 0 leaves one out.
+ *   ps_step     the optimizer's step with the gradient sum_i scale[i] x push of worker i, in worker order
+ *   ps_average  w = sum_i scale[i] x push of worker i + (1 - sum of scales) x w
+ *   ps_add      w = w + sum_i scale[i] x push of worker i */
+void ps_step(struct ps *ps, const double *scale);
+void ps_average(struct ps *ps, const double *scale);
+void ps_add(struct ps *ps, const double *scale);
+
+void ps_answer(struct ps *ps, int worker);      /* sends the weights, and word of the end when training is over */
+void ps_answer_same(struct ps *ps, int worker); /* word alone: the weights it has are still the newest */
+void ps_answer_all(struct ps *ps);              /* everybody who is owed one */
+
+/* Or a push at a time: ps_keep() adds it to what is kept, ends its loan and counts it for the update that ps_step_kept() makes, the
+ * optimizer's step with scale x all that was kept. */
+void ps_keep(struct ps *ps, int worker);
+void ps_step_kept(struct ps *ps, double scale);
+
+/* Workers agree among themselves: hears what they tell, update by update, until training is over. Together: an update is what all of
+ * them tell; else each tells of its own. */
+void ps_watch(struct ps *ps, bool together);
+
+/* Signals go through rank 0 from now on: it relays the first of a round to every other worker. */
+void ps_relay_signals(struct ps *ps);
+
+#endif

@@ -1,0 +1,83 @@
+/* What the files of parameter_server/ share: worker.c pushes and pulls, server.c takes and answers, watch.c hears workers that agree
+ * among themselves, order.c records and replays the order of arrivals. */
+#ifndef PARAMETER_SERVER_PRIVATE_H
+#define PARAMETER_SERVER_PRIVATE_H
+
+#include "parameter_server.h"
+#include "serialization.h"
+
+enum { MAX_SERVERS = 64 };
+
+/* Flags of a push and of an answer; an answer has the run's status from bit 8 on. */
+enum { PUSH_MUTE = 1, PUSH_TELLS = 2 };
+enum { ANSWER_STOP = 1, ANSWER_SAME = 2, ANSWER_SHOW = 4, ANSWER_STATUS = 8 };
+
+struct order; /* of arrivals, as a file has it: order.c */
+
+struct ps {
+    struct node *n;
+    int servers, workers;
+    const struct wire *wire, *weights_wire; /* of pushes; of answers: the same, or f32 where weights don't survive it */
+
+    /* worker */
+    struct request *push[MAX_SERVERS], *pull[1 + MAX_SERVERS]; /* pull[0] is the node's while it waits */
+    struct request *coming;                                    /* of the pull, what ps_here() waits for */
+    struct coder *out[MAX_SERVERS], *in[MAX_SERVERS];          /* NULL: in place */
+    char *packed;                                              /* the pushes on the wire, one behind the other */
+    float *into;                                               /* where the pull goes */
+    const float *shown;                                        /* what it told of */
+    int64_t version[MAX_SERVERS];                              /* of each slice: servers that race count apart */
+    double waited_s;                                           /* in all, until the last push */
+    bool came, gone;                                           /* weights came with the last answer; it has left */
+
+    /* server */
+    struct range slice;
+    struct optimizer *optimizer;
+    struct request **come;   /* by AT_*: the node's, leaving, signals to relay, the end of training, then a push of each worker */
+    struct request **list;   /* those of come that are waited for */
+    struct arrival *arrival; /* [workers] */
+    bool *owed;              /* [workers] an answer */
+    struct request **answer; /* [workers], borrowed weights */
+    float **unpacked;        /* [workers], where the wire packs */
+    bool *is_unpacked;       /* [workers] */
+    const float **instead;   /* [workers], ps_replace()'s */
+    const float **source;    /* [workers + 1] */
+    double *scale;           /* [workers + 1] */
+    float *kept;             /* [slice], ps_keep()'s sum; NULL until the first */
+    struct update update;    /* what is in the next one so far */
+    struct coder *decode, *encode;
+    void *outgoing; /* the slice on the wire, packed once a version */
+    int64_t packed_version;
+    int64_t *sent_by, *sent_to; /* [workers]; signals, as each worker says when it leaves, and as they were relayed */
+    int64_t relayed, newest_signal;
+    bool relays, ended;  /* ended: the other servers know that training is over */
+    bool *has_left;      /* [workers] */
+    int left, last_left; /* how many; who was the last */
+    struct order *order;
+};
+
+enum { AT_NODE, AT_LEAVE, AT_SIGNAL, AT_STOP, AT_PUSH };
+
+int ps_rank_of(const struct ps *ps, int worker);
+
+void ps_open_worker(struct ps *ps);
+void ps_close_worker(struct ps *ps);
+void ps_open_server(struct ps *ps);
+void ps_close_server(struct ps *ps);
+
+/* The worker's part of an answer that asks to show its weights. */
+void ps_show(struct ps *ps);
+
+/* Ends the loans of all arrivals, counts what went into the update, and lets the node decide what comes next. */
+void ps_close_version(struct ps *ps);
+
+/* Sends an answer without weights. */
+void ps_send_word(struct ps *ps, int worker, int flags);
+
+/* --record, --replay: FILE.RANK of a server. */
+struct order *order_open(const struct node *n);
+void order_close(struct order *o);
+void order_note(struct order *o, int worker); /* a push of this worker was taken */
+int order_next(struct order *o);              /* whose push comes next; -1: whoever's */
+
+#endif

@@ -1,0 +1,504 @@
+/* A server's side: arrivals, updates of the slice, answers.
+ *
+ * One receive is posted for each worker's next push. Pushes are summed in worker order, whatever the order in which they came, so that a
+ * synchronous scheme gives the same bits under any delays. Weights are not changed while a worker still copies them: an update first
+ * waits for the last answers to be taken. When training is over, whatever still comes is dropped and answered. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "parameter_server/private.h"
+
+static const double rounding = 1e-12; /* of a sum of scales */
+
+static int64_t slice_count(const struct ps *ps)
+{
+    return ps->slice.to - ps->slice.from;
+}
+
+static size_t push_bytes(const struct ps *ps)
+{
+    return ps->decode ? coder_bytes(ps->decode) : (size_t)slice_count(ps) * sizeof(float);
+}
+
+static void expect_push(struct ps *ps, int worker)
+{
+    ps->come[AT_PUSH + worker] = net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
+}
+
+static void open_wires(struct ps *ps)
+{
+    const struct options *o = ps->n->setting->options;
+    struct coder_options options = {.count = slice_count(ps), .part = o->wire_part, .seed = (uint64_t)o->seed, .stream = ps->n->rank};
+    if (!ps->weights_wire->in_place) {
+        ps->encode = coder_open(ps->weights_wire, &options);
+        ps->outgoing = net_alloc(ps->n->net, coder_bytes(ps->encode));
+    }
+    options.only_unpacks = true;
+    if (!ps->wire->in_place)
+        ps->decode = coder_open(ps->wire, &options);
+    for (int i = 0; i < ps->workers && ps->decode; i++)
+        ps->unpacked[i] = obtain((size_t)slice_count(ps), sizeof(float));
+    ps->packed_version = -1;
+}
+
+void ps_open_server(struct ps *ps)
+{
+    struct node *n = ps->n;
+    size_t workers = (size_t)ps->workers;
+    ps->slice = node_slice(n, n->rank);
+    ps->optimizer = node_optimizer(n, ps->slice);
+    ps->come = obtain(workers + AT_PUSH, sizeof *ps->come);
+    ps->list = obtain(workers + AT_PUSH, sizeof *ps->list);
+    ps->arrival = obtain(workers, sizeof *ps->arrival);
+    ps->owed = obtain(workers, sizeof *ps->owed);
+    ps->has_left = obtain(workers, sizeof *ps->has_left);
+    ps->answer = obtain(workers, sizeof *ps->answer);
+    ps->unpacked = obtain(workers, sizeof *ps->unpacked);
+    ps->is_unpacked = obtain(workers, sizeof *ps->is_unpacked);
+    ps->instead = obtain(workers, sizeof *ps->instead);
+    ps->source = obtain(workers + 1, sizeof *ps->source); /* and the weights themselves */
+    ps->scale = obtain(workers + 1, sizeof *ps->scale);
+    ps->sent_by = obtain(workers, sizeof *ps->sent_by);
+    ps->sent_to = obtain(workers, sizeof *ps->sent_to);
+    ps->update.worst = NET_ANY;
+    ps->order = order_open(n);
+    open_wires(ps);
+    ps->come[AT_LEAVE] = net_recv(n->net, NET_ANY, TAG_LEAVE, NULL, 0);
+    if (n->rank > 0)
+        ps->come[AT_STOP] = net_recv(n->net, 0, TAG_STOP, NULL, 0);
+    for (int i = 0; i < ps->workers; i++) {
+        expect_push(ps, i);
+        ps->owed[i] = true;
+    }
+}
+
+static void take_answer_back(struct ps *ps, int worker)
+{
+    struct request *list[2] = {NULL, ps->answer[worker]};
+    if (!list[1])
+        return;
+    node_wait(ps->n, list, 2, INFINITY, "its taking of the weights", ps_rank_of(ps, worker));
+    net_drop(ps->n->net, list[1]);
+    ps->answer[worker] = NULL;
+}
+
+static void take_answers_back(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers; i++)
+        take_answer_back(ps, i);
+}
+
+/* --- what comes --- */
+
+/* Of many finishers in one round the first is passed on: the others' signals say nothing new. */
+static void relay(struct ps *ps)
+{
+    struct mail signal = *net_mail(ps->come[AT_SIGNAL]);
+    int from = signal.from;
+    bool news = signal.version > ps->newest_signal;
+    net_drop(ps->n->net, ps->come[AT_SIGNAL]);
+    ps->come[AT_SIGNAL] = net_recv(ps->n->net, NET_ANY, TAG_SIGNAL, NULL, 0);
+    ps->relayed++;
+    ps->newest_signal = news ? signal.version : ps->newest_signal;
+    for (int i = 0; i < ps->workers && news && !ps->n->stop; i++)
+        if (ps_rank_of(ps, i) != from) {
+            net_send(ps->n->net, ps_rank_of(ps, i), &signal, NULL, 0);
+            ps->sent_to[i]++;
+        }
+}
+
+/* What is no push: a worker that leaves, a signal to relay, rank 0's word that training is over. */
+static void attend(struct ps *ps, int index)
+{
+    struct net *net = ps->n->net;
+    if (index == AT_SIGNAL) {
+        relay(ps);
+        return;
+    }
+    const struct mail *m = net_mail(ps->come[index]);
+    if (index == AT_STOP) {
+        ps->n->stop = true;
+        net_drop(net, ps->come[AT_STOP]);
+        ps->come[AT_STOP] = NULL;
+        return;
+    }
+    int worker = m->from - ps->servers;
+    ps->sent_by[worker] = m->count;
+    ps->has_left[worker] = true;
+    ps->arrival[worker] = (struct arrival){.worker = worker};
+    ps->last_left = worker;
+    node_gone(ps->n, m->from);
+    net_drop(net, ps->come[AT_LEAVE]);
+    ps->come[AT_LEAVE] = net_recv(net, NET_ANY, TAG_LEAVE, NULL, 0);
+    ps->left++;
+}
+
+/* A push has come from this worker: checked before any byte of it is used. */
+static const struct arrival *admit(struct ps *ps, int worker)
+{
+    const struct node *n = ps->n;
+    const struct request *come = ps->come[AT_PUSH + worker];
+    const struct mail *m = net_mail(come);
+    size_t bytes = m->count && !(m->flags & PUSH_TELLS) ? push_bytes(ps) : 0;
+    CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came", (long long)m->version, m->from, bytes,
+          (unsigned long long)m->bytes);
+    CHECK(m->version >= 0 && m->version <= n->version && m->count >= 0, "push of version %lld from rank %d: this server is at version %lld",
+          (long long)m->version, m->from, (long long)n->version);
+    ps->arrival[worker] = (struct arrival){.worker = worker,
+                                           .asks = !(m->flags & PUSH_MUTE),
+                                           .mail = m,
+                                           .bytes = m->bytes ? net_data(come) : NULL,
+                                           .clock = (int64_t)m->note[5],
+                                           .stale = n->version - m->version + (int64_t)m->note[3]};
+    ps->owed[worker] |= ps->arrival[worker].asks;
+    return &ps->arrival[worker];
+}
+
+bool ps_collect(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers; i++) {
+        while (!ps->arrival[i].mail && !ps->has_left[i]) {
+            struct request *list[AT_PUSH + 1];
+            memcpy(list, ps->come, sizeof list);
+            list[AT_PUSH] = ps->come[AT_PUSH + i];
+            int index = node_wait(ps->n, list, AT_PUSH + 1, INFINITY, "the push of its version", ps_rank_of(ps, i));
+            if (index == AT_PUSH)
+                admit(ps, i);
+            else
+                attend(ps, index);
+        }
+        CHECK(ps->has_left[i] || ps->arrival[i].mail->version == ps->n->version,
+              "push of version %lld from rank %d, but version %lld is open", (long long)ps->arrival[i].mail->version, ps_rank_of(ps, i),
+              (long long)ps->n->version);
+    }
+    return ps->left < ps->workers;
+}
+
+int ps_present(const struct ps *ps)
+{
+    return ps->workers - ps->left;
+}
+
+bool ps_has_left(const struct ps *ps, int worker)
+{
+    return ps->has_left[worker];
+}
+
+/* Training is over: nobody may wait for an answer any more. */
+static void dismiss(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers; i++) {
+        ps_forget(ps, i);
+        if (ps->owed[i])
+            ps_answer(ps, i);
+    }
+}
+
+const struct arrival *ps_next(struct ps *ps)
+{
+    while (ps->left < ps->workers) {
+        if (ps->n->stop)
+            dismiss(ps);
+        int wanted = ps->n->stop ? -1 : order_next(ps->order), first = wanted < 0 ? 0 : wanted, count = wanted < 0 ? ps->workers : 1;
+        struct request **list = ps->list;
+        memcpy(list, ps->come, AT_PUSH * sizeof *list);
+        for (int i = 0; i < count; i++)
+            list[AT_PUSH + i] = ps->arrival[first + i].mail ? NULL : ps->come[AT_PUSH + first + i];
+        int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", wanted < 0 ? NET_ANY : ps_rank_of(ps, wanted));
+        if (index < AT_PUSH) {
+            attend(ps, index);
+            if (index == AT_LEAVE && !ps->n->stop)
+                return &ps->arrival[ps->last_left];
+            continue;
+        }
+        const struct arrival *a = admit(ps, first + index - AT_PUSH);
+        if (ps->n->stop)
+            continue;
+        order_note(ps->order, a->worker);
+        return a;
+    }
+    return NULL;
+}
+
+const struct arrival *ps_arrival(const struct ps *ps, int worker)
+{
+    return &ps->arrival[worker];
+}
+
+/* --- updates --- */
+
+struct range ps_slice(const struct ps *ps)
+{
+    return ps->slice;
+}
+
+const float *ps_vector(struct ps *ps, int worker)
+{
+    const struct arrival *a = &ps->arrival[worker];
+    if (ps->instead[worker])
+        return ps->instead[worker];
+    if (!ps->decode)
+        return a->bytes;
+    if (!ps->is_unpacked[worker]) {
+        const char *wrong = coder_unpack(ps->decode, ps->unpacked[worker], a->bytes);
+        CHECK(!wrong, "push of version %lld from rank %d: %s", (long long)a->mail->version, a->mail->from, wrong);
+    }
+    ps->is_unpacked[worker] = true;
+    return ps->unpacked[worker];
+}
+
+void ps_replace(struct ps *ps, int worker, const float *vector)
+{
+    ps->instead[worker] = vector;
+}
+
+/* Ends the loan and waits for the worker's next push. */
+static void give_back(struct ps *ps, int worker)
+{
+    net_drop(ps->n->net, ps->come[AT_PUSH + worker]);
+    expect_push(ps, worker);
+    ps->arrival[worker] = (struct arrival){.worker = worker};
+    ps->is_unpacked[worker] = false;
+    ps->instead[worker] = NULL;
+}
+
+void ps_forget(struct ps *ps, int worker)
+{
+    const struct mail *m = ps->arrival[worker].mail;
+    if (!m)
+        return;
+    ps->n->account.dropped_minibatches += m->count;
+    ps->n->account.dropped_samples += m->samples;
+    give_back(ps, worker);
+}
+
+/* The worker's push is part of the update that comes next. */
+static void count(struct ps *ps, int worker)
+{
+    const struct arrival *a = &ps->arrival[worker];
+    const struct mail *m = a->mail;
+    struct update *u = &ps->update;
+    if (!m)
+        return;
+    u->minibatches += m->count;
+    u->samples += m->samples;
+    u->contributions += m->count > 0;
+    if (m->count)
+        histogram_add(&ps->n->account.stale, a->stale);
+    u->stale = a->stale > u->stale ? a->stale : u->stale;
+    u->aborted += (int64_t)m->note[0];
+    u->aborted_s += m->note[1];
+    u->wait_s += m->note[4];
+    u->signal_s = m->note[2] > u->signal_s ? m->note[2] : u->signal_s;
+    if (!isfinite(m->value) && isfinite(u->loss))
+        u->worst = ps_rank_of(ps, worker);
+    u->loss += m->value;
+    give_back(ps, worker);
+}
+
+/* Rank 0 decides; the other servers are told once. */
+static void tell_end(struct ps *ps)
+{
+    for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->ended; s++)
+        net_send(ps->n->net, s, &(struct mail){.tag = TAG_STOP}, NULL, 0);
+    ps->ended = true;
+}
+
+void ps_close_version(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers; i++)
+        count(ps, i);
+    struct update u = ps->update;
+    ps->update = (struct update){.worst = NET_ANY};
+    node_updated(ps->n, &u);
+    if (ps->n->stop)
+        tell_end(ps);
+}
+
+/* The arrivals with a part in the update, as vectors in worker order. Returns how many. */
+static int list_sources(struct ps *ps, const double *scale)
+{
+    int count = 0;
+    for (int i = 0; i < ps->workers; i++)
+        if (ps->arrival[i].bytes && scale[i] != 0) {
+            ps->source[count] = ps_vector(ps, i);
+            ps->scale[count++] = scale[i];
+        }
+    return count;
+}
+
+/* Passes the virtual time that so many passes over the slice take. */
+static void end_update(struct ps *ps, double began, int passes)
+{
+    node_spend_vector(ps->n, slice_count(ps), passes);
+    ps->n->account.update_s += node_clock(ps->n) - began;
+    ps_close_version(ps);
+}
+
+void ps_step(struct ps *ps, const double *scale)
+{
+    struct node *n = ps->n;
+    take_answers_back(ps);
+    double began = node_clock(n);
+    int sources = list_sources(ps, scale);
+    if (sources)
+        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale, sources, node_rate(n));
+    end_update(ps, began, sources ? sources + 2 : 0);
+}
+
+void ps_keep(struct ps *ps, int worker)
+{
+    struct node *n = ps->n;
+    double began = node_clock(n);
+    if (!ps->kept)
+        ps->kept = obtain((size_t)slice_count(ps), sizeof *ps->kept);
+    if (ps->arrival[worker].bytes) {
+        vector_add(ps->kept, ps_vector(ps, worker), slice_count(ps), n->setting->threads);
+        node_spend_vector(n, slice_count(ps), 3);
+    }
+    n->account.update_s += node_clock(n) - began;
+    count(ps, worker);
+}
+
+void ps_step_kept(struct ps *ps, double scale)
+{
+    struct node *n = ps->n;
+    take_answers_back(ps);
+    double began = node_clock(n);
+    optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, (const float *const[]){ps->kept}, &scale, 1, node_rate(n));
+    memset(ps->kept, 0, (size_t)slice_count(ps) * sizeof *ps->kept);
+    end_update(ps, began, 4);
+}
+
+/* w = sum of scale x push + rest x w */
+static void mix(struct ps *ps, const double *scale, bool average)
+{
+    struct node *n = ps->n;
+    float *w = n->w + ps->slice.from;
+    take_answers_back(ps);
+    double began = node_clock(n), rest = 1;
+    int sources = list_sources(ps, scale);
+    for (int i = 0; i < sources && average; i++)
+        rest -= ps->scale[i];
+    if (fabs(rest) > rounding) {
+        ps->source[sources] = w;
+        ps->scale[sources++] = rest;
+    }
+    vector_sum(w, ps->source, ps->scale, sources, slice_count(ps), n->setting->threads);
+    end_update(ps, began, sources + 1);
+}
+
+void ps_average(struct ps *ps, const double *scale)
+{
+    mix(ps, scale, true);
+}
+
+void ps_add(struct ps *ps, const double *scale)
+{
+    mix(ps, scale, false);
+}
+
+/* --- answers --- */
+
+static void answer(struct ps *ps, int worker, int flags, const void *payload, size_t bytes)
+{
+    struct node *n = ps->n;
+    struct mail head = {.tag = TAG_PARAMS,
+                        .flags = flags | (n->stop ? ANSWER_STOP : 0) | n->status << ANSWER_STATUS,
+                        .version = n->version,
+                        .count = n->clock,
+                        .samples = n->samples,
+                        .value = node_rate(n)};
+    take_answer_back(ps, worker);
+    ps->answer[worker] = net_send(n->net, ps_rank_of(ps, worker), &head, payload, bytes);
+}
+
+void ps_answer(struct ps *ps, int worker)
+{
+    const void *payload = ps->n->w + ps->slice.from;
+    size_t bytes = (size_t)slice_count(ps) * sizeof(float);
+    if (ps->encode) {
+        if (ps->packed_version != ps->n->version) {
+            take_answers_back(ps);
+            coder_pack(ps->encode, ps->outgoing, payload);
+        }
+        ps->packed_version = ps->n->version;
+        payload = ps->outgoing;
+        bytes = coder_bytes(ps->encode);
+    }
+    ps->owed[worker] = false;
+    ps->n->account.plain_bytes += slice_count(ps) * (int64_t)sizeof(float);
+    ps->n->account.wire_bytes += (int64_t)bytes;
+    answer(ps, worker, 0, payload, bytes);
+}
+
+void ps_send_word(struct ps *ps, int worker, int flags)
+{
+    answer(ps, worker, flags, NULL, 0);
+}
+
+void ps_answer_same(struct ps *ps, int worker)
+{
+    ps->owed[worker] = false;
+    ps_send_word(ps, worker, ANSWER_SAME);
+}
+
+void ps_answer_all(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers; i++)
+        if (ps->owed[i])
+            ps_answer(ps, i);
+}
+
+void ps_relay_signals(struct ps *ps)
+{
+    ps->relays = true;
+    ps->newest_signal = -1;
+    if (ps->n->rank == 0)
+        ps->come[AT_SIGNAL] = net_recv(ps->n->net, NET_ANY, TAG_SIGNAL, NULL, 0);
+}
+
+/* --- the end --- */
+
+/* Waits until all workers have left; tells each how many signals were sent to it. */
+static void see_off(struct ps *ps)
+{
+    int64_t signals = 0;
+    take_answers_back(ps);
+    while (ps->left < ps->workers || ps->come[AT_STOP] || (ps->come[AT_SIGNAL] && ps->relayed < signals)) {
+        struct request *list[AT_PUSH];
+        memcpy(list, ps->come, sizeof list);
+        attend(ps, node_wait(ps->n, list, AT_PUSH, INFINITY, "its leaving", NET_ANY));
+        signals = 0;
+        for (int i = 0; i < ps->workers; i++)
+            signals += ps->sent_by[i];
+    }
+    for (int i = 0; i < ps->workers && ps->n->rank == 0; i++)
+        net_send(ps->n->net, ps_rank_of(ps, i),
+                 &(struct mail){.tag = TAG_FAREWELL, .count = ps->relays ? ps->sent_to[i] : signals - ps->sent_by[i]}, NULL, 0);
+}
+
+void ps_close_server(struct ps *ps)
+{
+    struct net *net = ps->n->net;
+    tell_end(ps);
+    see_off(ps);
+    for (int i = 0; i < ps->workers; i++) {
+        net_drop(net, ps->come[AT_PUSH + i]);
+        release(ps->unpacked[i]);
+    }
+    net_drop(net, ps->come[AT_LEAVE]);
+    net_drop(net, ps->come[AT_SIGNAL]);
+    optimizer_close(ps->optimizer);
+    coder_close(ps->decode);
+    coder_close(ps->encode);
+    order_close(ps->order);
+    net_free(net, ps->outgoing);
+    void *blocks[] = {ps->come,        ps->list,    ps->arrival, ps->owed,  ps->has_left, ps->answer,  ps->unpacked,
+                      ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by,  ps->sent_to, ps->kept};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        release(blocks[i]);
+}

@@ -1,0 +1,231 @@
+/* A worker's side: what is finished goes out, weights come in.
+ *
+ * The receives of an answer are posted before the worker waits, so that on one host weights are copied once, from where they lie. */
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "parameter_server/private.h"
+
+enum { LINE = 64 };
+
+static size_t push_room(const struct ps *ps, int server)
+{
+    return (coder_bytes(ps->out[server]) + LINE - 1) / LINE * LINE;
+}
+
+void ps_open_worker(struct ps *ps)
+{
+    struct node *n = ps->n;
+    const struct options *o = n->setting->options;
+    size_t room = 0;
+    for (int s = 0; s < ps->servers; s++) {
+        struct range at = node_slice(n, s);
+        struct coder_options options = {
+            .count = at.to - at.from, .part = o->wire_part, .seed = (uint64_t)o->seed, .worker = n->worker, .stream = s};
+        if (!ps->wire->in_place) {
+            ps->out[s] = coder_open(ps->wire, &options);
+            room += push_room(ps, s);
+        }
+        options.only_unpacks = true;
+        if (!ps->weights_wire->in_place)
+            ps->in[s] = coder_open(ps->weights_wire, &options);
+    }
+    if (room)
+        ps->packed = net_alloc(n->net, room);
+}
+
+void ps_close_worker(struct ps *ps)
+{
+    ps_taken(ps);
+    if (!ps->gone)
+        ps_leave(ps, 0);
+    for (int s = 0; s < ps->servers; s++) {
+        coder_close(ps->out[s]);
+        coder_close(ps->in[s]);
+    }
+    net_free(ps->n->net, ps->packed);
+}
+
+static void push(struct ps *ps, const float *vector, bool finished, int flags)
+{
+    struct node *n = ps->n;
+    struct mail head = {.tag = TAG_PUSH, .flags = flags};
+    bool payload = finished && n->finished && !(flags & PUSH_TELLS);
+    if (finished) {
+        head.count = n->finished;
+        head.samples = n->finished * n->setting->minibatch;
+        head.value = n->loss;
+        double note[] = {(double)n->aborted, n->aborted_s, n->signal_s, (double)n->stale, n->account.wait_s - ps->waited_s};
+        for (size_t i = 0; i < sizeof note / sizeof *note; i++)
+            head.note[i] = note[i];
+        ps->waited_s = n->account.wait_s;
+    }
+    head.note[5] = (double)n->clock;
+    char *packed = ps->packed;
+    ps_taken(ps);
+    double began = node_clock(n);
+    for (int s = 0; s < ps->servers; s++) {
+        struct range at = node_slice(n, s);
+        const void *from = payload ? (const void *)(vector + at.from) : NULL;
+        size_t bytes = payload ? (size_t)(at.to - at.from) * sizeof(float) : 0;
+        if (payload && ps->out[s]) {
+            coder_pack(ps->out[s], packed, from);
+            from = packed;
+            bytes = coder_bytes(ps->out[s]);
+            packed += push_room(ps, s);
+        }
+        n->account.plain_bytes += payload ? (at.to - at.from) * (int64_t)sizeof(float) : 0;
+        n->account.wire_bytes += (int64_t)bytes;
+        head.version = ps->version[s];
+        ps->push[s] = net_send(n->net, s, &head, from, bytes);
+    }
+    n->account.transfer_s += node_clock(n) - began;
+}
+
+void ps_work(struct node *n)
+{
+    struct ps *ps = ps_open(n);
+    ps_pull(ps, n->w);
+    while (ps_wait(ps)) {
+        node_batch(n);
+        ps_push(ps, n->sum);
+        ps_pull(ps, n->w);
+    }
+    ps_close(ps);
+}
+
+void ps_push(struct ps *ps, const float *vector)
+{
+    push(ps, vector, true, 0);
+}
+
+void ps_give(struct ps *ps, const float *vector)
+{
+    push(ps, vector, true, PUSH_MUTE);
+}
+
+void ps_ask(struct ps *ps)
+{
+    push(ps, NULL, false, 0);
+}
+
+void ps_tell(struct ps *ps, const float *weights)
+{
+    ps->shown = weights;
+    push(ps, NULL, true, PUSH_TELLS);
+}
+
+void ps_pull(struct ps *ps, float *into)
+{
+    ps->into = into;
+    for (int s = 0; s < ps->servers; s++)
+        ps->pull[1 + s] = net_recv(ps->n->net, s, TAG_PARAMS, NULL, 0);
+    ps->coming = ps->pull[1];
+}
+
+bool ps_here(struct ps *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        ps->coming = ps->pull[1 + s];
+        if (net_wait(ps->n->net, &ps->coming, 1, 0) < 0)
+            return false;
+    }
+    return true;
+}
+
+struct request *const *ps_coming(const struct ps *ps)
+{
+    return &ps->coming;
+}
+
+/* Server 0 speaks for the run. */
+static void take_word(struct ps *ps, const struct mail *m)
+{
+    struct node *n = ps->n;
+    n->version = m->version;
+    n->stop = m->flags & ANSWER_STOP;
+    n->status = m->flags >> ANSWER_STATUS;
+    n->samples = m->samples;
+    n->rate = m->value;
+    n->heard = m->count;
+}
+
+static void take_weights(struct ps *ps, int server, const struct request *come)
+{
+    struct node *n = ps->n;
+    const struct mail *m = net_mail(come);
+    struct range at = node_slice(n, server);
+    size_t bytes = ps->in[server] ? coder_bytes(ps->in[server]) : (size_t)(at.to - at.from) * sizeof(float);
+    CHECK(m->bytes == bytes, "weights of version %lld from rank %d: %zu bytes expected, %llu came", (long long)m->version, server, bytes,
+          (unsigned long long)m->bytes);
+    double began = node_clock(n);
+    const char *wrong = NULL;
+    if (ps->in[server])
+        wrong = coder_unpack(ps->in[server], ps->into + at.from, net_data(come));
+    else
+        vector_copy(ps->into + at.from, net_data(come), at.to - at.from, n->setting->threads);
+    node_spend_vector(n, at.to - at.from, 2);
+    CHECK(!wrong, "weights of version %lld from rank %d: %s", (long long)m->version, server, wrong);
+    n->account.transfer_s += node_clock(n) - began;
+    ps->came = true;
+}
+
+/* One server's answer; those before the last only ask to show the weights. */
+static void take_answer(struct ps *ps, int server)
+{
+    struct net *net = ps->n->net;
+    for (bool asked = true; asked;) {
+        struct request *list[2] = {NULL, ps->pull[1 + server]};
+        node_wait(ps->n, list, 2, INFINITY, "the next weights", server);
+        const struct mail *m = net_mail(list[1]);
+        asked = m->flags & ANSWER_SHOW;
+        if (!asked && server == 0)
+            take_word(ps, m);
+        if (!asked && !(m->flags & ANSWER_SAME))
+            take_weights(ps, server, list[1]);
+        ps->version[server] = m->version;
+        net_drop(net, list[1]);
+        ps->pull[1 + server] = asked ? net_recv(net, server, TAG_PARAMS, NULL, 0) : NULL;
+        if (asked)
+            ps_show(ps);
+    }
+}
+
+bool ps_wait(struct ps *ps)
+{
+    struct node *n = ps->n;
+    ps->came = false;
+    for (int s = 0; s < ps->servers; s++)
+        take_answer(ps, s);
+    ps->coming = NULL;
+    ps_taken(ps);
+    if (ps->came && ps->into == n->w)
+        node_changed(n);
+    return !n->stop && !node_leaves(n);
+}
+
+void ps_taken(struct ps *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        struct request *list[2] = {NULL, ps->push[s]};
+        if (ps->push[s])
+            node_wait(ps->n, list, 2, INFINITY, "its taking of a push", s);
+        net_drop(ps->n->net, ps->push[s]);
+        ps->push[s] = NULL;
+    }
+}
+
+int64_t ps_leave(struct ps *ps, int64_t signals)
+{
+    struct net *net = ps->n->net;
+    ps_taken(ps);
+    for (int s = 0; s < ps->servers; s++)
+        net_send(net, s, &(struct mail){.tag = TAG_LEAVE, .count = signals}, NULL, 0);
+    struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
+    node_wait(ps->n, list, 2, INFINITY, "all workers to have left", 0);
+    int64_t sent_to_me = net_mail(list[1])->count;
+    net_drop(net, list[1]);
+    ps->gone = true;
+    return sent_to_me;
+}

@@ -1,0 +1,31 @@
+# Accuracy and loss of one or several runs, against seconds of the training clock and against samples.
+#
+#   gnuplot -c plots/run.gp OUT.png DIR [DIR ...]         each DIR has an eval.csv; a run is named by its folder's last part
+#   gnuplot -c plots/run.gp OUT.png NAME=DIR [NAME=DIR ...]
+set terminal pngcairo size 1200,800 font "sans,11" linewidth 1.6
+set output ARG1
+set datafile separator ","
+set datafile columnheaders
+folder(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), k ? a[k+1:] : a)
+title_of(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), k ? a[1:k-1] : system(sprintf("basename '%s'", a)))
+file(i) = folder(i)."/eval.csv"
+set multiplot layout 2,2
+set grid lc rgb "#dddddd"
+set border 3
+set tics nomirror
+set style data linespoints
+set pointsize 0.7
+set key bottom right noenhanced
+set ylabel "top-1 of the test pictures, %"
+set xlabel "seconds of the training clock"
+plot for [i=2:ARGC] file(i) using "seconds":"top1" title title_of(i) lt i-1 pt 7
+set xlabel "samples used, all workers together"
+plot for [i=2:ARGC] file(i) using "samples":"top1" title title_of(i) lt i-1 pt 7
+set key top right noenhanced
+set ylabel "loss on the test pictures, nats"
+set logscale y
+set xlabel "seconds of the training clock"
+plot for [i=2:ARGC] file(i) using "seconds":"loss" title title_of(i) lt i-1 pt 7
+set xlabel "samples used, all workers together"
+plot for [i=2:ARGC] file(i) using "samples":"loss" title title_of(i) lt i-1 pt 7
+unset multiplot

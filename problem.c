@@ -1,0 +1,40 @@
+/* Which problem the options mean, and what all problems share. */
+#include "problem.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "problem/kinds.h"
+#include "resnet.h"
+
+struct problem *problem_open(const struct problem_options *o)
+{
+    const char *name = o->options->network;
+    struct problem *p = obtain(1, sizeof *p);
+    p->minibatch = o->minibatch;
+    if (!strcmp(name, "quadratic"))
+        quadratic_open(p, o);
+    else if (resnet_known(name))
+        picture_open(p, o);
+    else
+        fatal("--network: unknown network '%s'; known are %s|quadratic", name, resnet_names());
+    return p;
+}
+
+void problem_close(struct problem *p)
+{
+    p->kind->close(p);
+    release(p->spared);
+    release(p);
+}
+
+uint64_t problem_stamp(struct problem *p)
+{
+    return ++p->last_stamp;
+}
+
+void problem_initialise(struct problem *p, float *w)
+{
+    p->kind->initialise(p, w);
+}

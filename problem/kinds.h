@@ -1,0 +1,13 @@
+/* The kinds of problems; each fills a struct problem. */
+#ifndef PROBLEM_KINDS_H
+#define PROBLEM_KINDS_H
+
+#include "problem.h"
+
+/* A network that tells pictures apart: architecture, backend, data set, loaders. */
+void picture_open(struct problem *p, const struct problem_options *o);
+
+/* f(w) = 1/2 sum_i a_i (w_i - t_i)^2, its gradient with keyed noise; 1,000 floats. For the simulator, where learning is not the point. */
+void quadratic_open(struct problem *p, const struct problem_options *o);
+
+#endif

@@ -1,0 +1,301 @@
+/* Telling pictures apart: an architecture on a backend, a data set, and a loader for each worker.
+ *
+ * Evaluation uses whole mini-batches of the same size as training, the first ones of the training set for the statistics and the
+ * first test pictures for the score; mini-batch b belongs to share b mod shares. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "data_loader.h"
+#include "problem/kinds.h"
+#include "resnet.h"
+#include "serialization.h"
+
+struct picture {
+    struct architecture architecture;
+    const struct options *options;
+    const struct backend *backend;
+    struct device *device;
+    struct network *network;
+    struct dataset *training, *test;
+    float *scratch; /* one mini-batch, for loaders without a thread and for evaluation */
+    int32_t *labels;
+    int ahead;
+    int workers;    /* that the samples are parted among, 0: not known before the streams */
+    double *speeds; /* [workers], NULL: all equal */
+};
+
+struct stream {
+    struct loader *loader;
+};
+
+static void initialise(struct problem *p, float *w)
+{
+    struct picture *q = p->self;
+    if (*q->options->init)
+        weights_load(q->options->init, &q->architecture, w, NULL, NULL);
+    else
+        architecture_initialise(&q->architecture, (uint64_t)q->options->seed, q->options->zero_gamma, w);
+}
+
+/* What decides whose samples are whose. */
+static struct loader_options loader_options_of(const struct picture *q, int worker, int workers)
+{
+    return (struct loader_options){.seed = (uint64_t)q->options->seed,
+                                   .worker = worker,
+                                   .workers = workers,
+                                   .partition = q->options->partition,
+                                   .alpha = q->options->dirichlet,
+                                   .speeds = q->speeds};
+}
+
+static void share(const struct problem *p, int worker, int64_t *by_class)
+{
+    const struct picture *q = p->self;
+    const struct loader_options o = loader_options_of(q, worker, q->workers);
+    dataset_share(q->training, &o, by_class);
+}
+
+static struct stream *stream_open(struct problem *p, int worker, int workers)
+{
+    struct picture *q = p->self;
+    assert(!q->workers || workers == q->workers);
+    struct stream *s = obtain(1, sizeof *s);
+    struct loader_options o = loader_options_of(q, worker, workers);
+    o.batch = p->minibatch;
+    o.augment = q->options->augment;
+    o.ahead = q->ahead;
+    o.scratch = q->ahead ? NULL : q->scratch;
+    s->loader = loader_open(q->training, &o);
+    return s;
+}
+
+static void stream_close(struct problem *p, struct stream *s)
+{
+    (void)p;
+    loader_close(s->loader);
+    release(s);
+}
+
+static double stream_wait_s(const struct stream *s)
+{
+    return loader_wait_s(s->loader);
+}
+
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
+                     void *self)
+{
+    struct picture *q = p->self;
+    struct batch b = loader_batch(s->loader, index);
+    return network_gradient(q->network, w, b.pictures, b.labels, g, loss, hook, self);
+}
+
+static double step_share(const struct problem *p, int step)
+{
+    const struct picture *q = p->self;
+    return architecture_unit_share(&q->architecture, step);
+}
+
+static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
+{
+    struct picture *q = p->self;
+    for (int64_t b = share; b < p->statistics_batches; b += shares) {
+        dataset_read(q->training, b * p->minibatch, p->minibatch, q->scratch, q->labels);
+        network_statistics(q->network, w, q->scratch, sums);
+        breathe(self);
+    }
+}
+
+static void finish_statistics(const struct problem *p, const double *sums, float *statistics)
+{
+    const struct picture *q = p->self;
+    network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
+}
+
+static void evaluate(struct problem *p, struct weights w, const float *at, int share, int shares, struct loss *loss,
+                     void (*breathe)(void *), void *self)
+{
+    struct picture *q = p->self;
+    for (int64_t first = (int64_t)share * p->minibatch; first < p->test_samples; first += (int64_t)shares * p->minibatch) {
+        int count = (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
+        dataset_read(q->test, first, count, q->scratch, q->labels);
+        network_evaluate(q->network, w, at, q->scratch, q->labels, count, loss);
+        breathe(self);
+    }
+}
+
+static bool save(struct problem *p, const char *path, const float *w, const float *at)
+{
+    struct picture *q = p->self;
+    return weights_save(path, &q->architecture, w, at);
+}
+
+static void picture_close(struct problem *p)
+{
+    struct picture *q = p->self;
+    network_close(q->network);
+    q->backend->close(q->device);
+    dataset_close(q->training);
+    dataset_close(q->test);
+    release(q->scratch);
+    release(q->labels);
+    release(q->speeds);
+    release(q);
+}
+
+static const struct problem_kind picture_kind = {
+    .initialise = initialise,
+    .stream_open = stream_open,
+    .stream_close = stream_close,
+    .stream_wait_s = stream_wait_s,
+    .share = share,
+    .gradient = gradient,
+    .step_share = step_share,
+    .statistics = statistics,
+    .evaluate = evaluate,
+    .save = save,
+    .close = picture_close,
+    .finish_statistics = finish_statistics,
+};
+
+static bool holds_cifar(const char *folder)
+{
+    static const char *const at[] = {"data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"};
+    char path[4096];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, at[i]);
+        if (!access(path, F_OK))
+            return true;
+    }
+    return false;
+}
+
+/* --data DIR must hold the files; without it $DATA and data/ are looked at, and else pictures are generated. */
+static void find_data(const struct options *o, const char **name, const char **folder)
+{
+    const char *places[] = {o->data, getenv("DATA"), "data"};
+    *name = "synthetic";
+    *folder = NULL;
+    if (!strcmp(o->dataset, "synthetic"))
+        return;
+    for (int i = 0; i < 3; i++)
+        if (places[i] && *places[i] && (holds_cifar(places[i]) || (i == 0 && *o->data))) {
+            *name = "cifar10";
+            *folder = places[i];
+            return;
+        }
+    if (!strcmp(o->dataset, "cifar10"))
+        fatal("--dataset cifar10: no cifar-10-batches-bin in $DATA or in data/; name its folder with --data, or fetch it: "
+              "data_loader/fetch data");
+}
+
+static void open_data(struct problem *p, struct picture *q, const struct options *o)
+{
+    struct dataset_options d = {.train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
+    find_data(o, &d.name, &d.folder);
+    q->training = dataset_open(&d);
+    d.train = false;
+    d.limit = o->eval_samples;
+    q->test = dataset_open(&d);
+    p->training_samples = q->training->count;
+    p->test_samples = q->test->count;
+    if (q->training->count < p->minibatch)
+        fatal("%lld training pictures are fewer than one mini-batch of %d: take a smaller --batch or more --train-samples",
+              (long long)q->training->count, p->minibatch);
+    p->classes = q->training->classes;
+    snprintf(p->source, sizeof p->source, "%s", q->training->source);
+    p->generated = q->training->generated;
+}
+
+/* Here rather than when the first stream is opened, so that a partition that cannot be is said before anything begins. */
+static void part_samples(const struct problem *p, struct picture *q, const struct problem_options *o)
+{
+    q->workers = o->workers;
+    if (o->speeds) {
+        q->speeds = obtain((size_t)o->workers, sizeof *q->speeds);
+        memcpy(q->speeds, o->speeds, (size_t)o->workers * sizeof *q->speeds);
+    }
+    int64_t *by_class = obtain((size_t)p->classes, sizeof *by_class);
+    if (o->workers)
+        share(p, 0, by_class);
+    release(by_class);
+}
+
+/* Where timed choices of kernels are kept: --kernel-cache, else the user's cache folder (made if need be); false: nowhere. */
+static bool find_cache(const struct options *o, char *path, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (*o->kernel_cache)
+        return snprintf(path, size, "%s", o->kernel_cache) < (int)size;
+    if (cache && *cache)
+        snprintf(path, size, "%.3000s", cache);
+    else if (home && *home)
+        snprintf(path, size, "%.3000s/.cache", home);
+    else
+        return false;
+    mkdir(path, 0777);
+    strcat(path, "/nbsgd");
+    mkdir(path, 0777);
+    strcat(path, "/kernels");
+    return true;
+}
+
+static void list_spared(struct problem *p, const struct picture *q)
+{
+    int count;
+    struct tensor *tensors = architecture_tensors(&q->architecture, &count);
+    p->spared = obtain((size_t)count, sizeof *p->spared);
+    for (int i = 0; i < count && !q->options->decay_norms; i++)
+        if (!tensors[i].decays)
+            p->spared[p->spared_count++] = (struct range){tensors[i].offset, tensors[i].offset + tensors[i].count};
+    release(tensors);
+}
+
+static void check_init(const struct problem *p, const struct picture *q)
+{
+    float *w = obtain((size_t)p->count, sizeof *w);
+    if (*q->options->init)
+        weights_load(q->options->init, &q->architecture, w, NULL, NULL);
+    release(w);
+}
+
+void picture_open(struct problem *p, const struct problem_options *po)
+{
+    const struct options *o = po->options;
+    struct picture *q = obtain(1, sizeof *q);
+    p->kind = &picture_kind;
+    p->self = q;
+    q->options = o;
+    q->ahead = po->ahead;
+    open_data(p, q, o);
+    part_samples(p, q, po);
+    const struct dataset *d = q->training;
+    resnet_describe(&q->architecture, &(struct resnet_options){.name = o->network,
+                                                               .stem = o->stem,
+                                                               .batch = p->minibatch,
+                                                               .classes = d->classes,
+                                                               .channels = d->channels,
+                                                               .height = d->height,
+                                                               .width = d->width});
+    enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
+    q->backend = backend_find(o->backend, dtype);
+    char cache[4096];
+    bool cached = find_cache(o, cache, sizeof cache);
+    q->device = q->backend->open(&(struct device_options){.threads = po->threads, .dtype = dtype, .cache = cached ? cache : NULL});
+    q->network = network_open(&q->architecture, q->backend, q->device, (float)o->label_smoothing, po->trains);
+    q->scratch = obtain((size_t)p->minibatch * (size_t)(d->channels * d->height * d->width), sizeof *q->scratch);
+    q->labels = obtain((size_t)p->minibatch, sizeof *q->labels);
+    p->count = architecture_parameters(&q->architecture);
+    p->statistics = architecture_statistics(&q->architecture);
+    p->statistics_batches = d->count / p->minibatch < o->eval_batches ? d->count / p->minibatch : o->eval_batches;
+    p->steps = 2 * q->architecture.units;
+    list_spared(p, q);
+    if (po->serves)
+        check_init(p, q);
+    snprintf(p->computes, sizeof p->computes, "%s %s, %d thread%s a rank", q->backend->name, o->dtype, po->threads,
+             po->threads > 1 ? "s" : "");
+}

@@ -1,0 +1,144 @@
+/* A convex toy: f(w) = 1/2 sum_i a_i (w_i - t_i)^2 with curvatures a_i from 0.1 to 1 and an optimum t drawn by the seed.
+ *
+ * A mini-batch's gradient carries noise keyed by (seed, worker, index), deviation NOISE / sqrt(samples). Evaluation: the exact loss;
+ * top-1 is the percentage of coordinates within 0.1 of the optimum, top-5 within 0.5. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/random.h"
+#include "problem/kinds.h"
+
+enum { COUNT = 1000, TRAINING_SAMPLES = 50000, STEPS = 16 }; /* steps: how often a mini-batch listens on the virtual clock */
+static const double noise = 1.0;
+
+struct quadratic {
+    uint64_t seed;
+    double deviation; /* of a mini-batch's noise, a coordinate */
+    float optimum[COUNT], curvature[COUNT];
+};
+
+struct stream {
+    uint64_t worker;
+};
+
+static void initialise(struct problem *p, float *w)
+{
+    for (int64_t i = 0; i < p->count; i++)
+        w[i] = 0;
+}
+
+static struct stream *stream_open(struct problem *p, int worker, int workers)
+{
+    struct stream *s = obtain(1, sizeof *s);
+    (void)p, (void)workers;
+    s->worker = (uint64_t)worker;
+    return s;
+}
+
+static void stream_close(struct problem *p, struct stream *s)
+{
+    (void)p;
+    release(s);
+}
+
+static double stream_wait_s(const struct stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+/* The noise is uniform: cheap, and its deviation is what counts. */
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
+                     void *self)
+{
+    const struct quadratic *q = p->self;
+    struct random r = random_at(RANDOM_TEST, q->seed, s->worker, (uint64_t)index, 1);
+    *loss = (struct loss){0};
+    for (int i = 0; i < COUNT; i++) {
+        double away = w.w[i] - q->optimum[i];
+        loss->sum += 0.5 * q->curvature[i] * away * away;
+        g[i] = (float)(q->curvature[i] * away + q->deviation * sqrt(12) * (random_uniform(&r) - 0.5));
+    }
+    loss->sum *= p->minibatch;
+    return !hook || hook(self, STEPS - 1, 0);
+}
+
+static double step_share(const struct problem *p, int step)
+{
+    (void)p, (void)step;
+    return 1.0 / STEPS;
+}
+
+static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
+{
+    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)breathe, (void)self;
+}
+
+static void finish_statistics(const struct problem *p, const double *sums, float *unused)
+{
+    (void)p, (void)sums, (void)unused;
+}
+
+static void evaluate(struct problem *p, struct weights w, const float *unused, int share, int shares, struct loss *loss,
+                     void (*breathe)(void *), void *self)
+{
+    const struct quadratic *q = p->self;
+    (void)unused, (void)breathe, (void)self;
+    for (int i = share; i < COUNT; i += shares) {
+        double away = fabs(w.w[i] - q->optimum[i]);
+        loss->sum += 0.5 * q->curvature[i] * away * away * COUNT;
+        loss->top1 += away < 0.1;
+        loss->top5 += away < 0.5;
+    }
+}
+
+static bool save(struct problem *p, const char *path, const float *w, const float *unused)
+{
+    (void)p, (void)path, (void)w, (void)unused; /* it was refused at the start */
+    return false;
+}
+
+static void quadratic_close(struct problem *p)
+{
+    release(p->self);
+}
+
+static const struct problem_kind quadratic_kind = {
+    .initialise = initialise,
+    .stream_open = stream_open,
+    .stream_close = stream_close,
+    .stream_wait_s = stream_wait_s,
+    .gradient = gradient,
+    .step_share = step_share,
+    .statistics = statistics,
+    .evaluate = evaluate,
+    .save = save,
+    .close = quadratic_close,
+    .finish_statistics = finish_statistics,
+};
+
+void quadratic_open(struct problem *p, const struct problem_options *o)
+{
+    struct quadratic *q = obtain(1, sizeof *q);
+    if (*o->options->save || *o->options->init)
+        fatal("--save, --init: the quadratic toy has no weights worth a file");
+    if (strcmp(o->options->partition, "split"))
+        fatal("--partition %s: the quadratic toy has no samples to part; take a network", o->options->partition);
+    q->seed = (uint64_t)o->options->seed;
+    q->deviation = noise / sqrt(o->minibatch);
+    struct random r = random_at(RANDOM_TEST, q->seed, 0, 0, 0);
+    for (int i = 0; i < COUNT; i++) {
+        q->optimum[i] = (float)random_normal(&r);
+        q->curvature[i] = (float)(0.1 + 0.9 * random_uniform(&r));
+    }
+    p->kind = &quadratic_kind;
+    p->count = COUNT;
+    p->training_samples = TRAINING_SAMPLES;
+    p->test_samples = COUNT;
+    p->steps = STEPS;
+    p->self = q;
+    snprintf(p->source, sizeof p->source, "a quadratic of %d floats", COUNT);
+    snprintf(p->computes, sizeof p->computes, "plain C");
+}

@@ -1,0 +1,49 @@
+/* Synchronous SGD with backup workers: the first W - b gradients of a version make the update, later ones are dropped.
+ *
+ *   w(v+1) = w(v) - rate x (1 / N B) sum of the first N = W - b workers' gradients at w(v)
+ *
+ * A late push carries its version: it is dropped when it comes, and its worker gets the newest weights at once. Cost as ssgd.
+ * Staleness 0. With --backups 0 the scheme is ssgd, bit for bit. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981,
+ * section 2.1 and algorithms 3 and 4. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "parameter_server.h"
+#include "scheme.h"
+
+void backup_work(struct node *n)
+{
+    ps_work(n);
+}
+
+void backup_serve(struct node *n)
+{
+    int workers = n->setting->workers, backups = (int)n->setting->options->backups, wanted = workers - backups, here = 0;
+    if (wanted < 1)
+        fatal("--backups %d leaves none of %d workers to wait for; take at most %d", backups, workers, workers - 1);
+    struct ps *ps = ps_open(n);
+    double *scale = obtain((size_t)workers, sizeof *scale);
+    n->races = true;
+    ps_answer_all(ps);
+    for (const struct arrival *a; (a = ps_next(ps));) {
+        int worker = a->worker;
+        if (a->mail && a->stale > 0) {
+            ps_forget(ps, worker);
+            ps_answer(ps, worker);
+            continue;
+        }
+        if (a->mail) {
+            scale[worker] = 1.0 / ((double)wanted * n->setting->minibatches);
+            here++;
+        }
+        if (!here || (here < wanted && here < ps_present(ps)))
+            continue;
+        ps_step(ps, scale);
+        ps_answer_all(ps);
+        memset(scale, 0, (size_t)workers * sizeof *scale);
+        here = 0;
+    }
+    release(scale);
+    ps_close(ps);
+}

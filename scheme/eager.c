@@ -1,0 +1,140 @@
+/* Eager SGD: an all-reduce begins as soon as one worker has finished its batch; whoever has not gives what it has, or zero.
+ *
+ *   w(v+1) = w(v) - rate x (1 / W B) sum over workers of the gradients finished since the last all-reduce,   on every worker
+ *
+ * solo: whoever finishes a batch during which no all-reduce took place triggers the next one; one that comes too late leaves its
+ * gradient for the next. majority: a worker drawn at random for each version triggers, the others that have finished wait for it, so
+ * that half of them contribute on average. A mini-batch goes on under an all-reduce: its gradient is then as many versions stale as took
+ * place meanwhile. Rank 0 only watches. Cost: 2 (W - 1) / W n floats sent by each worker (--allreduce), W - 1 signals. Staleness
+ * unbounded, 1 for most. Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "collective.h"
+#include "parameter_server.h"
+#include "scheme.h"
+#include "signals.h"
+
+struct worker {
+    struct node *n;
+    struct ps *ps;
+    struct collective *all;
+    struct optimizer *optimizer;
+    struct signals signals;
+    float *nothing;          /* what a worker gives that has nothing */
+    float *newest;           /* where weights are stepped while a mini-batch still reads n->w */
+    bool computing, stepped; /* a mini-batch is under way; newest is ahead of n->w */
+};
+
+/* One all-reduce, one step, one word to rank 0. */
+static void take_part(struct worker *k)
+{
+    struct node *n = k->n;
+    const struct setting *s = n->setting;
+    float *given = n->finished ? n->sum : k->nothing, *w = k->computing ? k->newest : n->w;
+    if (!n->finished)
+        memset(given, 0, (size_t)n->count * sizeof *given);
+    collective_sum(k->all, given, 1.0 / ((double)s->workers * s->minibatches));
+    if (k->computing && !k->stepped)
+        vector_copy(w, n->w, n->count, s->threads);
+    k->stepped = k->computing;
+    optimizer_step(k->optimizer, w, given, n->rate);
+    node_spend_vector(n, n->count, k->computing ? 5 : 3);
+    ps_tell(k->ps, w);
+    ps_pull(k->ps, n->w);
+    ps_wait(k->ps);
+    node_clear(n);
+    if (!k->computing)
+        node_changed(n);
+    k->signals.round = n->version;
+}
+
+static bool hear(void *self)
+{
+    struct worker *k = self;
+    if (!k->n->stop && signals_heard(&k->signals))
+        take_part(k);
+    return k->n->stop;
+}
+
+/* A mini-batch, under which all-reduces may take place. */
+static void compute(struct worker *k)
+{
+    struct node *n = k->n;
+    int64_t began_at = n->version;
+    k->computing = true;
+    bool done = node_minibatch(n);
+    k->computing = false;
+    if (k->stepped) {
+        float *w = n->w;
+        n->w = k->newest;
+        k->newest = w;
+        k->stepped = false;
+        node_changed(n);
+    }
+    if (done && n->version - began_at > n->stale)
+        n->stale = n->version - began_at;
+}
+
+static bool triggers(const struct worker *k, int64_t began_at)
+{
+    const struct node *n = k->n;
+    if (strcmp(n->setting->options->eager, "majority"))
+        return n->version == began_at;
+    struct random draw = random_at(RANDOM_TRIGGER, (uint64_t)n->setting->options->seed, (uint64_t)n->version, 0, 0);
+    return random_below(&draw, (uint32_t)n->setting->workers) == (uint32_t)n->worker;
+}
+
+/* The batch is done: starts an all-reduce, waits for one, or, when it came too late for that, goes on. */
+static void finish(struct worker *k, int64_t began_at)
+{
+    struct node *n = k->n;
+    if (!signals_heard(&k->signals)) {
+        if (triggers(k, began_at)) {
+            signals_send(&k->signals);
+        } else if (n->version > began_at) {
+            return;
+        } else {
+            while (!signals_heard(&k->signals)) {
+                struct request *list[2] = {NULL, k->signals.posted};
+                node_wait(n, list, 2, INFINITY, "the word to sum", NET_ANY);
+            }
+        }
+    }
+    take_part(k);
+}
+
+void eager_work(struct node *n)
+{
+    size_t bytes = (size_t)n->count * sizeof(float);
+    struct worker k = {.n = n, .ps = ps_open(n), .all = collective_open(n, n->count)};
+    k.optimizer = node_optimizer(n, (struct range){0, n->count});
+    k.nothing = net_alloc(n->net, bytes);
+    k.newest = net_alloc(n->net, bytes);
+    k.signals = signals_open(n, false);
+    ps_pull(k.ps, n->w);
+    ps_wait(k.ps);
+    node_listen(n, hear, &k, &k.signals.posted);
+    while (!n->stop) {
+        int64_t began_at = n->version;
+        for (int i = 0; i < n->setting->minibatches && !n->stop; i++)
+            compute(&k);
+        if (!n->stop)
+            finish(&k, began_at);
+    }
+    node_listen(n, NULL, NULL, NULL);
+    signals_close(&k.signals, ps_leave(k.ps, k.signals.sent));
+    optimizer_close(k.optimizer);
+    collective_close(k.all);
+    net_free(n->net, k.nothing);
+    net_free(n->net, k.newest);
+    ps_close(k.ps);
+}
+
+void eager_serve(struct node *n)
+{
+    struct ps *ps = ps_open(n);
+    ps_watch(ps, true);
+    ps_close(ps);
+}

@@ -1,0 +1,50 @@
+/* Local SGD: H steps of its own on each worker, then the mean of their weights.
+ *
+ *   w_i <- optimizer(w_i, g(w_i)), H times;   w <- w + (1 / W) sum_i (w_i - w)
+ *
+ * A step is a mini-batch; the workers' optimizers keep their momentum, which is not averaged. What travels is the difference w_i - w, so
+ * that every wire format carries it. Cost: n floats up and n down every H mini-batches. --post-local P: H = 1 for the first part P
+ * of the run. With H = 1, plain SGD, the scheme is ssgd with one mini-batch a batch. Stich ICLR 2019, arXiv:1805.09767; post-local: Lin,
+ * Stich, Patel, Jaggi ICLR 2020, arXiv:1808.07217. */
+#include "base/alloc.h"
+#include "parameter_server.h"
+#include "scheme.h"
+
+void localsgd_work(struct node *n)
+{
+    const struct setting *s = n->setting;
+    struct ps *ps = ps_open(n);
+    struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
+    float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
+    ps_pull(ps, start);
+    while (ps_wait(ps)) {
+        int64_t steps = node_done(n) < s->options->post_local ? 1 : s->options->local_steps;
+        vector_copy(n->w, start, n->count, s->threads);
+        node_changed(n);
+        node_clear(n);
+        while (n->finished < steps)
+            node_local_step(n, local, n->rate);
+        vector_sum(n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count, s->threads);
+        ps_push(ps, n->sum);
+        ps_pull(ps, start);
+    }
+    optimizer_close(local);
+    net_free(n->net, start);
+    ps_close(ps);
+}
+
+void localsgd_serve(struct node *n)
+{
+    int workers = n->setting->workers;
+    struct ps *ps = ps_open(n);
+    double *scale = obtain((size_t)workers, sizeof *scale);
+    ps_answer_all(ps);
+    while (ps_collect(ps)) {
+        for (int i = 0; i < workers; i++)
+            scale[i] = 1.0 / ps_present(ps);
+        ps_add(ps, scale);
+        ps_answer_all(ps);
+    }
+    release(scale);
+    ps_close(ps);
+}

@@ -1,0 +1,196 @@
+/* Non-blocking synchronous SGD: the first to finish its batch signals, everybody pushes what it has at once, nobody waits for the
+ * slowest.
+ *
+ *   w(v+1) = w(v) - rate x (sum of the gradients at w(v) of all mini-batches finished in version v) / (their number)
+ *
+ * A version costs each worker one push and one pull of n floats, and the finisher W - 1 signals without payload. Staleness 0, but
+ * for --nb-inflight carry (an interrupted mini-batch counts in the version it ends in) and --nb-server racing.
+ * He, Dube 2022, arXiv:2211.00889; the choices it leaves open are the options --nb-*.
+ *
+ * With a racing server versions differ between workers, so a signal's round is a logical clock, which each exchange moves past the
+ * newest signal heard; else it is the version. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "parameter_server.h"
+#include "scheme.h"
+#include "serialization.h"
+#include "signals.h"
+
+struct worker {
+    struct node *n;
+    struct ps *ps;
+    struct signals signals;
+    int64_t position;        /* mini-batches of its own batch that are done */
+    int64_t steps;           /* weights: local steps of this version */
+    struct optimizer *local; /* weights: what takes them */
+    float *spare;            /* carry: where the next weights land while a mini-batch is under way */
+    bool under_way, landed;  /* carry: an exchange is; its weights lie in spare */
+    bool racing, reset;
+};
+
+static bool is(const char *option, const char *value)
+{
+    return !strcmp(option, value);
+}
+
+/* Pushes what is finished and asks for the next weights. */
+static void exchange(struct worker *k, float *into)
+{
+    struct node *n = k->n;
+    n->finished += k->steps;
+    ps_push(k->ps, k->local ? n->w : n->sum);
+    ps_pull(k->ps, into);
+    node_clear(n);
+    k->steps = 0;
+    k->under_way = true;
+}
+
+/* The next weights are here, or are waited for: a new version begins. */
+static void land(struct worker *k)
+{
+    struct signals *s = &k->signals;
+    ps_wait(k->ps);
+    k->under_way = false;
+    k->landed = true;
+    s->round = !k->racing ? k->n->version : (s->newest > s->round ? s->newest : s->round) + 1;
+    if (k->reset)
+        k->position = 0;
+}
+
+static bool hear_and_abort(void *self)
+{
+    return signals_heard(&((struct worker *)self)->signals);
+}
+
+/* Between two units of a mini-batch that goes on whatever comes: exchanges start and end under it. */
+static bool hear_and_carry(void *self)
+{
+    struct worker *k = self;
+    if (k->under_way && ps_here(k->ps))
+        land(k);
+    if (signals_heard(&k->signals) && !k->under_way && !k->n->stop)
+        exchange(k, k->spare);
+    return k->n->stop;
+}
+
+/* One mini-batch, and what becomes of it. */
+static void advance(struct worker *k)
+{
+    struct node *n = k->n;
+    int64_t began_at = n->version;
+    k->landed = false;
+    bool done = node_minibatch(n);
+    if (k->under_way)
+        land(k);
+    if (k->landed) {
+        float *w = n->w;
+        n->w = k->spare;
+        k->spare = w;
+        node_changed(n);
+    }
+    if (!done)
+        return;
+    k->position++;
+    n->stale = n->version - began_at > n->stale ? n->version - began_at : n->stale;
+    if (k->local) {
+        optimizer_step(k->local, n->w, n->sum, n->rate);
+        node_changed(n);
+        k->steps++;
+        n->finished = 0;
+    }
+}
+
+static struct worker open_worker(struct node *n)
+{
+    const struct options *o = n->setting->options;
+    struct worker k = {.n = n, .racing = is(o->nb_server, "racing"), .reset = is(o->nb_batch, "reset")};
+    k.signals = signals_open(n, is(o->nb_signal, "relay"));
+    if (is(o->nb_payload, "weights"))
+        k.local = node_optimizer(n, (struct range){0, n->count});
+    if (is(o->nb_inflight, "carry"))
+        k.spare = net_alloc(n->net, (size_t)n->count * sizeof(float));
+    k.ps = ps_open(n);
+    return k;
+}
+
+static void close_worker(struct worker *k)
+{
+    signals_close(&k->signals, ps_leave(k->ps, k->signals.sent));
+    net_free(k->n->net, k->spare);
+    if (k->local)
+        optimizer_close(k->local);
+    ps_close(k->ps);
+}
+
+void nbssgd_work(struct node *n)
+{
+    struct worker k = open_worker(n);
+    ps_pull(k.ps, n->w);
+    land(&k);
+    if (!is(n->setting->options->nb_inflight, "finish"))
+        node_listen(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
+    while (!n->stop && !node_leaves(n)) {
+        while (k.position < n->setting->minibatches && !signals_heard(&k.signals) && !n->stop)
+            advance(&k);
+        if (n->stop)
+            break;
+        if (k.position >= n->setting->minibatches) {
+            if (!signals_heard(&k.signals))
+                signals_send(&k.signals);
+            k.position = 0;
+        }
+        exchange(&k, n->w);
+        land(&k);
+    }
+    node_listen(n, NULL, NULL, NULL);
+    close_worker(&k);
+}
+
+/* How much each worker's push counts in one update; 0 for all when nothing was finished. */
+static void weigh(const struct node *n, const struct ps *ps, bool weights, bool full, double *scale)
+{
+    int workers = n->setting->workers;
+    double total = 0;
+    for (int i = 0; i < workers; i++)
+        total += ps_arrival(ps, i)->mail ? (double)ps_arrival(ps, i)->mail->count : 0;
+    if (full)
+        total = (double)workers * n->setting->minibatches;
+    for (int i = 0; i < workers; i++) {
+        const struct mail *m = ps_arrival(ps, i)->mail;
+        scale[i] = m && m->count ? (weights ? (double)m->count : 1) / total : 0;
+    }
+}
+
+/* Locked: the pushes of all workers make one update. Racing: each makes its own at once; pushed weights then move the server's by
+ * their part of a whole version, so that they count as in the locked case. */
+void nbssgd_serve(struct node *n)
+{
+    const struct options *o = n->setting->options;
+    bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
+    if (weights && !wire_find(o->wire)->weights)
+        fatal("--nb-payload weights: weights would not survive --wire %s; take f32, bf16 or f16", o->wire);
+    struct ps *ps = ps_open(n);
+    double *scale = obtain((size_t)n->setting->workers, sizeof *scale);
+    n->races = is(o->nb_server, "racing");
+    if (is(o->nb_signal, "relay"))
+        ps_relay_signals(ps);
+    ps_answer_all(ps);
+    for (;;) {
+        const struct arrival *one = n->races ? ps_next(ps) : NULL;
+        int worker = one ? one->worker : -1;
+        if (n->races ? !one : !ps_collect(ps))
+            break;
+        if (one && !one->mail)
+            continue; /* it has left */
+        weigh(n, ps, weights, full || (n->races && weights), scale);
+        (weights ? ps_average : ps_step)(ps, scale);
+        if (n->races)
+            ps_answer(ps, worker);
+        else
+            ps_answer_all(ps);
+    }
+    release(scale);
+    ps_close(ps);
+}

@@ -1,0 +1,68 @@
+/* Rennala SGD: an update needs S mini-batch gradients at the current version, from whichever workers.
+ *
+ *   w(v+1) = w(v) - rate x (1 / S) sum of the first S gradients at w(v)
+ *
+ * A worker gives every mini-batch's gradient and goes on at the same weights, until new ones come: what is under way then is dropped and
+ * done again (the paper lets it end in vain), a gradient that comes too late is dropped. Fast workers give more; nobody is waited
+ * for. Cost: n floats a mini-batch up, n an update and worker down. Staleness 0. S is --gather, by default workers x mini-batches: with
+ * equal speeds the scheme is then ssgd. Tyurin, Richtarik NeurIPS 2023, arXiv:2305.12387, algorithm 2 and method 4. */
+#include "parameter_server.h"
+#include "scheme.h"
+
+static bool hear(void *self)
+{
+    return ps_here(self);
+}
+
+void rennala_work(struct node *n)
+{
+    struct ps *ps = ps_open(n);
+    float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
+    ps_pull(ps, n->w);
+    bool training = ps_wait(ps);
+    node_clear(n);
+    if (training)
+        ps_pull(ps, n->w);
+    node_listen(n, hear, ps, ps_coming(ps));
+    while (training) {
+        if (node_minibatch(n)) {
+            sum = n->sum;
+            ps_give(ps, sum);
+            n->sum = spare; /* the server still reads the other */
+            spare = sum;
+            node_clear(n);
+        }
+        if (ps_here(ps)) {
+            training = ps_wait(ps);
+            if (training)
+                ps_pull(ps, n->w);
+        }
+    }
+    node_listen(n, NULL, NULL, NULL);
+    net_free(n->net, spare);
+    ps_close(ps);
+}
+
+void rennala_serve(struct node *n)
+{
+    const struct setting *s = n->setting;
+    int64_t wanted = s->options->gather ? s->options->gather : (int64_t)s->workers * s->minibatches, here = 0;
+    struct ps *ps = ps_open(n);
+    n->races = true;
+    ps_answer_all(ps);
+    for (const struct arrival *a; (a = ps_next(ps));) {
+        if (!a->mail || a->stale > 0) {
+            ps_forget(ps, a->worker);
+            continue;
+        }
+        ps_keep(ps, a->worker);
+        if (++here < wanted)
+            continue;
+        ps_step_kept(ps, 1.0 / (double)wanted);
+        for (int i = 0; i < s->workers; i++)
+            if (!ps_has_left(ps, i))
+                ps_answer(ps, i);
+        here = 0;
+    }
+    ps_close(ps);
+}

@@ -1,0 +1,45 @@
+/* Plain SGD in one process: the truth that the others are compared with.
+ *
+ *   w <- w - rate x (1 / W B) sum over W workers' batches of B mini-batches of grad f(w)
+ *
+ * It draws the same samples in the same order as W workers would (--workers), sums in the same order, and sends nothing. */
+#include "base/alloc.h"
+#include "scheme.h"
+
+/* The joint batch's mean gradient, worker by worker, as the server would sum it. */
+static void joint_gradient(struct node *n, float *total, struct update *u)
+{
+    int workers = n->setting->workers;
+    for (int i = 0; i < workers; i++) {
+        node_select(n, i);
+        node_clear(n);
+        while (n->finished < n->setting->minibatches)
+            node_minibatch(n);
+        const float *source[2] = {total, n->sum};
+        const double scale[2] = {1, 1.0 / ((double)workers * n->setting->minibatches)};
+        vector_sum(total, i ? source : source + 1, i ? scale : scale + 1, i ? 2 : 1, n->count, n->setting->threads);
+        u->minibatches += n->finished;
+        u->samples += n->finished * n->setting->minibatch;
+        u->loss += n->loss;
+    }
+}
+
+void serial_work(struct node *n)
+{
+    struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
+    float *total = obtain((size_t)n->count, sizeof *total);
+    while (!n->stop) {
+        struct update u = {.contributions = n->setting->workers};
+        joint_gradient(n, total, &u);
+        optimizer_step(optimizer, n->w, total, node_rate(n));
+        histogram_add(&n->account.stale, 0);
+        node_updated(n, &u);
+    }
+    release(total);
+    optimizer_close(optimizer);
+}
+
+void serial_serve(struct node *n)
+{
+    (void)n;
+}

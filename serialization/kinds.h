@@ -1,0 +1,29 @@
+/* The wire formats: a file beside this header and a word in this list. */
+#ifndef SERIALIZATION_KINDS_H
+#define SERIALIZATION_KINDS_H
+
+#include "base/random.h"
+#include "serialization.h"
+
+#define WIRES(X) X(f32) X(bf16) X(f16) X(int8) X(topk) X(randk) X(sign)
+
+#define DECLARE_WIRE(name) extern const struct wire wire_##name;
+WIRES(DECLARE_WIRE)
+#undef DECLARE_WIRE
+
+struct coder {
+    const struct wire *wire;
+    int64_t count, kept; /* floats of a vector; of these a sparse message carries `kept` */
+    uint64_t seed, messages;
+    int worker, stream;
+    float *left; /* [count], where the wire remembers */
+    void *work;  /* zeroed when opened */
+};
+
+/* The random numbers of the message that is being packed. */
+static inline struct random coder_random(const struct coder *c)
+{
+    return random_at(RANDOM_WIRE, c->seed, (uint64_t)c->worker, (uint64_t)c->stream, c->messages);
+}
+
+#endif

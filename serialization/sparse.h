@@ -1,0 +1,12 @@
+/* The message of a sparse format: `kept` indices, ascending, and then the values of these floats; all others are zero.
+ *
+ * Cost: 8 bytes a float that is sent. Values are the floats themselves, so what is left of one that was sent is exactly zero. */
+#ifndef SERIALIZATION_SPARSE_H
+#define SERIALIZATION_SPARSE_H
+
+#include "serialization/kinds.h"
+
+size_t sparse_bytes(const struct coder *c);
+const char *sparse_decode(const struct coder *c, float *to, const void *from);
+
+#endif

@@ -1,0 +1,56 @@
+/* Signals between workers: see signals.h. */
+#include "signals.h"
+
+#include <math.h>
+
+struct signals signals_open(struct node *n, bool relay)
+{
+    return (struct signals){.n = n, .relay = relay, .newest = -1, .posted = net_recv(n->net, NET_ANY, TAG_SIGNAL, NULL, 0)};
+}
+
+static void note(struct signals *s, const struct mail *m)
+{
+    struct account *a = &s->n->account;
+    double took = net_now(s->n->net) - m->sent_s;
+    s->received++;
+    if (m->version < s->round)
+        a->late_signals++;
+    if (m->version < s->round || m->version <= s->newest)
+        return;
+    s->newest = m->version;
+    s->n->signal_s = took;
+    a->signals++;
+    a->signal_s += took;
+    a->signal_worst_s = fmax(a->signal_worst_s, took);
+}
+
+bool signals_heard(struct signals *s)
+{
+    struct net *net = s->n->net;
+    while (net_wait(net, &s->posted, 1, 0) == 0) {
+        note(s, net_mail(s->posted));
+        net_drop(net, s->posted);
+        s->posted = net_recv(net, NET_ANY, TAG_SIGNAL, NULL, 0);
+    }
+    return s->newest >= s->round;
+}
+
+void signals_send(struct signals *s)
+{
+    const struct node *n = s->n;
+    const struct mail head = {.tag = TAG_SIGNAL, .version = s->round};
+    s->sent++;
+    s->n->account.announced++;
+    if (s->relay)
+        net_send(n->net, 0, &head, NULL, 0);
+    for (int i = 0; i < n->setting->workers && !s->relay; i++)
+        if (i != n->worker)
+            net_send(n->net, n->setting->servers + i, &head, NULL, 0);
+}
+
+void signals_close(struct signals *s, int64_t sent_to_me)
+{
+    for (signals_heard(s); s->received < sent_to_me; signals_heard(s))
+        node_wait(s->n, (struct request *[]){NULL, s->posted}, 2, INFINITY, "the last signals", NET_ANY);
+    net_drop(s->n->net, s->posted);
+}

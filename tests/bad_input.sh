@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# What bad input gets: exit code 2 and one line that names the mistake, before any training; also when five ranks make it.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+
+# One line, said once, with these words; nothing else, and no folder of results.
+refuses() { # WORDS COMMAND ...
+    local words=$1
+    shift
+    run "$@"
+    if [ "$code" != 2 ]; then fails "exit code 2, and \"$words\""
+    elif ! grep -qE -- "$words" <<<"$out"; then fails "\"$words\" was expected"
+    elif [ "$(wc -l <<<"$out")" != 1 ] || [[ $out != 'nbsgd: '* ]]; then fails "one line that begins with nbsgd: was expected"
+    elif [ -e results ]; then fails 'a folder of results was made'
+    else passed=$((passed + 1)); fi
+    rm -rf results
+}
+
+toy=("$nbsgd" --world sim --network quadratic)
+net=("$nbsgd" --world sim --network resnet20 --backend ref --batch 8 --minibatches 2 --eval-samples 8)
+
+# names
+refuses "'bacth': did you mean 'batch'" "${toy[@]}" --bacth 8
+refuses "'no-augmnt': did you mean 'augment'" "${toy[@]}" --no-augmnt
+refuses "'nb_inflight': did you mean 'nb-inflight'" "${toy[@]}" --nb_inflight carry
+refuses "unknown option 'xyzzyxyzzyxyzzy'" "${toy[@]}" --xyzzyxyzzyxyzzy
+refuses "'batch=8' stands alone" "${toy[@]}" batch=8
+refuses "'-b': options begin with two dashes" "${toy[@]}" -b 8
+refuses '--rate wants a value' "${toy[@]}" --rate
+refuses '--no-pin takes no value' "${toy[@]}" --no-pin=3
+
+# numbers
+for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--rate: '$bad' is not a number" "${toy[@]}" --rate="$bad"; done
+for bad in -8 2.5 1e3 99999999999999999999 ''; do refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"; done
+refuses '--batch 10 is not divided by --minibatches 4' "${toy[@]}" --batch 10 --minibatches 4
+refuses '--batch 0 ' "${toy[@]}" --batch 0
+refuses '--minibatches 0' "${toy[@]}" --minibatches 0
+refuses '--rate 1e.300: give a number' "${toy[@]}" --rate 1e300
+refuses '--epsilon 0: give a number' "${toy[@]}" --optimizer adam --epsilon 0
+refuses '--momentum' "${toy[@]}" --momentum 1
+refuses '--target 101 is more than 100' "${toy[@]}" --target 101
+refuses '--epochs 0' "${toy[@]}" --epochs 0
+refuses '--deadline must be more than 0' "${toy[@]}" --deadline 0
+refuses '--workers 0' "${toy[@]}" --workers 0
+refuses '--servers 65' "${toy[@]}" --servers 65
+refuses '--threads 2000' "${toy[@]}" --threads 2000
+refuses '--eval-batches 0' "${toy[@]}" --eval-batches 0
+refuses '--sim-bandwidth must be more than 0' "${toy[@]}" --sim-bandwidth 0
+refuses "--steps '0.5,2'" "${toy[@]}" --steps 0.5,2
+refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
+
+# words
+refuses "unknown scheme 'nbsgd'; did you mean 'nbssgd'" "${toy[@]}" --scheme nbsgd
+refuses "unknown network 'resnet21'; known are .*resnet20" "${toy[@]}" --network resnet21
+refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
+refuses "--wire: 'f23' .*did you mean 'f32'" "${toy[@]}" --wire f23
+refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
+refuses "--world: 'simm' .*did you mean 'sim'" "$nbsgd" --world simm
+refuses "--optimizer: 'sdg' .*did you mean 'sgd'" "${toy[@]}" --optimizer sdg
+refuses "--schedule: 'cosin' .*did you mean 'cosine'" "${toy[@]}" --schedule cosin
+refuses "--nb-inflight: 'abrot' .*did you mean 'abort'" "${toy[@]}" --nb-inflight abrot
+refuses "--augment: 'maybe' is neither yes nor no" "${toy[@]}" --augment=maybe
+for bad in gauss:1,2 constant constant:-1 constant:nan uniform:2,1 stall:2,1 'constant:1;' constant:1@9; do
+    refuses "--delay '$bad': .*known forms: constant:SECONDS" "${toy[@]}" --delay "$bad"
+done
+for bad in 9=2 1 1=0.5 1=2,1=3 1=nan; do refuses "--slow '$bad': .*known forms: RANK=FACTOR" "${toy[@]}" --slow "$bad"; done
+refuses '--slow: rank 0 is a server' "${toy[@]}" --slow 0=2
+refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1@1
+
+# files of options
+printf '[what]\n# the rate\nrate = 0.1\nbacth = 8\n' >key.ini
+printf 'rate = fast\n' >value.ini
+printf 'batch: 8\n' >form.ini
+refuses "key.ini:4: unknown option 'bacth': did you mean 'batch'" "${toy[@]}" --config key.ini
+refuses "value.ini:1: --rate: 'fast' is not a number" "${toy[@]}" --config value.ini
+refuses "form.ini:1: neither 'name = value' nor" "${toy[@]}" --config form.ini
+refuses 'cannot read gone.ini \(No such file' "${toy[@]}" --config gone.ini
+refuses 'cannot read .* \(Is a directory\)' "${toy[@]}" --config .
+
+# data: five good files and one bad one of each kind
+mkdir good truncated foreign labels
+perl -e 'print chr($_ % 10), "\0" x 3072 for 0 .. 9999' >good/data_batch_1.bin
+for name in data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do ln good/data_batch_1.bin "good/$name.bin"; done
+for bad in truncated foreign labels; do
+    for file in good/*; do ln "$file" "$bad/"; done
+    rm "$bad/test_batch.bin"
+done
+head -c 30729999 good/test_batch.bin >truncated/test_batch.bin
+truncate -s 30730000 foreign/test_batch.bin # as long, but all zeros
+{ head -c $((3073 * 700)) good/test_batch.bin && printf '\012' && tail -c +$((3073 * 700 + 2)) good/test_batch.bin; } >labels/test_batch.bin
+refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --data gone
+refuses 'truncated/test_batch.bin: 30,730,000 bytes expected, 30,729,999 found' "${net[@]}" --data truncated
+refuses 'foreign/test_batch.bin: pictures of all 10 classes expected, none of class 1' "${net[@]}" --data foreign
+refuses 'labels/test_batch.bin: labels 0 to 9 expected, 10 in record 700' "${net[@]}" --data labels
+refuses 'no cifar-10-batches-bin' "${net[@]}" --dataset cifar10
+refuses '--train-samples' "${net[@]}" --dataset synthetic --train-samples 3
+refuses '5 training samples are too few for 6 workers' "${net[@]}" --dataset synthetic --train-samples 5 --workers 6
+
+refuses "--partition: 'lable' .*did you mean 'label'" "${net[@]}" --partition lable
+refuses '--partition dirichlet: worker [0-9]+ of 0 .. 15 would have no sample: .*larger --dirichlet' "${net[@]}" --dataset synthetic --partition dirichlet \
+    --dirichlet 0.001 --workers 16
+refuses '--dirichlet 0: take' "${net[@]}" --dataset synthetic --partition dirichlet --dirichlet 0
+refuses 'the quadratic toy has no samples to part' "${toy[@]}" --partition label
+
+# weights
+synthetic=(--dataset synthetic --train-samples 64 --updates 1 --eval-batches 1)
+run "${net[@]}" "${synthetic[@]}" --save good.safetensors --results run
+check 'weights to spoil' ends 0
+head -c 100000 good.safetensors >cut.safetensors
+refuses "'cut.safetensors': .*truncated" "${net[@]}" "${synthetic[@]}" --init cut.safetensors
+refuses "'key.ini': .*no safetensors file|'key.ini': .*truncated" "${net[@]}" "${synthetic[@]}" --init key.ini
+refuses "'gone': No such file" "${net[@]}" "${synthetic[@]}" --init gone
+refuses "'good': it is no file" "${net[@]}" "${synthetic[@]}" --init good
+refuses "'good.safetensors': tensor .*resnet32" "${net[@]}" "${synthetic[@]}" --network resnet32 --init good.safetensors
+refuses 'the quadratic toy has no weights' "${toy[@]}" --save toy.safetensors
+refuses 'cannot write into the folder gone' "${net[@]}" "${synthetic[@]}" --save gone/weights
+refuses 'that is a folder' "${net[@]}" "${synthetic[@]}" --save good
+
+# results
+refuses 'cannot make the folder key.ini/run' "${toy[@]}" --results key.ini/run
+refuses 'key.ini is no folder' "${toy[@]}" --results key.ini
+
+# ranks: each mistake said once, and nobody is left waiting
+refuses 'nbssgd needs a server and at least one worker, .*mpirun -n 5' "$nbsgd" --network quadratic
+refuses 'serial runs in one process' "$mpirun" -n 3 "$nbsgd" --scheme serial --network quadratic
+refuses '--servers 2 leaves no worker among 2 ranks: .*mpirun -n 3' "$mpirun" -n 2 "$nbsgd" --servers 2 --network quadratic
+refuses '--world sim: .*without a launcher' "$mpirun" -n 2 "${toy[@]}"
+five=("$mpirun" -n 5 "$nbsgd")
+refuses "did you mean 'batch'" "${five[@]}" --bacth 8
+refuses 'key.ini:4: unknown option' "${five[@]}" --config key.ini
+refuses '--batch 10 is not divided' "${five[@]}" --batch 10 --minibatches 4
+refuses "'nbsgd'; did you mean 'nbssgd'" "${five[@]}" --scheme nbsgd
+refuses 'no such rank among 5' "${five[@]}" --network quadratic --slow 5=2
+refuses 'truncated/test_batch.bin: 30,730,000 bytes expected' "${five[@]}" --network resnet20 --data truncated
+refuses "'cut.safetensors': .*truncated" "${five[@]}" --network resnet20 "${synthetic[@]}" --batch 8 --minibatches 2 --init cut.safetensors
+refuses 'cannot make the folder key.ini/run' "${five[@]}" --network quadratic --results key.ini/run
+refuses "rank 1: .*did you mean 'batch'" "$mpirun" -n 1 "$nbsgd" --network quadratic : -n 1 "$nbsgd" --network quadratic --bacth 8
+refuses 'NBSGD_HOSTS=two is no number of hosts' env NBSGD_HOSTS=two "$mpirun" -n 2 "$nbsgd" --network quadratic
+
+finish

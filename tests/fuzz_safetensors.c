@@ -1,0 +1,126 @@
+/* The target of libFuzzer (tests/fuzz.sh builds and runs it); the tests feed it too. */
+#define _GNU_SOURCE
+#include "tests/fuzz_safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "serialization.h"
+
+enum { FLOATS = 97, STATISTICS = 6 };
+
+static const float untouched = -7.25e-20f;
+
+void fuzz_architecture(struct architecture *a)
+{
+    *a = (struct architecture){.name = "small", .batch = 1, .classes = 5, .channels = 2, .height = 4, .width = 4, .units = 4};
+    a->unit[0] = (struct unit_spec){.input = PICTURES, .skip = NO_SKIP, .weight = "conv1", .norm = "bn1", .place = 0};
+    a->unit[0].shape = (struct unit_shape){.kind = UNIT_CONV,
+                                           .batch = 1,
+                                           .in_c = 2,
+                                           .in_h = 4,
+                                           .in_w = 4,
+                                           .out_c = 3,
+                                           .out_h = 4,
+                                           .out_w = 4,
+                                           .kernel = 3,
+                                           .stride = 1,
+                                           .pad = 1,
+                                           .norm = true,
+                                           .relu = true,
+                                           .first = true};
+    a->unit[1] = (struct unit_spec){.input = 0, .skip = NO_SKIP, .weight = "layer1.0.conv1", .place = 1};
+    a->unit[1].shape = (struct unit_shape){
+        .kind = UNIT_CONV, .batch = 1, .in_c = 3, .in_h = 4, .in_w = 4, .out_c = 4, .out_h = 4, .out_w = 4, .kernel = 1, .stride = 1};
+    a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .place = 2};
+    a->unit[2].shape = (struct unit_shape){
+        .kind = UNIT_MEAN_POOL, .batch = 1, .in_c = 4, .in_h = 4, .in_w = 4, .out_c = 4, .out_h = 1, .out_w = 1, .kernel = 1, .stride = 1};
+    a->unit[3] = (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .place = 3};
+    a->unit[3].shape = (struct unit_shape){
+        .kind = UNIT_DENSE, .batch = 1, .in_c = 4, .in_h = 1, .in_w = 1, .out_c = 5, .out_h = 1, .out_w = 1, .kernel = 1, .stride = 1};
+}
+
+/* Does each tensor stand in the file, in PyTorch's order of its floats? */
+static bool stands_in(const uint8_t *bytes, size_t size, const struct tensor *list, int count, const float *w)
+{
+    for (int i = 0; i < count; i++) {
+        const struct tensor *t = &list[i];
+        float there[FLOATS];
+        int64_t in = t->dims == 4 ? t->shape[1] : 1, taps = t->dims == 4 ? t->shape[2] * t->shape[3] : 1;
+        for (int64_t k = 0; k < t->count; k++) {
+            int64_t out = k / (in * taps), channel = k / taps % in, tap = k % taps;
+            there[k] = w[t->offset + (out * taps + tap) * in + channel];
+        }
+        if (!memmem(bytes, size, there, (size_t)t->count * sizeof(float)))
+            return false;
+    }
+    return true;
+}
+
+static bool all_untouched(const float *v, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (memcmp(&v[i], &untouched, sizeof *v))
+            return false;
+    return true;
+}
+
+const char *fuzz_complaint(const uint8_t *bytes, size_t size)
+{
+    struct architecture *a = obtain(1, sizeof *a);
+    fuzz_architecture(a);
+    float w[FLOATS], statistics[STATISTICS];
+    for (int i = 0; i < FLOATS; i++)
+        w[i] = untouched;
+    for (int i = 0; i < STATISTICS; i++)
+        statistics[i] = untouched;
+    char why[200];
+    bool has = true;
+    int parameters, others;
+    struct tensor *tensors = architecture_tensors(a, &parameters), *running = architecture_statistic_tensors(a, &others);
+    const char *wrong = weights_parse(bytes, size, a, w, statistics, &has, why, sizeof why), *complaint = NULL;
+    if (wrong && (!all_untouched(w, FLOATS) || !all_untouched(statistics, STATISTICS) || has))
+        complaint = "an error, and yet something was written";
+    else if (wrong && (!*wrong || strnlen(wrong, sizeof why) == sizeof why))
+        complaint = "an error without a sentence";
+    else if (!wrong && !stands_in(bytes, size, tensors, parameters, w))
+        complaint = "a tensor was loaded that does not stand in the file";
+    else if (!wrong && has && !stands_in(bytes, size, running, others, statistics))
+        complaint = "a statistic was loaded that does not stand in the file";
+    else if (!wrong && !has && !all_untouched(statistics, STATISTICS))
+        complaint = "statistics were written that are not there";
+    release(tensors);
+    release(running);
+    release(a);
+    return complaint;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    const char *complaint = fuzz_complaint(bytes, size);
+    if (complaint) {
+        fprintf(stderr, "%s\n", complaint);
+        abort();
+    }
+    return 0;
+}
+
+/* The last argument is the folder of the inputs to begin with: a good file goes there. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    struct architecture *a = obtain(1, sizeof *a);
+    float w[FLOATS], statistics[STATISTICS];
+    char path[4096];
+    fuzz_architecture(a);
+    for (int i = 0; i < FLOATS; i++)
+        w[i] = (float)i;
+    for (int i = 0; i < STATISTICS; i++)
+        statistics[i] = -(float)i;
+    snprintf(path, sizeof path, "%s/good", (*argv)[*argc - 1]);
+    if (!weights_save(path, a, w, statistics))
+        perror(path);
+    release(a);
+    return 0;
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The file that test.s writes is one that the simulator takes: links measured between two pretended hosts, then a run on them.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+cluster=$(dirname "$nbsgd")/cluster
+[ -x "$cluster" ] || skip "no $cluster (make $cluster)"
+
+has() { # KEYS ...: each once, with a number above 0
+    local key
+    for key in "$@"; do
+        [ "$(grep -cE "^$key = [0-9.e+-]*[1-9]" machine.ini)" = 1 ] || { echo "no $key in: $(cat machine.ini)"; return 1; }
+    done
+}
+
+run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$cluster" --machine machine.ini
+check 'a cluster of two hosts is measured' ends 0 'within a host: latency' 'between hosts: latency' '2 ranks of a host at once' 'Sums of vectors'
+check 'its file has every link' has ranks_per_host latency_s bandwidth_bytes_per_s host_bandwidth_bytes_per_s local_latency_s \
+    local_bandwidth_bytes_per_s vector_bandwidth_bytes_per_s
+
+tiny=(--scheme ssgd --network resnet20 --dataset synthetic --train-samples 200 --batch 16 --minibatches 2 --updates 3 --eval-samples 20
+    --eval-batches 1 --threads 1 --workers 3)
+run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results a
+check 'without compute times it is refused by the key' ends 2 "machine.ini.*'resnet20 cifar 8 f32 1 = "
+printf '[minibatch_s]\nresnet20 cifar 8 f32 1 = 0.25\n[rank 2]\nspeed = 0.5\n' >>machine.ini
+run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results b
+check 'with them it runs' ends 0
+near() { # SECONDS WANTED
+    awk "BEGIN { exit !($1 > $2 - 0.001 && $1 < $2 + 0.05) }" || { echo "$1 is not about $2"; return 1; }
+}
+check 'a rank computes as long as the file says' near "$(column b/ranks.csv compute_s | sed -n 2p)" 1.5
+check 'one of speed 0.5 twice as long' near "$(column b/ranks.csv compute_s | sed -n 3p)" 3
+check 'hosts have names' [ "$(column b/ranks.csv host | paste -sd' ')" = 'sim-0 sim-0 sim-1 sim-1' ]
+
+run env NBSGD_HOSTS=1 "$mpirun" -n 2 "$cluster" --machine machine.ini
+check 'one host alone' ends 0
+printf '[minibatch_s]\nresnet20 cifar 8 f32 1 = 0.25\n' >>machine.ini
+run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results c
+check 'more ranks than were measured are refused' ends 2 'latency_s is missing: of 4 ranks'
+run "$mpirun" -n 2 "$cluster" --machine /nowhere/machine.ini
+check 'a file that cannot be written' ends 1 'cannot write /nowhere/machine.ini'
+finish

@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""The other side of the weight files: torchvision's ResNets, and safetensors read and written by struct, json and numpy.
+
+    weights.py write FOLDER    NETWORK.safetensors (random weights and statistics), and NETWORK.truth: pictures (float32, NHWC), and
+                               the loss of each picture for each label (float64), in eval mode
+    weights.py check FOLDER    NETWORK.saved.safetensors, written by us from what we read of the first: torchvision loads it, it has
+                               the same tensors bit for bit, in the order of torchvision's state_dict
+
+Exits with 77 where torchvision is missing.
+"""
+import json
+import struct
+import sys
+
+try:
+    import numpy
+    import torch
+    import torchvision
+except ImportError as missing:
+    print("%s: there is no %s for %s" % (sys.argv[0], missing.name, sys.executable))
+    sys.exit(77)
+
+NETWORKS, PICTURES, CLASSES, SIDE = ("resnet18", "resnet50"), 2, 10, 32
+TYPES = {"F32": numpy.float32, "I64": numpy.int64}
+
+
+def write(path, tensors):
+    header, data = {"__metadata__": {"written by": "weights.py \u2014 \"numpy\""}}, b""
+    for name in sorted(tensors):
+        array = tensors[name]
+        kind = next(k for k, t in TYPES.items() if array.dtype == t)
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def read(path, ours):
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        header, data = json.loads(file.read(length)), file.read()
+    header.pop("__metadata__", None)
+    end = 0
+    for entry in sorted(header.values(), key=lambda e: e["data_offsets"]):  # as the format wants it: no gap, no overlap, no rest
+        assert entry["data_offsets"][0] == end, entry
+        end = entry["data_offsets"][1]
+    assert end == len(data)
+    arrays = {}
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        if ours:
+            assert (8 + length + first) % numpy.dtype(TYPES[entry["dtype"]]).itemsize == 0, name + " is not aligned"
+        arrays[name] = numpy.frombuffer(data[first:last], TYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+def network(name):
+    return getattr(torchvision.models, name)(weights=None, num_classes=CLASSES).eval()
+
+
+def randomised(model, generator):
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2.0, generator=generator)
+        elif name.endswith("num_batches_tracked"):
+            tensor.fill_(12345)
+        elif tensor.dim() == 1 and name.endswith("weight"):
+            tensor.uniform_(0.6, 1.2, generator=generator)
+        elif tensor.dim() == 1:
+            tensor.normal_(0.0, 0.1, generator=generator)
+    return model
+
+
+def write_all(folder):
+    for name in NETWORKS:
+        torch.manual_seed(1)
+        generator = torch.Generator().manual_seed(2)
+        model = randomised(network(name), generator)
+        write("%s/%s.safetensors" % (folder, name), {k: v.numpy() for k, v in model.state_dict().items()})
+        pictures = torch.randn(PICTURES, 3, SIDE, SIDE, generator=generator)
+        with torch.no_grad():
+            losses = -torch.log_softmax(model.double()(pictures.double()), 1)
+        with open("%s/%s.truth" % (folder, name), "wb") as file:
+            file.write(pictures.permute(0, 2, 3, 1).contiguous().numpy().tobytes() + losses.numpy().tobytes())
+
+
+def check_all(folder):
+    for name in NETWORKS:
+        first = read("%s/%s.safetensors" % (folder, name), False)
+        saved = read("%s/%s.saved.safetensors" % (folder, name), True)
+        model = network(name)
+        assert list(saved) == list(model.state_dict()), "the order of the tensors"
+        model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in saved.items()}, strict=True)
+        for key, array in saved.items():
+            if key.endswith("num_batches_tracked"):
+                assert array.shape == () and array == 0, key
+            else:
+                assert array.tobytes() == first[key].tobytes() and array.shape == first[key].shape, key
+        print("%s: %d tensors, %d floats" % (name, len(saved), sum(a.size for a in saved.values() if a.dtype == numpy.float32)))
+
+
+{"write": write_all, "check": check_all}[sys.argv[1]](sys.argv[2])

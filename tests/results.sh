@@ -1,0 +1,215 @@
+#!/usr/bin/env bash
+# What a run leaves: its files, their columns and their sums; when it stops; that its configuration and its weights start it again; what
+# happens when the loss is no longer a number, or the disk is full.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+
+holds() { # A relation of numbers in awk's words
+    awk "BEGIN { exit !($1) }" || { echo "not true: $1"; return 1; }
+}
+is() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'"; return 1; }; }
+
+# --- the files of one run
+run "$mpirun" -n 5 "$nbsgd" --scheme nbssgd --network resnet20 --dataset synthetic --train-samples 600 --batch 32 --minibatches 4 --samples 1500 \
+    --eval-every 300 --eval-samples 80 --eval-batches 4 --threads 1 --slow 4=3 --delay exponential:0.005 --thresholds 5,8,10,12,15,99 \
+    --report-every 0.05 --results a
+check 'a run' ends 0 'NO REAL PICTURES' '^ *[0-9.]+ s +update [0-9]+ +[0-9]+/1500 samples .*images/s' '^results: a$'
+
+columns() { is "$(grep -v '^#' "a/$1" | head -n 1)" "$2"; }
+check 'columns of eval.csv' columns eval.csv seconds,samples,updates,epoch,loss,top1,top5,training_loss
+check 'columns of partition.csv' columns partition.csv worker,rank,samples,class_0,class_1,class_2,class_3,class_4,class_5,class_6,class_7,class_8,class_9
+check 'partition.csv: a worker has a rank, and samples of each class' is "$(rows a/partition.csv | awk -F, '{ n = 0; for (i = 4; i <= NF; i++) n += $i; print $1 "=" $2, $3 == 150 && n == 150 }' | paste -sd' ')" '0=1 1 1=2 1 2=3 1 3=4 1'
+for name in rank role host compute_s delay_s wait_s transfer_s eval_s sent_bytes received_bytes samples aborted_samples; do
+    check "ranks.csv has a $name of each rank" is "$(column a/ranks.csv $name | grep -c .)" 5
+done
+for name in scheme world network workers servers seed samples updates seconds top1 top5 loss images_per_s wait_share aborted_samples \
+    stale_mean tta; do
+    check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
+done
+check 'events.jsonl is JSON, line by line' json_lines a/events.jsonl
+for file in eval.csv ranks.csv histograms.csv partition.csv; do
+    check "$file begins with commit, host, world and network" is \
+        "$(grep -cE '^# (commit: .+|date: 20.+|host: .+|cores: [0-9]+|world: mpi|network: resnet20|slow: 4=3)$' a/$file)" 7
+    check "$file begins with the whole configuration" is "$(sed -n 's/^# \([^:]*\): /\1 = /p' a/$file | grep -Fxcf a/config.ini)" "$(wc -l <a/config.ini)"
+done
+check 'every option is in config.ini' is "$(wc -l <a/config.ini)" "$("$nbsgd" --help | grep -cE '^ +--' | awk '{ print $1 - 3 }')"
+
+# --- the sums of that run
+value() { json a/summary.json "\$j->{$1}"; }
+total() { column a/ranks.csv "$1" | sum; }
+check 'samples: of the ranks, and of the summary' holds "$(total samples) >= $(value samples) && $(total samples) <= $(value samples) + 4 * 32"
+check 'samples are mini-batches' holds "$(total samples) == 8 * $(total minibatches)"
+check 'aborted samples' holds "$(total aborted_samples) == $(value aborted_samples) && $(value aborted_samples) == 8 * $(total aborted_minibatches)"
+check 'what was sent was received' is "$(total sent_bytes) $(total sent_messages)" "$(total received_bytes) $(total received_messages)"
+check 'images a second' holds "($(value images_per_s) / ($(value samples) / $(value seconds)) - 1) ^ 2 < 1e-8"
+check 'the wait share of the workers' holds "$(rows a/ranks.csv | awk -F, '$2 == "worker" { w += $6; all += $4 + $5 + $6 + $7 } END { print w / all }') - $(value wait_share) < 1e-4"
+check 'updates: of the server, and as events' is "$(value updates) $(value updates)" \
+    "$(column a/ranks.csv updates | head -n 1) $(grep -c '"event": "update"' a/events.jsonl)"
+check 'a worker accounts for its seconds' awk -F, -v all="$(value seconds)" '
+    $2 == "worker" { s = $4 + $5 + $6 + $7; if (s < 0.8 * all || s > 1.05 * all) { print "rank " $1 ": " s " of " all " s"; bad = 1 } }
+    END { exit bad }' <(rows a/ranks.csv)
+check 'every rank took part in the evaluations' holds "$(column a/ranks.csv eval_s | sort -g | head -n 1) > 0"
+check 'the delayed rank was delayed' holds "$(column a/ranks.csv delay_s | tail -n 1) > 0"
+check 'seconds and samples of eval.csv rise' awk -F, '$1 < s || $2 < n { exit 1 } { s = $1; n = $2 }' <(rows a/eval.csv)
+check 'the last row is the summary' is "$(rows a/eval.csv | tail -n 1 | awk -F, '{ printf "%d %d %.4f %.4f %.4f", $2, $3, $5, $6, $7 }')" \
+    "$(json a/summary.json 'sprintf "%d %d %.4f %.4f %.4f", @$j{qw(samples updates loss top1 top5)}')"
+
+# Time to accuracy, computed again from the rows: linear between the evaluation that reached it and the one before.
+tta_again() { # FOLDER
+    perl -MJSON::PP -e '
+        my $j = do { local (@ARGV, $/) = "$ARGV[0]/summary.json"; decode_json(<>) };
+        my @rows = map { [split /,/] } grep { /^\d/ } do { local @ARGV = "$ARGV[0]/eval.csv"; <> };
+        my $reached = 0;
+        for my $threshold (keys %{$j->{tta}}) {
+            my ($at, $before);
+            for (@rows) {
+                if ($_->[5] >= $threshold) {
+                    my $part = $before ? ($threshold - $before->[5]) / ($_->[5] - $before->[5]) : 1;
+                    $at = $before ? $before->[0] + $part * ($_->[0] - $before->[0]) : $_->[0];
+                    last;
+                }
+                $before = $_;
+            }
+            my $said = $j->{tta}{$threshold};
+            die "$threshold %: said @{[$said // q(never)]}, found @{[$at // q(never)]}\n"
+                if defined $at != defined $said || defined $at && abs($at - $said) > 1e-4;
+            $reached += defined $at;
+        }
+        die "not one threshold of several was reached between two evaluations\n" unless $reached > $ARGV[1];
+    ' "$1" "$2"
+}
+toy=("$nbsgd" --world sim --workers 4 --network quadratic --scheme ssgd --batch 128 --minibatches 4)
+run "${toy[@]}" --samples 40960 --eval-every 2048 --thresholds 5,10,20,30,40,55.5,80,90,99.99 --results tta
+check 'a run to measure time to accuracy on' ends 0
+check 'time to accuracy, interpolated' tta_again tta 4
+check 'time to accuracy of a real run' tta_again a 0
+check 'null for what was never reached' json_holds a/summary.json '!defined $j->{tta}{99}'
+
+# --- when it stops: ssgd on 4 workers uses 512 samples an update
+trains() { # COMMAND ...: into the folder b, which was not there before
+    rm -rf b
+    run "$@" --results b
+    [ "$code" = 0 ] || fails 'a run'
+}
+trains "${toy[@]}" --samples 4096 --eval-every 1024
+check '--eval-every' is "$(column b/eval.csv samples | paste -sd' ')" '0 1024 2048 3072 4096'
+check '--samples' json_is b/summary.json '$j->{samples}' 4096
+trains "${toy[@]}" --updates 7
+check '--updates' json_is b/summary.json '"$j->{updates} $j->{samples}"' '7 3584'
+trains "${toy[@]}" --seconds 3
+check '--seconds' json_holds b/summary.json '$j->{seconds} >= 3 && $j->{seconds} < 3.5'
+trains "${toy[@]}" --epochs 0.05
+check '--epochs' json_is b/summary.json '$j->{samples}' 2560
+trains "${toy[@]}" --target 60 --eval-every 512
+check '--target' holds "$(column b/eval.csv top1 | tail -n 1) >= 60 && $(column b/eval.csv top1 | tail -n 2 | head -n 1) < 60"
+check '--target: finished' json_is b/summary.json '$j->{status}' finished
+trains "$mpirun" -n 3 "$nbsgd" --network quadratic --scheme ssgd --seconds 0.5 --delay constant:0.01
+check '--seconds of the real clock' json_holds b/summary.json '$j->{seconds} >= 0.5 && $j->{seconds} < 20 && $j->{samples} < 500000'
+trains env NBSGD_LIVE=1 "${toy[@]}" --updates 2
+check 'one live line, written over' ends 0 $'\r'
+run "${toy[@]}" --updates 2
+check 'a folder of its own without --results' ends 0 '^results: results/run-20[0-9]{6}-[0-9]{6}-ssgd'
+run "${toy[@]}" --updates 2
+check 'and another one, be it in the same second' is "$(ls -d results/run-* | wc -l)" 2
+check 'and all files in it' ls results/run-*-ssgd/{config.ini,eval.csv,ranks.csv,histograms.csv,events.jsonl,summary.json} >/dev/null
+
+# --- threads and evaluation samples
+trains "$mpirun" -n 2 "$nbsgd" --network resnet20 --backend ref --dataset synthetic --train-samples 40 --batch 4 --minibatches 1 --updates 1 \
+    --eval-samples 20 --eval-batches 1 --threads 2 --scheme ssgd
+check '--threads' json_holds b/summary.json '$j->{computes} =~ /ref f32, 2 threads a rank/'
+check '--eval-samples 20: top-1 in steps of 5 %' awk '$1 % 5 != 0 { exit 1 } END { exit !NR }' <(column b/eval.csv top1)
+
+# --- the configuration starts the same run again
+long=$(printf 'long/%.0s' {1..60})
+run "${toy[@]}" --scheme nbssgd --updates 9 --slow 3=2.5 --delay 'uniform:0,0.3 ; stall:0.2,1@2' --seed 7 --rate 0.123456789 --results "$long/c"
+check 'a run with an involved configuration' ends 0
+run "$nbsgd" --config "$long/c/config.ini" --results d
+check 'config.ini starts it again' ends 0
+check 'it is the same run' same_rows "$long/c/eval.csv" d/eval.csv
+check 'and the same configuration' is "$(diff "$long/c/config.ini" d/config.ini | grep '^[<>]' | cut -c 1-11 | paste -sd' ')" '< results = > results ='
+run "$nbsgd" --config "$long/c/config.ini" --results d --seed 8
+check 'the command line wins' grep -qx 'seed = 8' d/config.ini
+check 'another seed is another run' eval '! same_rows "$long/c/eval.csv" d/eval.csv >/dev/null'
+
+# --- the weights, too
+net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 8 --minibatches 2 --eval-samples 16 --eval-batches 1
+    --scheme ssgd --rate 0.01)
+marks() { rows "$1" | cut -d, -f 5-7; } # loss, top-1, top-5
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 2 --save weights --results e
+check 'a run that saves' ends 0
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 1 --init weights --results f
+check 'one that starts with them' ends 0
+check 'its first evaluation is the last one of the other' is "$(marks f/eval.csv | head -n 1)" "$(marks e/eval.csv | tail -n 1)"
+check 'which was not the first of that' [ "$(marks e/eval.csv | head -n 1)" != "$(marks e/eval.csv | tail -n 1)" ]
+
+# --- no longer a number
+is_nan() { # FOLDER ROWS: what such a run leaves
+    json_is "$1/summary.json" '$j->{status}' nan && json_lines "$1/events.jsonl" && grep -q '"event": "nan"' "$1/events.jsonl" &&
+        is "$(rows "$1/eval.csv" | wc -l)" "$2" && ! rows "$1/eval.csv" | grep -qiE 'nan|inf'
+}
+run "$mpirun" -n 5 "$nbsgd" --network quadratic --scheme ssgd --rate 1e20 --warmup 0 --schedule constant --results g
+check 'loss NaN: exit code 4, step and rank' ends 4 'the loss of rank [1-4] is no longer a number at update [0-9]+ .*best top-1 so far 9.50 % is kept'
+check 'loss NaN: what is left' is_nan g 1
+run "$mpirun" -n 3 "$nbsgd" "${net[@]}" --scheme nbssgd --rate 1e20 --warmup 0 --schedule constant --eval-every 1000 --samples 2000 --save nan --results h
+check 'loss NaN of a network: exit code 4, step and rank' ends 4 'the loss of rank [12] is no longer a number at update [0-9]+'
+check 'loss NaN of a network: what is left' is_nan h 1
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 1 --init nan --results f
+check 'loss NaN of a network: the weights of the last good evaluation' \
+    is "$(column f/eval.csv top1 | head -n 1)" "$(column h/eval.csv top1 | tail -n 1)"
+run "${toy[@]}" --rate 3e38 --momentum 0 --warmup 0 --schedule constant --updates 1 --results g
+check 'NaN in an evaluation: exit code 4' ends 4 "the evaluation's loss is no longer a number at update 1 "
+check 'NaN in an evaluation: what is left' is_nan g 1
+perl -0777 -pe 'substr($_, -4000) = pack("f<", "nan") x 1000' weights >spoilt
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 5 --init spoilt --results g
+check 'NaN in the first weights: exit code 4, before the first update' ends 4 "the evaluation's loss is no longer a number at update 0 "
+
+# --- a full disk is said once, and training goes on
+full() { # WHAT FOLDER: the last run trained to its end all the same
+    check "$1: it trains on" ends 0 '^ssgd: 5120 samples, 10 updates'
+    check "$1: said once" is "$(grep -c 'cannot write' <<<"$out")" 1
+}
+for file in eval.csv events.jsonl ranks.csv summary.json; do
+    rm -rf i && mkdir i && ln -s /dev/full "i/$file"
+    run "${toy[@]}" --updates 10 --eval-every 1000 --results i
+    full "no room for $file" i
+    check "no room for $file: which" ends 0 "cannot write i/$file .No space left"
+done
+mkdir tiny
+if mount -t tmpfs -o size=8k tmpfs tiny 2>/dev/null; then
+    tidy() { cd / && umount "$folder/tiny" && rm -rf "$folder"; }
+    run "${toy[@]}" --updates 10 --eval-every 1000 --results tiny/run
+    full 'a full disk' tiny/run
+    cp weights tiny/room 2>/dev/null # nothing is left now
+    run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 3 --eval-every 8 --save tiny/weights --results j
+    check 'no room for the weights: it trains on' ends 0 '3 updates'
+    check 'no room for the weights: said once' is "$(grep -c 'cannot write the weights to tiny/weights .No space left' <<<"$out")" 1
+    check 'no room for the weights: nothing half written is left' [ ! -e tiny/weights.part ]
+else
+    passes_over 'no file system of 8 KiB can be mounted here'
+fi
+
+# --- the figure
+if command -v gnuplot >/dev/null; then
+    cd "$home" || exit 1
+    run "${toy[@]}" --updates 5 --results "$folder/k"
+    cd "$folder" || exit 1
+    check 'a figure' ends 0 '^figure: .*/k/figure.png'
+    run gnuplot -c "$home/plots/partition.gp" partition.png a
+    check 'a figure of the partition' is "$code $(head -c 4 partition.png | tail -c 3)" '0 PNG'
+    check 'which is a picture' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
+else
+    passes_over 'no gnuplot, no figure'
+fi
+
+# --- a run that goes wrong says so
+wrong=(--network resnet20 --dataset synthetic --train-samples 64 --batch 8 --minibatches 1 --eval-samples 20 --eval-batches 1
+    --eval-every 16 --schedule constant --warmup 0 --threads 1)
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --rate 3 --momentum 0.9 --samples 96 --results climbs
+check 'a loss that climbs is said, with its likely cause' ends 0 'the loss stays above that of the first weights' 'Likely cause: .*--momentum'
+check 'and recorded' json_holds climbs/summary.json '$j->{guard} eq "climbs"'
+check 'and an event' grep -q '"event": "guard".*"what": "climbs"' climbs/events.jsonl
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --rate 0 --samples 96 --chance-samples 32 --results chance
+check 'an accuracy at chance is said' ends 0 'the accuracy is still what guessing gives' 'a greater --rate'
+check 'and recorded, too' json_holds chance/summary.json '$j->{guard} eq "chance"'
+
+finish

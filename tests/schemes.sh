@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Every scheme of the list, as --help has it, over MPI with five ranks and ResNet-20, for a second or two each: it ends, the loss is a
+# number and falls, the accounts add up. Then: on pretended hosts, every wire format, a worker that leaves, and a replay that gives the same
+# bits on other ranks' timing and on the simulated network.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+
+if [ -n "$cifar" ]; then
+    pictures=(--data "$cifar" --train-samples 2000)
+else
+    passes_over 'no real CIFAR-10 (DATA): generated pictures instead'
+    pictures=(--dataset synthetic --train-samples 2000)
+fi
+batch=32 samples=1600 scored=400 compute_s=0.3
+if [ "$sanitized" = 1 ]; then batch=8 samples=160 scored=40 compute_s=2; fi # ten times slower
+common=(--network resnet20 --batch $batch --minibatches 2 --rate 0.015 --momentum 0 --no-augment --threads 1 --compute-s $compute_s
+    --local-steps 4 --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
+mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p')
+
+falls() { # FILE: the last loss is a number below the first
+    awk -F, 'NR == 1 { first = $5 } { last = $5 } END { exit !(NR > 1 && last > 0 && last < first) }' <(rows "$1")
+}
+adds_up() { # NAME: what the workers used and what the server took are the same, but for what was dropped at the end
+    json_holds "$1/summary.json" "\$j->{samples} >= $samples && !defined(\$j->{guard})" || return 1
+    [ "$(column "$1/ranks.csv" samples | awk '{ n += $1 } END { print n }')" -ge $samples ]
+}
+
+check 'the list has the schemes of the papers' [ ${#schemes[@]} -ge 16 ]
+for scheme in "${schemes[@]}"; do
+    launch=("$mpirun" -n 5)
+    [ "$scheme" != serial ] || launch=()
+    run "${launch[@]}" "$nbsgd" --scheme "$scheme" "${common[@]}" "${pictures[@]}" --results "$scheme"
+    check "$scheme ends" ends 0 "^$scheme: [0-9]+ samples"
+    [ "$sanitized" = 1 ] || check "$scheme: the loss falls" falls "$scheme/eval.csv"
+    check "$scheme: samples add up" adds_up "$scheme"
+done
+
+few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --rate 0.02 --momentum 0 --threads 1 --compute-s $compute_s
+    --local-steps 2 --samples 160 --eval-samples 20 --eval-batches 1)
+for scheme in asgd hogwild allreduce eager; do
+    run env NBSGD_HOSTS=2 "$mpirun" -n 5 "$nbsgd" --scheme "$scheme" "${few[@]}" --results "hosts-$scheme"
+    check "$scheme on two hosts" ends 0
+done
+[ "$sanitized" = 0 ] || finish # the rest is theirs on the simulated network
+for wire in bf16 f16 int8 topk randk sign; do
+    run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --wire $wire --results "wire-$wire"
+    check "--wire $wire" ends 0
+    check "--wire $wire sends less" json_holds "wire-$wire/summary.json" '$j->{wire_bytes} < 0.8 * $j->{plain_bytes}'
+done
+run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --leave 2=3 --results leave
+check 'the others go on without one that leaves' ends 0
+check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" -le 4 ]
+
+exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 1 --samples 64 --eval-samples 4
+    --eval-batches 1)
+for scheme in asgd dcasgd ssp; do
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --record "$scheme-order" --save $scheme-1 --delay exponential:0.02 --results $scheme-a
+    check "$scheme is recorded" ends 0
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --replay "$scheme-order" --save $scheme-2 --delay uniform:0,0.05 --results $scheme-b
+    check "$scheme: replayed by other timing" ends 0
+    check "$scheme: the same bits" cmp $scheme-1 $scheme-2
+    run "$nbsgd" --world sim --workers 3 --scheme $scheme "${exact[@]}" --replay "$scheme-order" --save $scheme-3 --results $scheme-c
+    check "$scheme: replayed on the simulated network" ends 0
+    check "$scheme: the same bits there" cmp $scheme-1 $scheme-3
+done
+run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${exact[@]}" --replay asgd-order --results no
+check 'the record of another run is refused' ends 2 'record of another run'
+run "$mpirun" -n 3 "$nbsgd" --scheme nbssgd "${exact[@]}" --record order --results no
+check 'a scheme that cannot be replayed says so' ends 2 "can't be replayed"
+
+finish

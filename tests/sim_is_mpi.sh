@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# One code, two worlds. ssgd gives the same weights, bit for bit, on the simulated network and on real ranks: whatever the number
+# of ranks and servers, who is slow, where the hosts are, how messages move. And nbssgd ends, with accounts that add up, in every
+# mode of its options --nb-*.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+
+net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 2 --updates 2
+    --eval-samples 4 --eval-batches 1 --scheme ssgd)
+
+simulated() { # NAME WORKERS OPTION ...
+    local name=$1 workers=$2
+    shift 2
+    run "$nbsgd" --world sim --workers "$workers" "${net[@]}" --save "$name.sim" --results "$name-sim" "$@"
+    check "$name on sim" ends 0
+}
+real() { # NAME RANKS TWIN OPTION ...: the same weights as TWIN's on sim
+    local name=$1 ranks=$2 twin=$3
+    shift 3
+    run "$mpirun" -n "$ranks" "$nbsgd" "${net[@]}" --save "$name.mpi" --results "$name-mpi" "$@"
+    check "$name on $ranks ranks" ends 0
+    check "$name on $ranks ranks: the bits of $twin on sim" cmp "$twin.sim" "$name.mpi"
+    check "$name on $ranks ranks: the evaluations of $twin on sim" same_rows "$twin-sim/eval.csv" "$name-mpi/eval.csv" 2-8 # all but the seconds
+}
+
+simulated two 2
+simulated four 4
+simulated sliced 3 --servers 2
+simulated bf16 2 --wire bf16
+simulated seed 2 --seed 2
+check 'another seed gives other weights' eval '! cmp -s two.sim seed.sim'
+check 'a wire of 16 bits gives other weights' eval '! cmp -s two.sim bf16.sim'
+
+real two 3 two
+real four 5 four
+real sliced 5 sliced --servers 2
+real one-server 4 sliced
+real bf16 3 bf16 --wire bf16
+real slow 3 two --slow 2=3 --delay 'uniform:0,0.1;stall:0.3,0.2@1'
+export NBSGD_HOSTS=2
+real hosts 5 four
+real hosts-sliced 5 sliced --servers 2
+real hosts-bf16 3 bf16 --wire bf16
+real hosts-thread 5 four --progress thread
+unset NBSGD_HOSTS
+
+# What every run of nbssgd must satisfy, from its own files.
+adds_up() { # FOLDER SAMPLES: used by the server, at least
+    local used workers lost batches
+    used=$(json "$1/summary.json" '$j->{samples}') || return 1
+    workers=$(column "$1/ranks.csv" samples | sum) lost=$(column "$1/ranks.csv" aborted_samples | sum)
+    batches=$(column "$1/ranks.csv" minibatches | sum)
+    awk -v used="$used" -v least="$2" -v workers="$workers" -v lost="$lost" -v batches="$batches" -v size=32 -v many="$3" 'BEGIN {
+        if (used < least) print "the server used only " used " samples of " least
+        else if (workers < used || workers > used + many) print "the workers computed " workers " samples, the server used " used
+        else if (workers != batches * size) print workers " samples are not " batches " mini-batches of " size
+        else if (lost % size) print lost " samples were aborted, no multiple of " size
+        else exit 0
+        exit 1 }' || return 1
+    json_is "$1/summary.json" '$j->{aborted_samples}' "${lost%.*}" && json_is "$1/summary.json" '$j->{status}' finished &&
+        signals_add_up "$1" && updates_add_up "$1"
+}
+signals_add_up() { # heard and late ones together are at most those sent, one to each of the others
+    local sent heard late
+    sent=$(column "$1/ranks.csv" signals_sent | sum) heard=$(column "$1/ranks.csv" signals_heard | sum)
+    late=$(column "$1/ranks.csv" signals_late | sum)
+    awk -v s="$sent" -v h="$heard" -v l="$late" -v others=3 'BEGIN { exit !(s > 0 && h + l <= s * others) }' ||
+        { echo "$sent signals sent, $heard heard, $late late"; return 1; }
+}
+updates_add_up() { # one event each, and the histogram of effective batches counts each
+    local updates events
+    updates=$(json "$1/summary.json" '$j->{updates}') events=$(grep -c '"event": "update"' "$1/events.jsonl")
+    [ "$updates" = "$events" ] && [ "$updates" = "$(rows "$1/histograms.csv" | awk -F, '$1 == "effective" { n += $3 } END { print n }')" ] ||
+        { echo "$updates updates, $events events"; return 1; }
+}
+
+toy=(--network quadratic --scheme nbssgd --batch 128 --minibatches 4 --samples 8192 --thresholds 30)
+late=$((4 * 4 * 32)) # samples that may be finished and not pushed when training ends: a batch of each worker
+mode() { # WORLD NAME COMMAND ...
+    local world=$1 name=$2 before=$failed
+    shift 2
+    rm -rf run
+    run "$@" --results run
+    check "nbssgd $name on $world" ends 0
+    if [ "$failed" = "$before" ]; then check "nbssgd $name on $world: accounts" adds_up run 8192 $late; fi
+}
+
+# All 96 modes on the simulated network; on real ranks enough of them that every pair of values meets.
+for payload in gradient weights; do for inflight in abort finish carry; do for batch in keep reset; do
+for server in locked racing; do for signal in direct relay; do for weigh in finished full; do
+    mode sim "$payload $inflight $batch $server $signal $weigh" "$nbsgd" --world sim --workers 4 "${toy[@]}" --slow 4=3 \
+        --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch --nb-server $server --nb-signal $signal \
+        --nb-weigh $weigh
+done; done; done; done; done; done
+
+while read -r payload inflight batch server signal weigh hosts; do
+    export NBSGD_HOSTS=$hosts
+    mode "$hosts host(s)" "$payload $inflight $batch $server $signal $weigh" "$mpirun" -n 5 "$nbsgd" "${toy[@]}" --slow 4=3 \
+        --delay exponential:0.002 --nb-payload "$payload" --nb-inflight "$inflight" --nb-batch "$batch" --nb-server "$server" \
+        --nb-signal "$signal" --nb-weigh "$weigh"
+done <<'MODES'
+gradient abort  keep  racing relay  full     2
+weights  abort  reset locked relay  finished 2
+weights  abort  reset racing direct full     1
+gradient finish reset racing relay  finished 1
+weights  finish keep  locked direct full     2
+gradient carry  keep  locked relay  finished 2
+gradient carry  keep  racing direct full     1
+weights  carry  reset locked direct finished 1
+MODES
+unset NBSGD_HOSTS
+
+finish

@@ -1,0 +1,196 @@
+/* Vectors by key, sums by hand, and a watcher who compares. */
+#include "tests/sum_case.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/alloc.h"
+#include "base/config.h"
+#include "tests/lab.h"
+
+enum { TAG_FOUND = 50, TAG_ENDED };
+
+struct judge { /* of one worker */
+    struct node *n;
+    const struct sum_case *k;
+    float *vector, *expected, **input;
+    double *scale;
+    int wrong;
+};
+
+#define WRONG(j, ...)                                                                                                                      \
+    do {                                                                                                                                   \
+        if ((j)->wrong++ < 3)                                                                                                              \
+            fprintf(stderr, "rank %d, %s: ", (j)->n->rank, (j)->k->method), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr);             \
+    } while (0)
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 29)) * 0xbf58476d1ce4e5b9u;
+    return x ^ (x >> 32);
+}
+
+/* From -1 to 1. */
+static double number_at(int worker, int round, int64_t i)
+{
+    uint64_t bits = mix(mix((uint64_t)i * 1000003 + (uint64_t)round * 101 + (uint64_t)worker) + 1);
+    return (double)(bits >> 40) / (double)(1 << 23) - 1;
+}
+
+static double scale_at(int round)
+{
+    return round % 3 == 1 ? 1 : 1.0 / (3 + round);
+}
+
+/* Every worker knows what all have given. */
+static void prepare(struct judge *j, int round)
+{
+    int workers = j->n->setting->workers;
+    for (int w = 0; w < workers; w++) {
+        for (int64_t i = 0; i < j->k->count; i++)
+            j->input[w][i] = (float)number_at(w, round, i);
+        j->scale[w] = scale_at(round);
+    }
+    memcpy(j->vector, j->input[j->n->worker], (size_t)j->k->count * sizeof(float));
+    vector_sum(j->expected, (const float *const *)j->input, j->scale, workers, j->k->count, 1);
+}
+
+static void compare(struct judge *j, int round)
+{
+    for (int64_t i = 0; i < j->k->count; i++) {
+        double sum = 0, size = 0, found = j->vector[i];
+        for (int w = 0; w < j->n->setting->workers; w++) {
+            sum += scale_at(round) * j->input[w][i];
+            size += scale_at(round) * fabs(j->input[w][i]);
+        }
+        if (!(fabs(found - sum) <= 1e-6 * size))
+            WRONG(j, "sum %d, float %lld is %.9g, not %.9g", round, (long long)i, found, sum);
+        else if (j->k->exact && memcmp(&j->vector[i], &j->expected[i], sizeof(float)) != 0)
+            WRONG(j, "sum %d, float %lld is %.9g, in worker order it is %.9g", round, (long long)i, found, j->expected[i]);
+    }
+}
+
+static void work(struct judge *j)
+{
+    struct node *n = j->n;
+    const struct sum_case *k = j->k;
+    struct collective *c = collective_open(n, k->count);
+    if (strcmp(collective_name(c), k->chosen ? k->chosen : k->method) != 0)
+        WRONG(j, "the method is %s", collective_name(c));
+    for (int round = 0; round < k->rounds; round++) {
+        prepare(j, round);
+        node_hold(n, k->delay_s * (1 + number_at(n->worker, round, -1)) / 2);
+        if (k->stops == n->worker && round == k->rounds - 1)
+            kill(getpid(), SIGSTOP);
+        int64_t bytes = n->net->sent_bytes, messages = n->net->sent_messages;
+        collective_sum(c, j->vector, scale_at(round));
+        if (k->cost)
+            k->cost[n->worker] = (struct sum_cost){n->net->sent_bytes - bytes, n->net->sent_messages - messages};
+        compare(j, round);
+        uint64_t hash = XXH3_64bits(j->vector, (size_t)k->count * sizeof(float));
+        net_send(n->net, 0, &(struct mail){.tag = TAG_FOUND, .version = (int64_t)hash, .count = j->wrong}, NULL, 0);
+    }
+    collective_close(c);
+    struct request *list[2] = {NULL, net_recv(n->net, 0, TAG_ENDED, NULL, 0)};
+    node_wait(n, list, 2, INFINITY, "the end", 0);
+    net_drop(n->net, list[1]);
+}
+
+/* Rank 0: evaluates now and then, in the middle of the workers' sums; all must have found the same bits. */
+static void watch(struct judge *j)
+{
+    struct node *n = j->n;
+    for (int round = 0; round < j->k->rounds; round++) {
+        int64_t hash = 0;
+        if (round % 2)
+            node_updated(n, &(struct update){.samples = 1, .minibatches = 1, .contributions = 1});
+        for (int w = 0; w < n->setting->workers; w++) {
+            struct request *list[2] = {NULL, net_recv(n->net, n->setting->servers + w, TAG_FOUND, NULL, 0)};
+            node_wait(n, list, 2, INFINITY, "its sum", n->setting->servers + w);
+            const struct mail *m = net_mail(list[1]);
+            hash = w ? hash : m->version;
+            if (m->version != hash)
+                WRONG(j, "sum %d: worker %d has other bits than worker 0", round, w);
+            if (round == j->k->rounds - 1)
+                j->wrong += (int)m->count;
+            net_drop(n->net, list[1]);
+        }
+    }
+    for (int r = 1; r < n->net->ranks; r++)
+        net_send(n->net, r, &(struct mail){.tag = TAG_ENDED}, NULL, 0);
+}
+
+/* Another server: takes part in the pauses, no more. */
+static void stand_by(struct judge *j)
+{
+    struct request *list[2] = {NULL, net_recv(j->n->net, 0, TAG_ENDED, NULL, 0)};
+    node_wait(j->n, list, 2, INFINITY, "the end", 0);
+    net_drop(j->n->net, list[1]);
+}
+
+static void open_judge(struct judge *j)
+{
+    int workers = j->n->setting->workers;
+    size_t count = (size_t)j->k->count;
+    j->vector = net_alloc(j->n->net, count * sizeof(float));
+    j->expected = obtain(count, sizeof(float));
+    j->input = obtain((size_t)workers, sizeof *j->input);
+    j->scale = obtain((size_t)workers, sizeof *j->scale);
+    for (int w = 0; w < workers; w++)
+        j->input[w] = obtain(count, sizeof(float));
+}
+
+static void close_judge(struct judge *j)
+{
+    for (int w = 0; w < j->n->setting->workers; w++)
+        release(j->input[w]);
+    net_free(j->n->net, j->vector);
+    release(j->expected);
+    release(j->input);
+    release(j->scale);
+}
+
+int sum_case_run(struct net *net, const struct sum_case *k)
+{
+    static volatile sig_atomic_t never;
+    char deadline[40];
+    snprintf(deadline, sizeof deadline, "%g", k->deadline_s > 0 ? k->deadline_s : 60);
+    char *argv[] = {"test", "--allreduce", (char *)k->method, "--deadline", deadline};
+    struct options options;
+    struct problem problem;
+    struct ledger ledger;
+    config_parse(&options, 5, argv, "", NULL);
+    ledger_problem(&problem, &ledger, 1);
+    struct setting setting = {.options = &options,
+                              .problem = &problem,
+                              .delay = delay_parse("", net->ranks),
+                              .slowness = slowness_parse("", net->ranks),
+                              .schedule = {.shape = "constant", .rate = 1},
+                              .workers = net->ranks - k->servers,
+                              .servers = k->servers,
+                              .minibatches = 1,
+                              .minibatch = 1,
+                              .samples_wanted = 1000000,
+                              .evaluate_every = 1,
+                              .threads = 1,
+                              .asked_to_leave = &never};
+    struct judge j = {.n = node_open(net, &setting), .k = k};
+    j.n->races = true; /* other servers count no versions */
+    open_judge(&j);
+    if (j.n->worker >= 0)
+        work(&j);
+    else if (j.n->rank == 0)
+        watch(&j);
+    else
+        stand_by(&j);
+    close_judge(&j);
+    node_close(j.n);
+    release(ledger.entry);
+    return j.wrong;
+}

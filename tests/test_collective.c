@@ -1,0 +1,242 @@
+/* Sums among workers and regions on the simulated network: numbers, bits, pauses in between, time, and what ends the run. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "tests/ends.h"
+#include "tests/sum_case.h"
+
+static const int workers[] = {1, 2, 3, 5, 8};
+static const int64_t counts[] = {1, 7, 1000, 4099};
+
+struct run {
+    struct sum_case sum;
+    int wrong;
+};
+
+static void sum_body(struct net *net, void *argument)
+{
+    struct run *r = argument;
+    int wrong = sum_case_run(net, &r->sum);
+    r->wrong += net->rank == 0 ? wrong : 0;
+}
+
+static void judge(int ranks, const struct sum_case *sum, uint64_t seed, double jitter_s)
+{
+    struct run r = {.sum = *sum};
+    sim_run(&(struct world_options){.ranks = ranks, .seed = seed, .latency_s = 20e-6, .jitter_s = jitter_s, .bandwidth = 1e9}, sum_body,
+            &r);
+    if (r.wrong)
+        fail_msg("%s, %d ranks of which %d serve, %lld floats, seed %llu: %d things wrong", sum->method, ranks, sum->servers,
+                 (long long)sum->count, (unsigned long long)seed, r.wrong);
+}
+
+static void all_worlds(struct sum_case sum)
+{
+    for (size_t w = 0; w < sizeof workers / sizeof *workers; w++)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+            for (int delayed = 0; delayed < 2; delayed++) {
+                sum.count = counts[i];
+                sum.delay_s = delayed ? 0.01 : 0;
+                judge(workers[w] + 1, &sum, w * 100 + i * 10, delayed ? 1e-3 : 0);
+            }
+    sum.servers = 3;
+    judge(8, &sum, 1, 1e-3);
+}
+
+/* Several pieces of the ring in flight, and slices of different lengths. */
+static void test_many_pieces(void **state)
+{
+    (void)state;
+    judge(4, &(struct sum_case){"ring", .servers = 1, .count = 2500003, .rounds = 2, .stops = -1}, 1, 1e-3);
+    judge(4, &(struct sum_case){"direct", .servers = 1, .count = 2500003, .rounds = 2, .exact = true, .stops = -1}, 1, 1e-3);
+}
+
+static void test_direct(void **state)
+{
+    (void)state;
+    all_worlds((struct sum_case){"direct", .servers = 1, .rounds = 7, .exact = true, .stops = -1});
+}
+
+static void test_ring(void **state)
+{
+    (void)state;
+    all_worlds((struct sum_case){"ring", .servers = 1, .rounds = 7, .stops = -1});
+}
+
+/* One host: direct. No library in here: ring, and it is said. */
+static void test_choice(void **state)
+{
+    (void)state;
+    judge(4, &(struct sum_case){"auto", "direct", .servers = 1, .count = 100, .rounds = 2, .exact = true, .stops = -1}, 1, 0);
+    judge(4, &(struct sum_case){"vendor", "ring", .servers = 1, .count = 100, .rounds = 2, .stops = -1}, 1, 0);
+}
+
+static void vendor_body(const void *argument)
+{
+    (void)argument;
+    judge(3, &(struct sum_case){"vendor", "ring", .servers = 1, .count = 10, .rounds = 1, .stops = -1}, 1, 0);
+}
+
+static void test_choice_is_said(void **state)
+{
+    (void)state;
+    assert_ends(0, vendor_body, NULL, (const char *const[]){"vendor", "sim has no all-reduce", "ring", NULL});
+}
+
+/* What the heads of the methods promise: 2 (W - 1) messages and 2 (W - 1)/W n floats a worker. */
+static void test_cost(void **state)
+{
+    enum { WORKERS = 4, SLICE = 1600 };
+    (void)state;
+    for (int ring = 0; ring < 2; ring++) {
+        struct sum_cost cost[WORKERS] = {{0}};
+        struct sum_case k = {ring ? "ring" : "direct", .servers = 1, .count = WORKERS * SLICE, .rounds = 1, .delay_s = 0.05, .stops = -1};
+        k.cost = cost;
+        judge(WORKERS + 1, &k, 1, 0);
+        for (int i = 0; i < WORKERS; i++) {
+            assert_int_equal(cost[i].messages, 2 * (WORKERS - 1));
+            assert_int_equal(cost[i].bytes, 2 * (WORKERS - 1) * (sizeof(struct mail) + SLICE * sizeof(float)));
+        }
+    }
+}
+
+/* ---- regions */
+
+static const struct world_options slow_world = {.ranks = 5, .seed = 1, .latency_s = 1e-3, .bandwidth = 1e6};
+
+enum { FLOATS = 1000 };
+
+static void region_body(struct net *net, void *argument)
+{
+    int *right = argument;
+    float *block = net->rank == 2 ? net_alloc(net, FLOATS * sizeof(float)) : NULL, *other = net->rank ? NULL : net_alloc(net, 64);
+    float mine[FLOATS], got[FLOATS];
+    struct region *r = net_region_open(net, 2, block, FLOATS * sizeof(float)), *s = net_region_open(net, 0, other, 64);
+    float *data = net_region_data(r);
+    ((float *)net_region_data(s))[net->rank] = (float)(10 + net->rank);
+    data[net->rank] = (float)(100 + net->rank);
+    net_barrier(net);
+    for (int i = 0; i < net->ranks; i++)
+        *right += data[i] == (float)(100 + i) && (net->rank || other[i] == (float)(10 + i));
+    net_barrier(net);
+    for (int i = 0; i < FLOATS; i++)
+        mine[i] = (float)((net->rank + 1) * i);
+    net_region_add(r, mine + 10, 10, FLOATS - 10);
+    net_barrier(net);
+    net_region_get(r, got, 0, 500 * sizeof(float));
+    net_region_get(r, got + 500, 500 * sizeof(float), 500 * sizeof(float));
+    for (int i = 10; i < FLOATS; i++)
+        *right += got[i] == (float)(15 * i);
+    net_region_close(s);
+    net_region_close(r);
+    net_free(net, block);
+    net_free(net, other);
+}
+
+static void test_region(void **state)
+{
+    int right = 0;
+    (void)state;
+    sim_run(&slow_world, region_body, &right);
+    assert_int_equal(right, 5 * (5 + FLOATS - 10));
+}
+
+static void region_time_body(struct net *net, void *argument)
+{
+    double *took = argument, begin;
+    char *block = net->rank ? NULL : net_alloc(net, 4000), into[4000];
+    float *from = (float *)into;
+    memset(into, 0, sizeof into);
+    struct region *r = net_region_open(net, 0, block, 4000);
+    net_barrier(net);
+    begin = net_now(net);
+    net_region_get(r, into, 0, 4000);
+    took[2 * net->rank] = net_now(net) - begin;
+    begin = net_now(net);
+    net_region_add(r, from, 250, 250);
+    took[2 * net->rank + 1] = net_now(net) - begin;
+    net_region_close(r);
+    net_free(net, block);
+}
+
+/* The owner reaches its memory at once, the others after latency and bytes / bandwidth. */
+static void test_region_time(void **state)
+{
+    double took[10];
+    (void)state;
+    sim_run(&slow_world, region_time_body, took);
+    for (int i = 0; i < 5; i++) {
+        assert_true(fabs(took[2 * i] - (i ? 5e-3 : 0)) < 1e-9);
+        assert_true(fabs(took[2 * i + 1] - (i ? 2e-3 : 0)) < 1e-9);
+    }
+}
+
+struct bad {
+    void (*body)(struct net *, void *);
+    int way;
+    struct region *kept[2]; /* by rank: not lost at the end */
+};
+
+static void open_bad(struct net *net, struct bad *bad, void *block, size_t bytes)
+{
+    bad->kept[net->rank] = net_region_open(net, 0, net->rank ? NULL : block, bytes);
+}
+
+static void beyond(struct net *net, void *argument)
+{
+    struct bad *bad = argument;
+    float into[100] = {0};
+    open_bad(net, bad, net_alloc(net, 400), 400);
+    if (net->rank && bad->way)
+        net_region_get(bad->kept[1], into, 8, 393);
+    else if (net->rank)
+        net_region_add(bad->kept[1], into, 1, 100);
+}
+
+static void unequal(struct net *net, void *argument)
+{
+    open_bad(net, argument, net_alloc(net, 400), net->rank ? 404 : 400);
+}
+
+static void elsewhere(struct net *net, void *argument)
+{
+    char block[400];
+    open_bad(net, argument, block, sizeof block);
+}
+
+static void bad_body(const void *argument)
+{
+    struct bad bad = *(const struct bad *)argument;
+    sim_run(&(struct world_options){.ranks = 2}, bad.body, &bad);
+}
+
+static void test_bad_regions(void **state)
+{
+    (void)state;
+    assert_ends(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 0},
+                (const char *const[]){"rank 1 reaches for 400 bytes at 4 of rank 0", NULL});
+    assert_ends(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 1},
+                (const char *const[]){"rank 1 reaches for 393 bytes at 8 of rank 0", NULL});
+    assert_ends(EXIT_WORLD, bad_body, &(struct bad){.body = unequal},
+                (const char *const[]){"rank 1 opens a region of 404 bytes, which has 400 at its owner, rank 0", NULL});
+    assert_ends(EXIT_WORLD, bad_body, &(struct bad){.body = elsewhere},
+                (const char *const[]){"does not lie in its net_alloc() memory", NULL});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_direct), cmocka_unit_test(test_ring),           cmocka_unit_test(test_many_pieces),
+        cmocka_unit_test(test_choice), cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_region), cmocka_unit_test(test_region_time),    cmocka_unit_test(test_bad_regions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

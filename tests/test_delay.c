@@ -1,0 +1,238 @@
+/* Delays against the moments and quantiles of their distributions, asked in any order, and every way to write them wrong. */
+#include "delay.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "tests/ends.h"
+
+enum { DRAWS = 200000, RANKS = 8 };
+
+static const uint64_t seed = 20220516;
+
+/* DRAWS delays of a term, over ranks and mini-batches; never negative, never NaN. The caller frees. */
+static double *draw(const char *text)
+{
+    struct delay d = delay_parse(text, RANKS);
+    double *x = malloc(DRAWS * sizeof *x);
+    for (int i = 0; i < DRAWS; i++) {
+        x[i] = delay_at(&d, seed, i % RANKS, i / RANKS);
+        if (!(x[i] >= 0 && x[i] < INFINITY))
+            fail_msg("%s: draw %d of seed %llu is %g", text, i, (unsigned long long)seed, x[i]);
+    }
+    return x;
+}
+
+/* The sample's mean and deviation, to five standard errors of the mean; delay_mean() says the same mean. */
+static void has_moments(const char *text, double mean, double deviation)
+{
+    double *x = draw(text), sum = 0, squares = 0;
+    for (int i = 0; i < DRAWS; i++)
+        sum += x[i];
+    double m = sum / DRAWS;
+    for (int i = 0; i < DRAWS; i++)
+        squares += (x[i] - m) * (x[i] - m);
+    double s = sqrt(squares / DRAWS);
+    if (!(fabs(m - mean) <= 5 * deviation / sqrt(DRAWS) + 1e-12))
+        fail_msg("%s: mean %.9g instead of %.9g", text, m, mean);
+    if (!(fabs(s - deviation) <= 0.05 * deviation + 1e-9))
+        fail_msg("%s: deviation %.9g instead of %.9g", text, s, deviation);
+    struct delay d = delay_parse(text, RANKS);
+    for (int rank = 0; rank < RANKS; rank++)
+        if (!(fabs(delay_mean(&d, rank) - mean) <= 1e-9 * (1 + mean)))
+            fail_msg("%s: delay_mean says %.12g instead of %.12g", text, delay_mean(&d, rank), mean);
+    free(x);
+}
+
+static void test_moments(void **state)
+{
+    (void)state;
+    has_moments("constant:0.1", 0.1, 0);
+    has_moments("constant:0", 0, 0);
+    has_moments("gaussian:0.06,0.005", 0.06, 0.005);
+    has_moments("gaussian:2,0", 2, 0);
+    has_moments("gaussian:0,1", 1 / sqrt(2 * M_PI), sqrt(0.5 - 0.5 / M_PI)); /* half of it cut to 0 */
+    has_moments("exponential:0.1", 0.1, 0.1);
+    has_moments("uniform:0,0.2", 0.1, 0.2 / sqrt(12));
+    has_moments("uniform:3,3", 3, 0);
+    has_moments("stall:0.01,30", 0.3, 30 * sqrt(0.01 * 0.99));
+    has_moments("stall:1,2.5", 2.5, 0);
+    has_moments("stall:0,2.5", 0, 0);
+    has_moments("pareto:0.05,5", 0.0625, 0.05 * sqrt(5.0 / (16 * 3)));
+    has_moments("constant:1;uniform:0,1;exponential:0.5", 2, sqrt(1.0 / 12 + 0.25));
+}
+
+static int rising(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void test_pareto_quantiles(void **state)
+{
+    (void)state;
+    static const double shapes[] = {0.5, 1, 1.5, 3}, parts[] = {0.1, 0.5, 0.9, 0.99};
+    for (int s = 0; s < 4; s++) {
+        char text[60];
+        snprintf(text, sizeof text, "pareto:0.05,%g", shapes[s]);
+        double *x = draw(text);
+        qsort(x, DRAWS, sizeof *x, rising);
+        assert_true(x[0] >= 0.05);
+        for (int k = 0; k < 4; k++) {
+            double got = x[(int)(parts[k] * DRAWS)], part = 1 - pow(0.05 / got, shapes[s]); /* of the law, below the sample's quantile */
+            if (!(fabs(part - parts[k]) <= 5 * sqrt(parts[k] * (1 - parts[k]) / DRAWS)))
+                fail_msg("%s: quantile %g is %g, which is the law's %g", text, parts[k], got, part);
+        }
+        struct delay d = delay_parse(text, RANKS);
+        assert_int_equal(isinf(delay_mean(&d, 1)), shapes[s] <= 1);
+        free(x);
+    }
+    free(draw("pareto:1e9,0.1")); /* the wildest that is allowed stays finite */
+}
+
+static void test_keyed(void **state)
+{
+    (void)state;
+    static double first[RANKS][100];
+    struct delay d = delay_parse("gaussian:0.5,0.1;pareto:0.05,1.5;uniform:0,1;uniform:0,1;stall:0.1,3", RANKS);
+    for (int rank = 0; rank < RANKS; rank++)
+        for (int i = 0; i < 100; i++)
+            first[rank][i] = delay_at(&d, seed, rank, i);
+    for (int i = 99; i >= 0; i--) /* asked in another order, with others in between */
+        for (int rank = RANKS - 1; rank >= 0; rank--) {
+            delay_at(&d, seed + 1, rank, i);
+            assert_true(delay_at(&d, seed, rank, i) == first[rank][i]);
+        }
+    assert_true(first[1][5] != first[2][5] && first[1][5] != first[1][6]);
+    assert_true(delay_at(&d, seed + 1, 1, 5) != first[1][5]);
+    struct delay twice = delay_parse("uniform:0,1;uniform:0,1", RANKS), once = delay_parse("uniform:0,1", RANKS);
+    assert_true(delay_at(&twice, seed, 0, 0) != 2 * delay_at(&once, seed, 0, 0)); /* like terms draw apart */
+}
+
+static void test_ranks(void **state)
+{
+    (void)state;
+    struct delay d = delay_parse(" constant:1 @ 3 ; constant:10; constant:100@7 ", RANKS);
+    assert_int_equal(d.terms, 3);
+    for (int rank = 0; rank < RANKS; rank++) {
+        double wanted = 10 + (rank == 3) + 100 * (rank == 7);
+        assert_true(delay_at(&d, seed, rank, 12345678901) == wanted);
+        assert_true(delay_mean(&d, rank) == wanted);
+    }
+    static const char *const nothing[] = {"", "  "};
+    for (int i = 0; i < 2; i++) {
+        d = delay_parse(nothing[i], RANKS);
+        assert_int_equal(d.terms, 0);
+        assert_true(delay_at(&d, seed, 1, 0) == 0 && delay_mean(&d, 1) == 0);
+    }
+    d = delay_parse("constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1", 2);
+    assert_true(d.terms == DELAY_TERMS && delay_at(&d, seed, 0, 0) == 8);
+}
+
+static void parse_delay(const void *text)
+{
+    delay_parse(text, RANKS);
+}
+
+static void test_wrong_delays(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "0.1",
+        "constant",
+        "constant:",
+        "constant:x",
+        "constant:-1",
+        "constant:nan",
+        "constant:inf",
+        "constant:1e400",
+        "constant:2e9",
+        "constant:0x10",
+        "constant:0.1,2",
+        "constant:0.1 0.2",
+        "constant:0.1;",
+        ";constant:0.1",
+        "constant:0.1,",
+        "constant:0.1|constant:0.1",
+        "Constant:0.1",
+        "constantly:0.1",
+        "gaussian:1",
+        "gaussian:1,",
+        "gaussian:1,-1",
+        "gaussian:1,2,3",
+        "exponential:-0.1",
+        "pareto:0.05",
+        "pareto:0.05,0",
+        "pareto:0.05,0.09",
+        "pareto:-1,2",
+        "uniform:0.2,0.1",
+        "uniform:-0.1,0.1",
+        "stall:1.1,3",
+        "stall:-0.1,3",
+        "stall:0.1,-3",
+        "constant:1@",
+        "constant:1@8",
+        "constant:1@-1",
+        "constant:1@18446744073709551616",
+        "constant:1@1.5",
+        "constant:1@x",
+        "constant:1@1@2",
+        "@3",
+        "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *const words[] = {"--delay", wrong[i], "constant:SECONDS", "pareto:SMALLEST,SHAPE", "stall:PROBABILITY,SECONDS", NULL};
+        assert_ends(EXIT_USER, parse_delay, wrong[i], words);
+    }
+    assert_ends(0, parse_delay, "pareto:0.05,1.5@3", NULL);
+}
+
+static void test_slowness(void **state)
+{
+    (void)state;
+    struct slowness s = slowness_parse("3=4.0,4=2 , 0 = 1", RANKS);
+    static const double wanted[RANKS] = {1, 1, 1, 4, 2, 1, 1, 1};
+    for (int rank = 0; rank < RANKS; rank++)
+        assert_true(slowness_of(&s, rank) == wanted[rank]);
+    s = slowness_parse("", RANKS);
+    assert_true(s.count == 0 && slowness_of(&s, 3) == 1);
+}
+
+static void parse_slowness(const void *text)
+{
+    slowness_parse(text, 100);
+}
+
+static void test_wrong_slowness(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"3",     "3=",   "=4",   "3=x",  "3=0.5",   "3=0",     "3=-2",    "3=nan",     "3=inf",
+                                        "100=2", "-1=2", "3=2,", ",3=2", "3=2;4=2", "3=2,3=2", "3=2 4=2", "3=2,1.5=2", "3:2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_ends(EXIT_USER, parse_slowness, wrong[i], (const char *const[]){"--slow", wrong[i], "RANK=FACTOR", NULL});
+    char many[1000] = "";
+    int used = 0;
+    for (int rank = 0; rank <= SLOW_WORKERS; rank++) {
+        if (rank == SLOW_WORKERS)
+            assert_ends(0, parse_slowness, many, NULL);
+        used += snprintf(many + used, sizeof many - (size_t)used, "%s%d=2", rank ? "," : "", rank);
+    }
+    assert_ends(EXIT_USER, parse_slowness, many, (const char *const[]){"too many", NULL});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles), cmocka_unit_test(test_keyed),
+        cmocka_unit_test(test_ranks),          cmocka_unit_test(test_wrong_delays),     cmocka_unit_test(test_slowness),
+        cmocka_unit_test(test_wrong_slowness),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,402 @@
+/* What each paper says its scheme becomes in a special case, on the simulated network and the quadratic toy.
+ *
+ * Two runs that are the same by theory are compared: bit for bit where the arithmetic is the same, too, else to rounding. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scheme.h"
+#include "tests/lab.h"
+#include "tests/toy.h"
+
+static const double rounding = 1e-5;
+#define DELAYS "delay=exponential:0.05"
+
+/* A scheme on the toy with four workers; further options are "name=value name=value". */
+static struct words setup(const char *scheme, int workers, int minibatches, const char *more)
+{
+    struct words w = {0};
+    char copy[400], *save = NULL;
+    say_plain(&w, scheme, 0.05);
+    say(&w, "network=quadratic");
+    say(&w, "workers=%d", workers);
+    say(&w, "minibatches=%d", minibatches);
+    say(&w, "batch=%d", 8 * minibatches);
+    say(&w, "samples=%d", 8 * minibatches * workers * 12);
+    snprintf(copy, sizeof copy, "%s", more);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        say(&w, "%s", word);
+    return w;
+}
+
+static void run(struct experiment *e, const char *scheme, int workers, int minibatches, const char *more)
+{
+    struct words w = setup(scheme, workers, minibatches, more);
+    toy_run(e, &w);
+}
+
+struct twin {
+    const char *scheme, *options;
+};
+
+/* How far the two schemes end apart; both are closed. */
+static double apart(struct twin a, struct twin b, int workers, int minibatches)
+{
+    struct experiment first, second;
+    run(&first, a.scheme, workers, minibatches, a.options);
+    run(&second, b.scheme, workers, minibatches, b.options);
+    assert_int_equal(first.out.samples, second.out.samples);
+    double difference = toy_apart(&first.out, &second.out);
+    experiment_close(&first);
+    experiment_close(&second);
+    return difference;
+}
+
+static void alone_every_server_scheme_is_serial(void **state)
+{
+    (void)state;
+    static const struct twin twins[] = {{"ssgd", ""},
+                                        {"nbssgd", ""},
+                                        {"asgd", ""},
+                                        {"dcasgd", ""},
+                                        {"dcasgd", "compensate=adaptive compensation=2"},
+                                        {"downpour", ""},
+                                        {"hogwild", ""},
+                                        {"ssp", "slack=0"},
+                                        {"ssp", "slack=3"},
+                                        {"backup", "backups=0"},
+                                        {"rennala", ""},
+                                        {"anytime", "compute-s=0.21"},
+                                        {"allreduce", ""},
+                                        {"eager", ""}};
+    for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
+        double difference = apart(twins[i], (struct twin){"serial", ""}, 1, 2);
+        if (!(difference < rounding))
+            fail_msg("%s %s ends %g apart", twins[i].scheme, twins[i].options, difference);
+    }
+}
+
+static void asgd_drops_what_is_staler_than_its_bound(void **state)
+{
+    (void)state;
+    struct experiment free, bound;
+    run(&free, "asgd", 4, 1, "slow=4=4");
+    run(&bound, "asgd", 4, 1, "slow=4=4 stale-bound=3");
+    int64_t staler = 0;
+    for (int stale = 4; stale < HISTOGRAM; stale++)
+        staler += free.out.server.stale.bin[stale];
+    assert_true(staler > 0);
+    for (int stale = 4; stale < HISTOGRAM; stale++)
+        assert_int_equal(bound.out.server.stale.bin[stale], 0);
+    assert_true(bound.out.server.dropped_minibatches > 0);
+    experiment_close(&free);
+    experiment_close(&bound);
+}
+
+static void softsync_of_all_at_one_speed_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"asgd", "softsync=1"}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
+}
+
+static void an_inverse_rate_only_matters_when_stale(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"asgd", "stale-rate=inverse"}, (struct twin){"asgd", ""}, 1, 2) == 0);
+    assert_true(apart((struct twin){"asgd", "stale-rate=inverse"}, (struct twin){"asgd", ""}, 4, 2) > rounding);
+}
+
+/* Without a copy of the weights as they were sent the term would be zero. */
+static void dcasgd_without_strength_or_staleness_is_asgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"dcasgd", "compensation=0 " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) < rounding);
+    assert_true(apart((struct twin){"dcasgd", "compensation=0.04"}, (struct twin){"asgd", ""}, 1, 2) < rounding);
+    assert_true(apart((struct twin){"dcasgd", "compensation=0.04 " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
+    assert_true(apart((struct twin){"dcasgd", "compensate=adaptive " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
+}
+
+static void downpour_that_always_exchanges_is_asgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"downpour", DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) == 0);
+}
+
+/* One worker: the server's moves are its own, however seldom they meet. */
+static void downpours_local_moves_are_the_servers(void **state)
+{
+    (void)state;
+    struct twin often = {"downpour", "n-push=1 n-fetch=1"}, seldom = {"downpour", "n-push=3 n-fetch=6"},
+                pushes = {"downpour", "n-push=2 n-fetch=4"};
+    assert_true(apart(often, seldom, 1, 1) < rounding);
+    assert_true(apart(often, pushes, 1, 1) < rounding);
+}
+
+static void downpours_warm_start_is_one_workers(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "downpour", 4, 1, "warm-start=0.5");
+    assert_in_range(e.out.worker[0].samples, e.out.samples / 2, e.out.samples);
+    for (int i = 1; i < 4; i++)
+        assert_in_range(e.out.worker[i].samples, 1, e.out.samples / 4);
+    experiment_close(&e);
+}
+
+static void ssp_without_slack_is_bulk_synchronous(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"ssp", "slack=0 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 2) < rounding);
+}
+
+/* While a worker computes its batch of clock c, the slowest has finished c - s at least; some worker uses the slack up. */
+static void ssp_keeps_its_slack(void **state)
+{
+    (void)state;
+    for (int slack = 0; slack < 5; slack++) {
+        struct experiment e;
+        struct words w = {0};
+        int64_t finished[4] = {0}, widest = 0;
+        say_plain(&w, "ssp", 1);
+        say(&w, "workers=4");
+        say(&w, "minibatches=1");
+        say(&w, "batch=4");
+        say(&w, "samples=1600");
+        say(&w, "slack=%d", slack);
+        say(&w, "slow=2=7");
+        say(&w, DELAYS);
+        experiment_defaults(&e, words_list(&w));
+        experiment_run(&e);
+        for (int i = 0; i < e.ledger->entries; i++) {
+            const struct entry *a = &e.ledger->entry[i];
+            int64_t least = finished[0];
+            for (int k = 1; k < 4; k++)
+                least = finished[k] < least ? finished[k] : least;
+            assert_int_equal(a->index, finished[a->worker]);
+            widest = a->index - least > widest ? a->index - least : widest;
+            finished[a->worker]++;
+        }
+        assert_int_equal(widest, slack);
+        experiment_close(&e);
+    }
+}
+
+static void backup_without_backups_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"backup", "backups=0 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 2) == 0);
+}
+
+static void backup_does_not_wait_for_the_slowest(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "backup", 4, 1, "backups=1 slow=4=100");
+    assert_int_equal(e.out.server.contributions.bin[3], e.out.updates);
+    assert_int_equal(e.out.worker[3].minibatches, 1); /* its first, which was too late */
+    assert_true(e.out.seconds < 0.1 * (double)e.out.updates * 1.2 + 10.1);
+    experiment_close(&e);
+}
+
+static void rennala_at_one_speed_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"rennala", "gather=4"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"rennala", ""}, (struct twin){"ssgd", ""}, 4, 3) < rounding);
+}
+
+static void anytime_with_time_for_a_batch_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"anytime", "compute-s=0.35"}, (struct twin){"ssgd", ""}, 4, 3) < rounding);
+}
+
+static void anytime_takes_more_from_the_fast(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "anytime", 2, 1, "compute-s=0.45 slow=2=4 samples=800");
+    assert_int_equal(e.out.worker[0].minibatches, 4 * e.out.updates);
+    assert_int_equal(e.out.worker[1].minibatches, e.out.updates);
+    experiment_close(&e);
+}
+
+static void localsgd_of_one_step_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"localsgd", "local-steps=1 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"localsgd", "local-steps=6 post-local=1"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+}
+
+/* The ledger's gradient moves w[0] by 1: the worker, pulled towards the centre every H steps, in closed form. */
+static void easgds_force_is_symmetric(void **state)
+{
+    (void)state;
+    struct experiment e;
+    struct words w = {0};
+    say_plain(&w, "easgd", 1);
+    say(&w, "workers=1");
+    say(&w, "minibatches=1");
+    say(&w, "batch=4");
+    say(&w, "samples=160");
+    say(&w, "local-steps=5");
+    say(&w, "elastic=0.3");
+    experiment_defaults(&e, words_list(&w));
+    experiment_run(&e);
+    double worker = 0, centre = 0;
+    for (int64_t i = 0; i < e.out.updates; i++) {
+        double d = 0.3 * (worker + 5 - centre);
+        worker += 5 - d;
+        centre += d;
+    }
+    assert_int_equal(e.out.updates, 8);
+    assert_true(fabs(e.out.w[0] - centre) < 1e-4);
+    experiment_close(&e);
+}
+
+static void allreduce_is_ssgd(void **state)
+{
+    (void)state;
+    struct twin ssgd = {"ssgd", DELAYS " momentum=0.9"};
+    assert_true(apart((struct twin){"allreduce", "allreduce=direct momentum=0.9 " DELAYS}, ssgd, 4, 2) == 0);
+    assert_true(apart((struct twin){"allreduce", "allreduce=ring momentum=0.9 " DELAYS}, ssgd, 4, 2) < rounding);
+    assert_true(apart((struct twin){"allreduce", "allreduce=vendor momentum=0.9 " DELAYS}, ssgd, 4, 2) < rounding);
+}
+
+static void eager_at_one_speed_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"eager", ""}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
+    assert_true(apart((struct twin){"eager", "eager=majority"}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
+}
+
+/* A slow worker's gradients are late, but none is lost: what each worker gave is in w[1 + worker]. */
+static void eager_loses_no_gradient(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"eager=solo", "eager=majority"};
+    for (int mode = 0; mode < 2; mode++) {
+        struct experiment e;
+        struct words w = {0};
+        double given = 0;
+        say_plain(&w, "eager", 1);
+        say(&w, "workers=4");
+        say(&w, "minibatches=2");
+        say(&w, "batch=8");
+        say(&w, "samples=1600");
+        say(&w, "slow=3=5");
+        say(&w, DELAYS);
+        say(&w, "%s", modes[mode]);
+        experiment_defaults(&e, words_list(&w));
+        experiment_run(&e);
+        for (int i = 0; i < 4; i++)
+            given += e.out.w[1 + i] * 4 * 2;
+        assert_true(fabs(given * 4 - (double)e.out.samples) < 1);
+        assert_true(fabs(e.out.w[0] * 4 * 2 - given) < 0.1);
+        assert_true(e.out.worker[2].samples > 0 && e.out.server.stale.bin[0] < e.out.server.stale.count);
+        experiment_close(&e);
+    }
+}
+
+static void hogwild_reaches_what_asgd_reaches(void **state)
+{
+    (void)state;
+    struct experiment e, serial;
+    run(&e, "hogwild", 4, 1, "samples=6400 rate=0.02 " DELAYS);
+    run(&serial, "asgd", 4, 1, "samples=6400 rate=0.02 " DELAYS);
+    assert_int_equal(e.out.updates, serial.out.updates);
+    assert_true(toy_apart(&e.out, &serial.out) < 0.2);
+    experiment_close(&e);
+    experiment_close(&serial);
+}
+
+/* Error feedback: what compression leaves out is not lost, so the toy is learned; everything kept is no compression. */
+static void compressed_pushes_still_learn(void **state)
+{
+    (void)state;
+    static const char *const wires[] = {"wire=bf16", "wire=f16", "wire=int8", "wire=topk", "wire=randk", "wire=sign"};
+    struct experiment start, exact;
+    run(&start, "ssgd", 4, 1, "samples=1");
+    run(&exact, "ssgd", 4, 1, "samples=12800 rate=0.02");
+    double way = toy_apart(&exact.out, &start.out);
+    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+        struct experiment e;
+        char options[200];
+        snprintf(options, sizeof options, "samples=12800 rate=0.02 wire-part=0.1 %s", wires[i]);
+        run(&e, "ssgd", 4, 1, options);
+        if (!(toy_apart(&exact.out, &e.out) < 0.2 * way) || !(toy_apart(&exact.out, &e.out) > 0))
+            fail_msg("%s ends %g apart, of %g in all", wires[i], toy_apart(&exact.out, &e.out), way);
+        experiment_close(&e);
+    }
+    assert_true(apart((struct twin){"ssgd", "wire=topk wire-part=1"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+    experiment_close(&start);
+    experiment_close(&exact);
+}
+
+/* The order of arrivals is all that other delays change. */
+static void a_replay_gives_the_same_bits(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/nbsgd-replay-XXXXXX", record[200], replay[200], file[220];
+    assert_non_null(mkdtemp(folder));
+    for (const struct scheme *s = schemes; s->name; s++) {
+        struct experiment e, again, other;
+        if (!(s->flags & REPLAYS))
+            continue;
+        snprintf(record, sizeof record, "stale-bound=6 record=%s/order servers=2 delay=exponential:0.1", folder);
+        snprintf(replay, sizeof replay, "stale-bound=6 replay=%s/order servers=2 delay=pareto:0.01,1.2", folder);
+        run(&e, s->name, 4, 2, record);
+        run(&other, s->name, 4, 2, strstr(replay, "servers"));
+        run(&again, s->name, 4, 2, replay);
+        if (memcmp(e.out.w, again.out.w, (size_t)e.out.count * sizeof(float)) ||
+            !memcmp(e.out.w, other.out.w, (size_t)e.out.count * sizeof(float)))
+            fail_msg("%s: the replay ends %g apart, a run without it %g", s->name, toy_apart(&e.out, &again.out),
+                     toy_apart(&e.out, &other.out));
+        experiment_close(&e);
+        experiment_close(&again);
+        experiment_close(&other);
+    }
+    for (int rank = 0; rank < 2; rank++) {
+        snprintf(file, sizeof file, "%s/order.%d", folder, rank);
+        assert_int_equal(unlink(file), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(alone_every_server_scheme_is_serial),
+        cmocka_unit_test(asgd_drops_what_is_staler_than_its_bound),
+        cmocka_unit_test(softsync_of_all_at_one_speed_is_ssgd),
+        cmocka_unit_test(an_inverse_rate_only_matters_when_stale),
+        cmocka_unit_test(dcasgd_without_strength_or_staleness_is_asgd),
+        cmocka_unit_test(downpour_that_always_exchanges_is_asgd),
+        cmocka_unit_test(downpours_local_moves_are_the_servers),
+        cmocka_unit_test(downpours_warm_start_is_one_workers),
+        cmocka_unit_test(ssp_without_slack_is_bulk_synchronous),
+        cmocka_unit_test(ssp_keeps_its_slack),
+        cmocka_unit_test(backup_without_backups_is_ssgd),
+        cmocka_unit_test(backup_does_not_wait_for_the_slowest),
+        cmocka_unit_test(rennala_at_one_speed_is_ssgd),
+        cmocka_unit_test(anytime_with_time_for_a_batch_is_ssgd),
+        cmocka_unit_test(anytime_takes_more_from_the_fast),
+        cmocka_unit_test(localsgd_of_one_step_is_ssgd),
+        cmocka_unit_test(easgds_force_is_symmetric),
+        cmocka_unit_test(allreduce_is_ssgd),
+        cmocka_unit_test(eager_at_one_speed_is_ssgd),
+        cmocka_unit_test(eager_loses_no_gradient),
+        cmocka_unit_test(hogwild_reaches_what_asgd_reaches),
+        cmocka_unit_test(compressed_pushes_still_learn),
+        cmocka_unit_test(a_replay_gives_the_same_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

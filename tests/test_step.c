@@ -1,0 +1,315 @@
+/* Do two training steps, the statistics and an evaluation of whole ResNets come out as PyTorch has them, in double?
+ *
+ * reference/step.txt keeps PyTorch's numbers: losses, logits, and of each tensor its norm, its sum with signs, and three elements.
+ * The loops in double must meet them to the digits of the file: that judges the walk, and what a unit means. Every real engine must
+ * meet them as well as its type allows: that judges its kernels in the company of all others.
+ * An error is relative: of a loss to the loss, of logits to the greatest, of a norm or sum to the norm, of an element to the root
+ * mean square. Rounding of w itself is allowed for in the weights' change. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "optimizer.h"
+#include "tests/rig.h"
+#include "tests/spy.h"
+
+enum { MOST_LINES = 600, MOST_VALUES = 64, MOST_PARTS = 8, ELEMENTS = 3, WORD = 100 };
+enum kind { LOSS, LOGITS, GRADIENT, CHANGE, STATISTIC, KINDS };
+
+static const char *const kind_name[KINDS] = {"loss", "logits", "gradient", "change", "statistic"};
+static const double rate = 0.005, momentum = 0.9, decay = 0.01; /* as in reference/step.py */
+
+struct line {
+    char what[WORD];
+    int count;
+    double value[MOST_VALUES];
+};
+
+/* A case of the file. */
+struct part {
+    char network[WORD], stem[WORD];
+    struct rig_options options;
+    struct line line[MOST_LINES];
+    int lines;
+};
+
+struct reference {
+    struct part part[MOST_PARTS];
+    int parts;
+};
+
+static void read_case(struct part *p, const char *text)
+{
+    struct rig_options *o = &p->options;
+    struct resnet_options *r = &o->resnet;
+    *r = (struct resnet_options){.name = p->network, .stem = p->stem, .channels = 3};
+    int read = sscanf(text, "case %99s %99s %d %d %d %d %lf %d", p->network, p->stem, &r->batch, &r->height, &r->width, &r->classes,
+                      &o->smoothing, &o->seed);
+    if (read != 8)
+        fail_msg("not understood: %s", text);
+}
+
+/* "gradient conv1.weight 1.5 -2e-3 ...": words up to the first number, then numbers. */
+static void read_line(struct line *l, char *text)
+{
+    *l = (struct line){.count = 0};
+    for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) {
+        char *end;
+        double value = strtod(word, &end);
+        if (*end == 0) {
+            assert_true(l->count < MOST_VALUES);
+            l->value[l->count++] = value;
+        } else {
+            assert_int_equal(l->count, 0);
+            snprintf(l->what + strlen(l->what), WORD - strlen(l->what), "%s%s", *l->what ? " " : "", word);
+        }
+    }
+}
+
+static int load(void **state)
+{
+    struct reference *r = obtain(1, sizeof *r);
+    static char text[4096];
+    FILE *f = fopen("tests/reference/step.txt", "r");
+    if (!f)
+        fail_msg("tests/reference/step.txt is missing; reference/step.py writes it");
+    bool open = false;
+    while (fgets(text, sizeof text, f)) {
+        struct part *p = &r->part[r->parts];
+        if (!strncmp(text, "case ", 5)) {
+            assert_true(!open && r->parts < MOST_PARTS);
+            read_case(p, text);
+            open = true;
+        } else if (!strcmp(text, "end\n")) {
+            r->parts++;
+            open = false;
+        } else if (text[0] != '#') {
+            assert_true(open && p->lines < MOST_LINES);
+            read_line(&p->line[p->lines++], text);
+        }
+    }
+    assert_true(!open && r->parts > 0);
+    fclose(f);
+    *state = r;
+    return 0;
+}
+
+static int unload(void **state)
+{
+    release(*state);
+    return 0;
+}
+
+/* Goes down the lines of a case; the greatest error of each kind is kept. */
+struct judge {
+    const struct part *part;
+    const struct rig *rig;
+    int next;
+    double worst[KINDS];
+    char where[KINDS][2 * WORD];
+};
+
+static const struct line *expect(struct judge *j, const char *what, int count)
+{
+    const struct line *l = &j->part->line[j->next++];
+    if (j->next > j->part->lines || strcmp(l->what, what) || l->count != count)
+        fail_msg("%s: where we have `%s`, of %d numbers, the reference has `%s`, of %d", j->rig->name, what, count, l->what, l->count);
+    return l;
+}
+
+static void note(struct judge *j, enum kind kind, double error, const char *where, const char *what)
+{
+    if (!(error <= j->worst[kind])) {
+        j->worst[kind] = error;
+        snprintf(j->where[kind], sizeof j->where[kind], "%.60s %s", where, what);
+    }
+}
+
+/* How many samples may count as hits among the first `places`, when logits may be wrong by this much. */
+static void count_hits(const struct rig *r, const double *logits, int places, double error, int64_t *least, int64_t *most)
+{
+    *least = *most = 0;
+    for (int b = 0; b < r->a.batch; b++) {
+        const double *z = logits + (ptrdiff_t)b * r->a.classes;
+        int surely = 0, maybe = 0;
+        for (int c = 0; c < r->a.classes; c++) {
+            surely += c != r->labels[b] && z[c] > z[r->labels[b]] + error;
+            maybe += c != r->labels[b] && z[c] >= z[r->labels[b]] - error;
+        }
+        *least += maybe < places;
+        *most += surely < places;
+    }
+}
+
+static void judge_loss(struct judge *j, const struct loss *loss)
+{
+    const struct rig *r = j->rig;
+    bool wide = r->engine.backend == &backend_double;
+    const struct line *sum = expect(j, "loss", 1), *logits = expect(j, "logits", r->a.batch * r->a.classes);
+    note(j, LOSS, fabs(loss->sum - sum->value[0]) / sum->value[0], "", "");
+    double greatest = 0, error = 0;
+    for (int i = 0; i < logits->count; i++) {
+        double is = wide ? ((const double *)(const void *)spy_logits())[i] : (double)spy_logits()[i];
+        greatest = fmax(greatest, fabs(logits->value[i]));
+        error = isnan(is) ? INFINITY : fmax(error, fabs(is - logits->value[i]));
+    }
+    note(j, LOGITS, error / greatest, "", "");
+    int64_t least, most;
+    count_hits(r, logits->value, 1, error, &least, &most);
+    assert_in_range(loss->top1, least, most);
+    count_hits(r, logits->value, 5, error, &least, &most);
+    assert_in_range(loss->top5, least, most);
+}
+
+/* v lies as the flat vector does; a rounding of up to `slack` in each element is nobody's error. */
+static void judge_tensor(struct judge *j, enum kind kind, const struct tensor *t, const float *v, double slack)
+{
+    char what[WORD];
+    snprintf(what, sizeof what, "%s %.80s", kind_name[kind], t->name);
+    const struct line *l = expect(j, what, 2 + ELEMENTS);
+    double squares = 0, sum = 0, size = l->value[0], deviation = size / sqrt((double)t->count);
+    for (int64_t i = 0; i < t->count; i++) {
+        double is = v[place_of(t, i)];
+        squares += is * is;
+        sum += is * formula_at(FORMULA_SIGNS, (uint32_t)i);
+    }
+    slack /= deviation;
+    note(j, kind, fabs(sqrt(squares) - size) / size - slack, t->name, "(norm)");
+    note(j, kind, fabs(sum - l->value[1]) / size - slack, t->name, "(sum)");
+    for (int e = 0; e < ELEMENTS; e++) {
+        double is = v[place_of(t, t->count * (2 * e + 1) / (2 * ELEMENTS))];
+        note(j, kind, fabs(is - l->value[2 + e]) / deviation - slack, t->name, "(element)");
+    }
+}
+
+static double greatest_of(const struct tensor *t, const float *v)
+{
+    double greatest = 0;
+    for (int64_t i = 0; i < t->count; i++)
+        greatest = fmax(greatest, fabs(v[t->offset + i]));
+    return greatest;
+}
+
+static void judge_training(struct judge *j, struct rig *r)
+{
+    int count;
+    struct tensor *tensors = architecture_tensors(&r->a, &count);
+    float *change = obtain((size_t)r->floats, sizeof *change);
+    // cppcheck-suppress legacyUninitvar
+    struct optimizer *rule = optimizer_open(&(struct optimizer_options){.rule = "sgd", .momentum = momentum, .decay = decay, .threads = 1},
+                                            (struct range){0, r->floats}, NULL, 0);
+    double rounding = r->engine.dtype == DTYPE_BF16 ? 0x1p-8 : 1e-7;
+    vector_copy(change, r->w, r->floats, 1);
+    for (int step = 0; step < 2; step++) {
+        rig_set_batch(r, step);
+        struct loss loss = rig_gradient(r);
+        judge_loss(j, &loss);
+        double greatest = 0; /* a shift before a batch norm has the gradient 0: what rounding leaves there is judged by the whole's size */
+        for (int k = 0; k < count; k++)
+            greatest = fmax(greatest, greatest_of(&tensors[k], r->g));
+        for (int k = 0; step == 0 && k < count; k++)
+            judge_tensor(j, GRADIENT, &tensors[k], r->g, rounding * greatest);
+        optimizer_step(rule, r->w, r->g, rate);
+        r->stamp++;
+    }
+    for (int64_t i = 0; i < r->floats; i++)
+        change[i] = r->w[i] - change[i];
+    for (int k = 0; k < count; k++) /* two roundings of w, each of half a unit in the last place */
+        judge_tensor(j, CHANGE, &tensors[k], change, 0x1p-23 * greatest_of(&tensors[k], r->w));
+    optimizer_close(rule);
+    release(change);
+    release(tensors);
+}
+
+static void judge_evaluation(struct judge *j, struct rig *r)
+{
+    int count;
+    struct tensor *tensors = architecture_statistic_tensors(&r->a, &count);
+    double *sums = obtain((size_t)r->statistic_floats, sizeof *sums);
+    rig_set_weights(r, r->options.seed);
+    for (int b = 0; b < FORMULA_BATCHES; b++) {
+        rig_set_batch(r, b);
+        network_statistics(r->network, (struct weights){r->w, r->stamp}, r->pictures, sums);
+    }
+    network_finish_statistics(r->network, sums, FORMULA_BATCHES, r->statistics);
+    for (int k = 0; k < count; k++)
+        judge_tensor(j, STATISTIC, &tensors[k], r->statistics, 0);
+    rig_set_batch(r, 0);
+    struct loss loss = rig_evaluate(r);
+    judge_loss(j, &loss);
+    assert_int_equal(j->next, j->part->lines);
+    release(sums);
+    release(tensors);
+}
+
+static void judge_part(const struct part *p, const struct engine *engine, int threads, const double allowed[KINDS])
+{
+    struct rig rig;
+    struct judge j = {.part = p, .rig = &rig};
+    struct rig_options options = p->options;
+    options.threads = threads;
+    struct engine spied = *engine;
+    spied.backend = spy_on(engine->backend, false);
+    rig_open(&rig, &spied, &options);
+    rig.engine.backend = engine->backend;
+    judge_training(&j, &rig);
+    judge_evaluation(&j, &rig);
+    rig_close(&rig);
+    char text[400] = "";
+    bool fine = true;
+    for (int k = 0; k < KINDS; k++) {
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %s %.1e", kind_name[k], j.worst[k]);
+        fine &= j.worst[k] <= allowed[k];
+    }
+    print_message("%s:%s\n", rig.name, text);
+    for (int k = 0; k < KINDS && !fine; k++)
+        if (!(j.worst[k] <= allowed[k]))
+            print_error("%s: %s %s: error %.3g, allowed %.3g\n", rig.name, kind_name[k], j.where[k], j.worst[k], allowed[k]);
+    assert_true(fine);
+}
+
+/* The plain loops need seconds for a step of ResNet-50: they leave it to others where there are others. */
+static bool too_slow(const struct part *p, const struct engine *engine)
+{
+    bool plain = engine->backend == &backend_double || !strcmp(engine->backend->name, "ref");
+    return plain && backends[1] && !strcmp(p->network, "resnet50");
+}
+
+static void test_double(void **state)
+{
+    static const double allowed[KINDS] = {1e-6, 1e-6, 1e-6, 1e-6, 1e-6};
+    const struct reference *r = *state;
+    const struct engine engine = {.backend = &backend_double, .dtype = DTYPE_F32, .name = "double"};
+    for (int i = 0; i < r->parts; i++)
+        if (!too_slow(&r->part[i], &engine))
+            judge_part(&r->part[i], &engine, 2, allowed);
+}
+
+static void test_engines(void **state)
+{
+    static const double allowed[][KINDS] = {[DTYPE_F32] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-5}, [DTYPE_BF16] = {1e-2, 1e-1, 5e-1, 5e-1, 1e-1}};
+    const struct reference *r = *state;
+    struct engine engines[MOST_ENGINES];
+    int count = list_engines(engines), judged = 0;
+    for (int e = 0; e < count; e++)
+        for (int i = 0; i < r->parts; i++)
+            if (!too_slow(&r->part[i], &engines[e])) {
+                judge_part(&r->part[i], &engines[e], 1 + (e + i) % 2, allowed[engines[e].dtype]);
+                judged++;
+            }
+    assert_true(judged >= r->parts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_double), cmocka_unit_test(test_engines)};
+    return cmocka_run_group_tests(tests, load, unload);
+}
