@@ -29,7 +29,7 @@ struct world {
     bool *near, *far;       /* by rank: a mate in the window; another host's. Neither: oneself */
     int64_t *heard_ns;      /* by rank of another host: last sign of life; GONE */
     int far_count, reached; /* reached: ranks that move bytes from or to a region of this one's */
-    bool spin;
+    bool spin, departed;    /* departed: the run is over, only the library's end is left */
     int64_t zero_ns, alive_ns, beat_ns;
     bool threaded;
     atomic_bool stop;

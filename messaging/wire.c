@@ -9,7 +9,9 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -330,7 +332,7 @@ bool wire_left(struct wire *w)
     return all;
 }
 
-void wire_close(struct wire *w)
+void wire_drain(struct wire *w)
 {
     int64_t *due = obtain((size_t)w->ranks, sizeof *due);
     int from;
@@ -341,18 +343,49 @@ void wire_close(struct wire *w)
             wire_advance(w);
             wire_take(w, &from, &e);
         }
+    release(due);
     MPI(MPI_Barrier(w->control)); /* without it three ranks over tcp hang in MPI_Finalize */
+}
+
+struct patience {
+    double seconds;
+    int code;
+};
+
+static void *lose_patience(void *self)
+{
+    const struct patience *p = self;
+    nanosleep(&(struct timespec){.tv_sec = (time_t)p->seconds}, NULL);
+    fprintf(stderr, "nbsgd: all is done and written, but the MPI library does not end (MPI_Finalize); it is ended now\n");
+    wire_abort(p->code);
+}
+
+/* MPICH 4.0.2 over UCX's TCP hangs now and then in MPI_Finalize (plain MPI programs do, too): one rank waits for another to move bytes,
+ * which waits for all in a barrier without moving any. Everybody is in there then, rank 0 as well, and all is said and written. */
+static void finalize(const struct wire *w, double patience_s, int code)
+{
+    struct patience p = {patience_s, code};
+    pthread_t watch;
+    bool watched = w->rank == 0 && isfinite(patience_s) && !pthread_create(&watch, NULL, lose_patience, &p);
+    MPI(MPI_Finalize());
+    if (watched) {
+        pthread_cancel(watch);
+        pthread_join(watch, NULL);
+    }
+}
+
+void wire_close(struct wire *w, double patience_s, int code)
+{
     if (w->upper != MPI_COMM_NULL)
         MPI(MPI_Comm_free(&w->upper));
     MPI(MPI_Comm_free(&w->pieces));
     MPI(MPI_Comm_free(&w->letters));
     MPI(MPI_Comm_free(&w->control));
-    MPI(MPI_Finalize());
+    finalize(w, patience_s, code);
     for (struct letter *l = w->spare, *next; l; l = next) {
         next = l->next;
         release(l);
     }
-    release(due);
     release(w->put);
     release(w->taken);
     release(w->request);
@@ -362,7 +395,7 @@ void wire_close(struct wire *w)
     release(w);
 }
 
-void wire_abort(int code)
+_Noreturn void wire_abort(int code)
 {
     int nowhere = open("/dev/null", O_WRONLY); /* MPICH would add a line to what has been said already */
     dup2(nowhere, STDERR_FILENO);

@@ -67,27 +67,41 @@ void node_gone(struct node *n, int rank)
     n->own->gone[rank] = true;
 }
 
-/* A worker needs its servers and whom it waits for, a server needs everybody who has not left. */
+/* A worker needs its servers and whom it waits for, a server needs everybody who has not left. Beyond the deadline: seconds of silence,
+ * else 0. */
+static double too_silent(const struct node *n, int rank, int peer)
+{
+    int needed = n->worker < 0 ? n->net->ranks : n->setting->servers;
+    if (rank == n->rank || n->own->gone[rank] || (rank >= needed && rank != peer))
+        return 0;
+    double silent = net_silence(n->net, rank);
+    return silent > n->setting->options->deadline + (n->rank == 0 ? 0 : grace_s) ? silent : 0;
+}
+
+/* All of them are named: one that dies may take others along, and which of them is met first says nothing. */
 static void look_for_silence(struct node *n, const char *what, int peer)
 {
-    double deadline = n->setting->options->deadline + (n->rank == 0 ? 0 : grace_s);
-    int needed = n->worker < 0 ? n->net->ranks : n->setting->servers;
-    for (int r = 0; r < n->net->ranks; r++) {
-        if (r >= needed && r != peer)
+    char who[1000] = "", kept[160] = "";
+    size_t used = 0;
+    bool awaited = false;
+    for (int r = 0; r < n->net->ranks && used < sizeof who; r++) {
+        double silent = too_silent(n, r, peer);
+        char how[64];
+        if (silent <= 0)
             continue;
-        double silent = r == n->rank || n->own->gone[r] ? 0 : net_silence(n->net, r);
-        if (silent <= deadline)
-            continue;
-        char how[64], kept[160] = "";
         snprintf(how, sizeof how, isinf(silent) ? "has died" : "gave no sign of life for %.0f s", silent);
-        if (n->setting->results) {
-            const struct score *s = &n->own->score;
+        used += (size_t)snprintf(who + used, sizeof who - used, "%srank %d on %s %s", used ? ", " : "", r, net_host(n->net, r), how);
+        awaited |= r == peer;
+        if (n->setting->results)
             results_event(n->setting->results, "silent", node_clock(n), "\"rank\": %d", r);
-            snprintf(kept, sizeof kept, ". Kept: all rows, and the evaluation at %.1f s with top-1 %.2f %%", s->seconds, s->top1);
-        }
-        leave(EXIT_SILENT, "rank %d on %s %s while it was waited for: %s%s%s", r, net_host(n->net, r), how, what,
-              r == peer ? " from it" : "", kept);
     }
+    if (!used)
+        return;
+    if (n->setting->results) {
+        const struct score *s = &n->own->score;
+        snprintf(kept, sizeof kept, ". Kept: all rows, and the evaluation at %.1f s with top-1 %.2f %%", s->seconds, s->top1);
+    }
+    leave(EXIT_SILENT, "%s while it was waited for: %s%s%s", who, what, awaited ? " from it" : "", kept);
 }
 
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what, int peer)

@@ -110,12 +110,12 @@ check 'worker killed, the launcher ends all: rows kept' rows_kept killed
 
 if [ "$hydra" != 0 ]; then
     ended alone
-    check 'worker killed: exit code 5, rank and host named' ends 5 'rank 2 on [^ ]+ has died while it was waited for' 'Kept: all rows'
+    check 'worker killed: exit code 5, rank and host named' ends 5 'rank 2 on [^ ]+ has died.* while it was waited for' 'Kept: all rows'
     check 'worker killed: rows kept' rows_kept alone
     check 'worker killed: an event names it' named alone 2
     check 'worker killed: weights kept' weights_kept alone
     ended headless
-    check 'server killed: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ has died while it was waited for'
+    check 'server killed: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ has died.* while it was waited for'
     check 'server killed: rows kept' rows_kept headless
 else
     passes_over 'no hydra: this launcher ends all when one is killed'

@@ -36,15 +36,18 @@ end() { # code expected, words that must be said, hosts, command
     fi
 }
 
-passes 2 1 "$program" --rounds 20
 passes 9 1 "$program" --rounds 20
-passes 2 2 "$program" --rounds 20
 passes 5 5 "$program" --rounds 20
 passes 5 2 "$program" --rounds 20 --thread
-passes 2 1 "$sums"
 passes 5 2 "$sums"
-passes 4 4 "$sums"
 passes 6 3 "$sums" --thread
+case $program in */asan/* | */tsan/*) ;; *) # these meet no code that the others don't
+    passes 2 1 "$program" --rounds 20
+    passes 2 2 "$program" --rounds 20
+    passes 2 1 "$sums"
+    passes 4 4 "$sums"
+    ;;
+esac
 end 3 'rank [023] on .*: rank 1 is gone' 1 -n 4 "$program" --end 3
 end 3 'rank [023] on .*: rank 1 is gone' 2 -n 4 "$program" --end 3
 end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 1 -n 2 "$program" --long

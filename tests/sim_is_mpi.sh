@@ -85,9 +85,12 @@ mode() { # WORLD NAME COMMAND ...
     if [ "$failed" = "$before" ]; then check "nbssgd $name on $world: accounts" adds_up run 8192 $late; fi
 }
 
-# All 96 modes on the simulated network; on real ranks enough of them that every pair of values meets.
+# All 96 modes on the simulated network (a sanitizer sees every seventh: that meets each value); on real ranks enough of them that every
+# pair of values meets.
+nth=0
 for payload in gradient weights; do for inflight in abort finish carry; do for batch in keep reset; do
 for server in locked racing; do for signal in direct relay; do for weigh in finished full; do
+    if [ "$sanitized" = 1 ] && [ $((nth++ % 7)) != 0 ]; then continue; fi
     mode sim "$payload $inflight $batch $server $signal $weigh" "$nbsgd" --world sim --workers 4 "${toy[@]}" --slow 4=3 \
         --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch --nb-server $server --nb-signal $signal \
         --nb-weigh $weigh
