@@ -17,6 +17,9 @@ V        :=
 header    = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)
 ONEDNN   := $(call header,dnnl.h)
 OPENBLAS := 1
+CUDA     ?= 0
+CUDA_HOME ?= /usr/local/cuda
+CUDA_ARCH := 90
 
 # ------------------------------------------------------------------ flags
 MODE_release := -O2 -g
@@ -45,28 +48,49 @@ CHOSEN  += backend/openblas
 DEFINES += -DWITH_OPENBLAS
 endif
 
+# CUDA: our own kernels run on GPUs of compute capability CUDA_ARCH (90: 9.0) and newer; -fmad=false: the CPU's bits.
+NVCC    := $(CUDA_HOME)/bin/nvcc
+ifeq ($(CUDA),1)
+CHOSEN  += backend/cudnn
+DEFINES += -DWITH_CUDNN -DCUDA_ARCH=$(CUDA_ARCH) -isystem $(CUDA_HOME)/include
+LIBS    += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -l:libcudnn_graph.so.9 -lcudart_static -lrt -lpthread -lstdc++
+endif
+
 COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) -ffp-contract=off -fopenmp $(ARCH) $(WARN) $(DEFINES) $(CFLAGS)
+COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
+    -Xcompiler -Wall,-Wextra -I.
+COMPILE_EMULATED := $(CXX) -x c++ -std=c++17 $(MODE_$(MODE)) -ffp-contract=off -Wall -Wextra -I. -include tests/cuda/emulate.h
 LINK    := MPICH_CC="$(CC)" OMPI_CC="$(CC)" $(MPICC) $(MODE_$(MODE)) -fopenmp $(LDFLAGS)
 COMMIT  := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
 
 # ------------------------------------------------------------------ what there is
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 APART    := tests bench build data results
-OPTIONAL := backend/onednn backend/openblas
+OPTIONAL := backend/onednn backend/openblas backend/cudnn
 SOURCES  := $(filter-out $(addsuffix /%,$(APART) $(filter-out $(CHOSEN),$(OPTIONAL))),$(wildcard *.c */*.c */*/*.c))
-CORE     := $(call objects,$(filter-out main.c,$(SOURCES)))
+CUDA_CU  := $(if $(filter backend/cudnn,$(CHOSEN)),$(wildcard backend/cudnn/*.cu backend/cudnn/*/*.cu))
+CUDA_O   := $(CUDA_CU:%.cu=$(BUILD)/%.cu.o)
+CORE     := $(call objects,$(filter-out main.c,$(SOURCES))) $(CUDA_O)
 TEST_C   := $(wildcard tests/test_*.c tests/mpi_*.c)
 TEST_AID := $(call objects,$(filter-out $(TEST_C),$(wildcard tests/*.c)))
+# tests/cuda: each test once on the device and once on the CPU, where the same kernels are compiled as C++ (tests/cuda/emulate.h) and
+# tests/cuda/emulate/ stands for CUDA and cuDNN. The plans need cuDNN, but no device.
+CUDA_TEST_C := $(if $(CUDA_CU),$(wildcard tests/cuda/test_*.c))
+CUDA_AID_C  := $(if $(CUDA_CU),$(filter-out $(CUDA_TEST_C),$(wildcard tests/cuda/*.c)))
+FAKE_C      := $(if $(CUDA_CU),$(wildcard tests/cuda/emulate/*.c))
+EMULATED_O  := $(CUDA_CU:%.cu=$(BUILD)/emulated/%.o) $(call objects,$(FAKE_C))
+EMULATED_C  := $(filter-out tests/cuda/test_plans.c,$(CUDA_TEST_C))
+CUDA_TESTS  := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(EMULATED_C:%.c=$(BUILD)/%_emulated)
 BENCH_C  := $(wildcard bench/*.c)
 CLUSTER_C := $(wildcard bench/cluster/*.c)
-TESTS    := $(foreach t,$(TEST_C:%.c=$(BUILD)/%),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
+TESTS    := $(foreach t,$(TEST_C:%.c=$(BUILD)/%) $(CUDA_TESTS),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
 # The Slurm test installs and starts daemons, the hosts' makes network namespaces (and MPICH over TCP sometimes hangs when it ends):
 # only `make test-slurm` and `make test-hosts` ask for them. The house is judged on plain objects.
 SCRIPTS  := $(filter-out tests/slurm.sh tests/hosts.sh $(if $(filter asan tsan,$(MODE)),tests/house.sh),$(wildcard tests/*.sh))
 SCRIPTS  := $(foreach t,$(SCRIPTS),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
 BENCHES  := $(BENCH_C:%.c=$(BUILD)/%)
-ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(BENCH_C) $(CLUSTER_C)
-FORMATS  := $(filter-out build/% data/% results/%,$(wildcard *.[ch] */*.[ch] */*/*.[ch]))
+ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(CUDA_TEST_C) $(CUDA_AID_C) $(FAKE_C) $(BENCH_C) $(CLUSTER_C)
+FORMATS  := $(filter-out build/% data/% results/%,$(wildcard *.[ch] */*.[ch] */*/*.[ch] */*/*/*.[ch]))
 JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .SUFFIXES:
@@ -76,7 +100,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-all: nbsgd compile_commands.json ## build ./nbsgd (MODE=release|debug|asan|tsan, ARCH=-march=native, ONEDNN=0, OPENBLAS=0)
+all: nbsgd compile_commands.json ## build ./nbsgd (MODE=release|debug|asan|tsan, ARCH=-march=native, ONEDNN=0, OPENBLAS=0, CUDA=1)
 
 help: ## this list
 	@echo "make TARGET [SETTING=VALUE ...]; the settings stand at the top of the Makefile"
@@ -91,6 +115,16 @@ $(BUILD)/nbsgd: $(CORE) $(BUILD)/main.o
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_AID) $(CORE)
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
+
+$(CUDA_TEST_C:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) $(TEST_AID) $(CORE)
+	@echo '  link $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
+
+REPLACED := $(CUDA_O) $(patsubst tests/cuda/emulate/%.c,$(BUILD)/backend/cudnn/%.o,$(FAKE_C))
+$(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) $(TEST_AID) \
+        $(EMULATED_O) $(filter-out $(REPLACED),$(CORE))
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
@@ -109,6 +143,16 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@echo '  cc   $<'
 	$(Q)$(COMPILE) $(EXTRA) -MMD -MP -c $< -o $@
 
+$(BUILD)/%.cu.o: %.cu $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  nvcc $<'
+	$(Q)$(COMPILE_CU) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(BUILD)/emulated/%.o: %.cu $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  c++  $<'
+	$(Q)$(COMPILE_EMULATED) -MMD -MP -c $< -o $@
+
 $(BUILD)/main.o: EXTRA = -DCOMMIT='"$(COMMIT)"'
 $(BUILD)/main.o: $(BUILD)/commit
 
@@ -117,7 +161,10 @@ keep = mkdir -p $(@D) && if [ "$$(cat $@ 2>/dev/null)" != '$(1)' ]; then echo '$
 
 $(BUILD)/flags: FORCE
 	@command -v $(MPICC) >/dev/null || { echo "make: no $(MPICC) here; \`./install.sh run\` installs it (or MPICC=...)" >&2; exit 2; }
-	@$(call keep,$(COMPILE) $(LINK) $(LIBS))
+ifeq ($(CUDA),1)
+	@test -x $(NVCC) || { echo "make: CUDA=1, but no $(NVCC) here; \`./install.sh cuda\` says what to install (or CUDA_HOME=...)" >&2; exit 2; }
+endif
+	@$(call keep,$(COMPILE) $(COMPILE_CU) $(COMPILE_EMULATED) $(LINK) $(LIBS))
 
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
@@ -128,7 +175,7 @@ compile_commands.json: FORCE
 	        "$$between" '$(CURDIR)' $$f '$(COMPILE) -DCOMMIT=0' $$f; between=,; \
 	done; printf '\n]\n'; } >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
--include $(wildcard $(addsuffix *.d,$(BUILD)/ $(sort $(dir $(call objects,$(ALL_C))))))
+-include $(wildcard $(addsuffix *.d,$(BUILD)/ $(sort $(dir $(call objects,$(ALL_C)) $(CUDA_O) $(EMULATED_O)))))
 
 # ------------------------------------------------------------------ running and testing
 run: ## install what is missing, build, find the data, train ResNet-50 with 5 ranks for some minutes (RUN_ARGS=...)

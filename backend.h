@@ -59,6 +59,7 @@ struct device_options {
     int dtype;         /* enum backend_dtype: of the activations; sums, statistics and weights stay float32 */
     const char *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
     bool quiet;
+    int number; /* of this rank among those of its host: with several GPUs it takes that one (modulo how many there are) */
 };
 
 enum backend_dtype { DTYPE_F32, DTYPE_BF16 };
@@ -70,9 +71,16 @@ struct loss {
 
 enum unit_mode { UNIT_TRAIN, UNIT_INFER }; /* statistics of the batch, or those given in mean and variance */
 
-struct device; /* a backend opened: its threads, library handles and scratch; the backend's own */
-struct unit;   /* a unit opened for its shape; the backend's own */
+struct device;  /* a backend opened: its threads, library handles and scratch; the backend's own */
+struct unit;    /* a unit opened for its shape; the backend's own */
+struct stretch; /* calls that come again and again; the backend's own */
 
+/* A backend that is `apart` has memory of its own (a GPU's), and its calls return before they are done; one runs after the other, as they
+ * were asked for. All pointers of unit_io, and logits, labels, dlogits and sums of the loss, are then into obtained memory; finish() waits.
+ *
+ * A stretch is a run of forward(), backward() and loss() with the same units, pointers and modes each time, so that it can be recorded and
+ * started as one. The caller asks stretch_begin(); where that says true it makes the calls, false: they are recorded, it makes none. Then
+ * stretch_end() starts them. Downloads between a stretch's end and the next begin belong to it: stretch_reached() counts them in. */
 struct backend {
     const char *name;
     void (*version)(char *text, size_t size); /* of the library, in words */
@@ -92,8 +100,24 @@ struct backend {
                  struct loss *sums);
     void *(*obtain)(struct device *, size_t bytes); /* zeroed memory for activations */
     void (*release)(struct device *, void *);
-    void (*upload)(struct device *, void *to, const void *from, size_t bytes); /* from host memory into obtained memory */
+    /* From host memory into obtained memory. Apart: what is asked for later finds it there; what was asked for before may still run and
+     * must not use `to`; `from` stays as it is until finish(). */
+    void (*upload)(struct device *, void *to, const void *from, size_t bytes);
     void (*finish)(struct device *); /* returns when all that was asked for is done (a GPU runs behind) */
+
+    /* Of a backend that is apart; elsewhere false and NULL. */
+    bool apart;
+    void (*download)(struct device *, void *to, const void *from, size_t bytes); /* what all calls so far have left there, to the host */
+    struct stretch *(*stretch_open)(struct device *);
+    void (*stretch_close)(struct stretch *);
+    void (*stretch_needs)(struct stretch *); /* it waits for the uploads so far and for no later ones; without: for all before its begin */
+    bool (*stretch_begin)(struct stretch *);
+    void (*stretch_end)(struct stretch *);
+    bool (*stretch_reached)(struct stretch *); /* is it done, as it was ended last, with its downloads? Never waits */
+    /* Host memory that will be copied from and to, whole pages; copies of other memory may keep the caller waiting. Unshare before it is
+     * freed. */
+    void (*share)(struct device *, void *block, size_t bytes);
+    void (*unshare)(struct device *, void *block);
 };
 
 extern const struct backend *const backends[]; /* fastest first, ends with NULL; the table in backend.c */

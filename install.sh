@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing from Debian's packages, and says what and why.
 #
-#   ./install.sh [run|test|check|slurm|bench ...]     run: to build and train (always included); test: the tests; check: lint and
+#   ./install.sh [run|test|check|slurm|bench|cuda ...]     run: to build and train (always included); test: the tests; check: lint and
 #                                                     format; slurm: the one-node Slurm of the tests; bench: the peer to race
-#                                                     and a network of hosts on this machine
+#                                                     and a network of hosts on this machine; cuda: says what make CUDA=1 wants
 # What is there already, from wherever, is left alone: a package counts as missing when its command or header is. Without root
 # and sudo the exact command is printed, and the exit code is 2.
 set -u
@@ -37,6 +37,14 @@ there() { # is that command, file, header or module of Debian's python there?
     *) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
     esac
 }
+
+# CUDA and cuDNN come from NVIDIA, not from Debian: said, not installed.
+cuda=${CUDA_HOME:-/usr/local/cuda}
+if [[ " $* " == *" cuda "* ]] && ! { [ -x "$cuda/bin/nvcc" ] && [ -e "$cuda/include/cudnn_graph.h" ]; }; then
+    echo "install.sh: no CUDA with cuDNN in $cuda: install cuda-nvcc-13-0 cuda-cudart-dev-13-0 libcudnn9-dev-cuda-13 from NVIDIA's repository" \
+        "(developer.nvidia.com/cuda-downloads), or name another folder: CUDA_HOME=..." >&2
+    exit 2
+fi
 
 missing=() reasons=''
 while IFS='|' read -r group name probe why; do

@@ -234,7 +234,7 @@ static void take_machine(struct run *run)
               o->network, o->stem, s->minibatch, o->dtype, threads);
 }
 
-static void open_setting(struct run *run, int ranks, int cores, bool serves, bool trains)
+static void open_setting(struct run *run, int ranks, int cores, int mate, bool serves, bool trains)
 {
     const struct options *o = &run->options;
     struct setting *s = &run->setting;
@@ -256,6 +256,7 @@ static void open_setting(struct run *run, int ranks, int cores, bool serves, boo
     s->problem = problem_open(&(struct problem_options){.options = o,
                                                         .minibatch = s->minibatch,
                                                         .threads = threads,
+                                                        .mate = mate,
                                                         .workers = s->workers,
                                                         .speeds = speeds,
                                                         .serves = serves,
@@ -352,7 +353,10 @@ static void run_rank(struct net *net, void *argument)
                   net->ranks, (long long)run->options.servers + 1);
         if (net->rank > 0)
             net_barrier(net);
-        open_setting(run, net->ranks, net->cores, net->rank < run->options.servers, net->ranks == 1 || net->rank >= run->options.servers);
+        bool serves = net->rank < run->options.servers, trains = net->ranks == 1 || !serves;
+        open_setting(run, net->ranks, net->cores, net->mate, serves, trains);
+        net->tell_block = problem_lend;
+        net->whom = run->setting.problem;
         if (net->rank == 0) /* alone until here: kernels are timed in peace, and mistakes are said once */
             net_barrier(net);
     }
@@ -366,8 +370,10 @@ static void run_rank(struct net *net, void *argument)
     node_close(n);
     if (status)
         run->status = status;
-    if (!run->simulated)
+    if (!run->simulated) {
+        net->tell_block = NULL;
         close_setting(&run->setting);
+    }
 }
 
 /* The README's table. */
@@ -462,7 +468,7 @@ int main(int argc, char **argv)
             run.machine = machine_load(o->machine);
             world.links = machine_links(run.machine, ranks);
         }
-        open_setting(&run, ranks, cores_here(), true, true);
+        open_setting(&run, ranks, cores_here(), 0, true, true);
         sim_run(&world, run_rank, &run);
         close_setting(&run.setting);
         if (run.machine)

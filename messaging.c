@@ -83,11 +83,16 @@ void net_poll(struct net *net)
 
 void *net_alloc(struct net *net, size_t bytes)
 {
-    return net->world->alloc(net, bytes);
+    void *block = net->world->alloc(net, bytes);
+    if (net->tell_block)
+        net->tell_block(net->whom, block, bytes, true);
+    return block;
 }
 
 void net_free(struct net *net, void *block)
 {
+    if (block && net->tell_block)
+        net->tell_block(net->whom, block, 0, false);
     if (block)
         net->world->free(net, block);
 }

@@ -39,10 +39,15 @@ struct region { /* memory of one rank that others reach; the world's own goes on
 struct net {
     const struct net_world *world; /* the table below */
     int rank, ranks;
+    int mate;                                                             /* its number among the ranks of its host: 0, 1, .. */
     int cores;                                                            /* of the host that fall to this rank, at least 1 */
     bool virtual_time;                                                    /* time is a number: computing must be told with net_spend() */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages; /* heads and payloads of this rank; counted by the world */
     void *self;                                                           /* the world's own */
+
+    /* Told of each block of net_alloc(), when it has come and before it goes; NULL: nobody wants to know. */
+    void (*tell_block)(void *whom, void *block, size_t bytes, bool comes);
+    void *whom;
 };
 
 struct net_world {

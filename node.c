@@ -138,7 +138,9 @@ static bool between_units(void *self, int step, int64_t from)
         return false;
     if (own->slow > 1 && !n->net->virtual_time) {
         own->held_s += (own->slow - 1) * spent;
-        if (own->held_s > shortest_sleep_s || step == n->setting->problem->steps - 1) {
+        const struct problem *p = n->setting->problem;
+        bool last = step == p->steps - 1; /* only then, where a device would go on while this rank sleeps */
+        if (last || (own->held_s > shortest_sleep_s && !p->apart)) {
             double seconds = own->held_s;
             own->held_s = 0;
             if (!node_hold(n, seconds))

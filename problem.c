@@ -34,6 +34,14 @@ uint64_t problem_stamp(struct problem *p)
     return ++p->last_stamp;
 }
 
+void problem_lend(void *problem, void *block, size_t bytes, bool comes)
+{
+    enum { PAGE = 4096, LEAST = 1 << 16 }; /* what is smaller is copied soon enough */
+    struct problem *p = problem;
+    if (p->kind->lend && (!comes || bytes >= LEAST))
+        p->kind->lend(p, block, (bytes + PAGE - 1) / PAGE * PAGE, comes);
+}
+
 void problem_initialise(struct problem *p, float *w)
 {
     p->kind->initialise(p, w);

@@ -33,6 +33,7 @@ struct problem_kind {
     void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int share, int shares, struct loss *loss,
                      void (*breathe)(void *), void *self);
     bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
+    void (*lend)(struct problem *p, void *block, size_t bytes, bool comes); /* problem_lend()'s; NULL: no use for it */
     void (*close)(struct problem *p);
 };
 
@@ -50,6 +51,7 @@ struct problem {
     char source[600];   /* of the data, for the results' header */
     char computes[200]; /* backend, type and threads, in words */
     bool generated;     /* the data are not real pictures */
+    bool apart;         /* a device computes, and goes on while the hook sleeps */
     uint64_t last_stamp;
     void *self;
 };
@@ -59,6 +61,7 @@ struct problem {
 struct problem_options {
     const struct options *options;
     int minibatch, threads;
+    int mate;             /* number of this rank among those of its host */
     int workers;          /* that the samples are parted among, which is judged here; 0: when their streams are opened */
     const double *speeds; /* [workers]; samples a second to any scale, for --partition speed; NULL: all equal; borrowed for the call */
     bool trains, serves;
@@ -68,6 +71,10 @@ struct problem_options {
 struct problem *problem_open(const struct problem_options *o); /* fatal on what cannot be */
 void problem_close(struct problem *p);
 uint64_t problem_stamp(struct problem *p); /* a fresh stamp for weights that have changed */
+
+/* Tells the problem of memory (whole pages; the last one may be counted in part) that weights and gradients will lie in: it comes, or it
+ * goes, then before it is freed. As struct net wants it. */
+void problem_lend(void *problem, void *block, size_t bytes, bool comes);
 
 /* First weights: --init FILE, else a pure function of the seed. */
 void problem_initialise(struct problem *p, float *w);

@@ -53,7 +53,7 @@
     X(MACHINE, REAL, wire_part, "0.01", "PART", "of a vector's floats that topk and randk send")                                           \
     X(MACHINE, TEXT, allreduce, "auto", "HOW",                                                                                             \
       "auto|direct|ring|vendor: how workers sum among themselves; auto: direct within a host, else ring")                                  \
-    X(MACHINE, TEXT, backend, "auto", "NAME", "auto|onednn|openblas|ref: what computes; auto takes the fastest that is there")             \
+    X(MACHINE, TEXT, backend, "auto", "NAME", "auto|cudnn|onednn|openblas|ref: what computes; auto takes the fastest that is there")       \
     X(MACHINE, TEXT, dtype, "f32", "TYPE", "f32|bf16: of the activations")                                                                 \
     X(MACHINE, INT, threads, "0", "N", "a rank (0: cores of the host / ranks on it, at least 1)")                                          \
     X(MACHINE, FLAG, pin, "yes", "", "pin ranks apart where there are cores enough")                                                       \

@@ -28,6 +28,7 @@
 #define SIGN_S 1.0      /* a sleeping rank wakes to give a sign of life ... */
 #define BEAT_S 4.0      /* ... and gives it to other hosts this often */
 #define FAREWELL_S 10.0 /* a rank that fails stays this long for the others to notice, save and leave */
+#define FINALIZE_S 5.0  /* the library may take this long to end, where there are several hosts */
 
 #define GONE INT64_MIN
 
@@ -399,6 +400,7 @@ static void find_cores(struct world *w, const struct world_options *options)
     }
     int share = alike ? CPU_COUNT(&own->cores) / mates : CPU_COUNT(&own->cores);
     w->net.cores = share > 0 ? share : 1;
+    w->net.mate = before;
     int threads = options->threads > 0 ? options->threads : w->net.cores;
     w->spin = mates * threads <= CPU_COUNT(&all);
     if (!options->pin || !alike || !w->spin)
@@ -457,6 +459,13 @@ static bool any_left(const struct world *w)
     return false;
 }
 
+/* exit() after the world has been left, or was joined for nothing (--help): only now is the exit code known. */
+static void end_well(struct world *w, int code)
+{
+    wire_close(w->wire, w->far_count ? FINALIZE_S : INFINITY, code);
+    release(w);
+}
+
 /* exit() was called while the world stood. The launcher ends everybody as soon as one process ends badly, and gives the exit code of
  * any one of them. So this rank says that it is gone and stays until the others have noticed it by net_silence(), saved what they
  * have and come here too; the first one to come ends them all, so that the launcher's exit code is that of the cause. A mistake of
@@ -469,9 +478,8 @@ static void end_badly(int code, void *unused)
         return;
     the_world = NULL;
     fflush(NULL);
-    if (!code) { /* joined for nothing: --help */
-        wire_close(w->wire);
-        release(w);
+    if (w->departed || !code) {
+        end_well(w, code);
         return;
     }
     if (code != EXIT_USER && w->matching) {
@@ -521,8 +529,8 @@ static void depart(struct world *w)
         pthread_join(w->thread, NULL);
         w->threaded = false;
     }
-    the_world = NULL;
-    wire_close(w->wire);
+    wire_drain(w->wire);
+    w->departed = true;
 }
 
 static void start_thread(struct world *w)
@@ -553,7 +561,7 @@ void mpi_run(const struct world_options *options, void (*body)(struct net *, voi
 {
     mpi_join();
     struct world *w = the_world;
-    assert(!w->matching && "the world runs only once");
+    assert(!w->matching && !w->departed && "the world runs only once");
     CHECK(!options->progress_thread || wire_threads(w->wire), "this MPI gives no support for a progress thread; use --progress poll");
     find_mates(w);
     find_cores(w, options);
@@ -572,5 +580,5 @@ void mpi_run(const struct world_options *options, void (*body)(struct net *, voi
     release(w->far);
     release(w->card);
     release(w->heard_ns);
-    release(w);
+    w->matching = NULL;
 }

@@ -134,6 +134,17 @@ static bool save(struct problem *p, const char *path, const float *w, const floa
     return weights_save(path, &q->architecture, w, at);
 }
 
+static void lend(struct problem *p, void *block, size_t bytes, bool comes)
+{
+    const struct picture *q = p->self;
+    if (!q->backend->apart)
+        return;
+    if (comes)
+        q->backend->share(q->device, block, bytes);
+    else
+        q->backend->unshare(q->device, block);
+}
+
 static void picture_close(struct problem *p)
 {
     struct picture *q = p->self;
@@ -158,6 +169,7 @@ static const struct problem_kind picture_kind = {
     .statistics = statistics,
     .evaluate = evaluate,
     .save = save,
+    .lend = lend,
     .close = picture_close,
     .finish_statistics = finish_statistics,
 };
@@ -285,7 +297,9 @@ void picture_open(struct problem *p, const struct problem_options *po)
     q->backend = backend_find(o->backend, dtype);
     char cache[4096];
     bool cached = find_cache(o, cache, sizeof cache);
-    q->device = q->backend->open(&(struct device_options){.threads = po->threads, .dtype = dtype, .cache = cached ? cache : NULL});
+    q->device = q->backend->open(
+        &(struct device_options){.threads = po->threads, .dtype = dtype, .cache = cached ? cache : NULL, .number = po->mate});
+    p->apart = q->backend->apart;
     q->network = network_open(&q->architecture, q->backend, q->device, (float)o->label_smoothing, po->trains);
     q->scratch = obtain((size_t)p->minibatch * (size_t)(d->channels * d->height * d->width), sizeof *q->scratch);
     q->labels = obtain((size_t)p->minibatch, sizeof *q->labels);

@@ -17,7 +17,7 @@ struct engine {
     char name[24]; /* "onednn bf16" */
 };
 
-int list_engines(struct engine list[MOST_ENGINES]); /* all that this machine runs, fastest first */
+int list_engines(struct engine list[MOST_ENGINES]); /* all that this machine's CPU runs, fastest first */
 
 /* The loops of the reference, in double: a backend for tests alone. Weights, their gradients and statistics are float32 as
  * everywhere; what lies between is double, the logits too. */

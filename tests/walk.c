@@ -99,11 +99,38 @@ void outcome_close(struct outcome *o)
         release(blocks[i]);
 }
 
+static void put(struct walk *k, void *to, const void *from, size_t bytes)
+{
+    k->b->upload(k->d, to, from, bytes);
+    k->b->finish(k->d);
+}
+
+static void get(struct walk *k, void *to, const void *from, size_t bytes)
+{
+    k->b->finish(k->d);
+    if (!k->b->apart) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    k->b->download(k->d, to, from, bytes);
+    k->b->finish(k->d);
+}
+
 static void *upload(struct walk *k, const void *from, size_t bytes)
 {
     void *to = k->b->obtain(k->d, bytes);
-    k->b->upload(k->d, to, from, bytes);
+    put(k, to, from, bytes);
     return to;
+}
+
+static size_t parameter_bytes(const struct walk *k)
+{
+    return (size_t)k->t->offset[k->t->units] * sizeof(float);
+}
+
+static size_t statistic_bytes(const struct walk *k)
+{
+    return (size_t)k->t->statistic[k->t->units] * sizeof(float);
 }
 
 void walk_open(struct walk *k, const struct trial *t, const struct backend *b, const struct device_options *options)
@@ -121,7 +148,11 @@ void walk_open(struct walk *k, const struct trial *t, const struct backend *b, c
         if (skip_from)
             k->dskip[i] = b->obtain(k->d, k->sizes[l->skip].y_bytes);
     }
-    k->w = obtain((size_t)t->offset[t->units], sizeof(float));
+    k->w_here = obtain(parameter_bytes(k), 1);
+    k->w = b->obtain(k->d, parameter_bytes(k));
+    k->g = b->obtain(k->d, parameter_bytes(k));
+    k->statistics = b->obtain(k->d, statistic_bytes(k));
+    k->loss = b->obtain(k->d, sizeof *k->loss);
     k->pictures = upload(k, t->pictures, picture_floats(t) * sizeof(float));
     k->labels = upload(k, t->labels, (size_t)t->size.batch * sizeof *t->labels);
     k->dlogits = b->obtain(k->d, k->sizes[t->units - 1].y_bytes);
@@ -135,10 +166,10 @@ void walk_close(struct walk *k)
             k->b->release(k->d, blocks[n]);
         k->b->unit_close(k->unit[i]);
     }
-    k->b->release(k->d, k->pictures);
-    k->b->release(k->d, k->labels);
-    k->b->release(k->d, k->dlogits);
-    release(k->w);
+    void *blocks[] = {k->pictures, k->labels, k->dlogits, k->w, k->g, k->statistics, k->loss};
+    for (size_t n = 0; n < sizeof blocks / sizeof *blocks; n++)
+        k->b->release(k->d, blocks[n]);
+    release(k->w_here);
     k->b->close(k->d);
 }
 
@@ -149,7 +180,7 @@ static void poison(struct walk *k, void *to, size_t bytes)
         return;
     void *ones = obtain(bytes, 1);
     memset(ones, 0xff, bytes);
-    k->b->upload(k->d, to, ones, bytes);
+    put(k, to, ones, bytes);
     release(ones);
 }
 
@@ -181,14 +212,14 @@ static void find_gradients(const struct walk *k, int unit, struct unit_io *io)
     io->dy2 = found[1];
 }
 
-static struct unit_io io_of(const struct walk *k, int i, uint64_t stamp, float *statistics)
+static struct unit_io io_of(const struct walk *k, int i, uint64_t stamp, bool statistics)
 {
     const struct link *l = &k->t->chain->link[i];
     struct unit_io io = {.w = k->w + k->t->offset[i], .stamp = stamp, .y = k->y[i], .saved = k->saved[i]};
     io.x = l->input >= 0 ? k->y[l->input] : k->pictures;
     io.skip = l->skip >= 0 ? k->y[l->skip] : NULL;
     if (k->t->shape[i].norm && statistics) {
-        io.mean = statistics + k->t->statistic[i];
+        io.mean = k->statistics + k->t->statistic[i];
         io.variance = io.mean + k->t->shape[i].out_c;
     }
     return io;
@@ -208,15 +239,19 @@ static void round_to_bf16(float *v, size_t count)
 static void use_weights(struct walk *k, const float *w)
 {
     size_t count = (size_t)k->t->offset[k->t->units];
-    memcpy(k->w, w, count * sizeof *w);
+    memcpy(k->w_here, w, count * sizeof *w);
     if (k->rounds)
-        round_to_bf16(k->w, count);
+        round_to_bf16(k->w_here, count);
+    put(k, k->w, k->w_here, count * sizeof *w);
 }
 
+/* statistics: of all norms, given to inference, got from training; NULL: not wanted. */
 static void walk_forward(struct walk *k, uint64_t stamp, enum unit_mode mode, bool save, float *statistics, float *logits)
 {
     int last = k->t->units - 1;
     poison_all(k);
+    if (statistics)
+        put(k, k->statistics, statistics, statistic_bytes(k));
     for (int i = 0; i <= last; i++) {
         struct unit_io io = io_of(k, i, stamp, statistics);
         if (!save)
@@ -225,20 +260,21 @@ static void walk_forward(struct walk *k, uint64_t stamp, enum unit_mode mode, bo
         if (k->rounds && i < last)
             round_to_bf16(k->y[i], k->sizes[i].y_bytes / sizeof(float));
     }
-    k->b->finish(k->d);
-    memcpy(logits, k->y[last], (size_t)k->t->size.batch * CLASSES * sizeof *logits);
+    get(k, logits, k->y[last], (size_t)k->t->size.batch * CLASSES * sizeof *logits);
+    if (statistics && mode == UNIT_TRAIN)
+        get(k, statistics, k->statistics, statistic_bytes(k));
 }
 
 static void walk_backward(struct walk *k, uint64_t stamp, struct outcome *o)
 {
     int last = k->t->units - 1, batch = k->t->size.batch;
-    memset(o->g, 0xff, (size_t)k->t->offset[last + 1] * sizeof *o->g);
-    k->b->loss(k->d, k->y[last], k->labels, batch, CLASSES, 0.1f, k->dlogits, &o->loss);
+    poison(k, k->g, parameter_bytes(k));
+    k->b->loss(k->d, k->y[last], k->labels, batch, CLASSES, 0.1f, k->dlogits, k->loss);
     for (int i = last; i >= 0; i--) {
         const struct link *l = &k->t->chain->link[i];
-        struct unit_io io = io_of(k, i, stamp, NULL);
+        struct unit_io io = io_of(k, i, stamp, false);
         find_gradients(k, i, &io);
-        io.g = o->g + k->t->offset[i];
+        io.g = k->g + k->t->offset[i];
         io.dx = k->dx[i];
         io.dskip = k->dskip[i];
         k->b->backward(k->unit[i], &io);
@@ -247,8 +283,9 @@ static void walk_backward(struct walk *k, uint64_t stamp, struct outcome *o)
         if (k->rounds && io.dskip)
             round_to_bf16(io.dskip, k->sizes[l->skip].y_bytes / sizeof(float));
     }
-    k->b->finish(k->d);
-    memcpy(o->dlogits, k->dlogits, (size_t)batch * CLASSES * sizeof *o->dlogits);
+    get(k, o->dlogits, k->dlogits, (size_t)batch * CLASSES * sizeof *o->dlogits);
+    get(k, o->g, k->g, parameter_bytes(k));
+    get(k, &o->loss, k->loss, sizeof o->loss);
 }
 
 void walk_once(struct walk *k, uint64_t stamp, struct outcome *o)
@@ -280,7 +317,7 @@ static double relu_margin(const struct walk *k, int i)
     struct unit_sizes sizes;
     s.relu = false;
     struct unit *u = k->b->unit_open(k->d, &s, l->input >= 0 ? k->unit[l->input] : NULL, l->skip >= 0 ? k->unit[l->skip] : NULL, &sizes);
-    struct unit_io io = io_of(k, i, 0, NULL);
+    struct unit_io io = io_of(k, i, 0, false);
     float *y = io.y = k->b->obtain(k->d, sizes.y_bytes);
     io.saved = NULL;
     k->b->forward(u, &io, UNIT_TRAIN);
@@ -327,7 +364,7 @@ double walk_margin(const struct trial *t, const struct backend *b)
     use_weights(&k, t->w);
     double margin = INFINITY;
     for (int i = 0; i < t->units; i++) {
-        struct unit_io io = io_of(&k, i, 0, NULL);
+        struct unit_io io = io_of(&k, i, 0, false);
         b->forward(k.unit[i], &io, UNIT_TRAIN);
         if (t->shape[i].relu)
             margin = fmin(margin, relu_margin(&k, i));

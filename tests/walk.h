@@ -58,7 +58,9 @@ struct walk {
     struct device *d;
     struct unit *unit[MOST_UNITS];
     struct unit_sizes sizes[MOST_UNITS];
-    float *w;
+    float *w_here; /* the host's; what follows is the device's */
+    float *w, *g, *statistics;
+    struct loss *loss;
     void *pictures, *labels, *dlogits, *y[MOST_UNITS], *saved[MOST_UNITS], *dx[MOST_UNITS], *dskip[MOST_UNITS];
 };
 

@@ -1,0 +1,158 @@
+/* cuDNN's stand-in: two plans for each pass, both by the reference's loops, in float32 between roundings to the operands' type. Their
+ * workspace is overwritten, since nobody may keep anything there. */
+#include "backend/cudnn/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "tests/cuda/emulate/runtime.h"
+
+#define real float
+#include "backend/ref/kernels.h"
+
+enum { WORKSPACE = 4096 };
+
+struct planner {
+    cudaStream_t stream;
+};
+
+struct pass { /* plans->part[0] */
+    enum direction direction;
+    struct unit_shape shape;
+    enum backend_dtype dtype;
+};
+
+struct work {
+    struct pass pass;
+    void *operand[OPERANDS], *workspace;
+};
+
+void planner_version(char *text, size_t size)
+{
+    snprintf(text, size, "no cuDNN");
+}
+
+struct planner *planner_open(void)
+{
+    return obtain(1, sizeof(struct planner));
+}
+
+struct planner *planner_describe(const char *json)
+{
+    (void)json;
+    return planner_open();
+}
+
+void planner_close(struct planner *p)
+{
+    release(p);
+}
+
+void planner_stream(struct planner *p, cudaStream_t stream)
+{
+    p->stream = stream;
+}
+
+struct plans *plans_open(struct planner *p, enum direction d, const struct unit_shape *s, enum backend_dtype dtype)
+{
+    struct plans *plans = obtain(1, sizeof *plans);
+    struct pass *pass = obtain(1, sizeof *pass);
+    *pass = (struct pass){d, *s, dtype};
+    pass->shape.kind = UNIT_CONV;
+    pass->shape.norm = pass->shape.skip = pass->shape.relu = false;
+    *plans = (struct plans){.planner = p, .count = 2, .part[0] = pass};
+    for (int i = 0; i < plans->count; i++) {
+        snprintf(plans->plan[i].name, PLAN_NAME, "loops %d", i);
+        plans->plan[i].tensor_cores = dtype == DTYPE_BF16;
+    }
+    CHECK(s->in_c % 4 == 0 && s->out_c % 4 == 0, "a convolution of %d to %d channels: rows are not of 16 bytes", s->in_c, s->out_c);
+    return plans;
+}
+
+void plans_close(struct plans *p)
+{
+    if (!p)
+        return;
+    release(p->part[0]);
+    release(p);
+}
+
+bool plans_build(struct plans *p, int which)
+{
+    p->plan[which].workspace = WORKSPACE;
+    p->plan[which].built = p;
+    return true;
+}
+
+void plans_forget(struct plans *p, int which)
+{
+    p->plan[which].built = NULL;
+}
+
+void plans_words(char *text, size_t size)
+{
+    snprintf(text, size, "nothing");
+}
+
+/* ---- the loops */
+
+static float *widened(enum backend_dtype dtype, const void *from, size_t count)
+{
+    float *to = obtain(count, sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = dtype == DTYPE_BF16 ? (uint32_t)((const uint16_t *)from)[i] << 16 : ((const uint32_t *)from)[i];
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+    return to;
+}
+
+static void narrow(enum backend_dtype dtype, void *to, const float *from, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        if (dtype == DTYPE_F32)
+            ((uint32_t *)to)[i] = bits;
+        else if (from[i] != from[i])
+            ((uint16_t *)to)[i] = 0x7fff;
+        else
+            ((uint16_t *)to)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    }
+}
+
+static void compute(const void *argument)
+{
+    const struct work *k = argument;
+    const struct unit_shape *s = &k->pass.shape;
+    enum backend_dtype dtype = k->pass.dtype;
+    const size_t count[OPERANDS] = {x_count(s), conv_weights(s), y_count(s)};
+    float *v[OPERANDS], *unwanted = obtain(count[OPERAND_W], sizeof(float)),
+                        *scratch = obtain(ref_scratch(s) + ref_saved(s), sizeof(float));
+    for (int i = 0; i < OPERANDS; i++)
+        v[i] = widened(dtype, k->operand[i], count[i]);
+    struct ref_call c = {.w = v[OPERAND_W], .x = v[OPERAND_X], .y = v[OPERAND_Y], .dy = v[OPERAND_Y], .scratch = scratch, .threads = 1};
+    enum operand written = k->pass.direction == FORWARD ? OPERAND_Y : k->pass.direction == BACKWARD_DATA ? OPERAND_X : OPERAND_W;
+    c.g = written == OPERAND_W ? v[OPERAND_W] : unwanted;
+    c.dx = written == OPERAND_X ? v[OPERAND_X] : NULL;
+    if (written == OPERAND_Y)
+        ref_forward(s, &c, UNIT_TRAIN);
+    else
+        ref_backward(s, &c);
+    narrow(dtype, k->operand[written], v[written], count[written]);
+    memset(k->workspace, 0xff, WORKSPACE);
+    for (int i = 0; i < OPERANDS; i++)
+        release(v[i]);
+    release(unwanted);
+    release(scratch);
+}
+
+bool plans_run(const struct plans *p, int which, void *const operand[OPERANDS], void *workspace)
+{
+    struct work k = {.pass = *(const struct pass *)p->part[0], .workspace = workspace};
+    CHECK(p->plan[which].built, "a plan runs that was not built");
+    memcpy(k.operand, operand, sizeof k.operand);
+    emulate_enqueue(p->planner->stream, compute, &k, sizeof k);
+    return true;
+}

@@ -1,0 +1,227 @@
+/* The whole backend on a device, or on what stands for one (test_device_emulated): streams, stretches, and units in a network.
+ *
+ * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are walked as training walks them, and must come out
+ * as the reference has them, as well as the type allows; whatever comes in between; and the same bits each time. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "tests/rig.h"
+
+enum { SEED = 3, PAGE = 4096 };
+
+extern const struct backend backend_cudnn;
+
+enum { PLAIN, LARGE };
+
+static const struct rig_options networks[] = {
+    {.resnet = {.name = "resnet20", .stem = "cifar", .batch = 3, .classes = 10, .channels = 3, .height = 9, .width = 8},
+     .smoothing = 0.1,
+     .seed = SEED,
+     .threads = 1},
+    {.resnet = {.name = "resnet18", .stem = "imagenet", .batch = 4, .classes = 7, .channels = 3, .height = 33, .width = 40},
+     .seed = SEED,
+     .threads = 1},
+};
+
+static const struct engine engines[] = {{.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
+                                        {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"}};
+
+static void need_device(void)
+{
+    if (!backend_cudnn.has(DTYPE_F32)) {
+        print_message("SKIPPED: no CUDA device\n");
+        skip();
+    }
+}
+
+/* |a - b| / |b| */
+static double distance(const float *a, const float *b, int64_t count)
+{
+    double squares = 0, norm = 0;
+    for (int64_t i = 0; i < count; i++) {
+        squares += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        norm += (double)b[i] * (double)b[i];
+    }
+    return sqrt(squares / norm);
+}
+
+static bool gradient(struct rig *r, struct loss *loss, network_hook *hook, void *self)
+{
+    memset(r->g, 0xff, (size_t)r->floats * sizeof(float));
+    return network_gradient(r->network, (struct weights){r->w, r->stamp}, r->pictures, r->labels, r->g, loss, hook, self);
+}
+
+struct watch {
+    struct rig *rig;
+    const float *truth; /* bits that must have arrived */
+    int step, calls, stop_at, visit_at;
+    int64_t from;
+    struct loss evaluation;
+};
+
+static bool watch(void *self, int step, int64_t from)
+{
+    struct watch *w = self;
+    struct rig *r = w->rig;
+    assert_true(step >= w->step && step < 2 * r->a.units && from <= w->from);
+    if (memcmp(r->g + from, w->truth + from, (size_t)(w->from - from) * sizeof(float)) != 0)
+        fail_msg("%s, step %d: of the floats from %lld on some have not arrived", r->name, step, (long long)from);
+    w->step = step;
+    w->from = from;
+    if (w->calls == w->visit_at) /* other weights */
+        network_evaluate(r->network, (struct weights){w->truth, 0}, r->statistics, r->pictures, r->labels, r->a.batch, &w->evaluation);
+    return w->calls++ != w->stop_at;
+}
+
+static struct watch watch_of(struct rig *r, const float *truth)
+{
+    return (struct watch){.rig = r, .truth = truth, .stop_at = -1, .visit_at = -1, .from = r->floats};
+}
+
+/* The same bits in every run: as calls, recorded and replayed; with an abort or an evaluation before or within. */
+static void check_repeats(struct rig *r)
+{
+    struct loss first, loss;
+    assert_true(gradient(r, &first, NULL, NULL));
+    float *truth = obtain((size_t)r->floats, sizeof *truth);
+    memcpy(truth, r->g, (size_t)r->floats * sizeof *truth);
+    struct loss evaluation = rig_evaluate(r), other = {0};
+    network_evaluate(r->network, (struct weights){truth, 0}, r->statistics, r->pictures, r->labels, r->a.batch, &other);
+    for (int round = 0; round < 6; round++) {
+        struct watch w = watch_of(r, truth);
+        if (round % 3 == 1) {
+            w.stop_at = round;
+            assert_false(gradient(r, &loss, watch, &w));
+            w = watch_of(r, truth);
+        }
+        w.visit_at = round < 4 ? -1 : round - 3;
+        assert_true(gradient(r, &loss, round == 2 ? NULL : watch, &w));
+        assert_memory_equal(&loss, &first, sizeof loss);
+        assert_memory_equal(r->g, truth, (size_t)r->floats * sizeof *truth);
+        if (w.visit_at >= 0 && w.calls > w.visit_at)
+            assert_memory_equal(&w.evaluation, &other, sizeof other);
+        assert_true(round == 2 || (w.step == 2 * r->a.units - 1 && w.from == 0));
+        loss = rig_evaluate(r);
+        assert_memory_equal(&loss, &evaluation, sizeof loss);
+    }
+    release(truth);
+}
+
+/* Against the reference: the loss, the gradient as a whole, the statistics, an evaluation. bf16 keeps 8 bits of each activation. */
+static void check_numbers(struct rig *r)
+{
+    const struct engine reference = {.backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
+    const bool wide = r->engine.dtype == DTYPE_F32;
+    struct rig truth, *ref = &truth;
+    rig_open(ref, &reference, &r->options);
+    struct loss is, should = rig_gradient(ref);
+    gradient(r, &is, NULL, NULL);
+    double g = distance(r->g, ref->g, r->floats), loss = fabs(is.sum - should.sum) / should.sum;
+    size_t count = (size_t)r->statistic_floats;
+    double *sums = obtain(2 * count, sizeof *sums);
+    float *statistics = obtain(2 * count, sizeof *statistics);
+    network_statistics(r->network, (struct weights){r->w, r->stamp}, r->pictures, sums);
+    network_statistics(ref->network, (struct weights){ref->w, ref->stamp}, ref->pictures, sums + count);
+    network_finish_statistics(r->network, sums, 1, statistics);
+    network_finish_statistics(ref->network, sums + count, 1, statistics + count);
+    double norm = distance(statistics, statistics + count, r->statistic_floats);
+    memcpy(r->statistics, statistics + count, count * sizeof *statistics);
+    memcpy(ref->statistics, statistics + count, count * sizeof *statistics);
+    struct loss evaluation = rig_evaluate(r), true_evaluation = rig_evaluate(ref);
+    double score = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
+    print_message("%s: the loss is off by %.1e, the gradient by %.1e, statistics by %.1e, an evaluation by %.1e\n", r->name, loss, g, norm,
+                  score);
+    assert_true(loss < (wide ? 1e-5 : 1e-2) && g < (wide ? 1e-4 : 5e-2) && norm < (wide ? 1e-5 : 1e-2) && score < (wide ? 1e-5 : 1e-2));
+    release(statistics);
+    release(sums);
+    rig_close(ref);
+}
+
+static void for_each_engine(const struct rig_options *network, void (*check)(struct rig *r))
+{
+    need_device();
+    for (size_t e = 0; e < sizeof engines / sizeof *engines; e++) {
+        struct rig r;
+        rig_open(&r, &engines[e], network);
+        check(&r);
+        rig_close(&r);
+    }
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    for_each_engine(&networks[PLAIN], check_numbers);
+    for_each_engine(&networks[LARGE], check_numbers);
+}
+
+static void test_repeats(void **state)
+{
+    (void)state;
+    for_each_engine(&networks[PLAIN], check_repeats);
+}
+
+/* Uploads are there for what comes later, downloads bring what was there, and memory is zero at first. */
+static void test_copies(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 * PAGE };
+    need_device();
+    const struct backend *b = &backend_cudnn;
+    struct device *d = b->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
+    char *here = obtain(4 * COUNT, 1), *page = here + (PAGE - (uintptr_t)here % PAGE) % PAGE, *back = page + COUNT;
+    char *there = b->obtain(d, COUNT);
+    for (int shared = 0; shared < 2; shared++) {
+        if (shared)
+            b->share(d, page, 2 * COUNT);
+        for (int i = 0; i < COUNT; i++)
+            page[i] = (char)(i % 251 + shared);
+        b->upload(d, there, page, COUNT - 5);
+        b->finish(d);
+        b->download(d, back, there, COUNT);
+        b->finish(d);
+        assert_memory_equal(back, page, COUNT - 5);
+        for (int i = COUNT - 5; i < COUNT; i++)
+            assert_int_equal(back[i], 0);
+        if (shared)
+            b->unshare(d, page);
+    }
+    b->unshare(d, page); /* never shared, or no longer: no harm */
+    b->release(d, there);
+    release(here);
+    b->close(d);
+}
+
+/* Ranks of a host take its devices in turn; the program says what there is. */
+static void test_devices(void **state)
+{
+    (void)state;
+    char text[256];
+    backend_cudnn.version(text, sizeof text);
+    print_message("%s\n", text);
+    assert_non_null(strstr(text, "CUDA "));
+    need_device();
+    for (int number = 0; number < 3; number++) {
+        struct device *d = backend_cudnn.open(&(struct device_options){.threads = 1, .number = number, .quiet = true});
+        backend_cudnn.close(d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_repeats),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
