@@ -1,27 +1,23 @@
 /* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays (choice.h remembers it).
  *
- * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves and on machines without AVX-512. The time
- * includes bringing weights and activations to the way's layout and back, and, where they are large, from memory. */
+ * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, in some 1x1 kernels, and where this machine
+ * has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and, where they are large,
+ * from memory. */
 #include "backend/onednn/convolution.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "backend/onednn/direct.h"
 #include "backend/onednn/proof.h"
-#include "backend/onednn/wide.h"
+#include "backend/onednn/way.h"
 #include "base/alloc.h"
 #include "base/check.h"
 
 static const char *const direction_name[DIRECTIONS] = {"forward", "data", "weights"};
 
-enum { OWN = METHODS, WIDE, WAYS };
-static const char *const way_name[WAYS] = {
-    [METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner", [OWN] = "own", [WIDE] = "wide"};
-
 enum {
-    KEY_VERSION = 2,        /* choices made among other ways, or timed otherwise, are not used */
+    KEY_VERSION = 3,        /* choices made among other ways, or timed otherwise, are not used */
     FEW_RUNS = 2,           /* to see that a way is hopeless */
     MAX_RUNS = 5,           /* of one way */
     SMALL_BYTES = 1 << 20,  /* of x and y: larger ones come from memory in each run */
@@ -30,13 +26,6 @@ enum {
 };
 static const double ENOUGH_S = 0.1;  /* of timing one way */
 static const double HOPELESS = 1.25; /* so much slower than the best, after few runs */
-
-/* One direction: by the library or by ourselves. */
-struct way {
-    struct pass *library;
-    struct direct *own;
-    struct wide *wide;
-};
 
 struct convolution {
     struct way way[DIRECTIONS];
@@ -54,47 +43,6 @@ static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_
 {
     snprintf(key, CHOICE_KEY, "version %d: %s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d", KEY_VERSION, direction_name[d], x->n, x->c, x->h,
              x->w, y->c, y->h, y->w, s->kernel, s->stride, s->pad);
-}
-
-static bool way_open(struct way *way, int which, struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,
-                     const struct layout *y)
-{
-    *way = (struct way){0};
-    if (which == OWN)
-        way->own = direct_open(dir, s, x, y, d->threads);
-    else if (which == WIDE)
-        way->wide = wide_open(dir, s, x, y, d->threads);
-    else
-        way->library = pass_open(d->library, dir, (enum method)which, s, x, y);
-    return way->own || way->wide || way->library;
-}
-
-static void way_close(struct way *way)
-{
-    pass_close(way->library);
-    direct_close(way->own);
-    wide_close(way->wide);
-    *way = (struct way){0};
-}
-
-static bool is_reference(const struct way *way)
-{
-    return way->library && pass_is_reference(way->library);
-}
-
-static size_t way_scratch(const struct way *way)
-{
-    return way->own ? direct_scratch(way->own) : way->wide ? wide_scratch(way->wide) : way->library ? pass_scratch(way->library) : 0;
-}
-
-static void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch)
-{
-    if (way->own)
-        direct_run(way->own, operand, scratch);
-    else if (way->wide)
-        wide_run(way->wide, operand, scratch);
-    else
-        pass_run(way->library, operand, scratch);
 }
 
 /* Leaves little of the operands in the caches, as the other units of a step do. */
@@ -133,14 +81,14 @@ static int fastest(struct device *d, enum direction dir, const struct unit_shape
     double best_s = 1e30;
     for (int w = WAYS - 1; w >= 0; w--) {
         struct way way;
-        if (!way_open(&way, w, d, dir, s, x, y) || (which < WAYS && is_reference(&way) && !is_reference(best))) {
+        if (!way_open(&way, w, d, dir, s, x, y) || (which < WAYS && way_is_reference(&way) && !way_is_reference(best))) {
             way_close(&way);
             continue;
         }
         device_reserve(d, way_scratch(&way));
         memset(d->scratch, 0xff, way_scratch(&way));
         double took = time_of(d, &way, proof_operands(proof), other, best_s);
-        bool better = which == WAYS || took < best_s || (is_reference(best) && !is_reference(&way));
+        bool better = which == WAYS || took < best_s || (way_is_reference(best) && !way_is_reference(&way));
         if (!better || !proof_holds(proof)) {
             way_close(&way);
             continue;
@@ -165,10 +113,10 @@ static void open_direction(struct way *way, struct device *d, enum direction dir
     write_key(key, dir, s, x, y);
     const char *kept = choices_find(d->choices, key);
     for (int w = 0; kept && w < WAYS; w++)
-        if (!strcmp(kept, way_name[w]) && way_open(way, w, d, dir, s, x, y))
+        if (!strcmp(kept, way_name(w)) && way_open(way, w, d, dir, s, x, y))
             return;
     int which = fastest(d, dir, s, x, y, way);
-    choices_keep(d->choices, key, way_name[which]);
+    choices_keep(d->choices, key, way_name(which));
 }
 
 struct convolution *convolution_open(struct device *d, const struct unit_shape *s, const struct layout *x, const struct layout *y)

@@ -7,7 +7,7 @@
 struct correlate;
 
 /* Borrows the geometry. */
-struct correlate *correlate_open(const struct geometry *g, bool bf16, int threads);
+struct correlate *correlate_open(const struct geometry *g, const struct tiles *t, int threads);
 void correlate_close(struct correlate *c);
 size_t correlate_scratch(const struct correlate *c); /* bytes */
 

@@ -3,12 +3,14 @@
 #define BACKEND_ONEDNN_DEVICE_H
 
 #include "backend.h"
-#include "backend/onednn/choice.h"
+#include "backend/choice.h"
 #include "backend/onednn/library.h"
+#include "backend/onednn/tile.h"
 
 struct device {
     struct library *library;
     struct choices *choices;
+    const struct tiles *tiles; /* of our own convolutions, NULL: this machine has none */
     int threads;
     bool bf16, quiet;
     void *scratch; /* grows while units are opened, never while they run */

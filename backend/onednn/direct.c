@@ -12,17 +12,18 @@ struct direct {
     enum operand source;         /* of gather */
 };
 
-struct direct *direct_open(enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y, int threads)
+struct direct *direct_open(enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
+                           const struct tiles *t, int threads)
 {
-    if (x->c % LANES || y->c % LANES || x->bf16 != y->bf16 || !tile_able(y->bf16))
+    if (x->c % LANES || y->c % LANES || !t || x->bf16 != t->bf16 || y->bf16 != t->bf16)
         return NULL;
     struct direct *d = obtain(1, sizeof *d);
     geometry_open(&d->geometry, s, x, y);
     d->source = dir == FORWARD ? OPERAND_X : OPERAND_Y;
     if (dir == BACKWARD_WEIGHTS)
-        d->correlate = correlate_open(&d->geometry, y->bf16, threads);
+        d->correlate = correlate_open(&d->geometry, t, threads);
     else
-        d->gather = gather_open(&d->geometry, dir == FORWARD, y->bf16, threads);
+        d->gather = gather_open(&d->geometry, dir == FORWARD, t, threads);
     return d;
 }
 

@@ -7,7 +7,7 @@
 struct gather;
 
 /* Borrows the geometry. */
-struct gather *gather_open(const struct geometry *g, bool forward, bool bf16, int threads);
+struct gather *gather_open(const struct geometry *g, bool forward, const struct tiles *t, int threads);
 void gather_close(struct gather *g);
 size_t gather_scratch(const struct gather *g); /* bytes */
 

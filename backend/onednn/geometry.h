@@ -34,12 +34,6 @@ static inline int pixels(const struct grid *g)
     return g->h * g->w;
 }
 
-/* Of a panel of 64 channels, the last of which may be narrower. */
-static inline int panel_vectors(int channels, int panel)
-{
-    return (channels - panel * PANEL < PANEL ? channels - panel * PANEL : PANEL) / LANES;
-}
-
 static inline int divide_up(int a, int b)
 {
     return (a + b - 1) / b;
@@ -48,6 +42,12 @@ static inline int divide_up(int a, int b)
 static inline int smaller(int a, int b)
 {
     return a < b ? a : b;
+}
+
+/* Of a panel `wide` vectors wide, the last of which may be narrower. */
+static inline int panel_vectors(int channels, int panel, int wide)
+{
+    return smaller(channels / LANES - panel * wide, wide);
 }
 
 #endif

@@ -42,6 +42,9 @@ struct kernels {
 };
 
 /* The mask of ReLU is y > 0, or without y: scale z + shift > 0. */
-extern const struct kernels kernels_f32, kernels_bf16;
+extern const struct kernels kernels_f32, kernels_f32_narrow, kernels_bf16;
+
+/* Those for this machine: narrow ones where vectors have 32 bytes. */
+const struct kernels *kernels_for(bool bf16);
 
 #endif

@@ -22,7 +22,7 @@ enum {
 
 static const struct kernels *kernels_of(const struct layout *l)
 {
-    return l->bf16 ? &kernels_bf16 : &kernels_f32;
+    return kernels_for(l->bf16);
 }
 
 /* Runs the kernel over all rows, each thread a run of neighbouring ones. */

@@ -50,7 +50,9 @@ static struct device *device_open(const struct device_options *options)
     d->bf16 = options->dtype == DTYPE_BF16;
     d->quiet = options->quiet;
     d->library = library_open();
-    snprintf(setting, sizeof setting, "%s, %d threads, %s", library_version(), d->threads, d->bf16 ? "bf16" : "f32");
+    d->tiles = tiles_for(d->bf16);
+    snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(), d->tiles ? d->tiles->name : "no tiles", d->threads,
+             d->bf16 ? "bf16" : "f32");
     d->choices = choices_open(options->cache, setting);
     return d;
 }

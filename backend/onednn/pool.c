@@ -22,7 +22,7 @@ static struct pooling work_of(const struct pool *p, const struct unit_io *io)
 static const struct kernels *kernels_of(const struct pool *p)
 {
     assert(p->x.bf16 == p->y.bf16);
-    return p->y.bf16 ? &kernels_bf16 : &kernels_f32;
+    return kernels_for(p->y.bf16);
 }
 
 size_t pool_saved(const struct pool *p)

@@ -1,8 +1,8 @@
-/* The innermost loops of our own convolutions: 24 sums or fewer held in AVX-512 registers, float32 or bf16 with float32 sums.
+/* The innermost loops of our own convolutions, for each instruction set and type of numbers: some sums held in registers.
  *
- * At full width 6 rows of 64 columns: 24 accumulators, 4 vectors of one factor and a broadcast of the other, 10 loads for 24
- * multiply-adds; narrower tiles are taller. bf16 factors lie in pairs along the sum (VDPBF16PS adds two products at once). A row's
- * neighbours in memory may be any distance apart. */
+ * A tile is some rows by some vectors of LANES columns; how many of both the registers hold, the instruction set says. A row's
+ * neighbours in memory may be any distance apart. Factors of bf16 lie in pairs along the sum, sums are always float32. An instruction
+ * set is one file with one table a type, and a line in tile.c's list. */
 #ifndef BACKEND_ONEDNN_TILE_H
 #define BACKEND_ONEDNN_TILE_H
 
@@ -10,24 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TILE_VECTORS = 4, TILE_ROWS = 16, LANES = 16, PANEL = TILE_VECTORS * LANES, SLIDE_VECTORS = 2, SLIDE_ROWS = 16 };
-
-/* At most so many rows, by the number of vectors across. Rows of dot are far apart in memory, at powers of two: more of them than
- * the first cache has ways would push each other out. */
-static inline int dot_rows(int vectors)
-{
-    return vectors < 3 ? 12 : vectors == 3 ? 8 : 6;
-}
-
-static inline int outer_rows(int vectors)
-{
-    return vectors == 1 ? 16 : vectors == 2 ? 8 : 6;
-}
-
-static inline int slide_rows(int vectors)
-{
-    return vectors == 1 ? 16 : 8;
-}
+enum { LANES = 16, TILE_VECTORS = 4 }; /* columns of a vector, whatever a register holds; vectors that any tile has at most */
 
 /* Two places that are multiplied. */
 struct tap {
@@ -77,17 +60,38 @@ struct outer {
     bool add;
 };
 
-bool tile_able(bool bf16); /* does this machine have the instructions? */
-void tile_dot(const struct dot *d, bool bf16, int rows, int vectors);
-void tile_slide(const struct slide *s, bool bf16, int rows, int vectors); /* one or two vectors */
-void tile_outer(const struct outer *o, bool bf16, int rows, int vectors);
+/* So many vectors at most, and rows by the number of vectors. */
+struct tile_size {
+    int vectors, rows[TILE_VECTORS];
+};
 
-/* Weights, float32, for tile_dot: `depth` rows of 16 vectors' columns. Turned: element (k, column) is from[column step + k], else
- * from[k step + column]. Depth and the number of columns are multiples of 16. */
-void tile_pack_turned(const float *from, size_t step, int depth, int vectors, bool bf16, void *to);
-void tile_pack(const float *from, size_t step, int depth, int vectors, bool bf16, void *to);
+struct tiles {
+    const char *name;
+    bool bf16;
+    bool narrow; /* so few columns that all is read very often, and must come from nearer */
+    struct tile_size dot_size, slide_size, outer_size;
+    bool (*able)(void); /* does this machine have the instructions? */
+    void (*dot)(const struct dot *, int rows, int vectors);
+    void (*slide)(const struct slide *, int rows, int vectors);
+    void (*outer)(const struct outer *, int rows, int vectors);
+    /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k, column) is from[column step + k],
+     * else from[k step + column]. Depth and the number of columns are multiples of LANES. */
+    void (*pack_turned)(const float *from, size_t step, int depth, int vectors, void *to);
+    void (*pack)(const float *from, size_t step, int depth, int vectors, void *to);
+    /* bf16: two rows as one of pairs; b == NULL: zeros. */
+    void (*pair)(const void *a, const void *b, size_t count, void *to);
+};
 
-/* Two rows of bf16 as one of pairs; b == NULL: zeros. count is a multiple of 16. */
-void tile_pair(const void *a, const void *b, size_t count, void *to);
+/* The widest that this machine can do, NULL: none. Number `i` that is built in, able or not, NULL: no more. */
+const struct tiles *tiles_for(bool bf16);
+const struct tiles *tiles_at(int i);
+
+static inline int tile_rows(const struct tile_size *s, int vectors)
+{
+    return s->rows[vectors - 1];
+}
+
+/* float32's pack: rows are copied as they are. */
+void tile_pack_f32(const float *from, size_t step, int depth, int vectors, void *to);
 
 #endif

@@ -1,4 +1,7 @@
-/* Sixteen floats at a time, read from and written to float32 or bf16.
+/* Sixteen floats at a time (or as many as VEC_LANES says before this is included), read from and written to float32 or bf16.
+ *
+ * Of registers that are smaller than a vector gcc makes a poor use: it keeps the halves on the stack. So what must be fast on AVX2 is
+ * compiled once more with eight lanes.
  *
  * gcc's vector types lower to AVX-512, AVX2 or SSE; CLONES compiles a function for each and the loader picks one. Vectors are
  * passed by address: by value their calling convention would depend on the machine. Where AVX-512 BF16 is compiled for, bf16 is
@@ -24,12 +27,16 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-typedef float vec __attribute__((vector_size(64)));
-typedef int32_t vec_int __attribute__((vector_size(64)));
-typedef uint32_t vec_bits __attribute__((vector_size(64)));
-typedef float vec_at __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint16_t vec_short_at __attribute__((vector_size(32), aligned(2), may_alias));
-typedef uint8_t vec_byte_at __attribute__((vector_size(16), aligned(1), may_alias));
+#ifndef VEC_LANES
+#define VEC_LANES STRIP
+#endif
+
+typedef float vec __attribute__((vector_size(4 * VEC_LANES)));
+typedef int32_t vec_int __attribute__((vector_size(4 * VEC_LANES)));
+typedef uint32_t vec_bits __attribute__((vector_size(4 * VEC_LANES)));
+typedef float vec_at __attribute__((vector_size(4 * VEC_LANES), aligned(4), may_alias));
+typedef uint16_t vec_short_at __attribute__((vector_size(2 * VEC_LANES), aligned(2), may_alias));
+typedef uint8_t vec_byte_at __attribute__((vector_size(VEC_LANES), aligned(1), may_alias));
 
 INLINE void vec_from_bf16(vec *v, const void *from)
 {
@@ -55,8 +62,8 @@ INLINE void vec_to_bf16(void *to, const vec *v)
 INLINE void vec_get(vec *v, const void *p, size_t i, int lanes, bool bf16)
 {
     const char *from = (const char *)p + i * (bf16 ? 2 : 4);
-    char part[STRIP * sizeof(float)] = {0};
-    if (lanes < STRIP)
+    char part[VEC_LANES * sizeof(float)] = {0};
+    if (lanes < VEC_LANES)
         from = memcpy(part, from, (size_t)lanes * (bf16 ? 2 : 4));
     if (bf16)
         vec_from_bf16(v, from);
@@ -66,28 +73,28 @@ INLINE void vec_get(vec *v, const void *p, size_t i, int lanes, bool bf16)
 
 INLINE void vec_put(void *p, size_t i, const vec *v, int lanes, bool bf16)
 {
-    char *to = (char *)p + i * (bf16 ? 2 : 4), part[STRIP * sizeof(float)];
-    char *there = lanes < STRIP ? part : to;
+    char *to = (char *)p + i * (bf16 ? 2 : 4), part[VEC_LANES * sizeof(float)];
+    char *there = lanes < VEC_LANES ? part : to;
     if (bf16)
         vec_to_bf16(there, v);
     else
         *(vec_at *)there = *v;
-    if (lanes < STRIP)
+    if (lanes < VEC_LANES)
         memcpy(to, there, (size_t)lanes * (bf16 ? 2 : 4));
 }
 
-/* A whole vector past the caches, for what they would have forgotten before it is read; p is aligned to 64 bytes and i to STRIP. Other
+/* A whole vector past the caches, for what they would have forgotten before it is read; p is aligned to 64 bytes and i to VEC_LANES. Other
  * threads see it after vec_stream_end. */
 INLINE void vec_stream(void *p, size_t i, const vec *v, bool bf16)
 {
 #ifdef __SSE2__
     char *to = (char *)p + i * (bf16 ? 2 : 4);
-    __m128 part[STRIP / 4];
-    vec_put(part, 0, v, STRIP, bf16);
-    for (int k = 0; k < (bf16 ? 2 : 4); k++)
+    __m128 part[VEC_LANES / 4];
+    vec_put(part, 0, v, VEC_LANES, bf16);
+    for (int k = 0; k < VEC_LANES / (bf16 ? 8 : 4); k++)
         _mm_stream_ps((float *)(void *)(to + 16 * k), part[k]);
 #else
-    vec_put(p, i, v, STRIP, bf16);
+    vec_put(p, i, v, VEC_LANES, bf16);
 #endif
 }
 
@@ -101,8 +108,8 @@ INLINE void vec_stream_end(void)
 /* Whole numbers 0 .. 255. */
 INLINE void vec_get_bytes(vec_int *v, const uint8_t *p, int lanes)
 {
-    uint8_t part[STRIP] = {0};
-    if (lanes < STRIP)
+    uint8_t part[VEC_LANES] = {0};
+    if (lanes < VEC_LANES)
         p = memcpy(part, p, (size_t)lanes);
     *v = __builtin_convertvector(*(const vec_byte_at *)p, vec_int);
 }

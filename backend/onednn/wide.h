@@ -1,4 +1,4 @@
-/* Our own 3x3 convolutions of wide pictures, stride 1, forward and back to their input, for machines with AVX-512.
+/* Our own 3x3 convolutions of wide pictures, stride 1, forward and back to their input, by the tiles of this machine.
  *
  * Rows of a tile are neighbouring pixels of one picture, so that a pixel that was loaded serves three of them, and what is read
  * and written lies in the order of memory. Beside direct.h's, whose rows are pictures, and which is faster on small ones. */
@@ -6,11 +6,13 @@
 #define BACKEND_ONEDNN_WIDE_H
 
 #include "backend/onednn/library.h"
+#include "backend/onednn/tile.h"
 
 struct wide;
 
-/* NULL when this machine or these shapes can't. */
-struct wide *wide_open(enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y, int threads);
+/* NULL when these shapes can't, or t is NULL. */
+struct wide *wide_open(enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y, const struct tiles *t,
+                       int threads);
 void wide_close(struct wide *w);
 size_t wide_scratch(const struct wide *w); /* bytes */
 void wide_run(const struct wide *w, void *const operand[OPERANDS], void *scratch);

@@ -1,0 +1,26 @@
+/* The ways that there are to compute a convolution in one direction: the library's methods and our own. */
+#ifndef BACKEND_ONEDNN_WAY_H
+#define BACKEND_ONEDNN_WAY_H
+
+#include "backend/onednn/device.h"
+
+enum { WAY_OWN = METHODS, WAY_WIDE, WAYS }; /* before them the library's, by enum method */
+
+/* One direction, opened in one way. */
+struct way {
+    struct pass *library;
+    struct direct *own;
+    struct wide *wide;
+};
+
+const char *way_name(int which);
+
+/* False when this way can't do it. */
+bool way_open(struct way *way, int which, const struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,
+              const struct layout *y);
+void way_close(struct way *way);
+bool way_is_reference(const struct way *way); /* only the library's slow plain loops can do it */
+size_t way_scratch(const struct way *way);    /* bytes */
+void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch);
+
+#endif

@@ -1,0 +1,300 @@
+/* Does every way of convolution that the fast CPU backend knows compute it, in every direction?
+ *
+ * The backend itself proves a way on some elements and silently takes another where it is wrong, so a broken kernel would hurt nobody
+ * but the clock: here each is asked directly, on odd shapes, by every set of instructions that this machine has, and every element is
+ * compared with plain loops. Numbers are small multiples of 1/16, so float32 sums are exact in any order, and equality is asked for. */
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/onednn/way.h"
+#include "base/alloc.h"
+#include "base/random.h"
+
+/* A build without oneDNN has none of them. */
+#pragma weak way_open
+#pragma weak way_name
+#pragma weak way_close
+#pragma weak way_scratch
+#pragma weak way_run
+#pragma weak way_is_reference
+#pragma weak library_open
+#pragma weak library_close
+#pragma weak library_has_bf16
+#pragma weak tiles_at
+
+enum { GUARD = 256, MOST_THREADS = 3 };
+
+/* Pictures, their channels, rows and columns, channels of the result; then the window. */
+struct form {
+    int n, in, h, w, out, kernel, stride, pad;
+};
+
+static const struct form forms[] = {
+    {1, 16, 1, 1, 16, 1, 1, 0},     {33, 128, 1, 1, 144, 1, 1, 0}, {6, 16, 1, 1, 32, 3, 1, 1},   {13, 80, 2, 2, 48, 3, 1, 1},
+    {3, 16, 3, 33, 32, 3, 1, 1},    {5, 48, 7, 9, 80, 3, 1, 1},    {2, 16, 41, 8, 16, 3, 1, 1},  {3, 32, 5, 16, 112, 3, 1, 1},
+    {7, 32, 8, 8, 16, 3, 2, 1},     {2, 96, 5, 14, 112, 3, 2, 1},  {2, 64, 9, 6, 96, 1, 2, 0},   {3, 32, 16, 17, 48, 1, 1, 0},
+    {5, 256, 6, 7, 304, 1, 1, 0},   {2, 256, 3, 3, 64, 3, 1, 1},   {3, 1040, 2, 2, 16, 3, 1, 1}, {4, 16, 11, 8, 32, 5, 3, 2},
+    {3, 3, 9, 11, 64, 7, 2, 3},     {3, 3, 11, 10, 16, 3, 1, 1},   {2, 5, 6, 7, 9, 3, 1, 1},     {2, 3, 32, 32, 64, 3, 1, 1},
+    {19, 16, 4, 4, 16, 3, 1, 1},    {2, 16, 12, 32, 16, 3, 1, 1},  {2, 272, 4, 4, 288, 3, 1, 1}, {70, 64, 2, 3, 64, 3, 2, 1},
+    {2, 1040, 2, 2, 1072, 1, 1, 0},
+};
+
+enum { FORMS = sizeof forms / sizeof *forms };
+static const char *const direction_name[DIRECTIONS] = {"forward", "backward-data", "backward-weights"};
+
+/* One form with its operands as plain floats, and what the plain loops make of them. */
+struct trial {
+    const struct form *form;
+    struct unit_shape shape;
+    struct layout layout[OPERANDS]; /* the weights' is a list of rows */
+    float *plain[OPERANDS], *truth[DIRECTIONS];
+};
+
+static enum operand written(enum direction d)
+{
+    return d == FORWARD ? OPERAND_Y : d == BACKWARD_DATA ? OPERAND_X : OPERAND_W;
+}
+
+static void add_products(struct trial *t, int n, int row, int column, int tap)
+{
+    const struct form *f = t->form;
+    const struct layout *x = &t->layout[OPERAND_X], *y = &t->layout[OPERAND_Y];
+    int down = row * f->stride + tap / f->kernel - f->pad, right = column * f->stride + tap % f->kernel - f->pad;
+    if (down < 0 || down >= x->h || right < 0 || right >= x->w)
+        return;
+    size_t at_x = layout_at(x, n, 0, down * x->w + right), at_y = layout_at(y, n, 0, row * y->w + column);
+    for (size_t out = 0; out < (size_t)f->out; out++) {
+        size_t at_w = (out * (size_t)(f->kernel * f->kernel) + (size_t)tap) * (size_t)f->in;
+        for (size_t in = 0; in < (size_t)f->in; in++) {
+            t->truth[FORWARD][at_y + out] += t->plain[OPERAND_X][at_x + in] * t->plain[OPERAND_W][at_w + in];
+            t->truth[BACKWARD_DATA][at_x + in] += t->plain[OPERAND_Y][at_y + out] * t->plain[OPERAND_W][at_w + in];
+            t->truth[BACKWARD_WEIGHTS][at_w + in] += t->plain[OPERAND_X][at_x + in] * t->plain[OPERAND_Y][at_y + out];
+        }
+    }
+}
+
+static void trial_open(struct trial *t, const struct form *f)
+{
+    int h = (f->h + 2 * f->pad - f->kernel) / f->stride + 1, w = (f->w + 2 * f->pad - f->kernel) / f->stride + 1;
+    *t = (struct trial){.form = f};
+    t->shape = (struct unit_shape){UNIT_CONV, f->n, f->in, f->h, f->w, f->out, h, w, f->kernel, f->stride, f->pad, .first = f->in == 3};
+    t->layout[OPERAND_X] = (struct layout){f->n, f->in, f->h, f->w, false};
+    t->layout[OPERAND_W] = (struct layout){f->out, f->in, f->kernel, f->kernel, false};
+    t->layout[OPERAND_Y] = (struct layout){f->n, f->out, h, w, false};
+    for (enum operand o = 0; o < OPERANDS; o++) {
+        size_t count = layout_elements(&t->layout[o]);
+        struct random r = random_at(RANDOM_TEST, (uint64_t)(f - forms), o, 0, 0);
+        t->plain[o] = obtain(count, sizeof(float));
+        for (size_t i = 0; i < count; i++)
+            t->plain[o][i] = ((float)random_below(&r, 17) - 8) / 16;
+    }
+    for (enum direction d = 0; d < DIRECTIONS; d++)
+        t->truth[d] = obtain(layout_elements(&t->layout[written(d)]), sizeof(float));
+    for (int n = 0; n < f->n; n++)
+        for (int row = 0; row < h; row++)
+            for (int column = 0; column < w; column++)
+                for (int tap = 0; tap < f->kernel * f->kernel; tap++)
+                    add_products(t, n, row, column, tap);
+}
+
+static void trial_close(struct trial *t)
+{
+    for (enum operand o = 0; o < OPERANDS; o++)
+        release(t->plain[o]);
+    for (enum direction d = 0; d < DIRECTIONS; d++)
+        release(t->truth[d]);
+}
+
+static float from_bf16(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+/* What a way is given: a copy between guards, all of it (and the scratch block) full of NaN where it is to be written. */
+struct copies {
+    char *block[OPERANDS], *scratch;
+    size_t bytes[OPERANDS];
+    bool bf16[OPERANDS];
+    void *operand[OPERANDS];
+};
+
+static void copies_open(struct copies *c, const struct trial *t, enum direction d, bool bf16, size_t scratch)
+{
+    for (enum operand o = 0; o < OPERANDS; o++) {
+        size_t count = layout_elements(&t->layout[o]);
+        c->bf16[o] = bf16 && o != OPERAND_W && !(o == OPERAND_X && t->shape.first);
+        c->bytes[o] = count * (c->bf16[o] ? 2 : 4);
+        c->block[o] = obtain(c->bytes[o] + 2 * GUARD, 1);
+        memset(c->block[o], 0xff, c->bytes[o] + 2 * GUARD);
+        c->operand[o] = c->block[o] + GUARD;
+        for (size_t i = 0; o != written(d) && i < count; i++) {
+            uint32_t bits;
+            memcpy(&bits, &t->plain[o][i], sizeof bits);
+            bits >>= c->bf16[o] ? 16 : 0; /* nothing is lost: the numbers have four bits */
+            memcpy((char *)c->operand[o] + i * (c->bf16[o] ? 2 : 4), &bits, c->bf16[o] ? 2 : 4);
+        }
+    }
+    c->scratch = obtain(scratch + GUARD, 1);
+    memset(c->scratch, 0xff, scratch + GUARD);
+}
+
+static void copies_close(struct copies *c)
+{
+    for (enum operand o = 0; o < OPERANDS; o++)
+        release(c->block[o]);
+    release(c->scratch);
+}
+
+static bool untouched(const char *at)
+{
+    for (int i = 0; i < GUARD; i++)
+        if ((unsigned char)at[i] != 0xff)
+            return false;
+    return true;
+}
+
+/* How many ways were tried in each direction. */
+typedef int tally[WAYS][DIRECTIONS];
+
+static void compare(const struct trial *t, enum direction d, const struct copies *c, const char *name)
+{
+    enum operand o = written(d);
+    const struct form *f = t->form;
+    for (size_t i = 0; i < layout_elements(&t->layout[o]); i++) {
+        double truth = (double)t->truth[d][i];
+        float is;
+        if (c->bf16[o])
+            is = from_bf16(((const uint16_t *)c->operand[o])[i]);
+        else
+            is = ((const float *)c->operand[o])[i];
+        if (!(fabs((double)is - truth) <= (c->bf16[o] ? fabs(truth) / 128 : 0)))
+            fail_msg("%s, %s of %d x %dx%dx%d to %d channels, kernel %d/%d+%d: element %zu is %g, not %g", name, direction_name[d], f->n,
+                     f->in, f->h, f->w, f->out, f->kernel, f->stride, f->pad, i, (double)is, truth);
+    }
+}
+
+/* One way in one direction; false when it can't do this form. */
+static bool try(const struct trial *t, const struct device *d, int which, enum direction dir, bool judged)
+{
+    char name[120];
+    struct layout x = t->layout[OPERAND_X], y = t->layout[OPERAND_Y];
+    struct way way;
+    struct copies c;
+    x.bf16 = d->bf16 && !t->shape.first;
+    y.bf16 = d->bf16;
+    if (!way_open(&way, which, d, dir, &t->shape, &x, &y))
+        return false;
+    size_t scratch = way_scratch(&way);
+    snprintf(name, sizeof name, "%s%s%s, %d threads", way_name(which), d->tiles ? " by " : "", d->tiles ? d->tiles->name : "", d->threads);
+    copies_open(&c, t, dir, d->bf16, scratch);
+    for (int again = 0; again < 2; again++) { /* the second time over what the first has left */
+        way_run(&way, c.operand, c.scratch);
+        if (judged)
+            compare(t, dir, &c, name);
+    }
+    for (enum operand o = 0; o < OPERANDS; o++)
+        if (!untouched(c.block[o]) || !untouched(c.block[o] + GUARD + c.bytes[o]))
+            fail_msg("%s, %s: writes beyond operand %d", name, direction_name[dir], (int)o);
+    if (!untouched(c.scratch + scratch))
+        fail_msg("%s, %s: writes beyond its scratch", name, direction_name[dir]);
+    copies_close(&c);
+    way_close(&way);
+    return true;
+}
+
+/* All forms in the ways from .. to - 1. */
+static void try_all(const struct device *device, int from, int to, bool judged, tally tried)
+{
+    for (int i = 0; i < FORMS; i++) {
+        struct trial t;
+        trial_open(&t, &forms[i]);
+        for (int which = from; which < to; which++)
+            for (enum direction d = 0; d < DIRECTIONS; d++)
+                for (int threads = 1; (d != BACKWARD_DATA || !t.shape.first) && threads <= MOST_THREADS; threads++) {
+                    struct device own = *device;
+                    own.threads = threads;
+                    omp_set_num_threads(threads);
+                    tried[which][d] += try(&t, &own, which, d, judged);
+                }
+        trial_close(&t);
+    }
+}
+
+static void must_have_tried(tally tried, int which, enum direction d, const char *who)
+{
+    if (!tried[which][d])
+        fail_msg("%s: no form was tried %s in the way %s", who, direction_name[d], way_name(which));
+}
+
+static void try_tiles(struct device *device, bool bf16, int *able)
+{
+    for (int i = 0; (device->tiles = tiles_at(i)); i++) {
+        const struct tiles *t = device->tiles;
+        tally tried = {0};
+        if (t->bf16 != bf16)
+            continue;
+        if (!t->able()) {
+            printf("%s: skipped, this machine lacks it\n", t->name);
+            continue;
+        }
+        (*able)++;
+        try_all(device, WAY_OWN, WAYS, true, tried);
+        for (enum direction d = 0; d < DIRECTIONS; d++)
+            must_have_tried(tried, WAY_OWN, d, t->name);
+        must_have_tried(tried, WAY_WIDE, FORWARD, t->name);
+        must_have_tried(tried, WAY_WIDE, BACKWARD_DATA, t->name);
+    }
+}
+
+static void test_f32(void **state)
+{
+    (void)state;
+    int able = 0;
+    if (!way_open)
+        skip();
+    struct device device = {.library = library_open()};
+    tally tried = {0};
+    try_all(&device, 0, METHODS, true, tried);
+    for (int which = 0; which < METHODS; which++)
+        for (enum direction d = 0; d < DIRECTIONS; d++)
+            must_have_tried(tried, which, d, "the library");
+    try_tiles(&device, false, &able);
+    library_close(device.library);
+}
+
+/* The library's own kernels are not judged: some of oneDNN 2.6's are wrong in bf16 (backend/onednn/proof.h). */
+static void test_bf16(void **state)
+{
+    (void)state;
+    int able = 0;
+    if (!way_open)
+        skip();
+    struct device device = {.library = library_open(), .bf16 = true};
+    tally tried = {0};
+    if (library_has_bf16())
+        try_all(&device, 0, METHODS, false, tried);
+    try_tiles(&device, true, &able);
+    library_close(device.library);
+    if (!able)
+        skip();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_bf16),
+    };
+    return cmocka_run_group_tests_name("ways", tests, NULL, NULL);
+}
