@@ -8,6 +8,8 @@ deadline=5 patience=90 # seconds; the ranks' own limit, and this script's for an
 options=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --eval-batches 1 --threads 1
     --delay constant:0.02 --samples 100000000 --deadline $deadline)
 small=(--eval-every 64 --eval-samples 16)
+# Eight runs that time the kernels of a sanitizer's build at once take minutes.
+if [ "$sanitized" = 1 ] && [[ $("$nbsgd" --version) == *openblas* ]]; then options+=(--backend openblas); fi
 
 # Each rank writes its process id. With a shell in between, hydra doesn't kill everybody when one is killed.
 # shellcheck disable=SC2016

@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cuda_runtime_api.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { MOST_STREAMS = 8, MOST_TASKS = 8192, MOST_BYTES = 512, ALIGN = 256 };
+enum { MOST_STREAMS = 8, MOST_TASKS = 8192, MOST_BYTES = 512, ALIGN = 256, PAGE = 4096, MANY_PAGES = 64 << 20 };
 
 struct task {
     void (*body)(const void *argument); /* NULL: an event's */
@@ -199,13 +200,27 @@ struct copy {
     int value;
 };
 
+/* Whole pages of zeros are handed out by the system when they are touched: a gigabyte of workspace never is. */
+static void clear(char *to, size_t bytes)
+{
+    size_t before = (PAGE - (uintptr_t)to % PAGE) % PAGE, pages = bytes > before ? (bytes - before) / PAGE * PAGE : 0;
+    if (pages < MANY_PAGES || madvise(to + before, pages, MADV_DONTNEED)) {
+        memset(to, 0, bytes);
+        return;
+    }
+    memset(to, 0, before);
+    memset(to + before + pages, 0, bytes - before - pages);
+}
+
 static void copy(const void *argument)
 {
     const struct copy *c = argument;
     if (c->from)
         memcpy(c->to, c->from, c->bytes);
-    else
+    else if (c->value)
         memset(c->to, c->value, c->bytes);
+    else
+        clear(c->to, c->bytes);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
