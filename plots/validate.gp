@@ -22,7 +22,7 @@ plot x with lines lc rgb "#aaaaaa" title "as measured", \
 unset xrange
 unset yrange
 set autoscale
-set key top right
+set key bottom right
 set xlabel ""
 set ylabel "predicted / measured - 1, %"
 set style data histograms
