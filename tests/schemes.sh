@@ -11,12 +11,12 @@ else
     passes_over 'no real CIFAR-10 (DATA): generated pictures instead'
     pictures=(--dataset synthetic --train-samples 2000)
 fi
-batch=32 samples=1600 scored=200 compute_s=0.3 network=resnet20
+batch=32 samples=1600 scored=400 compute_s=0.3 network=resnet20
 if [ "$sanitized" = 1 ]; then # ten times slower: the schemes' own code, on a problem that costs nothing
     batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic pictures=()
 fi
 common=(--network $network --batch $batch --minibatches 2 --rate 0.015 --momentum 0 --no-augment --threads 1 --compute-s $compute_s
-    --local-steps 4 --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 4 --schedule constant --warmup 0)
+    --local-steps 4 --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
 mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p')
 
 falls() { # FILE: the last loss is a number below the first
