@@ -30,7 +30,7 @@ struct account {
     int64_t wire_bytes;                           /* that they had on the wire */
     int64_t samples, minibatches;                 /* used */
     int64_t aborted_samples, aborted_minibatches; /* dropped, and done again later */
-    int64_t dropped_samples, dropped_minibatches; /* servers: came too late, or when training was over */
+    int64_t dropped_samples, dropped_minibatches; /* came too late, or when training was over: as servers saw it, or the worker */
     int64_t updates;
     int64_t signals, late_signals, announced; /* heard; of a version gone by; sent, one to everybody being one */
     double signal_s, signal_worst_s;          /* from sent to heard: sum, greatest */

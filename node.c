@@ -116,6 +116,14 @@ void node_clear(struct node *n)
     n->loss = n->aborted_s = n->signal_s = 0;
 }
 
+void node_discard(struct node *n)
+{
+    n->account.dropped_minibatches += n->finished;
+    n->account.dropped_samples += n->finished * n->setting->minibatch;
+    n->finished = 0;
+    n->loss = 0;
+}
+
 void node_select(struct node *n, int worker)
 {
     n->own->nexts[n->own->selected] = n->next;

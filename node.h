@@ -95,8 +95,9 @@ double node_clock(const struct node *n); /* seconds of the training clock */
 /* The worker's next mini-batch: its gradient at w, then its injected delay. True: done, the gradient is added to sum, finished and
  * loss count it. False: hear() dropped it; it will be done again. */
 bool node_minibatch(struct node *n);
-void node_clear(struct node *n); /* a new version begins: nothing finished, nothing aborted */
-void node_batch(struct node *n); /* node_clear(), then a whole batch, whose sum is in n->sum */
+void node_clear(struct node *n);   /* a new version begins: nothing finished, nothing aborted */
+void node_discard(struct node *n); /* what is finished comes too late: counted as dropped */
+void node_batch(struct node *n);   /* node_clear(), then a whole batch, whose sum is in n->sum */
 
 /* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is not in sum. False: dropped. */
 bool node_local_step(struct node *n, struct optimizer *o, double rate);

@@ -39,7 +39,11 @@ void ps_pull(struct ps *ps, float *into);
 bool ps_wait(struct ps *ps);
 bool ps_here(struct ps *ps);                           /* the pull has come: ps_wait() will not wait for it */
 struct request *const *ps_coming(const struct ps *ps); /* what it still waits for, for node_listen() */
-void ps_taken(struct ps *ps);                          /* waits until what was given is the worker's again */
+
+/* While weights are on their way to a worker, the server may wait for it to take them before it looks at a push. So whoever gives with
+ * a pull under way asks first: waits until what was given is the worker's again (true), or the pull has come (false). */
+bool ps_free(struct ps *ps);
+void ps_taken(struct ps *ps); /* waits until what was given is the worker's again; no pull is under way */
 
 /* The plainest worker: pulls, computes a batch, pushes its sum, until training is over. */
 void ps_work(struct node *n);

@@ -71,7 +71,7 @@ static void write_histograms(struct results *r, const struct account *server)
 struct totals { /* over the workers */
     double busy_s, wait_s, loader_s;
     int64_t aborted_samples, plain_bytes, wire_bytes; /* bytes: of the servers, too */
-    int64_t dropped_samples;                          /* by the first server, which speaks for all */
+    int64_t dropped_samples;                          /* of the servers the first speaks for all */
 };
 
 static struct totals sum_workers(const struct run_summary *s)
@@ -87,6 +87,7 @@ static struct totals sum_workers(const struct run_summary *s)
         t.wait_s += a->wait_s;
         t.loader_s += a->loader_s;
         t.aborted_samples += a->aborted_samples;
+        t.dropped_samples += i ? a->dropped_samples : 0;
     }
     return t;
 }

@@ -36,6 +36,7 @@ struct ps {
     struct request **come;   /* by AT_*: the node's, leaving, signals to relay, the end of training, then a push of each worker */
     struct request **list;   /* those of come that are waited for */
     struct arrival *arrival; /* [workers] */
+    int next;                /* of several pushes that are there the first from this worker on is taken: no worker starves */
     bool *owed;              /* [workers] an answer */
     struct request **answer; /* [workers], borrowed weights */
     float **unpacked;        /* [workers], where the wire packs */

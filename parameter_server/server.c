@@ -202,11 +202,13 @@ const struct arrival *ps_next(struct ps *ps)
     while (ps->left < ps->workers) {
         if (ps->n->stop)
             dismiss(ps);
-        int wanted = ps->n->stop ? -1 : order_next(ps->order), first = wanted < 0 ? 0 : wanted, count = wanted < 0 ? ps->workers : 1;
+        int wanted = ps->n->stop ? -1 : order_next(ps->order), first = wanted < 0 ? ps->next : wanted, count = wanted < 0 ? ps->workers : 1;
         struct request **list = ps->list;
         memcpy(list, ps->come, AT_PUSH * sizeof *list);
-        for (int i = 0; i < count; i++)
-            list[AT_PUSH + i] = ps->arrival[first + i].mail ? NULL : ps->come[AT_PUSH + first + i];
+        for (int i = 0; i < count; i++) {
+            int worker = (first + i) % ps->workers;
+            list[AT_PUSH + i] = ps->arrival[worker].mail ? NULL : ps->come[AT_PUSH + worker];
+        }
         int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", wanted < 0 ? NET_ANY : ps_rank_of(ps, wanted));
         if (index < AT_PUSH) {
             attend(ps, index);
@@ -214,7 +216,8 @@ const struct arrival *ps_next(struct ps *ps)
                 return &ps->arrival[ps->last_left];
             continue;
         }
-        const struct arrival *a = admit(ps, first + index - AT_PUSH);
+        const struct arrival *a = admit(ps, (first + index - AT_PUSH) % ps->workers);
+        ps->next = (a->worker + 1) % ps->workers;
         if (ps->n->stop)
             continue;
         order_note(ps->order, a->worker);

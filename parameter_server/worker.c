@@ -205,6 +205,16 @@ bool ps_wait(struct ps *ps)
     return !n->stop && !node_leaves(n);
 }
 
+bool ps_free(struct ps *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        struct request *list[] = {NULL, ps->push[s], ps->pull[1 + s]};
+        if (ps->push[s] && node_wait(ps->n, list, 3, INFINITY, "its taking of a push, or the next weights", s) == 2)
+            return false;
+    }
+    return true;
+}
+
 void ps_taken(struct ps *ps)
 {
     for (int s = 0; s < ps->servers; s++) {

@@ -25,7 +25,9 @@ void rennala_work(struct node *n)
         ps_pull(ps, n->w);
     node_listen(n, hear, ps, ps_coming(ps));
     while (training) {
-        if (node_minibatch(n)) {
+        if (node_minibatch(n) && !ps_free(ps)) {
+            node_discard(n);
+        } else if (n->finished) {
             sum = n->sum;
             ps_give(ps, sum);
             n->sum = spare; /* the server still reads the other */

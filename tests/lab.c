@@ -158,7 +158,7 @@ void experiment_run(struct experiment *e)
         e->problem = obtain(1, sizeof *e->problem);
         ledger_problem(e->problem, e->ledger, minibatch);
     }
-    struct shared s = {.e = e, .scheme = scheme_find(o->scheme)};
+    struct shared s = {.e = e, .scheme = e->scheme ? e->scheme : scheme_find(o->scheme)};
     s.setting = (struct setting){.options = o,
                                  .problem = e->problem,
                                  .delay = delay_parse(o->delay, ranks),

@@ -39,7 +39,8 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     char text[MAX_WORDS][MAX_WORD];
     struct options options; /* experiment_defaults() fills them */
     int servers, workers;
-    struct problem *problem; /* NULL: a ledger */
+    const struct scheme *scheme; /* NULL: that of the options */
+    struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
     struct outcome out;
 };
