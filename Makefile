@@ -56,6 +56,13 @@ DEFINES += -DWITH_CUDNN -DCUDA_ARCH=$(CUDA_ARCH) -isystem $(CUDA_HOME)/include
 LIBS    += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -l:libcudnn_graph.so.9 -lcudart_static -lrt -lpthread -lstdc++
 endif
 
+# NCCL is not linked: it is loaded when --allreduce asks for it, and only its header is needed here.
+NCCL    := $(if $(filter 1,$(CUDA)),$(if $(wildcard $(CUDA_HOME)/include/nccl.h),1,0),0)
+ifeq ($(NCCL),1)
+CHOSEN  += collective/nccl
+DEFINES += -DWITH_NCCL
+endif
+
 COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) -ffp-contract=off -fopenmp $(ARCH) $(WARN) $(DEFINES) $(CFLAGS)
 COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
     -Xcompiler -Wall,-Wextra -I.
@@ -66,7 +73,7 @@ COMMIT  := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 
 # ------------------------------------------------------------------ what there is
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 APART    := tests bench build data results
-OPTIONAL := backend/onednn backend/openblas backend/cudnn
+OPTIONAL := backend/onednn backend/openblas backend/cudnn collective/nccl
 SOURCES  := $(filter-out $(addsuffix /%,$(APART) $(filter-out $(CHOSEN),$(OPTIONAL))),$(wildcard *.c */*.c */*/*.c))
 CUDA_CU  := $(if $(filter backend/cudnn,$(CHOSEN)),$(wildcard backend/cudnn/*.cu backend/cudnn/*/*.cu))
 CUDA_O   := $(CUDA_CU:%.cu=$(BUILD)/%.cu.o)
@@ -74,10 +81,11 @@ CORE     := $(call objects,$(filter-out main.c,$(SOURCES))) $(CUDA_O)
 TEST_C   := $(wildcard tests/test_*.c tests/mpi_*.c)
 TEST_AID := $(call objects,$(filter-out $(TEST_C),$(wildcard tests/*.c)))
 # tests/cuda: each test once on the device and once on the CPU, where the same kernels are compiled as C++ (tests/cuda/emulate.h) and
-# tests/cuda/emulate/ stands for CUDA and cuDNN. The plans need cuDNN, but no device.
-CUDA_TEST_C := $(if $(CUDA_CU),$(wildcard tests/cuda/test_*.c))
+# tests/cuda/emulate/ stands for CUDA, cuDNN and NCCL. The plans need cuDNN, but no device.
+NO_NCCL     := $(if $(filter 1,$(NCCL)),,tests/cuda/test_nccl.c tests/cuda/emulate/nccl.c)
+CUDA_TEST_C := $(if $(CUDA_CU),$(filter-out $(NO_NCCL),$(wildcard tests/cuda/test_*.c)))
 CUDA_AID_C  := $(if $(CUDA_CU),$(filter-out $(CUDA_TEST_C),$(wildcard tests/cuda/*.c)))
-FAKE_C      := $(if $(CUDA_CU),$(wildcard tests/cuda/emulate/*.c))
+FAKE_C      := $(if $(CUDA_CU),$(filter-out $(NO_NCCL),$(wildcard tests/cuda/emulate/*.c)))
 EMULATED_O  := $(CUDA_CU:%.cu=$(BUILD)/emulated/%.o) $(call objects,$(FAKE_C))
 EMULATED_C  := $(filter-out tests/cuda/test_plans.c,$(CUDA_TEST_C))
 CUDA_TESTS  := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(EMULATED_C:%.c=$(BUILD)/%_emulated)
@@ -95,7 +103,7 @@ JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: all help run test check asan bench readme test-hosts test-slurm lint format format-check clean nbsgd FORCE
+.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm lint format format-check clean nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -122,7 +130,7 @@ $(CUDA_TEST_C:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(CUDA_AI
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
-REPLACED := $(CUDA_O) $(patsubst tests/cuda/emulate/%.c,$(BUILD)/backend/cudnn/%.o,$(FAKE_C))
+REPLACED := $(CUDA_O) $(patsubst tests/cuda/emulate/%.c,$(BUILD)/backend/cudnn/%.o,$(FAKE_C)) $(BUILD)/collective/nccl/library.o
 $(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) $(TEST_AID) \
         $(EMULATED_O) $(filter-out $(REPLACED),$(CORE))
 	@echo '  link $@'
@@ -187,7 +195,7 @@ test: ## install what is missing, build, pass all tests (T=part of a name: those
 	@./install.sh test
 	@$(MAKE) $(JOBS) check
 
-check: $(BUILD)/nbsgd $(BUILD)/cluster $(TESTS) ## the tests alone, nothing is installed
+check: $(BUILD)/nbsgd $(BUILD)/cluster $(BUILD)/bench/step $(TESTS) ## the tests alone, nothing is installed
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run $(TESTS) $(SCRIPTS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
@@ -201,6 +209,8 @@ test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary 
 
 test-hosts: $(BUILD)/nbsgd $(TESTS) ## several hosts on this machine, by network namespaces (root)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/hosts.sh
+
+gpu: nbsgd $(BUILD)/bench/step $(CUDA_TEST_C:%.c=$(BUILD)/%) $(BUILD)/tests/test_backends ## with CUDA=1: all that bench/gpu.sh runs
 
 bench: ## speed, beside PyTorch where it is installed (BENCH=quick|full; OUT=folder for the rows)
 	@./install.sh run bench

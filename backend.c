@@ -67,6 +67,21 @@ const struct backend *backend_find(const char *name, enum backend_dtype dtype)
     fatal("unknown backend '%s'; choose one of: auto %s", name, built_in);
 }
 
+const struct holder_kind *backend_holder(const char *where)
+{
+    bool built_in = false;
+    if (!strcmp(where, "cpu"))
+        return NULL;
+    for (int i = 0; backends[i]; i++) {
+        if (backends[i]->holder && backends[i]->has(DTYPE_F32))
+            return backends[i]->holder;
+        built_in |= backends[i]->holder != NULL;
+    }
+    if (built_in)
+        fatal("--server-device gpu: this server finds no GPU; start it where one is, or choose cpu");
+    fatal("--server-device gpu: this program was built without CUDA (make CUDA=1); choose cpu");
+}
+
 int64_t unit_parameters(const struct unit_shape *s)
 {
     int64_t in_c = s->in_c, out_c = s->out_c;

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "holder.h"
+#include "twin.h"
+
 enum unit_kind {
     UNIT_CONV,  /* convolution without bias, then as the flags say: batch norm, + skip, ReLU */
     UNIT_DENSE, /* y = x W' + b over a vector; its output is always float32, plain [batch][out] */
@@ -28,7 +31,7 @@ struct unit_shape {
     int out_c, out_h, out_w;
     int kernel, stride, pad;
     bool norm, skip, relu; /* UNIT_CONV: what follows the convolution; skip has the output's shape */
-    bool first;            /* its input is the batch of pictures, plain float32 NHWC; no gradient of it is wanted */
+    bool first;            /* its input is the batch of pictures, float32 NHWC (apart: as lay() left it); no gradient of it is wanted */
 };
 
 enum { UNIT_TENSORS = 3 }; /* at most: weight, gamma, beta (conv) or weight, bias (dense) */
@@ -49,7 +52,22 @@ struct unit_io {
                                forward inference reads them */
 };
 
+/* A data set of pictures as bytes, and the number that each byte stands for. */
+struct pixels {
+    const uint8_t *bytes; /* [count][channels][height][width] */
+    int64_t count;
+    int channels, height, width;
+    const float *levels; /* [channels][256] */
+};
+
+/* What is wanted of sample `sample`: row y, column x is the sample's row y + down, column x + right, and byte 0 where it has no such
+ * pixel; then its columns in reverse where mirror is not 0. */
+struct crop {
+    int32_t sample, down, right, mirror;
+};
+
 struct unit_sizes {
+    size_t x_bytes;     /* of the pictures as lay() leaves them: of a first unit whose backend is apart; elsewhere left alone, 0 */
     size_t y_bytes;     /* of y, and of its gradient dy, dy2 (and of dskip of the unit that reads it as skip) */
     size_t saved_bytes; /* 0 when evaluation only */
 };
@@ -60,6 +78,7 @@ struct device_options {
     const char *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
     bool quiet;
     int number; /* of this rank among those of its host: with several GPUs it takes that one (modulo how many there are) */
+    bool tf32;  /* products of float32 may be rounded to TF32's 10 bits; only where the backend has it */
 };
 
 enum backend_dtype { DTYPE_F32, DTYPE_BF16 };
@@ -73,6 +92,7 @@ enum unit_mode { UNIT_TRAIN, UNIT_INFER }; /* statistics of the batch, or those 
 
 struct device;  /* a backend opened: its threads, library handles and scratch; the backend's own */
 struct unit;    /* a unit opened for its shape; the backend's own */
+struct album;   /* a data set in the device's memory; the backend's own */
 struct stretch; /* calls that come again and again; the backend's own */
 
 /* A backend that is `apart` has memory of its own (a GPU's), and its calls return before they are done; one runs after the other, as they
@@ -85,6 +105,7 @@ struct backend {
     const char *name;
     void (*version)(char *text, size_t size); /* of the library, in words */
     bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
+    bool tf32;                                /* can it round products of float32 to TF32, for speed? */
     struct device *(*open)(const struct device_options *);
     void (*close)(struct device *);
     /* x_from and skip_from: the units that write x and skip (NULL: the pictures; no skip), so that layouts can agree. A tensor
@@ -107,6 +128,11 @@ struct backend {
 
     /* Of a backend that is apart; elsewhere false and NULL. */
     bool apart;
+    struct album *(*album_open)(struct device *, const struct pixels *); /* NULL: there is no room for it. What is given may go then */
+    void (*album_close)(struct album *);                                 /* NULL is fine */
+    /* x of the first unit is what this makes of a whole batch in obtained memory: of float32 NHWC, or with an album of crops out of it.
+     * Outside of stretches. */
+    void (*lay)(struct unit *first, const struct album *album, const void *batch, void *x);
     void (*download)(struct device *, void *to, const void *from, size_t bytes); /* what all calls so far have left there, to the host */
     struct stretch *(*stretch_open)(struct device *);
     void (*stretch_close)(struct stretch *);
@@ -118,6 +144,8 @@ struct backend {
      * freed. */
     void (*share)(struct device *, void *block, size_t bytes);
     void (*unshare)(struct device *, void *block);
+    const struct holder_kind *holder; /* can hold a server's weights; without a device opened */
+    const struct twin_kind *twin;     /* vectors on the device, for libraries that sum there; likewise */
 };
 
 extern const struct backend *const backends[]; /* fastest first, ends with NULL; the table in backend.c */
@@ -125,6 +153,9 @@ extern const struct backend *const backends[]; /* fastest first, ends with NULL;
 /* The backend of that name, "auto": the fastest that is built in and runs `dtype` here. Fatal when unknown, not built in, or
  * unable; says which were. */
 const struct backend *backend_find(const char *name, enum backend_dtype dtype);
+
+/* What --server-device names: "cpu" NULL, "gpu" the first that can be had here; fatal when there is none. */
+const struct holder_kind *backend_holder(const char *where);
 
 int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
 double unit_flops(const struct unit_shape *shape); /* of one forward pass of the batch, taps in the padding counted; 2 per multiply-add */

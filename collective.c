@@ -1,7 +1,8 @@
 /* Which method, and what all of them do: slices, messages with their number, the account.
  *
- * auto takes direct where all workers share a host: there a slice is added where it lies, and no method moves fewer bytes. Between
- * hosts it takes ring, whose neighbours need one link each. */
+ * auto takes nccl where every worker computes on a GPU of its own, since those have links of their own; else direct where all workers share
+ * a host: there a slice is added where it lies, and no method moves fewer bytes. Between hosts it takes ring, whose neighbours need one
+ * link each. */
 #include "collective.h"
 
 #include <math.h>
@@ -16,7 +17,20 @@ static const struct method *const methods[] = {
 #define METHOD(name) &method_##name,
     METHODS(METHOD)
 #undef METHOD
+#ifdef WITH_NCCL
+        & method_nccl,
+#endif
 };
+
+enum { METHOD_COUNT = sizeof methods / sizeof *methods };
+
+static const struct method *find(const char *name)
+{
+    for (int i = 0; i < METHOD_COUNT; i++)
+        if (!strcmp(name, methods[i]->name))
+            return methods[i];
+    return NULL;
+}
 
 int collective_rank(const struct collective *c, int worker)
 {
@@ -41,20 +55,31 @@ static bool one_host(const struct collective *c)
     return true;
 }
 
-static const struct method *choose(const struct collective *c)
+static const struct method *choose(struct collective *c)
 {
     const char *name = c->n->setting->options->allreduce;
-    if (!strcmp(name, "auto"))
-        return one_host(c) ? &method_direct : &method_ring;
-    if (!strcmp(name, method_vendor.name) && !net_can_sum(c->n->net)) {
-        if (c->worker == 0)
-            fprintf(stderr, "nbsgd: --allreduce vendor: %s has no all-reduce of its own; ring is used\n", c->n->net->world->name);
-        return &method_ring;
+    const bool any = !strcmp(name, "auto"), on_gpus = any || !strcmp(name, "nccl");
+    const struct method *m = find(on_gpus ? "nccl" : name), *usual = on_gpus && one_host(c) ? &method_direct : &method_ring;
+    char why[200] = "this program was built without NCCL";
+    if (!m && !on_gpus)
+        fatal("--allreduce: unknown method '%s'; give auto, direct, ring, vendor or nccl", name);
+    if (m && (!m->fits || m->fits(c, why, sizeof why)))
+        return m;
+    if (!any && c->worker == 0)
+        fprintf(stderr, "nbsgd: --allreduce %s: %s; %s is used\n", name, why, usual->name);
+    return usual;
+}
+
+void collective_version(char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < METHOD_COUNT && used < size; i++) {
+        char library[100] = "";
+        if (methods[i]->version)
+            methods[i]->version(library, sizeof library);
+        used += (size_t)snprintf(text + used, size - used, *library ? "%s%s (%s)" : "%s%s", i ? " " : "", methods[i]->name, library);
     }
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (!strcmp(name, methods[i]->name))
-            return methods[i];
-    fatal("--allreduce: unknown method '%s'; give auto, direct, ring or vendor", name);
 }
 
 struct collective *collective_open(struct node *n, int64_t count)
@@ -87,6 +112,50 @@ void collective_sum(struct collective *c, float *vector, double scale)
 const char *collective_name(const struct collective *c)
 {
     return c->method->name;
+}
+
+static void tell(struct collective *c, int worker)
+{
+    const struct mail head = {.tag = TAG_REDUCE, .version = c->round};
+    net_send(c->n->net, collective_rank(c, worker), &head, NULL, 0);
+}
+
+static void hear(struct collective *c, int worker)
+{
+    struct request *come = net_recv(c->n->net, collective_rank(c, worker), TAG_REDUCE, NULL, 0);
+    collective_take(c, come, worker, 0);
+    net_drop(c->n->net, come);
+}
+
+struct word {
+    struct net *net;
+    struct request *come;
+};
+
+static bool has_come(void *self)
+{
+    struct word *w = self;
+    return net_wait(w->net, &w->come, 1, 0) == 0;
+}
+
+/* A pause that is called now must be heard by all before they part, or by none: the first worker is told of it first, and looks before it
+ * sends the others off; those look for its word first. */
+void collective_meet(struct collective *c)
+{
+    if (c->worker > 0) {
+        struct word go = {c->n->net, net_recv(c->n->net, collective_rank(c, 0), TAG_REDUCE, NULL, 0)};
+        tell(c, 0);
+        node_wait_until(c->n, has_come, &go, "the first worker's word");
+        CHECK(net_mail(go.come)->version == c->round, "the first worker is at sum %lld, not %lld", (long long)net_mail(go.come)->version,
+              (long long)c->round);
+        net_drop(c->n->net, go.come);
+        return;
+    }
+    for (int i = 1; i < c->workers; i++)
+        hear(c, i);
+    node_pause_point(c->n);
+    for (int i = 1; i < c->workers; i++)
+        tell(c, i);
 }
 
 struct request *collective_send(struct collective *c, int worker, int tag, const float *vector, struct range at)

@@ -2,7 +2,8 @@
  *
  * All workers call each function together, in one order. After collective_sum() every worker's vector holds the same bits, whatever the
  * delays: the order of addition is fixed by the method. --allreduce chooses: direct adds in worker order, as a parameter server
- * does, and gives its bits; ring and vendor equal it to rounding. Waiting is node_wait()'s, so pauses and silence are heard meanwhile. */
+ * does, and gives its bits; ring, vendor and nccl equal it to rounding. A method that cannot be used here is replaced by what auto takes,
+ * and that is said. Waiting is node_wait()'s, so pauses and silence are heard meanwhile. */
 #ifndef COLLECTIVE_H
 #define COLLECTIVE_H
 
@@ -16,6 +17,7 @@ void collective_close(struct collective *c);
 /* vector = scale x sum over workers of their vectors, in place; `vector` lies in memory of net_alloc(). */
 void collective_sum(struct collective *c, float *vector, double scale);
 
-const char *collective_name(const struct collective *c); /* "direct", "ring" or "vendor": what auto chose */
+const char *collective_name(const struct collective *c); /* "direct", "ring", "vendor" or "nccl": what auto chose */
+void collective_version(char *text, size_t size);        /* the methods that are built in, in words */
 
 #endif

@@ -1,8 +1,8 @@
 /* The table of data sets, and the loader: a stream of samples, made into mini-batches by the caller or by a thread ahead of it.
  *
  * Cost: 2 us a picture of 32 x 32 x 3. Memory of a loader: 8 bytes a sample of its share, 4 KiB, and `ahead` + 1 mini-batches
- * (none of its own with scratch). The partition that shares are taken from is kept with the data set until another is asked
- * for, so that a thousand loaders cost one. */
+ * (none of its own with scratch; of crops 16 bytes a sample). The partition that shares are taken from is kept with the data set
+ * until another is asked for, so that a thousand loaders cost one. */
 #include "data_loader.h"
 
 #include <assert.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "data_loader/augment.h"
@@ -74,6 +75,13 @@ void dataset_close(struct dataset *d)
     release(d);
 }
 
+void dataset_levels(const struct dataset *d, float levels[MAX_CHANNELS][256])
+{
+    struct levels of;
+    levels_fill(&of, d);
+    memcpy(levels, of.of, sizeof of.of);
+}
+
 void dataset_read(const struct dataset *d, int64_t first, int count, float *pictures, int32_t *labels)
 {
     assert(first >= 0 && count >= 0 && first + count <= d->count);
@@ -120,9 +128,11 @@ struct loader {
     struct loader_options options;
     struct stream stream;
     struct levels levels;
-    float *own;                /* [slots][batch][height][width][channels], NULL: scratch is used */
+    float *own; /* [slots][batch][height][width][channels], NULL: scratch is used, or there are no pictures */
+    size_t own_bytes;
+    struct crop *crops;        /* [slots][batch], NULL: there are pictures */
     int32_t *labels, *samples; /* [slots][batch] each */
-    int64_t held;              /* ahead = 0: the mini-batch that lies in `own`, -1: none */
+    int64_t held;              /* ahead = 0: the mini-batch that lies here, -1: none */
     struct prefetch *ring;     /* NULL: ahead = 0 */
     double wait_s;
 };
@@ -134,7 +144,12 @@ static int64_t batch_size(const struct loader *l)
 
 static float *pictures_of(const struct loader *l, int slot)
 {
-    return l->own ? l->own + slot * batch_size(l) : l->options.scratch;
+    return l->crops ? NULL : l->own ? l->own + slot * batch_size(l) : l->options.scratch;
+}
+
+static struct crop *crops_of(const struct loader *l, int slot)
+{
+    return l->crops ? l->crops + (int64_t)slot * l->options.batch : NULL;
 }
 
 static void make(void *of, int64_t index, int slot)
@@ -142,16 +157,28 @@ static void make(void *of, int64_t index, int slot)
     struct loader *l = of;
     const struct loader_options *o = &l->options;
     float *pictures = pictures_of(l, slot);
+    struct crop *crops = crops_of(l, slot);
     int32_t *labels = l->labels + (int64_t)slot * o->batch, *samples = l->samples + (int64_t)slot * o->batch;
     int64_t size = batch_size(l) / o->batch;
     for (int i = 0; i < o->batch; i++) {
         int64_t pass;
         int32_t sample = stream_sample(&l->stream, index * o->batch + i, &pass);
         struct augment how = o->augment ? augment_at(o->seed, pass, sample) : (struct augment){0};
-        picture_write(pictures + i * size, l->d, sample, how, &l->levels);
+        if (crops)
+            crops[i] = (struct crop){sample, how.down, how.right, how.mirror};
+        else
+            picture_write(pictures + i * size, l->d, sample, how, &l->levels);
         samples[i] = sample;
         labels[i] = l->d->labels[sample];
     }
+}
+
+static void open_pictures(struct loader *l, int slots)
+{
+    l->own_bytes = (size_t)slots * (size_t)batch_size(l) * sizeof *l->own;
+    l->own = obtain_pages(l->own_bytes);
+    if (l->options.tell)
+        l->options.tell(l->options.told, l->own, l->own_bytes, true);
 }
 
 struct loader *loader_open(const struct dataset *d, const struct loader_options *options)
@@ -164,8 +191,10 @@ struct loader *loader_open(const struct dataset *d, const struct loader_options 
     stream_open(&l->stream, mine, share, options->seed, options->worker);
     levels_fill(&l->levels, d);
     int slots = options->ahead + 1;
-    if (options->ahead || !options->scratch)
-        l->own = obtain((size_t)slots * (size_t)batch_size(l), sizeof *l->own);
+    if (options->crops)
+        l->crops = obtain((size_t)slots * (size_t)options->batch, sizeof *l->crops);
+    else if (options->ahead || !options->scratch)
+        open_pictures(l, slots);
     l->labels = obtain(2 * (size_t)slots * (size_t)options->batch, sizeof *l->labels);
     l->samples = l->labels + (int64_t)slots * options->batch;
     if (options->ahead)
@@ -178,7 +207,10 @@ void loader_close(struct loader *l)
     if (l->ring)
         prefetch_close(l->ring);
     stream_close(&l->stream);
+    if (l->own && l->options.tell)
+        l->options.tell(l->options.told, l->own, l->own_bytes, false);
     release(l->labels);
+    release(l->crops);
     release(l->own);
     release(l);
 }
@@ -197,13 +229,14 @@ struct batch loader_batch(struct loader *l, int64_t index)
     int slot = 0;
     if (l->ring) {
         slot = prefetch_take(l->ring, index);
-    } else if (!l->own || l->held != index) {
+    } else if (!(l->own || l->crops) || l->held != index) {
         make(l, index, slot);
         l->held = index;
     }
     l->wait_s += seconds() - start;
     int64_t first = (int64_t)slot * l->options.batch;
-    return (struct batch){.pictures = pictures_of(l, slot), .labels = l->labels + first, .samples = l->samples + first};
+    return (struct batch){
+        .pictures = pictures_of(l, slot), .crops = crops_of(l, slot), .labels = l->labels + first, .samples = l->samples + first};
 }
 
 int64_t loader_share(const struct loader *l)

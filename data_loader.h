@@ -8,6 +8,7 @@
 #define DATA_LOADER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { MAX_CHANNELS = 4 };
@@ -52,12 +53,17 @@ struct loader_options {
     bool augment;          /* pad by 4 and crop, flip (deterministic by seed, pass and sample) */
     int ahead;             /* mini-batches that a thread prepares ahead of need; 0: none, each is made when it is asked for */
     float *scratch;        /* ahead = 0: where pictures are put, batch x height x width x channels; shared among loaders (NULL: own) */
+    bool crops;            /* no pictures are made, only said which they are: for who has the data set elsewhere */
+    void (*tell)(void *told, void *block, size_t bytes, bool comes); /* of the pages that pictures of the loader's own will lie in, when
+                                                                        they come and before they go; NULL: nobody wants to know */
+    void *told;
 };
 
 struct batch {
-    const float *pictures;  /* [batch][height][width][channels], normalised; borrowed until the next loader_batch() */
-    const int32_t *labels;  /* [batch] */
-    const int32_t *samples; /* [batch]; indices in the data set */
+    const float *pictures;    /* [batch][height][width][channels], normalised; borrowed until the next loader_batch(); NULL with crops */
+    const struct crop *crops; /* [batch], as backend.h has them; NULL without */
+    const int32_t *labels;    /* [batch] */
+    const int32_t *samples;   /* [batch]; indices in the data set */
 };
 
 struct loader;
@@ -74,6 +80,9 @@ double loader_wait_s(const struct loader *l); /* seconds that loader_batch() has
 
 /* Samples of each class, by_class[d->classes], in the share that a loader with these options would have; as fatal as it would be. */
 void dataset_share(const struct dataset *d, const struct loader_options *options, int64_t *by_class);
+
+/* The normalised number that each byte of each channel stands for. */
+void dataset_levels(const struct dataset *d, float levels[MAX_CHANNELS][256]);
 
 /* Samples first .. first + count - 1 of the data set as they are (normalised, not augmented) into pictures (NHWC) and labels. */
 void dataset_read(const struct dataset *d, int64_t first, int count, float *pictures, int32_t *labels);

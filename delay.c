@@ -231,6 +231,15 @@ double delay_mean(const struct delay *d, int rank)
     return seconds;
 }
 
+double scatter_at(double scatter, uint64_t seed, int rank, int64_t index)
+{
+    if (scatter == 0)
+        return 1;
+    struct random r = random_at(RANDOM_SCATTER, seed, (uint64_t)rank, (uint64_t)index, 0);
+    double variance = log1p(scatter * scatter); /* of the logarithm */
+    return exp(sqrt(variance) * random_normal(&r) - variance / 2);
+}
+
 /* "RANK=NUMBER,RANK=NUMBER", each rank once; returns how many. */
 static int read_ranks(struct reader *r, int ranks, double least, int rank[SLOW_WORKERS], double number[SLOW_WORKERS])
 {

@@ -29,6 +29,11 @@ struct delay delay_parse(const char *text, int ranks); /* fatal on what it does 
 double delay_at(const struct delay *d, uint64_t seed, int rank, int64_t index);
 double delay_mean(const struct delay *d, int rank); /* expected seconds a mini-batch; INFINITY for a Pareto shape <= 1 */
 
+/* How long a mini-batch's computing takes, as a multiple of its mean: log-normal, of mean 1 and standard deviation `scatter` (0: always 1),
+ * a pure function of its key like a delay. Log-normal since times are never negative and lean to the right: the work has a least time, and
+ * what else the machine does comes on top; and since one number, which is easily measured, says all of it. */
+double scatter_at(double scatter, uint64_t seed, int rank, int64_t index);
+
 /* What --slow says: "3=4.0,4=2" rank 3 takes 4 times as long as it would, rank 4 twice. Factors >= 1, ranks < ranks. */
 struct slowness {
     double factor[SLOW_WORKERS];

@@ -42,7 +42,7 @@ there() { # is that command, file, header or module of Debian's python there?
 cuda=${CUDA_HOME:-/usr/local/cuda}
 if [[ " $* " == *" cuda "* ]] && ! { [ -x "$cuda/bin/nvcc" ] && [ -e "$cuda/include/cudnn_graph.h" ]; }; then
     echo "install.sh: no CUDA with cuDNN in $cuda: install cuda-nvcc-13-0 cuda-cudart-dev-13-0 libcudnn9-dev-cuda-13 from NVIDIA's repository" \
-        "(developer.nvidia.com/cuda-downloads), or name another folder: CUDA_HOME=..." >&2
+        "(and libnccl-dev, libnccl2 for sums among GPUs; developer.nvidia.com/cuda-downloads), or name another folder: CUDA_HOME=..." >&2
     exit 2
 fi
 

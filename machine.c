@@ -32,7 +32,7 @@ struct pair_said {
 
 struct minibatch_said {
     char key[KEY_SIZE];
-    double seconds;
+    double seconds, scatter;
 };
 
 /* What the file says; NAN: nothing. */
@@ -208,7 +208,13 @@ static void add_minibatch(const struct reader *r, const char *name, const char *
     m->minibatch = one_more(m->minibatch, m->minibatches, sizeof *m->minibatch);
     struct minibatch_said *said = &m->minibatch[m->minibatches++];
     memcpy(said->key, key, sizeof key);
-    said->seconds = number_of(r, key, text, ABOVE_ZERO);
+    char first[40], name_of_second[KEY_SIZE + 20];
+    size_t length = strcspn(text, " \t");
+    const char *second = text + length + strspn(text + length, " \t");
+    snprintf(first, sizeof first, "%.*s", (int)length, text);
+    snprintf(name_of_second, sizeof name_of_second, "the scatter of %s", key);
+    said->seconds = number_of(r, key, first, ABOVE_ZERO);
+    said->scatter = *second ? number_of(r, name_of_second, second, FROM_ZERO) : 0;
 }
 
 static _Noreturn void refuse_section(const struct reader *r, const char *section)
@@ -355,12 +361,32 @@ double machine_speed(const struct machine *m, int rank)
     return 1;
 }
 
-double machine_minibatch_s(const struct machine *m, const char *network, const char *stem, int samples, const char *dtype, int threads)
+double machine_copy_bandwidth(const struct machine *m, int from, int to)
+{
+    bool within = from / m->links.ranks_per_host == to / m->links.ranks_per_host;
+    return within ? or_nothing(m->local_bandwidth) : 0;
+}
+
+static const struct minibatch_said *find_minibatch(const struct machine *m, const char *network, const char *stem, int samples,
+                                                   const char *dtype, int threads)
 {
     char key[KEY_SIZE];
     snprintf(key, sizeof key, "%s %s %d %s %d", network, stem, samples, dtype, threads);
     for (int i = 0; i < m->minibatches; i++)
         if (!strcmp(m->minibatch[i].key, key))
-            return m->minibatch[i].seconds;
-    return NAN;
+            return &m->minibatch[i];
+    return NULL;
+}
+
+double machine_minibatch_s(const struct machine *m, const char *network, const char *stem, int samples, const char *dtype, int threads)
+{
+    const struct minibatch_said *said = find_minibatch(m, network, stem, samples, dtype, threads);
+    return said ? said->seconds : NAN;
+}
+
+double machine_minibatch_scatter(const struct machine *m, const char *network, const char *stem, int samples, const char *dtype,
+                                 int threads)
+{
+    const struct minibatch_said *said = find_minibatch(m, network, stem, samples, dtype, threads);
+    return said ? said->scatter : 0;
 }

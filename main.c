@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/config.h"
+#include "collective.h"
 #include "machine.h"
 #include "messaging.h"
 #include "node.h"
@@ -48,12 +49,21 @@ static void ask_to_leave(int signal)
     asked_to_leave = 1;
 }
 
+/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID, too, but no world to join. */
+static bool launched(void)
+{
+    return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
+}
+
 static void print_version(FILE *to)
 {
     char text[256];
     fprintf(to, "nbsgd, commit %s\n", COMMIT);
     mpi_version(text, sizeof text);
-    fprintf(to, "messages: %s; simulated network\nbackends:", text);
+    fprintf(to, "messages: %s, memory of a GPU: %s; simulated network\n", text,
+            launched() ? mpi_takes_gpu() ? "yes" : "no" : "known under mpirun");
+    collective_version(text, sizeof text);
+    fprintf(to, "sums among workers: %s\nbackends:", text);
     for (int i = 0; backends[i]; i++) {
         backends[i]->version(text, sizeof text);
         fprintf(to, " %s (%s; f32 %s, bf16 %s)%s", backends[i]->name, text, backends[i]->has(DTYPE_F32) ? "yes" : "no",
@@ -204,6 +214,12 @@ static double *worker_speeds(const struct setting *s, int ranks)
     return speeds;
 }
 
+/* Do pushes come to a server that steps with them? */
+static bool is_served(const struct scheme *s)
+{
+    return !(s->flags & DECENTRAL) && strncmp(s->messages, "none", 4) != 0;
+}
+
 /* What goes with this scheme, and what doesn't. */
 static void check_scheme(const struct run *run)
 {
@@ -213,6 +229,8 @@ static void check_scheme(const struct run *run)
         fatal("--servers %lld: %s has no use for more than rank 0; leave it out", (long long)o->servers, s->name);
     if (s->flags & DECENTRAL && *o->leave)
         fatal("--leave: %s needs every worker in every update", s->name);
+    if (!is_served(s) && strcmp(o->server_device, "cpu") != 0)
+        fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
     if (!(s->flags & REPLAYS) && (*o->record || *o->replay))
         fatal("--%s: more than the order of arrivals makes a run of %s what it is; it can't be replayed", *o->record ? "record" : "replay",
               s->name);
@@ -232,6 +250,7 @@ static void take_machine(struct run *run)
     if (isnan(s->minibatch_s))
         fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line '%s %s %d %s %d = SECONDS'", o->machine,
               o->network, o->stem, s->minibatch, o->dtype, threads);
+    s->scatter = machine_minibatch_scatter(run->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
 }
 
 static void open_setting(struct run *run, int ranks, int cores, int mate, bool serves, bool trains)
@@ -245,6 +264,7 @@ static void open_setting(struct run *run, int ranks, int cores, int mate, bool s
                           .threads = threads,
                           .asked_to_leave = &asked_to_leave};
     s->workers = ranks == 1 ? (int)o->workers : ranks - s->servers;
+    s->holder = serves ? backend_holder(o->server_device) : NULL;
     s->minibatches = (int)o->minibatches;
     s->minibatch = (int)(o->batch / o->minibatches);
     s->delay = delay_parse(o->delay, ranks);
@@ -287,6 +307,8 @@ static char *describe(const struct run *run, const char *prefix, int ranks)
         fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", COMMIT, date, host, cores_here(), ranks);
         fprintf(f, "# computes: %s\n# data: %s\n", run->setting.problem->computes, run->setting.problem->source);
         fprintf(f, "# parameters: %lld\n", (long long)run->setting.problem->count);
+        if (!run->simulated && launched())
+            fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
     }
     config_write(&run->options, f, prefix, *prefix ? ": " : " = ");
     fclose(f);
@@ -425,12 +447,6 @@ static void draw_figures(const char *folder, const char *scheme)
         draw(folder, "partition", "partition", folder);
 }
 
-/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID, too, but no world to join. */
-static bool launched(void)
-{
-    return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
-}
-
 int main(int argc, char **argv)
 {
     static struct run run;
@@ -460,7 +476,8 @@ int main(int argc, char **argv)
                                   .bandwidth = o->sim_bandwidth,
                                   .progress_thread = !strcmp(o->progress, "thread"),
                                   .pin = o->pin,
-                                  .threads = (int)o->threads};
+                                  .threads = (int)o->threads,
+                                  .gpu = o->gpu_mpi};
     if (*o->machine && !run.simulated)
         fatal("--machine describes what --world sim simulates; here the ranks are real");
     if (run.simulated) {

@@ -12,18 +12,40 @@
 
 enum { TAGS = 64, TAG_WORLD = 63 };
 
+static void check_send(const struct net *net, int to, int tag, int64_t version, const void *payload, size_t bytes)
+{
+    const char *wrong = to == net->rank              ? "a message to oneself"
+                        : to < 0 || to >= net->ranks ? "no such rank"
+                        : tag < 0 || tag >= TAGS     ? "no such tag"
+                        : tag == TAG_WORLD           ? "the tag is the barrier's own"
+                        : bytes && !payload          ? "a payload that is nowhere"
+                                                     : NULL;
+    if (wrong)
+        leave(EXIT_WORLD, "rank %d cannot send to rank %d (tag %d, version %lld, %zu bytes): %s", net->rank, to, tag, (long long)version,
+              bytes, wrong);
+}
+
 struct request *net_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
 {
-    const char *wrong = to == net->rank                      ? "a message to oneself"
-                        : to < 0 || to >= net->ranks         ? "no such rank"
-                        : head->tag < 0 || head->tag >= TAGS ? "no such tag"
-                        : head->tag == TAG_WORLD             ? "the tag is the barrier's own"
-                        : bytes && !payload                  ? "a payload that is nowhere"
-                                                             : NULL;
-    if (wrong)
-        leave(EXIT_WORLD, "rank %d cannot send to rank %d (tag %d, version %lld, %zu bytes): %s", net->rank, to, head->tag,
-              (long long)head->version, bytes, wrong);
+    check_send(net, to, head->tag, head->version, payload, bytes);
     return net->world->send(net, to, head, payload, bytes);
+}
+
+struct request *net_begin(struct net *net, int to, int tag, const void *payload, size_t bytes)
+{
+    check_send(net, to, tag, 0, payload, bytes);
+    assert(bytes > 0);
+    return net->world->begin(net, to, tag, payload, bytes);
+}
+
+void net_ready(struct net *net, struct request *request, size_t from)
+{
+    net->world->grow(net, request, from, NULL);
+}
+
+void net_seal(struct net *net, struct request *request, const struct mail *head)
+{
+    net->world->grow(net, request, 0, head);
 }
 
 struct request *net_recv(struct net *net, int from, int tag, void *into, size_t capacity)
@@ -59,6 +81,11 @@ const void *net_data(const struct request *request)
     return world_of(request)->data(request);
 }
 
+const void *net_block(struct net *net, const struct request *request, size_t *bytes)
+{
+    return net->world->block ? net->world->block(net, request, bytes) : NULL;
+}
+
 void net_drop(struct net *net, struct request *request)
 {
     if (request)
@@ -74,6 +101,15 @@ void net_spend(struct net *net, double seconds)
 {
     assert(seconds >= 0 && isfinite(seconds));
     net->world->spend(net, seconds);
+}
+
+int net_spend_parts(struct net *net, const double *seconds, int count)
+{
+    assert(count > 0);
+    if (net->world->spend_parts)
+        return net->world->spend_parts(net, seconds, count);
+    net_spend(net, *seconds);
+    return 1;
 }
 
 void net_poll(struct net *net)

@@ -41,6 +41,8 @@ struct net {
     int rank, ranks;
     int mate;                                                             /* its number among the ranks of its host: 0, 1, .. */
     int cores;                                                            /* of the host that fall to this rank, at least 1 */
+    bool there;                                                           /* its library's sum takes memory of a GPU, too */
+    size_t piece;                                                         /* bytes in which payloads move, where that takes time */
     bool virtual_time;                                                    /* time is a number: computing must be told with net_spend() */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages; /* heads and payloads of this rank; counted by the world */
     void *self;                                                           /* the world's own */
@@ -53,13 +55,17 @@ struct net {
 struct net_world {
     const char *name;
     struct request *(*send)(struct net *, int to, const struct mail *head, const void *payload, size_t bytes);
+    struct request *(*begin)(struct net *, int to, int tag, const void *payload, size_t bytes);
+    void (*grow)(struct net *, struct request *, size_t from, const struct mail *head); /* head: NULL until it is sealed */
     struct request *(*recv)(struct net *, int from, int tag, void *into, size_t capacity);
     int (*wait)(struct net *, struct request *const *list, int count, double until_s);
     const struct mail *(*mail)(const struct request *);
     const void *(*data)(const struct request *);
+    const void *(*block)(struct net *, const struct request *, size_t *bytes); /* NULL: no block stays */
     void (*drop)(struct net *, struct request *);
     double (*now)(struct net *);
     void (*spend)(struct net *, double seconds);
+    int (*spend_parts)(struct net *, const double *seconds, int count); /* NULL: one part at a time */
     void (*poll)(struct net *);
     void *(*alloc)(struct net *, size_t bytes);
     void (*free)(struct net *, void *);
@@ -77,6 +83,14 @@ struct net_world {
  * NULL when there is nothing to wait for (a head alone is copied at once). */
 struct request *net_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes);
 
+/* The same for a payload that becomes ready from its end down, as a gradient does while backward runs: begins it, then says, as often as
+ * one likes, that its bytes from `from` on are final (`from` never rises), and seals it with its head when all are. To everybody it is
+ * a message sent by net_seal(); but where moving takes time (between hosts), the pieces that are ready move before that. Until it is
+ * sealed nobody is told of it, and its request is not done. What is not ready may be written to, the rest not. */
+struct request *net_begin(struct net *net, int to, int tag, const void *payload, size_t bytes);
+void net_ready(struct net *net, struct request *request, size_t from);
+void net_seal(struct net *net, struct request *request, const struct mail *head);
+
 /* Posts a receive of the next message with `tag` from rank `from` (or NET_ANY). With `into`, the payload is put there
  * (longer than `capacity` bytes: the program ends, naming both); with NULL it is borrowed: see net_data(). */
 struct request *net_recv(struct net *net, int from, int tag, void *into, size_t capacity);
@@ -88,13 +102,21 @@ int net_wait(struct net *net, struct request *const *list, int count, double unt
 const struct mail *net_mail(const struct request *request); /* the head of a receive that is done */
 const void *net_data(const struct request *request);        /* where its payload lies, until net_drop() */
 
+/* The block in which the sender of a borrowed payload has it, where that stays readable here until the world's end, whatever its sender
+ * does (ranks of one host); NULL: nobody knows how long. */
+const void *net_block(struct net *net, const struct request *request, size_t *bytes);
+
 /* Gives a request back and forgets it: of a borrowed payload the loan ends; a receive that nothing has met is taken back;
  * a send must be done. NULL is fine. */
 void net_drop(struct net *net, struct request *request);
 
 double net_now(struct net *net);                 /* seconds since the world's start */
 void net_spend(struct net *net, double seconds); /* passes that time; messages move on meanwhile */
-void net_poll(struct net *net);                  /* lets messages move on and gives a sign of life; cheap, call it often */
+
+/* Passes `count` times, at least 1, one after the other; ends behind one of them when a request of this rank was done since the last such
+ * call had returned. Returns how many have passed. So a rank that has nothing to hear need not be asked behind each. */
+int net_spend_parts(struct net *net, const double *seconds, int count);
+void net_poll(struct net *net); /* lets messages move on and gives a sign of life; cheap, call it often */
 
 /* Memory to send from, zeroed, 64-byte aligned; the ranks of one host read it in place. */
 void *net_alloc(struct net *net, size_t bytes);
@@ -123,7 +145,7 @@ void net_region_get(struct region *region, void *into, size_t offset, size_t byt
 void net_region_add(struct region *region, const float *from, int64_t offset, int64_t count);
 
 /* Begins the sum over the ranks `first` and up, in place, by the all-reduce of the world's library, if it has one; all of these ranks
- * together, one at a time. The vector is the world's until the request is done. */
+ * together, one at a time. The vector is the world's until the request is done; where net->there says so it may lie on a GPU. */
 bool net_can_sum(const struct net *net);
 struct request *net_sum(struct net *net, int first, float *vector, int64_t count);
 
@@ -135,14 +157,17 @@ struct world_options {
     double jitter_s;           /* sim: a message is later by a keyed random part of this; order within a tag is kept */
     double bandwidth;          /* sim: bytes a second of each rank's outgoing and incoming wire, which are serial; 0: no limit */
     const struct links *links; /* sim: not NULL: a shaped network (links.h) instead of these three numbers; borrowed */
+    size_t piece;              /* sim: bytes in which a payload that grows leaves; 0: 1 MiB, as in the real world */
     bool lax;                  /* sim: payloads in flight are not checksummed */
     size_t stack_bytes;        /* sim: of each coroutine, 0 for the default (256 KiB, mapped as it is touched) */
     bool progress_thread;      /* mpi: a thread keeps messages between hosts moving (else net_poll does) */
     bool pin;                  /* mpi: pin the ranks of a host apart where it has cores enough */
     int threads;               /* mpi: cores to pin a rank to */
+    const char *gpu;           /* mpi: does its library take memory of a GPU? "yes", "no", "auto": as it says (NULL: auto) */
 };
 
 void mpi_version(char *text, size_t size); /* of the MPI library, in words; may be called before mpi_run() */
+bool mpi_takes_gpu(void);                  /* does the library say that it takes memory of a GPU? Before mpi_join() it says no */
 
 /* Joins the launcher's world and returns how many ranks it has; mpi_run() does it where it was not done. From here on an exit() with
  * an error ends all ranks, so that a mistake that every rank makes is said once and one that a single rank makes leaves nobody waiting. */

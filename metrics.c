@@ -28,6 +28,19 @@ double histogram_mean(const struct histogram *h)
     return h->count ? h->sum / (double)h->count : 0;
 }
 
+void account_time(struct account *a, double seconds)
+{
+    a->timed_s += a->timed ? seconds : 0;
+    a->timed_squares += a->timed ? seconds * seconds : 0;
+    a->timed++;
+}
+
+double account_deviation(const struct account *a)
+{
+    double count = (double)a->timed - 1;
+    return count > 0 ? sqrt(fmax(0, a->timed_squares / count - a->timed_s / count * (a->timed_s / count))) : 0;
+}
+
 static double wall_s(void)
 {
     struct timespec t;

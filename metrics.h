@@ -25,6 +25,8 @@ struct account {
     double loader_s;                                       /* part of compute: waiting for the loader */
     double aborted_s;                                      /* part of compute and delay: spent on mini-batches that were dropped */
     double update_s;                                       /* servers: summing and stepping */
+    int64_t timed;                                         /* mini-batches finished; the first warms, the others' computing took */
+    double timed_s, timed_squares;                         /* so long; sums, of the squares too */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
     int64_t plain_bytes;                          /* that the vectors it sent have as float32 */
     int64_t wire_bytes;                           /* that they had on the wire */
@@ -38,6 +40,9 @@ struct account {
     struct histogram effective;               /* mini-batches an update */
     struct histogram contributions;           /* workers with a finished mini-batch, an update */
 };
+
+void account_time(struct account *a, double seconds); /* a mini-batch was finished, and its computing took so long */
+double account_deviation(const struct account *a);    /* standard deviation of these times but the first; 0 before there are any */
 
 struct score {      /* one evaluation */
     double seconds; /* of the training clock */

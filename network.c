@@ -102,6 +102,11 @@ int64_t network_bytes(const struct network *n)
     return (int64_t)((n->training.base ? n->training.bytes : 0) + (n->aside ? n->evaluation.bytes : 0));
 }
 
+int64_t network_final_from(const struct network *n, int step)
+{
+    return step < n->a.units ? architecture_parameters(&n->a) : n->final_from[2 * n->a.units - 1 - step];
+}
+
 struct unit_io network_io(const struct network *n, const struct plan *p, int i, struct weights w, float *g)
 {
     const struct unit_spec *u = &n->a.unit[i];
@@ -125,11 +130,14 @@ struct unit_io network_io(const struct network *n, const struct plan *p, int i, 
     return io;
 }
 
-static void upload_pictures(const struct network *n, const struct plan *p, const float *pictures)
+static void bring_pictures(struct network *n, const struct plan *p, struct pictures pictures)
 {
     const struct architecture *a = &n->a;
     size_t floats = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width;
-    n->backend->upload(n->device, p->base + p->pictures.offset, pictures, floats * sizeof *pictures);
+    if (n->apart)
+        apart_pictures(n, p, pictures);
+    else
+        n->backend->upload(n->device, p->base + p->pictures.offset, pictures.floats, floats * sizeof(float));
 }
 
 static void softmax(const struct network *n, const struct plan *p, const int32_t *labels, int count, float *gradient, struct loss *loss)
@@ -140,32 +148,31 @@ static void softmax(const struct network *n, const struct plan *p, const int32_t
     n->backend->loss(n->device, logits, there, count, n->a.classes, n->smoothing, gradient, loss);
 }
 
-static bool walk(struct network *n, struct weights w, const float *pictures, const int32_t *labels, float *g, struct loss *loss,
+static bool walk(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
                  network_hook *hook, void *self)
 {
     const struct backend *b = n->backend;
     const struct plan *p = &n->training;
     int units = n->a.units;
-    int64_t floats = architecture_parameters(&n->a);
-    upload_pictures(n, p, pictures);
+    bring_pictures(n, p, pictures);
     for (int i = 0; i < units; i++) {
         struct unit_io io = network_io(n, p, i, w, g);
         b->forward(n->unit[i], &io, UNIT_TRAIN);
-        if (hook && !hook(self, i, floats))
+        if (hook && !hook(self, i, network_final_from(n, i)))
             return false;
     }
     softmax(n, p, labels, n->a.batch, (float *)(p->base + p->logits_gradient.offset), loss);
     for (int i = units - 1; i >= 0; i--) {
         struct unit_io io = network_io(n, p, i, w, g);
         b->backward(n->unit[i], &io);
-        if (hook && !hook(self, 2 * units - 1 - i, n->final_from[i]))
+        if (hook && !hook(self, 2 * units - 1 - i, network_final_from(n, 2 * units - 1 - i)))
             return false;
     }
     b->finish(n->device);
     return true;
 }
 
-bool network_gradient(struct network *n, struct weights w, const float *pictures, const int32_t *labels, float *g, struct loss *loss,
+bool network_gradient(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
                       network_hook *hook, void *self)
 {
     assert(n->training.base && !n->busy);
@@ -186,10 +193,10 @@ static const struct plan *evaluation_plan(struct network *n)
 }
 
 /* All units, without a way back; each norm writes or reads its part of n->statistics. */
-static const struct plan *forward(struct network *n, struct weights w, const float *pictures, enum unit_mode mode)
+static const struct plan *forward(struct network *n, struct weights w, struct pictures pictures, enum unit_mode mode)
 {
     const struct plan *p = evaluation_plan(n);
-    upload_pictures(n, p, pictures);
+    bring_pictures(n, p, pictures);
     if (n->apart)
         w = apart_weights(n, w);
     for (int i = 0; i < n->a.units; i++) {
@@ -202,7 +209,7 @@ static const struct plan *forward(struct network *n, struct weights w, const flo
     return p;
 }
 
-void network_statistics(struct network *n, struct weights w, const float *pictures, double *sums)
+void network_statistics(struct network *n, struct weights w, struct pictures pictures, double *sums)
 {
     forward(n, w, pictures, UNIT_TRAIN);
     n->backend->finish(n->device);
@@ -231,8 +238,8 @@ void network_finish_statistics(const struct network *n, const double *sums, int6
     }
 }
 
-void network_evaluate(struct network *n, struct weights w, const float *statistics, const float *pictures, const int32_t *labels, int count,
-                      struct loss *loss)
+void network_evaluate(struct network *n, struct weights w, const float *statistics, struct pictures pictures, const int32_t *labels,
+                      int count, struct loss *loss)
 {
     struct loss batch;
     n->backend->upload(n->device, n->statistics, statistics, (size_t)architecture_statistics(&n->a) * sizeof *statistics);

@@ -22,6 +22,7 @@ int64_t network_bytes(const struct network *n); /* of activations */
  * float of g that is final by now. False: leave at once. With a backend that is apart it is called while the device computes, many
  * times for one step and for others never; steps never fall, the last call has the last step, `from` tells what has arrived. */
 typedef bool network_hook(void *self, int step, int64_t from);
+int64_t network_final_from(const struct network *n, int step); /* that `from` */
 
 /* Weights as they are handed to a network: a stamp names their contents (0: unknown), see backend.h. */
 struct weights {
@@ -29,20 +30,27 @@ struct weights {
     uint64_t stamp;
 };
 
-/* The mean loss's gradient at w over `batch` pictures (float32 NHWC, normalised) with their labels: g[] is overwritten, *loss
- * gets the sums. False when the hook said so; then g is undefined. From inside the hook the network may evaluate. */
-bool network_gradient(struct network *n, struct weights w, const float *pictures, const int32_t *labels, float *g, struct loss *loss,
+/* A batch as it is handed to a network: float32 NHWC, normalised; or, where the backend is apart, crops out of an album of the device. */
+struct pictures {
+    const float *floats; /* NULL with an album */
+    const struct album *album;
+    const struct crop *crops; /* [batch], the samples all within the album */
+};
+
+/* The mean loss's gradient at w over a batch of pictures with their labels: g[] is overwritten, *loss gets the sums. False when
+ * the hook said so; then g is undefined. From inside the hook the network may evaluate. */
+bool network_gradient(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
                       network_hook *hook, void *self);
 
 /* Forward with the batch's own statistics; adds to sums[] each norm's mean and, behind it, its mean square (variance + mean^2), in
  * the order of the statistics. */
-void network_statistics(struct network *n, struct weights w, const float *pictures, double *sums);
+void network_statistics(struct network *n, struct weights w, struct pictures pictures, double *sums);
 
 /* The sums over `batches` calls become means and variances (E[x^2] - E[x]^2: exact for batches of one size). */
 void network_finish_statistics(const struct network *n, const double *sums, int64_t batches, float *statistics);
 
 /* Forward with the given statistics (mean, variance). Adds to *loss; only the first `count` pictures of the batch count. */
-void network_evaluate(struct network *n, struct weights w, const float *statistics, const float *pictures, const int32_t *labels, int count,
-                      struct loss *loss);
+void network_evaluate(struct network *n, struct weights w, const float *statistics, struct pictures pictures, const int32_t *labels,
+                      int count, struct loss *loss);
 
 #endif

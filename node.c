@@ -19,7 +19,7 @@ static const double shortest_sleep_s = 0.002;
 
 double node_clock(const struct node *n)
 {
-    return net_now(n->net) - n->own->started_s - n->own->paused_s;
+    return node_clock_at(n, net_now(n->net));
 }
 
 struct range node_slice(const struct node *n, int server)
@@ -88,6 +88,7 @@ struct node *node_open(struct net *net, const struct setting *s)
         problem_initialise(s->problem, n->w);
     own->limit_s = INFINITY;
     own->slow = slowness_of(&s->slowness, n->rank) / (s->machine ? machine_speed(s->machine, n->rank) : 1);
+    own->units_s = net->virtual_time ? obtain((size_t)s->problem->steps, sizeof *own->units_s) : NULL;
     own->gone = obtain((size_t)net->ranks, sizeof *own->gone);
     own->sums = net_alloc(net, (size_t)(s->problem->statistics + 1) * sizeof(double));
     own->statistics = net_alloc(net, (size_t)(s->problem->statistics + 1) * sizeof(float));
@@ -132,14 +133,39 @@ void node_select(struct node *n, int worker)
     n->next = n->own->nexts[worker];
 }
 
+void node_tell(struct node *n, int64_t least, void (*tell)(void *self, const float *vector, int64_t from), void *self)
+{
+    n->own->least = least;
+    n->own->tell = tell;
+    n->own->listener = self;
+}
+
+static bool to_be_told(const struct node *n, int64_t from)
+{
+    const struct node_private *own = n->own;
+    return own->tell && from < own->final && (from == 0 || own->final - from >= own->least);
+}
+
+/* The gradient under way is final from here on. It is summed where it lies: until the mini-batch is done, the sum stays without it. */
+static void tell_final(struct node *n, int64_t from)
+{
+    struct node_private *own = n->own;
+    if (!to_be_told(n, from))
+        return;
+    if (n->finished && !n->net->virtual_time)
+        vector_add(own->where + from, n->sum + from, own->final - from, n->setting->threads);
+    own->final = from;
+    own->tell(own->listener, own->where, from);
+}
+
 /* Called after each unit: takes the time, lets messages move, sleeps off slowness, takes part in pauses, listens. */
 static bool between_units(void *self, int step, int64_t from)
 {
     struct node *n = self;
     struct node_private *own = n->own;
-    (void)from;
     double spent = node_clock(n) - own->unit_s;
     n->account.compute_s += spent;
+    tell_final(n, from);
     net_poll(n->net);
     node_pause_point(n);
     if (node_heard(n))
@@ -159,26 +185,43 @@ static bool between_units(void *self, int step, int64_t from)
     return true;
 }
 
+/* How many units from this step on, at most, until the limit has passed behind one, or somebody is to be told what is final. */
+static int units_ahead(const struct node *n, int step)
+{
+    const struct problem *p = n->setting->problem;
+    double now_s = net_now(n->net);
+    int begin = step;
+    do
+        now_s += n->own->units_s[step++];
+    while (step < p->steps && !node_limited(n, now_s) && !to_be_told(n, p->kind->final_from(p, step - 1)));
+    return step - begin;
+}
+
+/* Behind its first unit a rank hears what has come before; from then on it is asked again when something comes. */
 static bool pass_virtually(struct node *n)
 {
     const struct problem *p = n->setting->problem;
-    double seconds = n->setting->minibatch_s * n->own->slow;
-    for (int step = 0; step < p->steps; step++) {
-        net_spend(n->net, seconds * p->kind->step_share(p, step));
-        if (!between_units(n, step, 0))
+    double scatter = scatter_at(n->setting->scatter, (uint64_t)n->setting->options->seed, n->rank, n->own->attempts);
+    double seconds = n->setting->minibatch_s * n->own->slow * scatter, *unit_s = n->own->units_s;
+    for (int step = 0; step < p->steps; step++)
+        unit_s[step] = seconds * p->kind->step_share(p, step);
+    for (int step = 0; step < p->steps;) {
+        step += net_spend_parts(n->net, unit_s + step, step ? units_ahead(n, step) : 1);
+        if (!between_units(n, step - 1, p->kind->final_from(p, step - 1)))
             return false;
     }
     return true;
 }
 
-static void keep(struct node *n, const float *where, const struct loss *loss)
+/* The gradient that is done becomes the sum, with what was in there; nothing, if that was pushed meanwhile. */
+static void keep(struct node *n, const struct loss *loss)
 {
-    if (where != n->sum && n->finished)
-        vector_add(n->sum, n->g, n->count, n->setting->threads);
-    else if (where != n->sum) {
-        float *g = n->g; /* sum was pushed meanwhile: the new one begins with this gradient */
+    float *where = n->own->where;
+    if (where != n->sum) {
+        if (n->finished)
+            vector_add(where, n->sum, n->net->virtual_time ? n->count : n->own->final, n->setting->threads);
         n->g = n->sum;
-        n->sum = g;
+        n->sum = where;
     }
     n->finished++;
     n->loss += loss->sum;
@@ -193,11 +236,14 @@ bool node_minibatch(struct node *n)
     struct node_private *own = n->own;
     struct loss loss = {0};
     struct weights w = {n->w, n->stamp};
-    float *where = n->finished ? n->g : n->sum;
-    double began = own->unit_s = node_clock(n);
+    float *where = own->where = n->finished ? n->g : n->sum;
+    double began = own->unit_s = node_clock(n), computed_s = n->account.compute_s;
+    own->final = n->count;
     double delay = delay_at(&n->setting->delay, (uint64_t)n->setting->options->seed, n->rank, own->attempts++);
     bool done = n->net->virtual_time ? pass_virtually(n) : p->kind->gradient(p, n->stream, n->next, w, where, &loss, between_units, n);
     done = done && node_hold(n, delay);
+    assert(done || !own->tell);
+    own->tell = NULL;
     if (!done) {
         n->aborted++;
         n->aborted_s += node_clock(n) - began;
@@ -208,7 +254,8 @@ bool node_minibatch(struct node *n)
     }
     if (n->net->virtual_time)
         p->kind->gradient(p, n->stream, n->next, w, where, &loss, NULL, NULL);
-    keep(n, where, &loss);
+    account_time(&n->account, n->account.compute_s - computed_s);
+    keep(n, &loss);
     return true;
 }
 
@@ -236,6 +283,16 @@ bool node_local_step(struct node *n, struct optimizer *o, double rate)
         node_changed(n);
     }
     return done;
+}
+
+void node_spend_copy(struct node *n, int from, int64_t count)
+{
+    const struct machine *m = n->setting->machine;
+    double bandwidth = m ? machine_copy_bandwidth(m, from, n->rank) : 0;
+    if (bandwidth > 0)
+        net_spend(n->net, (double)count * sizeof(float) / bandwidth);
+    else
+        node_spend_vector(n, count, 2);
 }
 
 void node_spend_vector(struct node *n, int64_t count, int vectors)
@@ -396,7 +453,7 @@ void node_close(struct node *n)
     void *sent[] = {n->w, n->g, n->sum, own->sums, own->statistics};
     for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
         net_free(n->net, sent[i]);
-    void *blocks[] = {own->streams, own->nexts, own->gone, own->gathered, own->slices, own->copies, own, n};
+    void *blocks[] = {own->streams, own->nexts, own->gone, own->gathered, own->slices, own->copies, own->units_s, own, n};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         release(blocks[i]);
 }

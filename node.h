@@ -49,9 +49,10 @@ struct setting {
     int workers, servers;
     int minibatches, minibatch; /* mini-batches a batch; samples a mini-batch */
     int64_t samples_wanted, evaluate_every;
-    int threads;                   /* for vector work */
-    const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
-    double minibatch_s;            /* simulated: that one takes a rank of speed 1 */
+    int threads;                      /* for vector work */
+    const struct holder_kind *holder; /* of a server's weights: --server-device; NULL: the host's memory */
+    const struct machine *machine;    /* simulated: what --machine describes; NULL: nothing */
+    double minibatch_s, scatter;      /* simulated: that one takes a rank of speed 1; standard deviation / mean */
     volatile sig_atomic_t *asked_to_leave;
 };
 
@@ -99,6 +100,11 @@ void node_clear(struct node *n);   /* a new version begins: nothing finished, no
 void node_discard(struct node *n); /* what is finished comes too late: counted as dropped */
 void node_batch(struct node *n);   /* node_clear(), then a whole batch, whose sum is in n->sum */
 
+/* While the next mini-batch is computed, tell(self, vector, from) is called whenever `least` more floats of what will be n->sum are
+ * final, and when all are: vector[from] and up. On the virtual clock the time is right, the floats come when the mini-batch ends.
+ * Nothing may drop it. */
+void node_tell(struct node *n, int64_t least, void (*tell)(void *self, const float *vector, int64_t from), void *self);
+
 /* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is not in sum. False: dropped. */
 bool node_local_step(struct node *n, struct optimizer *o, double rate);
 
@@ -118,6 +124,8 @@ bool node_hold(struct node *n, double seconds); /* holds this rank up for so lon
 /* Waits as net_wait() does, but takes part in pauses; list[0] belongs to the node, requests begin at list[1]. `what` says what for
  * and names the rank (NET_ANY: nobody in particular) when the deadline passes without a sign of life. Time goes to the account's wait. */
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what, int peer);
+/* The same for what is no message: until done(self), which is asked again and again. `what` is waited for from nobody in particular. */
+void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what);
 void node_pause_point(struct node *n);    /* takes part in a pause if one is called for */
 bool node_leaves(const struct node *n);   /* has this worker done all that --leave wants of it? */
 void node_gone(struct node *n, int rank); /* that rank has left properly: no sign of life is expected from it */
@@ -139,6 +147,11 @@ double node_rate(const struct node *n); /* learning rate of the next update */
 
 /* On a simulated machine: passes the time that reading or writing so many vectors of `count` floats takes. */
 void node_spend_vector(struct node *n, int64_t count, int vectors);
+
+/* The same for a copy of `count` floats that rank `from` sent and that were borrowed. Within a host they are read where that rank wrote
+ * them, at the rate measured for such copies, all ranks at once; sums of vectors, measured alone, may be several times as fast. Between
+ * hosts they lie at this rank already. */
+void node_spend_copy(struct node *n, int from, int64_t count);
 
 /* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date. NULLs: it is. */
 void node_before_evaluation(struct node *n, void (*bring)(void *), void *self);

@@ -23,13 +23,6 @@ enum {
     GRAIN = 1 << 15 /* floats that are worth a thread */
 };
 
-/* The numbers of one step, rounded to float as PyTorch rounds them. */
-struct pace {
-    float rate, momentum;
-    float decay, keep; /* of the weight: added to the gradient; what is left of it before the step (AdamW) */
-    float beta1, fresh1, beta2, fresh2, epsilon;
-};
-
 typedef void kernel(const struct pace *p, float *w, const float *g, float *m, float *v, int64_t count);
 
 #define KERNEL(name) WIDE(name, (const struct pace *p, float *w, const float *g, float *m, float *v, int64_t count), (p, w, g, m, v, count))
@@ -40,9 +33,12 @@ struct optimizer {
     struct optimizer_options options;
     const struct rule *rule;
     int64_t count, steps;
-    float *state[2];
-    struct range *spared; /* indices of the slice, clipped to it; the last begins behind all */
+    float *state[2], *kept; /* kept: NULL until something is */
+    struct range *spared;   /* indices of the slice, clipped to it; the last begins behind all */
     int spared_count;
+    const struct holder_kind *kind; /* of the holder */
+    struct holder *holder;          /* NULL: all is here; else the weights' copy is home */
+    float *home;
 };
 
 WIDE_LOOP plain_loop(const struct pace *p, float *restrict w, const float *restrict g, float *restrict m, float *restrict v, int64_t count)
@@ -113,31 +109,32 @@ WIDE_LOOP adagrad_loop(const struct pace *p, float *restrict w, const float *res
 
 KERNEL(adagrad)
 
-/* X(name, kernel, vectors of state, weight decay apart from the gradient) */
+/* X(name, kernel, the same elsewhere, vectors of state, weight decay apart from the gradient) */
 #define RULES(X)                                                                                                                           \
-    X(sgd, sgd, 1, false)                                                                                                                  \
-    X(nesterov, nesterov, 1, false)                                                                                                        \
-    X(adam, adam, 2, false)                                                                                                                \
-    X(adamw, adam, 2, true)                                                                                                                \
-    X(adagrad, adagrad, 1, false)
+    X(sgd, sgd, STEP_SGD, 1, false)                                                                                                        \
+    X(nesterov, nesterov, STEP_NESTEROV, 1, false)                                                                                         \
+    X(adam, adam, STEP_ADAM, 2, false)                                                                                                     \
+    X(adamw, adam, STEP_ADAM, 2, true)                                                                                                     \
+    X(adagrad, adagrad, STEP_ADAGRAD, 1, false)
 
 static const struct rule {
     const char *name;
     kernel *kernel;
+    enum step_rule step;
     int states;
     bool apart;
 } rules[] = {
-#define X(name, kernel, states, apart) {#name, kernel, states, apart},
+#define X(name, kernel, step, states, apart) {#name, kernel, step, states, apart},
     RULES(X)
 #undef X
 };
 
 /* SGD and Nesterov when there is no momentum: nothing to remember. */
-static const struct rule memoryless = {"sgd", plain, 0, false};
+static const struct rule memoryless = {"sgd", plain, STEP_PLAIN, 0, false};
 
 const char *optimizer_rules(void)
 {
-#define X(name, kernel, states, apart) "|" #name
+#define X(name, kernel, step, states, apart) "|" #name
     return &RULES(X)[1];
 #undef X
 }
@@ -220,8 +217,11 @@ void optimizer_close(struct optimizer *o)
 {
     if (!o)
         return;
+    if (o->holder)
+        o->kind->close(o->holder);
     release(o->state[0]);
     release(o->state[1]);
+    release(o->kept);
     release(o->spared);
     release(o);
 }
@@ -290,6 +290,10 @@ static void update(const struct optimizer *o, const struct pace pace[2], float *
 void optimizer_step(struct optimizer *o, float *w, const float *g, double rate)
 {
     struct pace pace[2];
+    if (o->holder) {
+        optimizer_step_sum(o, w, NULL, &g, (const double[]){1}, 1, rate);
+        return;
+    }
     next_pace(o, rate, pace);
     int parts = parts_of(o->count, o->options.threads);
 #pragma omp parallel for num_threads(parts) if (parts > 1)
@@ -346,6 +350,11 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
 {
     struct pace pace[2];
     next_pace(o, rate, pace);
+    if (o->holder) {
+        assert(w == o->home && !g);
+        o->kind->step(o->holder, pace, source, scale, sources);
+        return;
+    }
     int parts = parts_of(o->count, o->options.threads);
 #pragma omp parallel for num_threads(parts) if (parts > 1)
     for (int part = 0; part < parts; part++)
@@ -401,6 +410,85 @@ bool vector_finite(const float *v, int64_t count, int threads)
         find_bad(v + at.from, at.to - at.from, &bad);
     }
     return !bad;
+}
+
+void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale, int sources)
+{
+    if (o->holder) {
+        assert(w == o->home);
+        o->kind->sum(o->holder, source, scale, sources);
+    } else {
+        vector_sum(w, source, scale, sources, o->count, o->options.threads);
+    }
+}
+
+void optimizer_keep(struct optimizer *o, const float *source)
+{
+    if (o->holder) {
+        o->kind->keep(o->holder, source);
+        return;
+    }
+    if (!o->kept)
+        o->kept = obtain((size_t)o->count, sizeof *o->kept);
+    vector_add(o->kept, source, o->count, o->options.threads);
+}
+
+void optimizer_step_kept(struct optimizer *o, float *w, double scale, double rate)
+{
+    struct pace pace[2];
+    if (o->holder) {
+        assert(w == o->home);
+        next_pace(o, rate, pace);
+        o->kind->step_kept(o->holder, pace, scale);
+        return;
+    }
+    optimizer_step_sum(o, w, NULL, (const float *const[]){o->kept}, &scale, o->kept ? 1 : 0, rate);
+    if (o->kept)
+        memset(o->kept, 0, (size_t)o->count * sizeof *o->kept);
+}
+
+void optimizer_move(struct optimizer *o, const struct holder_kind *kind, float *w, int sources, int number)
+{
+    assert(!o->steps && !o->kept && !o->holder);
+    if (!kind)
+        return;
+    o->kind = kind;
+    o->home = w;
+    o->holder = kind->open(&(struct holder_options){.rule = o->rule->step,
+                                                    .states = o->rule->states,
+                                                    .count = o->count,
+                                                    .spared = o->spared,
+                                                    .spared_count = o->spared_count,
+                                                    .w = w,
+                                                    .sources = sources,
+                                                    .number = number});
+    for (int i = 0; i < o->rule->states; i++) {
+        release(o->state[i]);
+        o->state[i] = NULL;
+    }
+}
+
+bool optimizer_is_away(const struct optimizer *o)
+{
+    return o->holder;
+}
+
+void optimizer_share(struct optimizer *o, const void *block, size_t bytes)
+{
+    if (o->holder)
+        o->kind->share(o->holder, block, bytes);
+}
+
+void optimizer_bring(struct optimizer *o, const float *source)
+{
+    if (o->holder)
+        o->kind->bring(o->holder, source);
+}
+
+void optimizer_forget(struct optimizer *o, const float *source)
+{
+    if (o->holder)
+        o->kind->forget(o->holder, source);
 }
 
 static double constant(const struct schedule *s, double part, double done)

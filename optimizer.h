@@ -9,15 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "holder.h"
+
 struct optimizer_options {
     const char *rule;       /* "sgd", "nesterov", "adam", "adamw", "adagrad"; optimizer_rules() lists them */
     double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
     double beta1, beta2, epsilon;
     int threads;
-};
-
-struct range { /* floats [from, to) of the vector */
-    int64_t from, to;
 };
 
 struct optimizer;
@@ -36,6 +34,25 @@ void optimizer_step(struct optimizer *o, float *w, const float *g, double rate);
 void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source, const double *scale, int sources, double rate);
 
 int64_t optimizer_state_bytes(const struct optimizer *o);
+
+/* w = sum_i scale[i] x source[i], as vector_sum() has it; w may be one of the sources. */
+void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale, int sources);
+
+/* A source at a time: optimizer_keep() adds it to what is kept, optimizer_step_kept() steps with scale x all of that and begins anew. */
+void optimizer_keep(struct optimizer *o, const float *source);
+void optimizer_step_kept(struct optimizer *o, float *w, double scale, double rate);
+
+/* From now on, before the first step, the slice's weights and all that o remembers are held by `kind` (holder.h; NULL: here, as ever).
+ * Nobody but o changes w then; the calls above change it as they would here, bit for bit, and leave no sum in g. `sources`, `number`: as
+ * in struct holder_options. */
+void optimizer_move(struct optimizer *o, const struct holder_kind *kind, float *w, int sources, int number);
+bool optimizer_is_away(const struct optimizer *o);
+
+/* Of one that is away; else they do nothing. Sources may lie in this block, which stays where it is until o is closed. A source may be
+ * brought before the call that uses it, and is not changed until that or optimizer_forget() has returned. */
+void optimizer_share(struct optimizer *o, const void *block, size_t bytes);
+void optimizer_bring(struct optimizer *o, const float *source);
+void optimizer_forget(struct optimizer *o, const float *source);
 
 struct schedule {
     const char *shape; /* "constant", "step", "exponential", "cosine", "one-cycle" */

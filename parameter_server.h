@@ -28,6 +28,11 @@ void ps_push(struct ps *ps, const float *vector);
 void ps_give(struct ps *ps, const float *vector);
 void ps_ask(struct ps *ps);
 
+/* The next mini-batch ends with ps_push() or ps_give() of n->sum, and nothing drops it: what is final of it may leave before (--early-push,
+ * between hosts, where the wire format is the floats). ps_batch() is node_batch() with this for its last mini-batch. */
+void ps_early(struct ps *ps);
+void ps_batch(struct ps *ps);
+
 /* Tells what is finished, by the head alone; `weights`, which this worker has after it, are shown when the server asks. */
 void ps_tell(struct ps *ps, const float *weights);
 
@@ -82,7 +87,9 @@ void ps_forget(struct ps *ps, int worker);                       /* ends the loa
 /* One update from all arrivals that are here; each ends their loans and counts it. `scale` is by worker, 0 leaves one out.
  *   ps_step     the optimizer's step with the gradient sum_i scale[i] x push of worker i, in worker order
  *   ps_average  w = sum_i scale[i] x push of worker i + (1 - sum of scales) x w
- *   ps_add      w = w + sum_i scale[i] x push of worker i */
+ *   ps_add      w = w + sum_i scale[i] x push of worker i
+ * With --server-device gpu all of this, and ps_step_kept(), is done there (holder.h), bit for bit; n->w is whole when they return, so
+ * what a scheme computes itself (dcasgd's compensation) it reads and computes here. Nobody else writes a server's n->w. */
 void ps_step(struct ps *ps, const double *scale);
 void ps_average(struct ps *ps, const double *scale);
 void ps_add(struct ps *ps, const double *scale);

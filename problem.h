@@ -27,6 +27,7 @@ struct problem_kind {
     bool (*gradient)(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
                      void *self);
     double (*step_share)(const struct problem *p, int step);
+    int64_t (*final_from)(const struct problem *p, int step); /* the hook's `from` after that step */
     /* breathe(self) is called after each mini-batch. The sums of all shares, added up, become statistics. */
     void (*statistics)(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self);
     void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
@@ -48,10 +49,11 @@ struct problem {
     int steps;                              /* of a gradient: how often the hook is called */
     struct range *spared;                   /* by weight decay */
     int spared_count;
-    char source[600];   /* of the data, for the results' header */
-    char computes[200]; /* backend, type and threads, in words */
-    bool generated;     /* the data are not real pictures */
-    bool apart;         /* a device computes, and goes on while the hook sleeps */
+    char source[600];             /* of the data, for the results' header */
+    char computes[200];           /* backend, type and threads, in words */
+    bool generated;               /* the data are not real pictures */
+    bool apart;                   /* a device computes, and goes on while the hook sleeps */
+    const struct twin_kind *twin; /* of the device; NULL: none computes, or it has none */
     uint64_t last_stamp;
     void *self;
 };

@@ -41,7 +41,7 @@ echo
 stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1} unlimited=1000000000
 printf '\n[minibatch_s]\n' >>"$machine"
 if [ ! -x nbsgd ]; then
-    echo "# Nothing was measured: nbsgd was not built. Its form: resnet50 cifar 32 f32 1 = SECONDS" >>"$machine"
+    echo "# Nothing was measured: nbsgd was not built. Its form: resnet50 cifar 32 f32 1 = SECONDS SCATTER" >>"$machine"
     echo "test.s: $machine has no compute times, since nbsgd is not built: \`make nbsgd\`, then this again; or write them there yourself" >&2
     exit 0
 fi
@@ -53,14 +53,14 @@ for network in ${NETWORKS:-resnet20 resnet50}; do
     "${launch[@]}" ./nbsgd --scheme ssgd --network "$network" --stem "$stem" --dataset synthetic --dtype "$dtype" --threads "$threads" \
         --batch "$samples" --minibatches 1 --seconds 10 --samples $unlimited --eval-every $unlimited --eval-samples "$samples" \
         --eval-batches 1 --results "$scratch/$network" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
-    # The mean over the workers' mini-batches; a column is found by its name.
+    # The mean over the workers' mini-batches, and how much each worker's own differ: standard deviation / mean. Columns have names.
     seconds=$(awk -F, '
         /^#/ { next }
         !head++ { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["role"] == "worker" { s += $at["compute_s"]; n += $at["minibatches"] }
-        END { if (n) printf "%.4g", s / n }' "$scratch/$network/ranks.csv")
+        $at["role"] == "worker" { s += $at["compute_s"]; n += $at["minibatches"]; v += $at["minibatches"] * $at["minibatch_deviation_s"] ^ 2 }
+        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }' "$scratch/$network/ranks.csv")
     [ -n "$seconds" ] || { echo "test.s: $network left no compute times" >&2; exit 1; }
     echo "$network $stem $samples $dtype $threads = $seconds" >>"$machine"
-    echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$([ "$threads" = 1 ] || echo s)): $seconds s"
+    echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$([ "$threads" = 1 ] || echo s)): ${seconds% *} s, scatter ${seconds#* }"
 done
 echo "test.s: $machine describes this cluster: ./nbsgd --world sim --machine $machine"

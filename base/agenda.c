@@ -1,4 +1,5 @@
-/* A binary heap by (time, order). Each event knows its place, so that it can be moved and nothing outdated is ever kept. */
+/* A heap by (time, order). Each event knows its place, so that it can be moved and nothing outdated is ever kept. Four children each:
+ * half as many levels as with two, and at each an event's place is written, somewhere in memory. */
 #include "base/agenda.h"
 
 #include <assert.h>
@@ -22,13 +23,16 @@ static void place(struct agenda *agenda, size_t at, struct entry entry)
 static void settle(struct agenda *agenda, size_t at, struct entry entry)
 {
     const struct entry *heap = agenda->heap;
-    for (; at > 1 && before(&entry, &heap[at / 2]); at /= 2)
-        place(agenda, at, heap[at / 2]);
-    for (size_t child; (child = 2 * at) <= agenda->count; at = child) {
-        child += child < agenda->count && before(&heap[child + 1], &heap[child]);
-        if (!before(&heap[child], &entry))
+    for (; at > 1 && before(&entry, &heap[(at + 2) / 4]); at = (at + 2) / 4)
+        place(agenda, at, heap[(at + 2) / 4]);
+    for (size_t first; (first = 4 * at - 2) <= agenda->count;) {
+        size_t least = first, last = first + 3 < agenda->count ? first + 3 : agenda->count;
+        for (size_t child = first + 1; child <= last; child++)
+            least = before(&heap[child], &heap[least]) ? child : least;
+        if (!before(&heap[least], &entry))
             break;
-        place(agenda, at, heap[child]);
+        place(agenda, at, heap[least]);
+        at = least;
     }
     place(agenda, at, entry);
 }

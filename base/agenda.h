@@ -21,7 +21,7 @@ struct entry {
 
 struct agenda {
     double now_s;
-    struct entry *heap; /* 1 .. count; the parent of k is k / 2 */
+    struct entry *heap; /* 1 .. count; the parent of k is (k + 2) / 4 */
     size_t count, room;
     uint64_t orders;
 };

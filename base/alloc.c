@@ -7,12 +7,13 @@
 
 #include "base/check.h"
 
-enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+enum { LINE = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
-void *obtain(size_t count, size_t size)
+static void *take(size_t count, size_t size, size_t align)
 {
     CHECK(!size || count <= SIZE_MAX / 2 / size, "%zu x %zu bytes is more memory than can be addressed", count, size);
-    size_t bytes = count * size, align = bytes >= HUGE_PAGE ? HUGE_PAGE : LINE;
+    size_t bytes = count * size;
+    align = bytes >= HUGE_PAGE ? HUGE_PAGE : align;
     bytes = bytes ? (bytes + align - 1) / align * align : align;
     void *block = aligned_alloc(align, bytes);
     CHECK(block, "no memory for %zu bytes (%zu x %zu)", bytes, count, size);
@@ -20,6 +21,16 @@ void *obtain(size_t count, size_t size)
         madvise(block, bytes, MADV_HUGEPAGE);
     memset(block, 0, bytes);
     return block;
+}
+
+void *obtain(size_t count, size_t size)
+{
+    return take(count, size, LINE);
+}
+
+void *obtain_pages(size_t bytes)
+{
+    return take(bytes, 1, PAGE);
 }
 
 void release(void *block)

@@ -10,7 +10,10 @@
  * system grants them. A failure names the size and ends the program (EXIT_WORLD). */
 void *obtain(size_t count, size_t size);
 
-/* Gives back what obtain() gave; NULL is fine. */
+/* The same in whole pages of 4 KiB, which nothing else shares: memory that can be handed to a device as it is. */
+void *obtain_pages(size_t bytes);
+
+/* Gives back what either gave; NULL is fine. */
 void release(void *block);
 
 #endif

@@ -26,6 +26,7 @@
       "classes apart (cut to equal shares, or not), shares of each class by Dirichlet, shares by --slow's speeds")                         \
     X(DATA, REAL, dirichlet, "1", "ALPHA", "of partition dirichlet: small is uneven, large is even")                                       \
     X(DATA, INT, ahead, "2", "N", "mini-batches that are prepared ahead of need")                                                          \
+    X(DATA, FLAG, resident, "yes", "", "cudnn: the data set lies in the GPU's memory where it fits, and is cropped and flipped there")     \
     X(WORK, INT, batch, "256", "N", "samples a batch, of each worker")                                                                     \
     X(WORK, INT, minibatches, "8", "N", "mini-batches a batch; must divide it")                                                            \
     X(WORK, REAL, epochs, "10", "N", "stop after N passes over the training set, all workers together")                                    \
@@ -48,16 +49,21 @@
     X(MACHINE, TEXT, world, "mpi", "KIND", "mpi|sim: ranks are processes, or coroutines on a virtual clock")                               \
     X(MACHINE, INT, workers, "4", "N", "sim and serial: how many workers (mpi: all ranks that are not servers)")                           \
     X(MACHINE, INT, servers, "1", "N", "the first N ranks are servers, each with a slice of the weights")                                  \
+    X(MACHINE, TEXT, server_device, "cpu", "WHERE", "cpu|gpu: where a server holds its weights, sums and steps")                           \
     X(MACHINE, TEXT, wire, "f32", "FORMAT",                                                                                                \
       "f32|bf16|f16|int8|topk|randk|sign: of vectors on the wire; where weights would not survive it, they go as f32")                     \
     X(MACHINE, REAL, wire_part, "0.01", "PART", "of a vector's floats that topk and randk send")                                           \
     X(MACHINE, TEXT, allreduce, "auto", "HOW",                                                                                             \
-      "auto|direct|ring|vendor: how workers sum among themselves; auto: direct within a host, else ring")                                  \
+      "auto|direct|ring|vendor|nccl: how workers sum among themselves; auto: nccl where each has a GPU of its own, else direct "           \
+      "within a host, else ring; vendor: MPI's own")                                                                                       \
+    X(MACHINE, TEXT, gpu_mpi, "auto", "HOW", "auto|yes|no: does MPI take memory of a GPU, so that vendor sums there? auto: as MPI says")   \
     X(MACHINE, TEXT, backend, "auto", "NAME", "auto|cudnn|onednn|openblas|ref: what computes; auto takes the fastest that is there")       \
     X(MACHINE, TEXT, dtype, "f32", "TYPE", "f32|bf16: of the activations")                                                                 \
+    X(MACHINE, FLAG, tf32, "no", "", "cudnn: multiply float32 as TF32 (10 bits) on the tensor cores: faster, less exact")                  \
     X(MACHINE, INT, threads, "0", "N", "a rank (0: cores of the host / ranks on it, at least 1)")                                          \
     X(MACHINE, FLAG, pin, "yes", "", "pin ranks apart where there are cores enough")                                                       \
     X(MACHINE, TEXT, progress, "poll", "HOW", "poll|thread: what keeps messages between hosts moving while a rank computes")               \
+    X(MACHINE, FLAG, early_push, "yes", "", "between hosts a gradient's end leaves while backward computes the rest (wire f32)")           \
     X(MACHINE, REAL, deadline, "60", "S", "a rank without a sign of life for so long ends the run")                                        \
     X(MACHINE, TEXT, kernel_cache, "", "FILE", "where timed choices of kernels are kept (default: ~/.cache/nbsgd/kernels)")                \
     X(SLOWNESS, TEXT, slow, "", "R=F,..", "speed factors: '3=4.0,4=2' makes rank 3 take 4 times, rank 4 twice as long")                    \

@@ -3,27 +3,18 @@
 #include <assert.h>
 #include <math.h>
 
-static uint64_t mix(uint64_t z)
-{
-    z += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
+#include "base/wide.h"
+
+#define STRIDE 0x9e3779b97f4a7c15u /* as random_bits() goes from one number to the next */
 
 struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    uint64_t key = mix((uint64_t)purpose);
-    key = mix(key ^ a);
-    key = mix(key ^ b);
-    key = mix(key ^ c);
-    key = mix(key ^ d);
+    uint64_t key = random_mix((uint64_t)purpose);
+    key = random_mix(key ^ a);
+    key = random_mix(key ^ b);
+    key = random_mix(key ^ c);
+    key = random_mix(key ^ d);
     return (struct random){.key = key};
-}
-
-uint64_t random_bits(struct random *r)
-{
-    return mix(r->key + 0x9e3779b97f4a7c15u * r->drawn++);
 }
 
 uint64_t random_below(struct random *r, uint64_t limit)
@@ -37,9 +28,23 @@ uint64_t random_below(struct random *r, uint64_t limit)
     return bits % limit;
 }
 
-double random_uniform(struct random *r)
+/* As random_uniform(), whose 53 bits are taken here in two parts that fit an int32: vector units convert no wider ones. */
+WIDE_LOOP uniforms_loop(uint64_t key, double *list, int count)
 {
-    return (double)(random_bits(r) >> 11) * 0x1p-53;
+#pragma omp simd linear(key : STRIDE)
+    for (int i = 0; i < count; i++) {
+        uint64_t bits = random_mix(key) >> 11;
+        list[i] = (double)(int32_t)(bits >> 27) * 0x1p-26 + (double)(int32_t)(bits & 0x7ffffff) * 0x1p-53;
+        key += STRIDE;
+    }
+}
+
+WIDE(uniforms, (uint64_t key, double *list, int count), (key, list, count))
+
+void random_uniforms(struct random *r, double *list, int count)
+{
+    uniforms(r->key + STRIDE * r->drawn, list, count);
+    r->drawn += (uint64_t)count;
 }
 
 double random_normal(struct random *r)

@@ -17,7 +17,8 @@ enum random_purpose {
     RANDOM_LINK,
     RANDOM_TEST,
     RANDOM_WIRE,
-    RANDOM_TRIGGER
+    RANDOM_TRIGGER,
+    RANDOM_SCATTER
 };
 
 struct random {
@@ -27,9 +28,27 @@ struct random {
 /* The generator of this key; its n-th number is a pure function of (key, n). */
 struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
-uint64_t random_bits(struct random *r);                              /* 64 random bits */
+static inline uint64_t random_mix(uint64_t z) /* SplitMix64's finaliser */
+{
+    z += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t random_bits(struct random *r) /* 64 random bits */
+{
+    return random_mix(r->key + 0x9e3779b97f4a7c15u * r->drawn++);
+}
+
+static inline double random_uniform(struct random *r) /* [0, 1), 53 bits */
+{
+    return (double)(int64_t)(random_bits(r) >> 11) * 0x1p-53;
+}
+
+void random_uniforms(struct random *r, double *list, int count); /* the next `count` of random_uniform(), quicker than one by one */
+
 uint64_t random_below(struct random *r, uint64_t limit);             /* 0 .. limit-1, without bias; limit > 0 */
-double random_uniform(struct random *r);                             /* [0, 1), 53 bits */
 double random_normal(struct random *r);                              /* mean 0, deviation 1 (Box and Muller; two draws a call) */
 void random_shuffle(struct random *r, int32_t *list, int64_t count); /* Fisher and Yates, in place */
 

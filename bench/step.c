@@ -1,9 +1,10 @@
 /* One training step on generated pictures: forward, backward, SGD with momentum and weight decay; images a second.
  *
- *   step [--network resnet50] [--stem cifar|imagenet] [--batch N] [--threads N] [--dtype f32|bf16] [--backend NAME] [--cache FILE]
- *        [--warm STEPS] [--seconds S] [--turns]     (turns.h; without --turns: S seconds and one line of text)
+ *   step [--network resnet50] [--stem cifar|imagenet] [--side PIXELS] [--batch N] [--threads N] [--dtype f32|bf16] [--backend NAME]
+ *        [--cache FILE] [--warm STEPS] [--seconds S] [--gradient] [--turns]     (turns.h; without --turns: S seconds and one line)
  *
- * The peer is bench/pytorch.py with the same words. No loader and no messages: those are measured on the whole program. */
+ * --gradient leaves out the update; --check reads the words and leaves. The peer is bench/pytorch.py with the same words. No loader and no
+ * messages: those are measured on the whole program. */
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
@@ -18,13 +19,13 @@
 #include "optimizer.h"
 #include "resnet.h"
 
-enum { CLASSES = 10, CHANNELS = 3, SIDE = 32, MOST = 100000 };
+enum { CLASSES = 10, CHANNELS = 3, MOST = 100000, MOST_PIXELS = 1 << 28, PAGE = 4096 };
 
 struct setting {
     const char *network, *stem, *dtype, *backend, *cache;
-    int batch, threads, warm;
-    double seconds;
-    bool turns;
+    int side, batch, threads, warm;
+    const char *seconds_text;
+    bool gradient, check, turns;
 };
 
 struct step {
@@ -36,82 +37,80 @@ struct step {
     struct optimizer *optimizer;
     int64_t count; /* floats in w */
     float *w, *g, *pictures;
+    void *block[3]; /* that they lie in */
     int32_t *labels;
     uint64_t stamp;
     double loss;
 };
 
-static struct setting read_arguments(int argc, char **argv)
+static void read_arguments(struct setting *s, int argc, char **argv)
 {
-    static const struct option words[] = {{"network", 1, NULL, 'n'},
-                                          {"stem", 1, NULL, 's'},
-                                          {"batch", 1, NULL, 'b'},
-                                          {"threads", 1, NULL, 't'},
-                                          {"dtype", 1, NULL, 'd'},
-                                          {"backend", 1, NULL, 'B'},
-                                          {"cache", 1, NULL, 'c'},
-                                          {"warm", 1, NULL, 'w'},
-                                          {"seconds", 1, NULL, 'S'},
-                                          {"turns", 0, NULL, 'T'},
-                                          {0}};
-    struct setting s = {"resnet50", "cifar", "f32", "auto", NULL, 32, 1, 2, 5, false};
-    int word;
-    while ((word = getopt_long(argc, argv, "", words, NULL)) != -1) {
-        switch (word) {
-        case 'n':
-            s.network = optarg;
-            break;
-        case 's':
-            s.stem = optarg;
-            break;
-        case 'd':
-            s.dtype = optarg;
-            break;
-        case 'B':
-            s.backend = optarg;
-            break;
-        case 'c':
-            s.cache = optarg;
-            break;
-        case 'b':
-            s.batch = atoi(optarg);
-            break;
-        case 't':
-            s.threads = atoi(optarg);
-            break;
-        case 'w':
-            s.warm = atoi(optarg);
-            break;
-        case 'S':
-            s.seconds = atof(optarg);
-            break;
-        case 'T':
-            s.turns = true;
-            break;
-        default:
+    const struct {
+        const char *name, **text;
+        int *number;
+        bool *flag;
+    } known[] = {
+        {"network", &s->network, NULL, NULL}, {"stem", &s->stem, NULL, NULL},         {"dtype", &s->dtype, NULL, NULL},
+        {"backend", &s->backend, NULL, NULL}, {"cache", &s->cache, NULL, NULL},       {"seconds", &s->seconds_text, NULL, NULL},
+        {"side", NULL, &s->side, NULL},       {"batch", NULL, &s->batch, NULL},       {"threads", NULL, &s->threads, NULL},
+        {"warm", NULL, &s->warm, NULL},       {"gradient", NULL, NULL, &s->gradient}, {"check", NULL, NULL, &s->check},
+        {"turns", NULL, NULL, &s->turns},
+    };
+    enum { WORDS = sizeof known / sizeof *known };
+    struct option words[WORDS + 1] = {{0}};
+    for (int i = 0; i < WORDS; i++)
+        words[i] = (struct option){known[i].name, known[i].flag ? no_argument : required_argument, NULL, i};
+    for (int i; (i = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+        if (i < 0 || i >= WORDS)
             exit(EXIT_USER);
-        }
+        if (known[i].text)
+            *known[i].text = optarg;
+        if (known[i].number)
+            *known[i].number = atoi(optarg);
+        if (known[i].flag)
+            *known[i].flag = true;
     }
-    if (s.batch < 1 || s.batch > MOST || s.threads < 1 || s.threads > 1024 || s.warm < 0)
+    if (optind < argc)
+        fatal("step takes no '%s': a word begins with --", argv[optind]);
+    if (s->batch < 1 || s->batch > MOST || s->threads < 1 || s->threads > 1024 || s->warm < 0)
         fatal("--batch, --threads or --warm is out of range");
-    if (strcmp(s.dtype, "f32") && strcmp(s.dtype, "bf16"))
-        fatal("--dtype '%s': f32 or bf16", s.dtype);
-    return s;
+    if (s->side < 8 || s->side > MOST || (int64_t)s->side * s->side * s->batch > MOST_PIXELS)
+        fatal("--side %d, a batch of %d: take 8 pixels or more, and no more than %d in all", s->side, s->batch, MOST_PIXELS);
+    if (strcmp(s->dtype, "f32") && strcmp(s->dtype, "bf16"))
+        fatal("--dtype '%s': f32 or bf16", s->dtype);
+}
+
+/* Whole pages, which a GPU's backend copies from and to fastest. */
+static float *take(struct step *s, int which, size_t floats)
+{
+    size_t bytes = (floats * sizeof(float) + PAGE - 1) / PAGE * PAGE;
+    s->block[which] = obtain(bytes + PAGE, 1);
+    char *pages = (char *)(((uintptr_t)s->block[which] + PAGE - 1) / PAGE * PAGE);
+    if (s->backend->apart)
+        s->backend->share(s->device, pages, bytes);
+    return (float *)pages;
+}
+
+static void give(struct step *s, int which, float *pages)
+{
+    if (s->backend->apart)
+        s->backend->unshare(s->device, pages);
+    release(s->block[which]);
 }
 
 static void open_step(struct step *s)
 {
     const struct setting *o = &s->setting;
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
-    size_t floats = (size_t)o->batch * CHANNELS * SIDE * SIDE;
-    resnet_describe(&s->architecture, &(struct resnet_options){o->network, o->stem, o->batch, CLASSES, CHANNELS, SIDE, SIDE});
+    size_t floats = (size_t)o->batch * CHANNELS * (size_t)o->side * (size_t)o->side;
+    resnet_describe(&s->architecture, &(struct resnet_options){o->network, o->stem, o->batch, CLASSES, CHANNELS, o->side, o->side});
     s->backend = backend_find(o->backend, dtype);
     s->device = s->backend->open(&(struct device_options){.threads = o->threads, .dtype = dtype, .cache = o->cache, .quiet = true});
     s->network = network_open(&s->architecture, s->backend, s->device, 0, true);
     s->count = architecture_parameters(&s->architecture);
-    s->w = obtain((size_t)s->count, sizeof *s->w);
-    s->g = obtain((size_t)s->count, sizeof *s->g);
-    s->pictures = obtain(floats, sizeof *s->pictures);
+    s->w = take(s, 0, (size_t)s->count);
+    s->g = take(s, 1, (size_t)s->count);
+    s->pictures = take(s, 2, floats);
     s->labels = obtain((size_t)o->batch, sizeof *s->labels);
     architecture_initialise(&s->architecture, 1, false, s->w);
     struct random r = random_at(RANDOM_PICTURE, 1, 0, 0, 0);
@@ -121,28 +120,34 @@ static void open_step(struct step *s)
         s->labels[i] = (int32_t)random_below(&r, CLASSES);
     s->optimizer = optimizer_open(&(struct optimizer_options){.rule = "sgd", .momentum = 0.9, .decay = 1e-4, .threads = o->threads},
                                   (struct range){0, s->count}, NULL, 0);
+    if (!o->gradient)
+        optimizer_move(s->optimizer, s->backend->holder, s->w, 1, 0); /* the update is the GPU's, too */
+    optimizer_share(s->optimizer, s->g, (size_t)s->count * sizeof *s->g);
 }
 
 static void close_step(struct step *s)
 {
     optimizer_close(s->optimizer);
     network_close(s->network);
+    give(s, 0, s->w);
+    give(s, 1, s->g);
+    give(s, 2, s->pictures);
     s->backend->close(s->device);
-    release(s->w);
-    release(s->g);
-    release(s->pictures);
     release(s->labels);
     release(s);
 }
 
-/* Images a second of one step. */
+/* Images a second of one step. Without an update the weights stay, and so does their stamp. */
 static double measure(void *self)
 {
     struct step *s = self;
     struct loss loss = {0};
     double begin = turns_now();
-    network_gradient(s->network, (struct weights){s->w, ++s->stamp}, s->pictures, s->labels, s->g, &loss, NULL, NULL);
-    optimizer_step(s->optimizer, s->w, s->g, 0.01);
+    s->stamp += !s->stamp || !s->setting.gradient;
+    network_gradient(s->network, (struct weights){s->w, s->stamp}, (struct pictures){.floats = s->pictures}, s->labels, s->g, &loss, NULL,
+                     NULL);
+    if (!s->setting.gradient)
+        optimizer_step(s->optimizer, s->w, s->g, 0.01);
     double took = turns_now() - begin;
     s->loss = loss.sum / s->setting.batch;
     CHECK(isfinite(s->loss), "the loss is no number after %llu steps", (unsigned long long)s->stamp);
@@ -161,7 +166,7 @@ static double living(int in, int out, const struct unit_shape *u)
     return count;
 }
 
-/* FLOPs a picture that a step cannot do without: no taps in the padding, no gradient of the pictures. */
+/* FLOPs a picture that a step by plain sums cannot do without: no taps in the padding, no gradient of the pictures. */
 static double needed_flops(const struct architecture *a)
 {
     double sum = 0;
@@ -178,7 +183,10 @@ int main(int argc, char **argv)
 {
     struct step *s = obtain(1, sizeof *s);
     struct rusage use;
-    s->setting = read_arguments(argc, argv);
+    s->setting = (struct setting){"resnet50", "cifar", "f32", "auto", NULL, 32, 32, 1, 2, "5", false, false, false};
+    read_arguments(&s->setting, argc, argv);
+    if (s->setting.check)
+        return 0;
     open_step(s);
     for (int i = 0; i < s->setting.warm; i++)
         measure(s);
@@ -190,9 +198,9 @@ int main(int argc, char **argv)
     if (s->setting.turns) {
         turns_serve(measure, s);
     } else {
-        printf("%s, %s stem, batch %d, %d thread%s, %s: images/s of each step\n", s->setting.network, s->setting.stem, s->setting.batch,
-               s->setting.threads, s->setting.threads > 1 ? "s" : "", s->setting.dtype);
-        turns_answer(s->setting.seconds, measure, s);
+        printf("%s, %s stem, %d x %d, batch %d, %d thread%s, %s: images/s of each step\n", s->setting.network, s->setting.stem,
+               s->setting.side, s->setting.side, s->setting.batch, s->setting.threads, s->setting.threads > 1 ? "s" : "", s->setting.dtype);
+        turns_answer(atof(s->setting.seconds_text), measure, s);
     }
     close_step(s);
     return 0;

@@ -11,14 +11,19 @@
 
 struct method {
     const char *name;
+    /* Can these workers use it? Else why not, in words that follow a colon. All workers ask together and get one answer. NULL: always. */
+    bool (*fits)(struct collective *c, char *why, size_t size);
     void (*open)(struct collective *c);
     void (*close)(struct collective *c);
     void (*sum)(struct collective *c, float *vector, double scale);
+    void (*version)(char *text, size_t size); /* of the library; NULL: it needs none */
 };
 
 #define DECLARE_METHOD(name) extern const struct method method_##name;
 METHODS(DECLARE_METHOD)
 #undef DECLARE_METHOD
+
+extern const struct method method_nccl; /* collective/nccl/, where that is built in */
 
 struct collective {
     struct node *n;
@@ -40,6 +45,9 @@ const float *collective_take(struct collective *c, struct request *come, int wor
 
 /* Waits for the send and drops it; NULL is fine. */
 void collective_done(struct collective *c, struct request **sent, int worker);
+
+/* All workers meet: a star over the first one, two heads each. */
+void collective_meet(struct collective *c);
 
 /* to = sum_i scale[i] x source[i], counted as this rank's transfer. */
 void collective_add(struct collective *c, float *to, const float *const *source, const double *scale, int sources, int64_t count);

@@ -1,56 +1,69 @@
 /* The all-reduce of the world's library (MPI_Iallreduce), for comparison and for networks that it knows best.
  *
- * Rule: the library's. Cost: the library's, and one pass for the scale. All workers meet when it is opened, so that the first call, in
- * which the library looks for no silence, waits for nobody who is not on his way. It is polled with naps in between. */
+ * Rule: the library's. Cost: the library's, and one pass for the scale. All workers meet when it is opened, and make a first sum at once:
+ * in that call the library gathers its ranks, hears no pause and looks for no silence, so it must wait for nobody who is not on his way.
+ * It is polled with naps in between. Where the library takes memory of a GPU and a GPU computes, the vector goes there, is summed there
+ * (no copy through the host's memory between hosts, and the GPU adds), and comes back: n floats more each way over the bus. */
 #include <math.h>
+#include <stdio.h>
 
 #include "collective/kinds.h"
+#include "twin.h"
 
-static void tell(struct collective *c, int worker)
+static bool fits(struct collective *c, char *why, size_t size)
 {
-    const struct mail head = {.tag = TAG_REDUCE};
-    net_send(c->n->net, collective_rank(c, worker), &head, NULL, 0);
-}
-
-static void hear(struct collective *c, int worker)
-{
-    struct request *come = net_recv(c->n->net, collective_rank(c, worker), TAG_REDUCE, NULL, 0);
-    collective_take(c, come, worker, 0);
-    net_drop(c->n->net, come);
-}
-
-/* A star over the first worker: two heads each. */
-static void meet(struct collective *c)
-{
-    if (c->worker > 0) {
-        tell(c, 0);
-        hear(c, 0);
-        return;
-    }
-    for (int i = 1; i < c->workers; i++)
-        hear(c, i);
-    for (int i = 1; i < c->workers; i++)
-        tell(c, i);
-}
-
-static void open(struct collective *c)
-{
-    meet(c);
+    snprintf(why, size, "%s has no all-reduce of its own", c->n->net->world->name);
+    return net_can_sum(c->n->net);
 }
 
 static void close(struct collective *c)
 {
-    (void)c;
+    if (c->own)
+        c->n->setting->problem->twin->close(c->own);
+    c->own = NULL;
+}
+
+static bool reached(void *self)
+{
+    struct collective *c = self;
+    return c->n->setting->problem->twin->reached(c->own);
+}
+
+static void sum_at(struct collective *c, float *vector, int64_t count)
+{
+    struct request *list[2] = {NULL, net_sum(c->n->net, collective_rank(c, 0), vector, count)};
+    node_wait(c->n, list, 2, INFINITY, "the library's sum", NET_ANY);
+    net_drop(c->n->net, list[1]);
+}
+
+/* c->own is the twin; NULL: the sum is made where the vector lies. The first sum is of nothing, at once: see above. */
+static void open(struct collective *c)
+{
+    const struct twin_kind *kind = c->n->setting->problem->twin;
+    float *nothing = net_alloc(c->n->net, sizeof *nothing);
+    if (kind && c->n->net->there)
+        c->own = kind->open(c->n->net->mate, c->count);
+    collective_meet(c);
+    if (c->workers > 1)
+        sum_at(c, nothing, 1);
+    net_free(c->n->net, nothing);
 }
 
 static void sum(struct collective *c, float *vector, double scale)
 {
+    const struct twin_kind *kind = c->n->setting->problem->twin;
     const float *const only = vector;
-    struct request *list[2] = {NULL, net_sum(c->n->net, collective_rank(c, 0), vector, c->count)};
-    node_wait(c->n, list, 2, INFINITY, "the library's sum", NET_ANY);
-    net_drop(c->n->net, list[1]);
+    if (c->own) {
+        kind->up(c->own, vector, 0, c->count);
+        node_wait_until(c->n, reached, c, "its vector to go up");
+        sum_at(c, kind->there(c->own), c->count);
+        kind->down(c->own, vector, 0, c->count);
+        node_wait_until(c->n, reached, c, "the sum to come down");
+    } else {
+        sum_at(c, vector, c->count);
+    }
     if (scale != 1)
         collective_add(c, vector, &only, &scale, 1, c->count);
 }
 
-const struct method method_vendor = {"vendor", open, close, sum};
+const struct method method_vendor = {"vendor", fits, open, close, sum, NULL};

@@ -9,6 +9,7 @@
 
 enum envelope_kind {
     ENVELOPE_MAIL = 1, /* a message; its payload, if there is one, is on loan until ENVELOPE_REPAID */
+    ENVELOPE_EARLY,    /* between hosts: mail.bytes of payload, whose ENVELOPE_MAIL comes when the last of them is ready */
     ENVELOPE_READY,    /* between hosts: the receiver has room for the payload, the pieces may come */
     ENVELOPE_REPAID,   /* the receiver needs the payload no longer */
     ENVELOPE_ALIVE,    /* between hosts: mail.value seconds ago the sender's program gave a sign of life */
@@ -19,7 +20,7 @@ enum envelope_kind {
 struct envelope {
     struct mail mail;
     int32_t kind;                 /* enum envelope_kind */
-    uint32_t loan;                /* MAIL: the sender's number for the loan, 0 without payload; READY, REPAID: that number again */
+    uint32_t loan;                /* MAIL, EARLY: the sender's number for the loan, 0 without payload; READY, REPAID: that number again */
     int32_t channel;              /* READY: the tag that the pieces are to carry */
     uint64_t block, span, offset; /* MAIL within a host: payload at `offset` of the block [block, block + span) in the sender's file */
 };

@@ -1,6 +1,7 @@
 /* Two lists in order: receives posted and not done, messages arrived and not done. Both are short (what a scheme has under way), so they
  * are walked. A message from this host lies in its sender's memory and needs at most a copy. One from another host stays there until a
- * receive meets it; then its pieces go straight to the receive's buffer, or to memory kept here for borrowing. */
+ * receive meets it; then its pieces go straight to the receive's buffer, or to memory kept here for borrowing. One that was begun before
+ * it was ready is fetched at once, to memory kept here, and stands in a list of its own until its mail comes and makes it a message. */
 #define _GNU_SOURCE
 #include "messaging/matching.h"
 
@@ -29,12 +30,13 @@ struct message {
     struct spare *kept; /* our memory, where data points */
     struct moving coming;
     struct request *taker;
-    struct link link; /* in the inbox, or in the list of spare messages */
+    struct link link; /* in the inbox, among the early ones, or in the list of spare messages */
 };
 
 struct request {
     const struct net_world *world; /* first: net_mail() and net_data() know the world by it */
     bool sends, done, in_use;      /* done: of a receive, published */
+    bool grows;                    /* a send that was begun and is not sealed */
     int peer, tag;                 /* NET_ANY: any peer */
     void *into;                    /* receive */
     size_t capacity;
@@ -42,6 +44,7 @@ struct request {
     uint32_t number; /* send: its place in the table */
     bool repaid;
     const void *payload;
+    size_t ready; /* from here on the payload is final */
     struct moving going;
     struct link link; /* among the posted receives, or the spare requests */
 };
@@ -57,7 +60,7 @@ struct matching {
     struct window *window;
     struct wire *wire;
     const bool *near;
-    struct link posted, inbox, spare_requests, spare_messages;
+    struct link posted, inbox, early, spare_requests, spare_messages;
     struct request **table; /* from 1 on; so that an envelope can name a send */
     uint32_t numbers, room;
     struct spare **spare;
@@ -72,6 +75,7 @@ struct matching *matching_open(struct net *net, struct window *window, struct wi
     *m = (struct matching){.net = net, .window = window, .wire = wire, .near = near};
     list_clear(&m->posted);
     list_clear(&m->inbox);
+    list_clear(&m->early);
     list_clear(&m->spare_requests);
     list_clear(&m->spare_messages);
     return m;
@@ -98,6 +102,7 @@ static void forget(struct link *messages)
 void matching_close(struct matching *m)
 {
     forget(&m->inbox);
+    forget(&m->early);
     forget(&m->spare_messages);
     for (uint32_t i = 1; i <= m->numbers; i++) {
         if (m->table[i]->in_use && m->table[i]->done)
@@ -216,17 +221,16 @@ static void deliver(struct matching *m, struct message *e)
     repay(m, e);
 }
 
-static void fetch(struct matching *m, struct message *e)
+/* Lets the pieces come: to `into`, or to memory kept here (NULL). */
+static void fetch(struct matching *m, struct message *e, void *into)
 {
-    e->data = e->taker->into;
-    if (!e->data) {
+    if (!into) {
         e->kept = take_spare(m, e->mail.bytes);
-        e->data = e->kept->at;
+        into = e->kept->at;
     }
-    char *at = e->kept ? e->kept->at : e->taker->into;
-    e->coming = (struct moving){.at = at, .bytes = e->mail.bytes, .peer = e->mail.from, .channel = e->channel};
+    e->data = into;
+    e->coming = (struct moving){.at = into, .bytes = e->mail.bytes, .peer = e->mail.from, .channel = e->channel};
     e->place = COMING;
-    m->coming++;
     wire_move(m->wire, &e->coming);
     post(m, e->mail.from, &(struct envelope){.kind = ENVELOPE_READY, .loan = e->loan, .channel = e->channel});
 }
@@ -237,10 +241,12 @@ static void meet(struct matching *m, struct request *r, struct message *e)
           (unsigned long long)e->mail.bytes, e->mail.tag, r->capacity);
     r->message = e;
     e->taker = r;
-    if (e->place == AWAY)
-        fetch(m, e);
-    else if (e->place == HERE)
+    if (e->place == AWAY) {
+        fetch(m, e, r->into);
+        m->coming++;
+    } else if (e->place == HERE) {
         deliver(m, e);
+    }
     m->fresh = true;
 }
 
@@ -270,23 +276,64 @@ struct request *matching_recv(struct matching *m, int from, int tag, void *into,
     return r;
 }
 
-struct request *matching_send(struct matching *m, int to, const struct mail *head, const void *payload, size_t bytes)
+static struct request *lend(struct matching *m, int to, const void *payload, size_t bytes)
+{
+    struct request *r = new_request(m);
+    r->sends = true;
+    r->peer = to;
+    r->payload = payload;
+    r->capacity = bytes;
+    m->loans++;
+    return r;
+}
+
+static void tell(struct matching *m, int to, const struct mail *head, const struct request *loan)
 {
     struct envelope e = {.mail = *head, .kind = ENVELOPE_MAIL};
-    struct request *r = NULL;
-    if (bytes) {
-        bool ours = window_show(m->window, payload, bytes, &e);
+    e.mail.from = m->net->rank;
+    e.mail.to = to;
+    e.mail.bytes = loan ? loan->capacity : 0;
+    e.mail.sent_s = net_now(m->net);
+    m->net->sent_messages++;
+    m->net->sent_bytes += (int64_t)(sizeof e.mail + e.mail.bytes);
+    if (loan) {
+        bool ours = window_show(m->window, loan->payload, loan->capacity, &e);
         assert(ours && "a payload must lie in memory of net_alloc()");
-        r = new_request(m);
-        r->sends = true;
-        r->peer = to;
-        r->payload = payload;
-        r->capacity = bytes;
-        e.loan = r->number;
-        m->loans++;
+        e.loan = loan->number;
     }
     post(m, to, &e);
+}
+
+struct request *matching_send(struct matching *m, int to, const struct mail *head, const void *payload, size_t bytes)
+{
+    struct request *r = bytes ? lend(m, to, payload, bytes) : NULL;
+    tell(m, to, head, r);
     return r;
+}
+
+/* Within a host the payload stays where it is, so there is nothing to begin. */
+struct request *matching_begin(struct matching *m, int to, int tag, const void *payload, size_t bytes)
+{
+    struct request *r = lend(m, to, payload, bytes);
+    struct mail announced = {.from = m->net->rank, .to = to, .tag = tag, .bytes = bytes};
+    r->tag = tag;
+    r->grows = true;
+    r->ready = bytes;
+    if (!m->near[to])
+        post(m, to, &(struct envelope){.mail = announced, .kind = ENVELOPE_EARLY, .loan = r->number});
+    return r;
+}
+
+void matching_grow(struct matching *m, struct request *r, size_t from, const struct mail *head)
+{
+    assert(r->in_use && r->grows && "only what was begun grows, until it is sealed");
+    assert(from <= r->ready && (!head || head->tag == r->tag));
+    r->ready = r->going.ready = from;
+    if (r->going.bytes)
+        wire_move(m->wire, &r->going);
+    r->grows = !head;
+    if (head)
+        tell(m, r->peer, head, r);
 }
 
 /* A send to nobody in particular: nothing is lent, its payload is what moves. */
@@ -309,15 +356,49 @@ static struct request *lender(struct matching *m, int from, const struct envelop
     return r;
 }
 
+/* A payload whose mail is still to come: there is room for it, and it is not more than the sender's few requests. */
+static void arrive_early(struct matching *m, int from, const struct envelope *envelope)
+{
+    CHECK(!m->near[from] && envelope->mail.from == from && envelope->mail.tag >= 0 && envelope->mail.tag < TAGS && envelope->mail.bytes &&
+              envelope->loan,
+          "rank %d begins a payload that makes no sense (%llu bytes): do all ranks run the same program?", from,
+          (unsigned long long)envelope->mail.bytes);
+    struct message *e = new_message(m);
+    e->mail = envelope->mail;
+    e->loan = envelope->loan;
+    fetch(m, e, NULL);
+    list_append(&m->early, &e->link);
+}
+
+/* The message whose mail has come now: one that was begun early, or a new one. */
+static struct message *message_for(struct matching *m, int from, const struct envelope *envelope)
+{
+    for (struct link *l = m->early.next; l != &m->early; l = l->next) {
+        struct message *e = message_of(l);
+        if (e->mail.from != from || e->loan != envelope->loan)
+            continue;
+        CHECK(e->mail.bytes == envelope->mail.bytes, "rank %d began %llu bytes and sends %llu", from, (unsigned long long)e->mail.bytes,
+              (unsigned long long)envelope->mail.bytes);
+        list_remove(l);
+        if (e->coming.moved == e->coming.bytes)
+            e->place = HERE;
+        else
+            m->coming++;
+        return e;
+    }
+    struct message *e = new_message(m);
+    e->place = envelope->loan && !m->near[from] ? AWAY : HERE;
+    return e;
+}
+
 static void arrive(struct matching *m, int from, const struct envelope *envelope)
 {
-    struct message *e = new_message(m);
+    struct message *e = message_for(m, from, envelope);
     e->mail = envelope->mail;
     CHECK(e->mail.from == from && e->mail.to == m->net->rank && e->mail.tag >= 0 && e->mail.tag < TAGS && !e->mail.bytes == !envelope->loan,
           "rank %d sent a head that makes no sense (from %d to %d, tag %d, %llu bytes): do all ranks run the same program?", from,
           e->mail.from, e->mail.to, e->mail.tag, (unsigned long long)e->mail.bytes);
     e->loan = envelope->loan;
-    e->place = e->loan && !m->near[from] ? AWAY : HERE;
     if (e->loan && m->near[from])
         e->data = window_see(m->window, from, envelope);
     list_append(&m->inbox, &e->link);
@@ -335,12 +416,15 @@ void matching_hear(struct matching *m, int from, const struct envelope *e)
     case ENVELOPE_MAIL:
         arrive(m, from, e);
         break;
+    case ENVELOPE_EARLY:
+        arrive_early(m, from, e);
+        break;
     case ENVELOPE_READY:
         r = lender(m, from, e);
         CHECK(!r->going.bytes, "rank %d asks twice for one payload", from);
         /* MPI takes it as constant again. */
-        r->going =
-            (struct moving){.at = (char *)(uintptr_t)r->payload, .bytes = r->capacity, .peer = from, .channel = e->channel, .out = true};
+        r->going = (struct moving){
+            .at = (char *)(uintptr_t)r->payload, .bytes = r->capacity, .ready = r->ready, .peer = from, .channel = e->channel, .out = true};
         wire_move(m->wire, &r->going);
         break;
     case ENVELOPE_REPAID:

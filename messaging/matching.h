@@ -17,13 +17,16 @@ struct matching;
 struct matching *matching_open(struct net *net, struct window *window, struct wire *wire, const bool *near);
 void matching_close(struct matching *m);
 
+/* A message is counted when its head leaves. */
 struct request *matching_send(struct matching *m, int to, const struct mail *head, const void *payload, size_t bytes);
+struct request *matching_begin(struct matching *m, int to, int tag, const void *payload, size_t bytes);
+void matching_grow(struct matching *m, struct request *r, size_t from, const struct mail *head); /* NULL: net_ready(); else net_seal() */
 struct request *matching_recv(struct matching *m, int from, int tag, void *into, size_t capacity);
 struct request *matching_sum(struct matching *m, int first, float *vector,
                              int64_t count); /* MPI's all-reduce: done when the sum is there */
 void matching_drop(struct matching *m, struct request *r);
 
-void matching_hear(struct matching *m, int from, const struct envelope *e); /* MAIL, READY or REPAID has come */
+void matching_hear(struct matching *m, int from, const struct envelope *e); /* MAIL, EARLY, READY or REPAID has come */
 void matching_settle(struct matching *m);                                   /* after wire_advance(): looks for payloads that are complete */
 void matching_publish(struct matching *m);                                  /* receives whose turn it is are done now */
 

@@ -189,24 +189,32 @@ static void rest(struct world *w, double most, double pause)
 static struct request *mpi_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
 {
     struct world *w = net->self;
-    struct mail mail = *head;
-    assert(to >= 0 && to < net->ranks && to != net->rank && head->tag >= 0 && head->tag < 64);
-    mail.from = net->rank;
-    mail.to = to;
-    mail.bytes = bytes;
-    mail.sent_s = seconds_now(w);
-    net->sent_messages++;
-    net->sent_bytes += (int64_t)(sizeof mail + bytes);
     mpi_enter(w);
-    struct request *r = matching_send(w->matching, to, &mail, payload, bytes);
+    struct request *r = matching_send(w->matching, to, head, payload, bytes);
     mpi_quit(w);
     return r;
+}
+
+static struct request *mpi_begin(struct net *net, int to, int tag, const void *payload, size_t bytes)
+{
+    struct world *w = net->self;
+    mpi_enter(w);
+    struct request *r = matching_begin(w->matching, to, tag, payload, bytes);
+    mpi_quit(w);
+    return r;
+}
+
+static void mpi_grow(struct net *net, struct request *r, size_t from, const struct mail *head)
+{
+    struct world *w = net->self;
+    mpi_enter(w);
+    matching_grow(w->matching, r, from, head);
+    mpi_quit(w);
 }
 
 static struct request *mpi_recv(struct net *net, int from, int tag, void *into, size_t capacity)
 {
     struct world *w = net->self;
-    assert(from == NET_ANY || (from >= 0 && from < net->ranks && from != net->rank));
     mpi_enter(w);
     struct request *r = matching_recv(w->matching, from, tag, into, capacity);
     mpi_quit(w);
@@ -293,9 +301,7 @@ static void *mpi_alloc(struct net *net, size_t bytes)
 
 static void mpi_free(struct net *net, void *block)
 {
-    struct world *w = net->self;
-    if (block)
-        window_free(w->window, block);
+    window_free(((struct world *)net->self)->window, block);
 }
 
 static double silence(const struct world *w, int rank)
@@ -315,13 +321,14 @@ static double mpi_silence(struct net *net, int rank)
 
 static const char *mpi_host(struct net *net, int rank)
 {
-    const struct world *w = net->self;
-    return w->card[rank].host;
+    return ((const struct world *)net->self)->card[rank].host;
 }
 
 static const struct net_world mpi_world = {
     .name = "mpi",
     .send = mpi_send,
+    .begin = mpi_begin,
+    .grow = mpi_grow,
     .recv = mpi_recv,
     .wait = mpi_wait,
     .mail = matching_mail,
@@ -333,6 +340,7 @@ static const struct net_world mpi_world = {
     .alloc = mpi_alloc,
     .free = mpi_free,
     .silence = mpi_silence,
+    .block = mpi_block,
     .host = mpi_host,
     .region_open = mpi_region_open,
     .region_data = mpi_region_data,
@@ -544,12 +552,17 @@ static void start_thread(struct world *w)
     CHECK(!error, "no progress thread: %s", strerror(error));
 }
 
+bool mpi_takes_gpu(void)
+{
+    return wire_takes_gpu();
+}
+
 int mpi_join(void)
 {
     struct world *w = the_world;
     if (!w) {
         w = obtain(1, sizeof *w);
-        w->net = (struct net){.world = &mpi_world, .self = w};
+        w->net = (struct net){.world = &mpi_world, .piece = WIRE_PIECE, .self = w};
         w->wire = wire_open(&w->net.rank, &w->net.ranks);
         the_world = w;
         on_exit(end_badly, NULL);
@@ -563,6 +576,7 @@ void mpi_run(const struct world_options *options, void (*body)(struct net *, voi
     struct world *w = the_world;
     assert(!w->matching && !w->departed && "the world runs only once");
     CHECK(!options->progress_thread || wire_threads(w->wire), "this MPI gives no support for a progress thread; use --progress poll");
+    w->net.there = options->gpu && strcmp(options->gpu, "auto") != 0 ? !strcmp(options->gpu, "yes") : wire_takes_gpu();
     find_mates(w);
     find_cores(w, options);
     name_hosts(w);

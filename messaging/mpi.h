@@ -52,4 +52,6 @@ void mpi_region_get(struct region *region, void *into, size_t offset, size_t byt
 void mpi_region_add(struct region *region, const float *from, int64_t offset, int64_t count);
 void mpi_region_close(struct region *region);
 
+const void *mpi_block(struct net *net, const struct request *r, size_t *bytes); /* net_block() */
+
 #endif

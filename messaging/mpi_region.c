@@ -186,3 +186,12 @@ void mpi_region_add(struct region *region, const float *from, int64_t offset, in
         if (from[i] != 0)
             add_atomically(&to[i], from[i]);
 }
+
+const void *mpi_block(struct net *net, const struct request *r, size_t *bytes)
+{
+    struct world *w = net->self;
+    mpi_enter(w);
+    const void *block = window_block(w->window, matching_mail(r)->from, matching_data(r), bytes);
+    mpi_quit(w);
+    return block;
+}

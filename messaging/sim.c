@@ -9,7 +9,8 @@
  * repeated for ever while time stands still. Memory of net_alloc() that is left at the end goes back by itself.
  *
  * Cost: a message is two events and one or two resumptions, O(log(ranks + messages under way)) each; matching is O(1), by
- * lanes (receiver, sender, tag); a payload is hashed twice (not if `lax`). No allocation once the pools have grown. */
+ * lanes (receiver, sender, tag); a payload is hashed twice (not if `lax`). No allocation once the pools have grown. Of a payload that
+ * grows, each piece that is ready goes as a part, two events more, in its message's lane: so the message comes behind its parts. */
 #include "messaging/sim.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@
 
 #include "base/alloc.h"
 
-enum { TAGS = 64, STACK = 256 << 10 };
+enum { TAGS = 64, STACK = 256 << 10, PIECE = 1 << 20 };
 
 /* Where the lane with this key stands in the table, or the empty place where it belongs. */
 static size_t lane_place(const struct sim *sim, uint64_t key)
@@ -96,9 +97,11 @@ void sim_pause(struct rank *rank)
 void sim_complete(struct sim *sim, struct request *request)
 {
     struct rank *owner = request->owner;
-    request->done = true;
-    if (owner->list && request->awaited == owner->waits)
-        agenda_put(&sim->agenda, &owner->event, sim->agenda.now_s);
+    request->done = owner->news = true;
+    if (!owner->list || request->awaited != owner->waits)
+        return;
+    owner->found = request->place < owner->found ? request->place : owner->found;
+    agenda_put(&sim->agenda, &owner->event, sim->agenda.now_s);
 }
 
 /* The payload that this receive borrows is its sender's again. */
@@ -146,6 +149,10 @@ static void deliver(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
     struct link *one = list_first(&lane->posted), *any = list_first(&lane->any->posted);
+    if (message->part) {
+        request_give(sim, message);
+        return;
+    }
     struct request *receive = one ? LINKED(struct request, queued, one) : NULL, *open = any ? LINKED(struct request, queued, any) : NULL;
     if (!receive || (open && open->posted < receive->posted))
         receive = open;
@@ -172,7 +179,7 @@ static struct request *take_mail(struct sim *sim, struct lane *lane)
     return message;
 }
 
-static struct request *sim_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
+static struct request *message_new(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
 {
     struct rank *rank = net->self;
     struct sim *sim = rank->sim;
@@ -182,20 +189,76 @@ static struct request *sim_send(struct net *net, int to, const struct mail *head
     struct request *message = request_new(rank, lane_of(sim, to, net->rank, head->tag));
     message->sent = true;
     message->data = bytes ? payload : NULL;
-    message->mail = *head;
-    message->mail.from = net->rank;
-    message->mail.to = to;
-    message->mail.sent_s = sim->agenda.now_s;
-    message->mail.bytes = bytes;
-    if (bytes) {
+    message->mail = (struct mail){.from = net->rank, .to = to, .tag = head->tag, .bytes = bytes};
+    message->left = message->ready = bytes;
+    if (bytes)
         list_append(&rank->open, &message->open);
-        message->sum = sim->options.lax ? 0 : XXH3_64bits(payload, bytes);
-    }
-    net->sent_messages++;
-    net->sent_bytes += (int64_t)(sizeof *head + bytes);
+    return message;
+}
+
+/* The head leaves, with what is left of the payload. */
+static void depart(struct rank *rank, struct request *message, const struct mail *head)
+{
+    struct sim *sim = rank->sim;
+    struct mail before = message->mail, *mail = &message->mail;
+    *mail = *head;
+    mail->from = before.from;
+    mail->to = before.to;
+    mail->bytes = before.bytes;
+    mail->sent_s = sim->agenda.now_s;
+    message->sum = sim->options.lax || !mail->bytes ? 0 : XXH3_64bits(message->data, mail->bytes);
+    message->carried = sizeof *mail + message->left;
     message->number = rank->sends++;
+    rank->net.sent_messages++;
+    rank->net.sent_bytes += (int64_t)(sizeof *mail + mail->bytes);
     sim_move(sim, message);
+}
+
+static struct request *sim_send(struct net *net, int to, const struct mail *head, const void *payload, size_t bytes)
+{
+    struct request *message = message_new(net, to, head, payload, bytes);
+    depart(net->self, message, head);
     return bytes ? message : NULL;
+}
+
+static struct request *sim_begin(struct net *net, int to, int tag, const void *payload, size_t bytes)
+{
+    struct request *message = message_new(net, to, &(struct mail){.tag = tag}, payload, bytes);
+    message->grows = true;
+    return message;
+}
+
+/* What is ready leaves in pieces, as in the real world, where that makes a difference. */
+static void send_parts(struct rank *rank, struct request *message)
+{
+    struct sim *sim = rank->sim;
+    size_t piece = rank->net.piece;
+    while (sim_takes_time(&message->lane->route) && message->left - message->ready >= piece) {
+        struct request *part = request_new(rank, message->lane);
+        part->part = true;
+        part->mail = message->mail;
+        part->carried = piece;
+        part->number = rank->sends;
+        message->left -= piece;
+        sim_move(sim, part);
+    }
+}
+
+static void sim_grow(struct net *net, struct request *message, size_t from, const struct mail *head)
+{
+    struct rank *rank = net->self;
+    char text[200];
+    STRICT(message->owner == rank && message->grows, rank->sim, "rank %d: %s is to grow, but was not begun, or is sealed", net->rank,
+           sim_describe(rank->sim, message, text));
+    STRICT(from <= message->ready && (!head || head->tag == message->mail.tag), rank->sim,
+           "rank %d: %s: bytes that were ready are not any more, or it is sealed with another tag", net->rank,
+           sim_describe(rank->sim, message, text));
+    message->ready = from;
+    message->grows = !head;
+    if (head)
+        depart(rank, message, head);
+    else
+        send_parts(rank, message);
 }
 
 static struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t capacity)
@@ -226,6 +289,7 @@ static int look(const struct rank *rank, struct request *const *list, int count)
         if (list[i]->done)
             return i;
         list[i]->awaited = rank->waits;
+        list[i]->place = i;
     }
     return -1;
 }
@@ -237,6 +301,32 @@ static void sim_spend(struct net *net, double seconds)
         return;
     agenda_put(&rank->sim->agenda, &rank->event, rank->sim->agenda.now_s + seconds);
     sim_pause(rank);
+}
+
+/* Begins the next part of what the rank spends; false: all have passed, or something was done that its code must hear of. */
+static bool next_part(struct rank *rank)
+{
+    while (rank->passed < rank->parts && !(rank->passed && rank->news)) {
+        double seconds = rank->part[rank->passed++];
+        if (seconds > 0) {
+            agenda_put(&rank->sim->agenda, &rank->event, rank->sim->agenda.now_s + seconds);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int sim_spend_parts(struct net *net, const double *seconds, int count)
+{
+    struct rank *rank = net->self;
+    rank->part = seconds;
+    rank->parts = count;
+    rank->passed = 0;
+    if (next_part(rank))
+        sim_pause(rank);
+    rank->parts = 0;
+    rank->news = false;
+    return rank->passed;
 }
 
 /* What a receive copied took its owner's time; only now the sender has its payload back. */
@@ -267,10 +357,10 @@ static int sim_wait(struct net *net, struct request *const *list, int count, dou
     if (until_s < INFINITY)
         agenda_put(&sim->agenda, &rank->event, until_s);
     rank->list = list;
-    rank->listed = count;
+    rank->listed = rank->found = count;
     sim_pause(rank);
     rank->list = NULL;
-    return settle(rank, list, look(rank, list, count));
+    return settle(rank, list, rank->found < count ? rank->found : -1);
 }
 
 static const struct mail *sim_mail(const struct request *request)
@@ -321,6 +411,8 @@ static const char *sim_host(struct net *net, int rank)
 static const struct net_world sim_world = {
     .name = "sim",
     .send = sim_send,
+    .begin = sim_begin,
+    .grow = sim_grow,
     .recv = sim_recv,
     .wait = sim_wait,
     .mail = sim_mail,
@@ -328,6 +420,7 @@ static const struct net_world sim_world = {
     .drop = sim_drop,
     .now = sim_now,
     .spend = sim_spend,
+    .spend_parts = sim_spend_parts,
     .poll = sim_poll,
     .alloc = sim_alloc,
     .free = sim_free,
@@ -349,6 +442,13 @@ static void rank_body(void *argument, int index)
     rank->returned = true;
 }
 
+/* A rank that spends part after part, and hears of nothing, is left asleep between them. */
+static void resume(struct rank *rank)
+{
+    if (!next_part(rank))
+        coroutine_resume(rank->sim->coroutines, rank->net.rank);
+}
+
 static struct sim *sim_open(const struct world_options *options, void (*body)(struct net *, void *), void *argument)
 {
     struct sim *sim = obtain(1, sizeof *sim);
@@ -360,9 +460,13 @@ static struct sim *sim_open(const struct world_options *options, void (*body)(st
     sim_links_open(sim);
     list_clear(&sim->spare);
     lanes_grow(sim);
+    const struct net net = {
+        .world = &sim_world, .ranks = options->ranks, .cores = 1, .piece = options->piece ? options->piece : PIECE, .virtual_time = true};
     for (int i = 0; i < options->ranks; i++) {
         struct rank *rank = &sim->ranks[i];
-        rank->net = (struct net){.world = &sim_world, .rank = i, .ranks = options->ranks, .cores = 1, .virtual_time = true, .self = rank};
+        rank->net = net;
+        rank->net.rank = i;
+        rank->net.self = rank;
         rank->sim = sim;
         list_clear(&rank->open);
         list_clear(&rank->blocks);
@@ -399,7 +503,7 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     struct sim *sim = sim_open(options, body, argument);
     for (struct event *event; (event = agenda_next(&sim->agenda));) {
         if (event->kind == RESUME)
-            coroutine_resume(sim->coroutines, LINKED(struct rank, event, event)->net.rank);
+            resume(LINKED(struct rank, event, event));
         else if (event->kind == MOVE)
             sim_move(sim, LINKED(struct request, event, event));
         else

@@ -53,30 +53,38 @@ struct request {
     const struct net_world *world; /* first: messaging.c looks here */
     struct event event;            /* of a message: it is on its way */
     struct rank *owner;            /* NULL once dropped */
+    uint64_t awaited;              /* the owner's wait that asks for it */
+    int place;                     /* in that wait's list */
+    bool sent, done;
     struct lane *lane;
     struct link queued, any, open; /* in lane->posted or ->mails; in lane->any->mails; in owner->open, or among the spare */
     struct request *loan;          /* a receive's: the message whose payload it borrows */
     const void *data;              /* where the payload lies */
     void *into;
     size_t capacity;
-    uint64_t sum, posted, awaited; /* of the payload; order among receives; the owner's wait that asks for it */
-    uint64_t number;               /* of a message: among its sender's */
-    enum stage stage;              /* of a message: the next one */
-    double span_s;                 /* of a message: between its first and its last byte, where it is */
-    double owed_s;                 /* of a receive: copying that its owner has not spent yet */
-    bool sent, done;
+    uint64_t sum, posted; /* of the payload; order among receives */
+    uint64_t number;      /* of a message: among its sender's */
+    enum stage stage;     /* of a message: the next one */
+    double span_s;        /* of a message: between its first and its last byte, where it is */
+    size_t carried;       /* of a message: bytes that are under way with it, its head's too */
+    size_t left, ready;   /* while it grows: bytes that no part has taken along; from where on they are final */
+    bool grows, part;     /* begun and not sealed; ready bytes of such a one, on their way before it */
+    double owed_s;        /* of a receive: copying that its owner has not spent yet */
     struct mail mail;
 };
 
 struct rank {
     struct net net;
+    _Alignas(64) struct event event; /* to be resumed; what this asks for behind each part lies in the same line */
     struct sim *sim;
-    struct event event; /* to be resumed */
-    struct wire out, in;
-    struct link open, blocks;    /* requests not dropped; memory not given back */
-    struct request *const *list; /* what it waits for */
-    int listed;
+    const double *part; /* what it spends, part by part */
+    int parts, passed;
+    bool news; /* a request of its was done since it spent parts */
     bool returned;
+    int listed, found;           /* of list, found: the lowest that is done; listed: none */
+    struct request *const *list; /* what it waits for */
+    struct wire out, in;
+    struct link open, blocks; /* requests not dropped; memory not given back */
     uint64_t waits, looks, sends;
 };
 
@@ -112,6 +120,7 @@ enum { RESUME, MOVE, DELIVER };       /* kinds of events: a rank's, a message's,
 void sim_links_open(struct sim *sim); /* after its options and ranks; fatal when they make no sense */
 void sim_links_close(struct sim *sim);
 struct route sim_route(struct sim *sim, int from, int to);
+bool sim_takes_time(const struct route *route);                      /* for more bytes more of it */
 double sim_alone_s(struct sim *sim, int from, int to, size_t bytes); /* latency and slowest wire, nobody else under way */
 void sim_move(struct sim *sim, struct request *message);             /* it is where its stage begins: puts down the event that comes next */
 int sim_host_of(const struct sim *sim, int rank);                    /* number of its host */

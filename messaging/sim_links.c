@@ -97,6 +97,14 @@ struct route sim_route(struct sim *sim, int from, int to)
     return route;
 }
 
+bool sim_takes_time(const struct route *route)
+{
+    for (int stage = OUT; stage < THERE; stage++)
+        if (route->wire[stage])
+            return true;
+    return false;
+}
+
 double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
 {
     struct route route = sim_route(sim, from, to);
@@ -124,7 +132,7 @@ static double pass(struct sim *sim, struct request *message)
     double now_s = sim->agenda.now_s;
     if (!wire)
         return now_s;
-    double takes_s = (double)(sizeof message->mail + message->mail.bytes) / wire->bandwidth;
+    double takes_s = (double)message->carried / wire->bandwidth;
     double begin_s = reserve(wire, now_s, takes_s, !message->mail.bytes);
     double left_s = begin_s > now_s ? message->span_s - (begin_s - now_s) : message->span_s;
     message->span_s = fmax(left_s, takes_s);

@@ -259,6 +259,19 @@ const void *window_see(struct window *w, int from, const struct envelope *e)
     return at + e->offset;
 }
 
+const void *window_block(const struct window *w, int from, const void *data, size_t *bytes)
+{
+    const struct blocks *seen = &w->mate[from].seen;
+    for (int i = 0; i < seen->count; i++) {
+        const struct block *b = &seen->list[i];
+        if ((uintptr_t)data - (uintptr_t)b->at < b->span) { /* huge when data lies before the block */
+            *bytes = b->span;
+            return b->at;
+        }
+    }
+    return NULL;
+}
+
 void *window_share(struct window *w, int from, const struct envelope *e)
 {
     check_place(from, e);

@@ -40,6 +40,9 @@ bool window_show(const struct window *w, const void *data, size_t bytes, struct 
 /* Where the payload of a mate's envelope lies here; ends the program when the envelope points outside the mate's file. */
 const void *window_see(struct window *w, int from, const struct envelope *e);
 
+/* The mate's whole block, as it is mapped here until window_close(), that holds what window_see() returned; NULL: none does. */
+const void *window_block(const struct window *w, int from, const void *data, size_t *bytes);
+
 /* The same for a region: mapped anew, to be written to as well, until window_unshare() is given what this returned. */
 void *window_share(struct window *w, int from, const struct envelope *e);
 void window_unshare(void *data, const struct envelope *e);

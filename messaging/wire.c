@@ -167,12 +167,22 @@ bool wire_take(struct wire *w, int *from, struct envelope *e)
     return true;
 }
 
+static size_t piece_bytes(const struct moving *m)
+{
+    return m->bytes - m->begun < WIRE_PIECE ? m->bytes - m->begun : WIRE_PIECE;
+}
+
+static bool may_begin(const struct moving *m)
+{
+    return m->begun < m->bytes && m->bytes - m->begun - piece_bytes(m) >= m->ready;
+}
+
 /* Posts the next piece of a payload on `request`. The n-th piece sent meets the n-th one posted: MPI keeps their order. */
 static size_t next_piece(struct wire *w, struct moving *m, MPI_Request *request)
 {
-    size_t bytes = m->bytes - m->begun < WIRE_PIECE ? m->bytes - m->begun : WIRE_PIECE;
-    char *at = m->at + m->begun;
-    MPI_Aint there = (MPI_Aint)(m->place + m->begun);
+    size_t bytes = piece_bytes(m), offset = m->bytes - m->begun - bytes;
+    char *at = m->at + offset;
+    MPI_Aint there = (MPI_Aint)(m->place + offset);
     int floats = (int)(bytes / sizeof(float));
     m->begun += bytes;
     if (m->exposure && m->out)
@@ -190,7 +200,7 @@ void wire_move(struct wire *w, struct moving *m)
 {
     CHECK(m->channel >= 0 && m->channel <= w->greatest_tag, "channel %d for a payload of rank %d is beyond this MPI's tags (%d)",
           m->channel, m->peer, w->greatest_tag);
-    for (int i = 0; i < WIRE_AHEAD && m->begun < m->bytes; i++) {
+    while (m->begun - m->moved < (size_t)WIRE_AHEAD * WIRE_PIECE && may_begin(m)) {
         MPI_Request *request = launch(w, (struct flight){.moving = m, .hurries = m->exposure});
         size_t bytes = next_piece(w, m, request);
         w->flight[w->count - 1].bytes = bytes;
@@ -212,7 +222,7 @@ static void land(struct wire *w, int i, const MPI_Status *status)
         CHECK((size_t)bytes == f->bytes, "rank %d sent a piece of %d bytes for one of %zu", m->peer, bytes, f->bytes);
     }
     m->moved += f->bytes;
-    if (m->begun < m->bytes)
+    if (may_begin(m))
         f->bytes = next_piece(w, m, &w->request[i]);
 }
 
@@ -401,6 +411,16 @@ _Noreturn void wire_abort(int code)
     dup2(nowhere, STDERR_FILENO);
     MPI_Abort(MPI_COMM_WORLD, code);
     _exit(code);
+}
+
+/* Of MPICH and of Open MPI's extension for CUDA; other libraries may lack it, and then say no. */
+int MPIX_Query_cuda_support(void) __attribute__((weak));
+
+bool wire_takes_gpu(void)
+{
+    int begun = 0;
+    MPI(MPI_Initialized(&begun));
+    return begun && MPIX_Query_cuda_support && MPIX_Query_cuda_support() == 1;
 }
 
 void mpi_version(char *text, size_t size)

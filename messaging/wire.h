@@ -20,7 +20,8 @@ struct exposure; /* memory of one rank that the others reach one-sided */
 
 struct moving { /* a payload on its way; the caller's, and must stay until moved == bytes */
     char *at;
-    size_t bytes, begun, moved;
+    size_t bytes, begun, moved; /* from the end down: a gradient's end is ready first */
+    size_t ready;               /* out: what lies before this may not leave yet */
     int peer, channel;
     bool out;
     struct exposure *exposure; /* NULL, or: not from or to the peer's program but its memory there, at `place`; out: added as floats */
@@ -29,6 +30,7 @@ struct moving { /* a payload on its way; the caller's, and must stay until moved
 
 struct wire *wire_open(int *rank, int *ranks); /* MPI_Init */
 bool wire_threads(const struct wire *w);       /* may two threads call, one at a time? */
+bool wire_takes_gpu(void);                     /* does MPI say, once it has begun, that it takes pointers into a GPU's memory? */
 void wire_drain(struct wire *w);               /* waits for all, takes what is still under way */
 /* MPI_Finalize. Where that takes rank 0 longer than `patience_s` (INFINITY: no limit), all ranks end, with `code`. */
 void wire_close(struct wire *w, double patience_s, int code);
@@ -40,10 +42,10 @@ void wire_swap(struct wire *w, const bool *to, bool *from);                  /* 
 
 void wire_put(struct wire *w, int to, const struct envelope *e);
 bool wire_take(struct wire *w, int *from, struct envelope *e); /* false: nothing has come */
-void wire_move(struct wire *w, struct moving *m);              /* begins; m->moved grows in wire_advance() */
-bool wire_advance(struct wire *w);                             /* true when something has come to its end */
-bool wire_moving(const struct wire *w);                        /* whether anything is in flight ... */
-bool wire_hurries(const struct wire *w);                       /* ... that takes many steps, each of them in a call of this rank's */
+void wire_move(struct wire *w, struct moving *m); /* begins, or goes on as m->ready has fallen; m->moved grows in wire_advance() */
+bool wire_advance(struct wire *w);                /* true when something has come to its end */
+bool wire_moving(const struct wire *w);           /* whether anything is in flight ... */
+bool wire_hurries(const struct wire *w);          /* ... that takes many steps, each of them in a call of this rank's */
 
 /* Opens and closes memory of one rank to all (block: NULL elsewhere); waits for all, who shall be on their way already. */
 struct exposure *wire_expose(struct wire *w, void *block, size_t bytes);

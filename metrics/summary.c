@@ -32,19 +32,20 @@ static void write_ranks(struct results *r, const struct run_summary *s)
         return;
     fputs("rank,role,host,compute_s,delay_s,wait_s,transfer_s,eval_s,update_s,loader_s,aborted_s,sent_bytes,received_bytes,sent_messages,"
           "received_messages,samples,minibatches,aborted_samples,aborted_minibatches,updates,signals_heard,signals_late,signals_sent,"
-          "signal_mean_s,signal_worst_s,plain_bytes,wire_bytes,dropped_samples,dropped_minibatches\n",
+          "signal_mean_s,signal_worst_s,plain_bytes,wire_bytes,dropped_samples,dropped_minibatches,"
+          "minibatch_deviation_s\n",
           f);
     for (int i = 0; i < s->ranks; i++) {
         const struct account *a = &s->account[i];
         fprintf(f,
                 "%d,%s,%s,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%.6f,%.6f,"
-                "%lld,%lld,%lld,%lld\n",
+                "%lld,%lld,%lld,%lld,%.6f\n",
                 i, role(s, i), s->host[i], a->compute_s, a->delay_s, a->wait_s, a->transfer_s, a->eval_s, a->update_s, a->loader_s,
                 a->aborted_s, (long long)a->sent_bytes, (long long)a->received_bytes, (long long)a->sent_messages,
                 (long long)a->received_messages, (long long)a->samples, (long long)a->minibatches, (long long)a->aborted_samples,
                 (long long)a->aborted_minibatches, (long long)a->updates, (long long)a->signals, (long long)a->late_signals,
                 (long long)a->announced, a->signals ? a->signal_s / (double)a->signals : 0, a->signal_worst_s, (long long)a->plain_bytes,
-                (long long)a->wire_bytes, (long long)a->dropped_samples, (long long)a->dropped_minibatches);
+                (long long)a->wire_bytes, (long long)a->dropped_samples, (long long)a->dropped_minibatches, account_deviation(a));
     }
     results_made(r, f, "ranks.csv");
     fclose(f);

@@ -30,8 +30,7 @@ struct apart {
     struct stretch *stretch[2 * MOST_STAGES];
     struct span stage[MOST_STAGES];
     int stages;
-    void *block;            /* holds the rest: whole pages of the host's, shared with the backend */
-    struct loss *sums_here; /* [2] */
+    struct loss *sums_here; /* [2]; the block that holds the rest, too: whole pages of the host's, shared with the backend */
     float *statistics_here;
 };
 
@@ -67,8 +66,7 @@ void apart_open(struct network *n, bool training)
     size_t here = (2 * sizeof *d->sums + statistics + PAGE - 1) / PAGE * PAGE;
     d->w[0] = b->obtain(n->device, floats);
     d->sums = b->obtain(n->device, 2 * sizeof *d->sums);
-    d->block = obtain(here + PAGE, 1);
-    d->sums_here = (struct loss *)(((uintptr_t)d->block + PAGE - 1) / PAGE * PAGE);
+    d->sums_here = obtain_pages(here);
     d->statistics_here = (float *)(d->sums_here + 2);
     b->share(n->device, d->sums_here, here);
     if (!training)
@@ -89,7 +87,7 @@ void apart_close(struct network *n)
     void *there[] = {d->w[0], d->w[1], d->g, d->sums};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         b->release(n->device, there[i]);
-    release(d->block);
+    release(d->sums_here);
     release(d);
 }
 
@@ -132,16 +130,28 @@ const float *apart_statistics(struct network *n)
     return d->statistics_here;
 }
 
+void apart_pictures(struct network *n, const struct plan *p, struct pictures pictures)
+{
+    const struct backend *b = n->backend;
+    const struct architecture *a = &n->a;
+    size_t floats = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width;
+    void *arrived = p->base + p->arrived.offset;
+    if (pictures.album)
+        b->upload(n->device, arrived, pictures.crops, (size_t)a->batch * sizeof *pictures.crops);
+    else
+        b->upload(n->device, arrived, pictures.floats, floats * sizeof *pictures.floats);
+    b->lay(n->unit[0], pictures.album, arrived, p->base + p->pictures.offset);
+}
+
 /* Brings the batch and the weights, each stage's announced to the stretch that reads it first. */
-static void bring(struct network *n, struct weights w, const float *pictures, const int32_t *labels)
+static void bring(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels)
 {
     const struct backend *b = n->backend;
     const struct plan *p = &n->training;
     const struct architecture *a = &n->a;
     struct apart *d = n->apart;
     bool there = is_there(d, 0, w.stamp);
-    b->upload(n->device, p->base + p->pictures.offset, pictures,
-              (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width * sizeof *pictures);
+    apart_pictures(n, p, pictures);
     b->upload(n->device, p->base + p->labels.offset, labels, (size_t)a->batch * sizeof *labels);
     for (int s = 0; s < d->stages; s++) {
         int64_t from = INT64_MAX, to = 0;
@@ -239,7 +249,7 @@ static bool follow(struct network *n, float *g, network_hook *hook, void *self)
     return true;
 }
 
-bool apart_gradient(struct network *n, struct weights w, const float *pictures, const int32_t *labels, float *g, struct loss *loss,
+bool apart_gradient(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
                     network_hook *hook, void *self)
 {
     bring(n, w, pictures, labels);

@@ -12,7 +12,9 @@ static void set_lives(struct plan *p, const struct architecture *a, const struct
 {
     int units = a->units, end = training ? 2 * units - 1 : units - 1;
     size_t pictures = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width * sizeof(float);
-    p->pictures = (struct piece){pictures, 0, 0, training ? end : 0};
+    size_t crops = (size_t)a->batch * sizeof(struct crop), laid = sizes[0].x_bytes;
+    p->pictures = (struct piece){laid ? laid : pictures, 0, 0, training ? end : 0};
+    p->arrived = (struct piece){!laid ? 0 : crops > pictures ? crops : pictures, 0, 0, 0};
     p->labels = (struct piece){(size_t)a->batch * sizeof(int32_t), 0, 0, end};
     p->logits_gradient = (struct piece){training ? sizes[units - 1].y_bytes : 0, 0, units - 1, units};
     for (int i = 0; i < units; i++) {
@@ -70,7 +72,7 @@ void plan_open(struct plan *p, const struct architecture *a, const struct unit_s
     p->to_input = p->saved + units;
     p->to_skip = p->to_input + units;
     set_lives(p, a, sizes, reader, training);
-    struct piece **list = obtain((size_t)units * 4 + 3, sizeof *list);
+    struct piece **list = obtain((size_t)units * 4 + 4, sizeof *list);
     for (int i = 0; i < 4 * units; i++)
         if (p->output[i].bytes)
             list[count++] = &p->output[i];
@@ -78,6 +80,8 @@ void plan_open(struct plan *p, const struct architecture *a, const struct unit_s
     list[count++] = &p->labels;
     if (p->logits_gradient.bytes)
         list[count++] = &p->logits_gradient;
+    if (p->arrived.bytes)
+        list[count++] = &p->arrived;
     place(p, list, count);
     release(list);
 }

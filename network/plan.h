@@ -17,7 +17,8 @@ struct plan {
     struct piece *output, *saved;     /* one a unit */
     struct piece *to_input, *to_skip; /* gradients that unit i writes for its input and its skip */
     struct piece pictures, labels, logits_gradient;
-    char *base; /* the caller's: memory for `bytes` */
+    struct piece arrived; /* what the backend lays the pictures from, floats or crops; none where they lie as they come */
+    char *base;           /* the caller's: memory for `bytes` */
     size_t bytes;
 };
 

@@ -40,8 +40,11 @@ struct loss *apart_sums(struct network *n);
 struct loss apart_loss(struct network *n);
 const float *apart_statistics(struct network *n);
 
+/* Brings a batch, and has the first unit's input made of it. */
+void apart_pictures(struct network *n, const struct plan *p, struct pictures pictures);
+
 /* network_gradient() */
-bool apart_gradient(struct network *n, struct weights w, const float *pictures, const int32_t *labels, float *g, struct loss *loss,
+bool apart_gradient(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
                     network_hook *hook, void *self);
 
 #endif

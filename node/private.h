@@ -7,6 +7,7 @@
 struct node_private {
     double started_s, paused_s; /* of net_now(); seconds that the training clock stood */
     double unit_s;              /* when the unit under way began */
+    double *units_s;            /* on the virtual clock: what each unit of the mini-batch under way takes */
     double held_s;              /* slowness not yet slept */
     double slow;                /* speed factor */
     int64_t attempts;           /* mini-batches begun: what delays are keyed by */
@@ -14,6 +15,11 @@ struct node_private {
     int64_t *nexts;
     int stream_count, selected;
     bool *gone; /* [ranks] */
+
+    void (*tell)(void *self, const float *vector, int64_t from); /* node_tell()'s, for this mini-batch; NULL: nobody */
+    void *listener;
+    float *where;         /* the gradient under way */
+    int64_t least, final; /* floats between two calls; from here on it is the sum's, and told */
 
     double limit_s;           /* of the training clock: node_limit()'s */
     bool (*hear)(void *self); /* node_listen()'s */
@@ -40,6 +46,13 @@ struct node_private {
     double training_loss;              /* summed over samples since the last evaluation */
     int64_t training_samples;
 };
+
+static inline double node_clock_at(const struct node *n, double now_s) /* what node_clock() shows when net_now() shows this */
+{
+    return now_s - n->own->started_s - n->own->paused_s;
+}
+
+bool node_limited(const struct node *n, double now_s); /* has node_limit()'s time passed then? */
 
 bool node_heard(struct node *n); /* is the mini-batch under way to be dropped? Asks hear(), and looks at the clock */
 

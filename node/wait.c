@@ -7,6 +7,7 @@
 #include "node/private.h"
 
 static const double look_every_s = 1.0, grace_s = 5.0;
+static const double ask_every_s = 50e-6;
 static const double instant_s = 1e-9; /* sums of times differ by less */
 
 void node_pause_point(struct node *n)
@@ -52,9 +53,14 @@ void node_limit(struct node *n, double clock_s)
     n->own->limit_s = clock_s;
 }
 
+bool node_limited(const struct node *n, double now_s)
+{
+    return node_clock_at(n, now_s) >= n->own->limit_s - instant_s;
+}
+
 bool node_past_limit(const struct node *n)
 {
-    return node_clock(n) >= n->own->limit_s - instant_s;
+    return node_limited(n, net_now(n->net));
 }
 
 bool node_heard(struct node *n)
@@ -120,6 +126,20 @@ int node_wait(struct node *n, struct request **list, int count, double until_s, 
     }
     n->account.wait_s += node_clock(n) - began;
     return index;
+}
+
+void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what)
+{
+    double began = node_clock(n), looked = net_now(n->net);
+    while (!done(self)) {
+        node_pause_point(n);
+        net_wait(n->net, &n->own->pause, 1, net_now(n->net) + ask_every_s);
+        if (n->net->virtual_time || net_now(n->net) - looked < look_every_s)
+            continue;
+        look_for_silence(n, what, NET_ANY);
+        looked = net_now(n->net);
+    }
+    n->account.wait_s += node_clock(n) - began;
 }
 
 void node_await(struct node *n, struct request *request, const char *what, int peer)

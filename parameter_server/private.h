@@ -22,30 +22,32 @@ struct ps {
     /* worker */
     struct request *push[MAX_SERVERS], *pull[1 + MAX_SERVERS]; /* pull[0] is the node's while it waits */
     struct request *coming;                                    /* of the pull, what ps_here() waits for */
-    struct coder *out[MAX_SERVERS], *in[MAX_SERVERS];          /* NULL: in place */
-    char *packed;                                              /* the pushes on the wire, one behind the other */
-    float *into;                                               /* where the pull goes */
-    const float *shown;                                        /* what it told of */
-    int64_t version[MAX_SERVERS];                              /* of each slice: servers that race count apart */
-    double waited_s;                                           /* in all, until the last push */
-    bool came, gone;                                           /* weights came with the last answer; it has left */
+    struct request *early[MAX_SERVERS];                        /* of the next push, while its vector becomes ready */
+    const float *early_vector;
+    struct coder *out[MAX_SERVERS], *in[MAX_SERVERS]; /* NULL: in place */
+    char *packed;                                     /* the pushes on the wire, one behind the other */
+    float *into;                                      /* where the pull goes */
+    const float *shown;                               /* what it told of */
+    int64_t version[MAX_SERVERS];                     /* of each slice: servers that race count apart */
+    double waited_s;                                  /* in all, until the last push */
+    bool came, gone;                                  /* weights came with the last answer; it has left */
 
     /* server */
     struct range slice;
     struct optimizer *optimizer;
-    struct request **come;   /* by AT_*: the node's, leaving, signals to relay, the end of training, then a push of each worker */
-    struct request **list;   /* those of come that are waited for */
-    struct arrival *arrival; /* [workers] */
-    int next;                /* of several pushes that are there the first from this worker on is taken: no worker starves */
-    bool *owed;              /* [workers] an answer */
-    struct request **answer; /* [workers], borrowed weights */
-    float **unpacked;        /* [workers], where the wire packs */
-    bool *is_unpacked;       /* [workers] */
-    const float **instead;   /* [workers], ps_replace()'s */
-    const float **source;    /* [workers + 1] */
-    double *scale;           /* [workers + 1] */
-    float *kept;             /* [slice], ps_keep()'s sum; NULL until the first */
-    struct update update;    /* what is in the next one so far */
+    struct request **come;    /* by AT_*: the node's, leaving, signals to relay, the end of training, then a push of each worker */
+    struct request **list;    /* those of come that are waited for */
+    struct request **awaited; /* [workers] the next push; NULL: it has come and is kept */
+    struct arrival *arrival;  /* [workers] */
+    int next;                 /* of several pushes that are there the first from this worker on is taken: no worker starves */
+    bool *owed;               /* [workers] an answer */
+    struct request **answer;  /* [workers], borrowed weights */
+    float **unpacked;         /* [workers], where the wire packs */
+    bool *is_unpacked;        /* [workers] */
+    const float **instead;    /* [workers], ps_replace()'s */
+    const float **source;     /* [workers + 1] */
+    double *scale;            /* [workers + 1] */
+    struct update update;     /* what is in the next one so far */
     struct coder *decode, *encode;
     void *outgoing; /* the slice on the wire, packed once a version */
     int64_t packed_version;

@@ -25,7 +25,7 @@ static size_t push_bytes(const struct ps *ps)
 
 static void expect_push(struct ps *ps, int worker)
 {
-    ps->come[AT_PUSH + worker] = net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
+    ps->come[AT_PUSH + worker] = ps->awaited[worker] = net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
 }
 
 static void open_wires(struct ps *ps)
@@ -39,8 +39,10 @@ static void open_wires(struct ps *ps)
     options.only_unpacks = true;
     if (!ps->wire->in_place)
         ps->decode = coder_open(ps->wire, &options);
-    for (int i = 0; i < ps->workers && ps->decode; i++)
-        ps->unpacked[i] = obtain((size_t)slice_count(ps), sizeof(float));
+    for (int i = 0; i < ps->workers && ps->decode; i++) {
+        ps->unpacked[i] = net_alloc(ps->n->net, (size_t)slice_count(ps) * sizeof(float));
+        optimizer_share(ps->optimizer, ps->unpacked[i], (size_t)slice_count(ps) * sizeof(float));
+    }
     ps->packed_version = -1;
 }
 
@@ -50,8 +52,11 @@ void ps_open_server(struct ps *ps)
     size_t workers = (size_t)ps->workers;
     ps->slice = node_slice(n, n->rank);
     ps->optimizer = node_optimizer(n, ps->slice);
+    optimizer_move(ps->optimizer, n->setting->holder, n->w + ps->slice.from, ps->workers + 1, n->net->mate);
+    optimizer_share(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);
     ps->come = obtain(workers + AT_PUSH, sizeof *ps->come);
     ps->list = obtain(workers + AT_PUSH, sizeof *ps->list);
+    ps->awaited = obtain(workers, sizeof *ps->awaited);
     ps->arrival = obtain(workers, sizeof *ps->arrival);
     ps->owed = obtain(workers, sizeof *ps->owed);
     ps->has_left = obtain(workers, sizeof *ps->has_left);
@@ -136,6 +141,14 @@ static void attend(struct ps *ps, int index)
     ps->left++;
 }
 
+/* Weights that are held elsewhere (on a GPU): what is here goes there while others are waited for. */
+static void send_ahead(struct ps *ps)
+{
+    for (int i = 0; i < ps->workers && optimizer_is_away(ps->optimizer); i++)
+        if (ps->arrival[i].bytes)
+            optimizer_bring(ps->optimizer, ps_vector(ps, i));
+}
+
 /* A push has come from this worker: checked before any byte of it is used. */
 static const struct arrival *admit(struct ps *ps, int worker)
 {
@@ -153,7 +166,12 @@ static const struct arrival *admit(struct ps *ps, int worker)
                                            .bytes = m->bytes ? net_data(come) : NULL,
                                            .clock = (int64_t)m->note[5],
                                            .stale = n->version - m->version + (int64_t)m->note[3]};
+    ps->awaited[worker] = NULL;
     ps->owed[worker] |= ps->arrival[worker].asks;
+    size_t whole = 0;
+    const void *block = optimizer_is_away(ps->optimizer) && m->bytes ? net_block(n->net, come, &whole) : NULL;
+    if (block)
+        optimizer_share(ps->optimizer, block, whole);
     return &ps->arrival[worker];
 }
 
@@ -161,12 +179,15 @@ bool ps_collect(struct ps *ps)
 {
     for (int i = 0; i < ps->workers; i++) {
         while (!ps->arrival[i].mail && !ps->has_left[i]) {
-            struct request *list[AT_PUSH + 1];
-            memcpy(list, ps->come, sizeof list);
-            list[AT_PUSH] = ps->come[AT_PUSH + i];
-            int index = node_wait(ps->n, list, AT_PUSH + 1, INFINITY, "the push of its version", ps_rank_of(ps, i));
-            if (index == AT_PUSH)
-                admit(ps, i);
+            struct request **list = ps->list;
+            int count = optimizer_is_away(ps->optimizer) ? ps->workers - i : 1; /* others that come meanwhile can be sent ahead */
+            memcpy(list, ps->come, AT_PUSH * sizeof *list);
+            for (int k = 0; k < count; k++)
+                list[AT_PUSH + k] = ps->arrival[i + k].mail ? NULL : ps->come[AT_PUSH + i + k];
+            send_ahead(ps);
+            int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "the push of its version", ps_rank_of(ps, i));
+            if (index >= AT_PUSH)
+                admit(ps, i + index - AT_PUSH);
             else
                 attend(ps, index);
         }
@@ -205,10 +226,10 @@ const struct arrival *ps_next(struct ps *ps)
         int wanted = ps->n->stop ? -1 : order_next(ps->order), first = wanted < 0 ? ps->next : wanted, count = wanted < 0 ? ps->workers : 1;
         struct request **list = ps->list;
         memcpy(list, ps->come, AT_PUSH * sizeof *list);
-        for (int i = 0; i < count; i++) {
-            int worker = (first + i) % ps->workers;
-            list[AT_PUSH + i] = ps->arrival[worker].mail ? NULL : ps->come[AT_PUSH + worker];
-        }
+        int behind = count < ps->workers - first ? count : ps->workers - first; /* from the first on; then those before it */
+        memcpy(list + AT_PUSH, ps->awaited + first, (size_t)behind * sizeof *list);
+        memcpy(list + AT_PUSH + behind, ps->awaited, (size_t)(count - behind) * sizeof *list);
+        send_ahead(ps);
         int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", wanted < 0 ? NET_ANY : ps_rank_of(ps, wanted));
         if (index < AT_PUSH) {
             attend(ps, index);
@@ -261,6 +282,8 @@ void ps_replace(struct ps *ps, int worker, const float *vector)
 /* Ends the loan and waits for the worker's next push. */
 static void give_back(struct ps *ps, int worker)
 {
+    if (ps->arrival[worker].bytes)
+        optimizer_forget(ps->optimizer, ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
     net_drop(ps->n->net, ps->come[AT_PUSH + worker]);
     expect_push(ps, worker);
     ps->arrival[worker] = (struct arrival){.worker = worker};
@@ -356,10 +379,8 @@ void ps_keep(struct ps *ps, int worker)
 {
     struct node *n = ps->n;
     double began = node_clock(n);
-    if (!ps->kept)
-        ps->kept = obtain((size_t)slice_count(ps), sizeof *ps->kept);
     if (ps->arrival[worker].bytes) {
-        vector_add(ps->kept, ps_vector(ps, worker), slice_count(ps), n->setting->threads);
+        optimizer_keep(ps->optimizer, ps_vector(ps, worker));
         node_spend_vector(n, slice_count(ps), 3);
     }
     n->account.update_s += node_clock(n) - began;
@@ -371,8 +392,7 @@ void ps_step_kept(struct ps *ps, double scale)
     struct node *n = ps->n;
     take_answers_back(ps);
     double began = node_clock(n);
-    optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, (const float *const[]){ps->kept}, &scale, 1, node_rate(n));
-    memset(ps->kept, 0, (size_t)slice_count(ps) * sizeof *ps->kept);
+    optimizer_step_kept(ps->optimizer, n->w + ps->slice.from, scale, node_rate(n));
     end_update(ps, began, 4);
 }
 
@@ -390,7 +410,7 @@ static void mix(struct ps *ps, const double *scale, bool average)
         ps->source[sources] = w;
         ps->scale[sources++] = rest;
     }
-    vector_sum(w, ps->source, ps->scale, sources, slice_count(ps), n->setting->threads);
+    optimizer_sum(ps->optimizer, w, ps->source, ps->scale, sources);
     end_update(ps, began, sources + 1);
 }
 
@@ -489,19 +509,19 @@ void ps_close_server(struct ps *ps)
     struct net *net = ps->n->net;
     tell_end(ps);
     see_off(ps);
-    for (int i = 0; i < ps->workers; i++) {
+    for (int i = 0; i < ps->workers; i++)
         net_drop(net, ps->come[AT_PUSH + i]);
-        release(ps->unpacked[i]);
-    }
     net_drop(net, ps->come[AT_LEAVE]);
     net_drop(net, ps->come[AT_SIGNAL]);
     optimizer_close(ps->optimizer);
+    for (int i = 0; i < ps->workers; i++)
+        net_free(net, ps->unpacked[i]);
     coder_close(ps->decode);
     coder_close(ps->encode);
     order_close(ps->order);
     net_free(net, ps->outgoing);
-    void *blocks[] = {ps->come,        ps->list,    ps->arrival, ps->owed,  ps->has_left, ps->answer,  ps->unpacked,
-                      ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by,  ps->sent_to, ps->kept};
+    void *blocks[] = {ps->come,     ps->list,        ps->awaited, ps->arrival, ps->owed,  ps->has_left, ps->answer,
+                      ps->unpacked, ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by,  ps->sent_to};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         release(blocks[i]);
 }

@@ -1,6 +1,7 @@
 /* A worker's side: what is finished goes out, weights come in.
  *
  * The receives of an answer are posted before the worker waits, so that on one host weights are copied once, from where they lie. */
+#include <assert.h>
 #include <math.h>
 
 #include "base/alloc.h"
@@ -47,6 +48,51 @@ void ps_close_worker(struct ps *ps)
     net_free(ps->n->net, ps->packed);
 }
 
+/* Of the vector that will be pushed next, floats from here on are final. */
+static void let_leave(void *self, const float *vector, int64_t from)
+{
+    struct ps *ps = self;
+    struct net *net = ps->n->net;
+    for (int s = 0; s < ps->servers; s++) {
+        struct range at = node_slice(ps->n, s);
+        if (from >= at.to)
+            continue;
+        if (!ps->early[s])
+            ps->early[s] = net_begin(net, s, TAG_PUSH, vector + at.from, (size_t)(at.to - at.from) * sizeof *vector);
+        net_ready(net, ps->early[s], from > at.from ? (size_t)(from - at.from) * sizeof *vector : 0);
+    }
+    ps->early_vector = vector;
+}
+
+void ps_early(struct ps *ps)
+{
+    if (ps->n->setting->options->early_push && ps->wire->in_place)
+        node_tell(ps->n, (int64_t)(ps->n->net->piece / sizeof(float)), let_leave, ps);
+}
+
+void ps_batch(struct ps *ps)
+{
+    struct node *n = ps->n;
+    node_clear(n);
+    while (n->finished < n->setting->minibatches) {
+        if (n->finished == n->setting->minibatches - 1)
+            ps_early(ps);
+        node_minibatch(n);
+    }
+}
+
+/* What was begun is a message now; else it is sent whole. */
+static struct request *send_push(struct ps *ps, int server, const struct mail *head, const void *from, size_t bytes)
+{
+    struct request *early = ps->early[server];
+    if (!early)
+        return net_send(ps->n->net, server, head, from, bytes);
+    assert(from == ps->early_vector + node_slice(ps->n, server).from && "another vector is pushed than the one that began to leave");
+    ps->early[server] = NULL;
+    net_seal(ps->n->net, early, head);
+    return early;
+}
+
 static void push(struct ps *ps, const float *vector, bool finished, int flags)
 {
     struct node *n = ps->n;
@@ -78,7 +124,7 @@ static void push(struct ps *ps, const float *vector, bool finished, int flags)
         n->account.plain_bytes += payload ? (at.to - at.from) * (int64_t)sizeof(float) : 0;
         n->account.wire_bytes += (int64_t)bytes;
         head.version = ps->version[s];
-        ps->push[s] = net_send(n->net, s, &head, from, bytes);
+        ps->push[s] = send_push(ps, s, &head, from, bytes);
     }
     n->account.transfer_s += node_clock(n) - began;
 }
@@ -88,7 +134,7 @@ void ps_work(struct node *n)
     struct ps *ps = ps_open(n);
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
-        node_batch(n);
+        ps_batch(ps);
         ps_push(ps, n->sum);
         ps_pull(ps, n->w);
     }
@@ -165,7 +211,7 @@ static void take_weights(struct ps *ps, int server, const struct request *come)
         wrong = coder_unpack(ps->in[server], ps->into + at.from, net_data(come));
     else
         vector_copy(ps->into + at.from, net_data(come), at.to - at.from, n->setting->threads);
-    node_spend_vector(n, at.to - at.from, 2);
+    node_spend_copy(n, server, at.to - at.from); /* all that a pull costs within a host: its links charge a borrower the latency alone */
     CHECK(!wrong, "weights of version %lld from rank %d: %s", (long long)m->version, server, wrong);
     n->account.transfer_s += node_clock(n) - began;
     ps->came = true;

@@ -22,7 +22,10 @@ struct picture {
     struct device *device;
     struct network *network;
     struct dataset *training, *test;
-    float *scratch; /* one mini-batch, for loaders without a thread and for evaluation */
+    struct album *training_album, *test_album; /* the same on the device, NULL: it doesn't lie there */
+    float *scratch;                            /* one mini-batch, for loaders without a thread and for evaluation */
+    size_t scratch_bytes;
+    struct crop *crops; /* one mini-batch of an evaluation, where there is an album */
     int32_t *labels;
     int ahead;
     int workers;    /* that the samples are parted among, 0: not known before the streams */
@@ -68,8 +71,12 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
     struct loader_options o = loader_options_of(q, worker, workers);
     o.batch = p->minibatch;
     o.augment = q->options->augment;
-    o.ahead = q->ahead;
-    o.scratch = q->ahead ? NULL : q->scratch;
+    o.crops = q->training_album;
+    o.ahead = o.crops ? 0 : q->ahead;    /* drawing them takes no time */
+    if (!q->ahead && !q->backend->apart) /* a device still copies from it when an evaluation comes in between */
+        o.scratch = q->scratch;
+    o.tell = problem_lend;
+    o.told = p;
     s->loader = loader_open(q->training, &o);
     return s;
 }
@@ -91,7 +98,8 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
 {
     struct picture *q = p->self;
     struct batch b = loader_batch(s->loader, index);
-    return network_gradient(q->network, w, b.pictures, b.labels, g, loss, hook, self);
+    const struct pictures pictures = {.floats = b.pictures, .album = q->training_album, .crops = b.crops};
+    return network_gradient(q->network, w, pictures, b.labels, g, loss, hook, self);
 }
 
 static double step_share(const struct problem *p, int step)
@@ -100,12 +108,32 @@ static double step_share(const struct problem *p, int step)
     return architecture_unit_share(&q->architecture, step);
 }
 
+static int64_t final_from(const struct problem *p, int step)
+{
+    const struct picture *q = p->self;
+    return network_final_from(q->network, step);
+}
+
+/* Samples first .. first + count - 1 as they are: one mini-batch, in which what comes behind them is any picture. */
+static struct pictures plain(const struct problem *p, const struct dataset *d, const struct album *album, int64_t first, int count)
+{
+    struct picture *q = p->self;
+    if (!album) {
+        dataset_read(d, first, count, q->scratch, q->labels);
+        return (struct pictures){.floats = q->scratch};
+    }
+    for (int i = 0; i < p->minibatch; i++) {
+        q->crops[i] = (struct crop){.sample = (int32_t)(i < count ? first + i : 0)};
+        q->labels[i] = i < count ? d->labels[first + i] : 0;
+    }
+    return (struct pictures){.album = album, .crops = q->crops};
+}
+
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
 {
     struct picture *q = p->self;
     for (int64_t b = share; b < p->statistics_batches; b += shares) {
-        dataset_read(q->training, b * p->minibatch, p->minibatch, q->scratch, q->labels);
-        network_statistics(q->network, w, q->scratch, sums);
+        network_statistics(q->network, w, plain(p, q->training, q->training_album, b * p->minibatch, p->minibatch), sums);
         breathe(self);
     }
 }
@@ -122,8 +150,8 @@ static void evaluate(struct problem *p, struct weights w, const float *at, int s
     struct picture *q = p->self;
     for (int64_t first = (int64_t)share * p->minibatch; first < p->test_samples; first += (int64_t)shares * p->minibatch) {
         int count = (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
-        dataset_read(q->test, first, count, q->scratch, q->labels);
-        network_evaluate(q->network, w, at, q->scratch, q->labels, count, loss);
+        const struct pictures pictures = plain(p, q->test, q->test_album, first, count);
+        network_evaluate(q->network, w, at, pictures, q->labels, count, loss);
         breathe(self);
     }
 }
@@ -149,10 +177,16 @@ static void picture_close(struct problem *p)
 {
     struct picture *q = p->self;
     network_close(q->network);
+    if (q->backend->apart) {
+        problem_lend(p, q->scratch, q->scratch_bytes, false);
+        q->backend->album_close(q->training_album);
+        q->backend->album_close(q->test_album);
+    }
     q->backend->close(q->device);
     dataset_close(q->training);
     dataset_close(q->test);
     release(q->scratch);
+    release(q->crops);
     release(q->labels);
     release(q->speeds);
     release(q);
@@ -166,6 +200,7 @@ static const struct problem_kind picture_kind = {
     .share = share,
     .gradient = gradient,
     .step_share = step_share,
+    .final_from = final_from,
     .statistics = statistics,
     .evaluate = evaluate,
     .save = save,
@@ -275,6 +310,24 @@ static void check_init(const struct problem *p, const struct picture *q)
     release(w);
 }
 
+static struct album *open_album(const struct picture *q, const struct dataset *d, int64_t count)
+{
+    float levels[MAX_CHANNELS][256];
+    dataset_levels(d, levels);
+    return q->backend->album_open(
+        q->device,
+        &(struct pixels){
+            .bytes = d->pixels, .count = count, .channels = d->channels, .height = d->height, .width = d->width, .levels = levels[0]});
+}
+
+/* Who doesn't train needs of the training set what the statistics are taken from. */
+static void open_albums(const struct problem *p, struct picture *q, bool trains)
+{
+    int64_t evaluated = p->statistics_batches * p->minibatch;
+    q->test_album = open_album(q, q->test, q->test->count);
+    q->training_album = open_album(q, q->training, trains ? q->training->count : evaluated);
+}
+
 void picture_open(struct problem *p, const struct problem_options *po)
 {
     const struct options *o = po->options;
@@ -295,21 +348,29 @@ void picture_open(struct problem *p, const struct problem_options *po)
                                                                .width = d->width});
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     q->backend = backend_find(o->backend, dtype);
+    if (o->tf32 && !q->backend->tf32)
+        fatal("--tf32: backend %s has no TF32; leave it out, or take --backend cudnn", q->backend->name);
     char cache[4096];
     bool cached = find_cache(o, cache, sizeof cache);
-    q->device = q->backend->open(
-        &(struct device_options){.threads = po->threads, .dtype = dtype, .cache = cached ? cache : NULL, .number = po->mate});
+    q->device = q->backend->open(&(struct device_options){
+        .threads = po->threads, .dtype = dtype, .cache = cached ? cache : NULL, .number = po->mate, .tf32 = o->tf32});
     p->apart = q->backend->apart;
+    p->twin = q->backend->twin;
     q->network = network_open(&q->architecture, q->backend, q->device, (float)o->label_smoothing, po->trains);
-    q->scratch = obtain((size_t)p->minibatch * (size_t)(d->channels * d->height * d->width), sizeof *q->scratch);
+    q->scratch_bytes = (size_t)p->minibatch * (size_t)(d->channels * d->height * d->width) * sizeof *q->scratch;
+    q->scratch = obtain_pages(q->scratch_bytes);
+    q->crops = obtain((size_t)p->minibatch, sizeof *q->crops);
     q->labels = obtain((size_t)p->minibatch, sizeof *q->labels);
     p->count = architecture_parameters(&q->architecture);
     p->statistics = architecture_statistics(&q->architecture);
     p->statistics_batches = d->count / p->minibatch < o->eval_batches ? d->count / p->minibatch : o->eval_batches;
     p->steps = 2 * q->architecture.units;
     list_spared(p, q);
+    problem_lend(p, q->scratch, q->scratch_bytes, true);
+    if (q->backend->apart && o->resident)
+        open_albums(p, q, po->trains);
     if (po->serves)
         check_init(p, q);
-    snprintf(p->computes, sizeof p->computes, "%s %s, %d thread%s a rank", q->backend->name, o->dtype, po->threads,
-             po->threads > 1 ? "s" : "");
+    snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s a rank%s", q->backend->name, o->dtype, o->tf32 ? " with TF32" : "",
+             po->threads, po->threads > 1 ? "s" : "", q->training_album ? ", pictures on the device" : "");
 }

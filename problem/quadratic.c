@@ -1,5 +1,6 @@
 /* A convex toy: f(w) = 1/2 sum_i a_i (w_i - t_i)^2 with curvatures a_i from 0.1 to 1 and an optimum t drawn by the seed.
  *
+ * On the virtual clock the first half of a mini-batch's steps are forward's, in the second half the gradient becomes final from its end.
  * A mini-batch's gradient carries noise keyed by (seed, worker, index), deviation NOISE / sqrt(samples). Evaluation: the exact loss;
  * top-1 is the percentage of coordinates within 0.1 of the optimum, top-5 within 0.5. */
 #include <math.h>
@@ -8,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
+#include "base/wide.h"
 #include "problem/kinds.h"
 
 enum { COUNT = 1000, TRAINING_SAMPLES = 50000, STEPS = 16 }; /* steps: how often a mini-batch listens on the virtual clock */
@@ -17,6 +19,7 @@ struct quadratic {
     uint64_t seed;
     double deviation; /* of a mini-batch's noise, a coordinate */
     float optimum[COUNT], curvature[COUNT];
+    double drawn[COUNT]; /* of the gradient under way */
 };
 
 struct stream {
@@ -49,19 +52,32 @@ static double stream_wait_s(const struct stream *s)
     return 0;
 }
 
-/* The noise is uniform: cheap, and its deviation is what counts. */
+/* The gradient, with the numbers drawn as its noise; in their place, what each coordinate adds to the loss. The noise is uniform: cheap,
+ * and its deviation is what counts. */
+WIDE_LOOP slope_loop(struct quadratic *q, const float *restrict w, float *restrict g)
+{
+    double spread = q->deviation * sqrt(12);
+#pragma omp simd
+    for (int i = 0; i < COUNT; i++) {
+        double away = w[i] - q->optimum[i];
+        g[i] = (float)(q->curvature[i] * away + spread * (q->drawn[i] - 0.5));
+        q->drawn[i] = 0.5 * q->curvature[i] * away * away;
+    }
+}
+
+WIDE(slope, (struct quadratic * q, const float *restrict w, float *restrict g), (q, w, g))
+
 static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
                      void *self)
 {
-    const struct quadratic *q = p->self;
+    struct quadratic *q = p->self;
     struct random r = random_at(RANDOM_TEST, q->seed, s->worker, (uint64_t)index, 1);
-    *loss = (struct loss){0};
-    for (int i = 0; i < COUNT; i++) {
-        double away = w.w[i] - q->optimum[i];
-        loss->sum += 0.5 * q->curvature[i] * away * away;
-        g[i] = (float)(q->curvature[i] * away + q->deviation * sqrt(12) * (random_uniform(&r) - 0.5));
-    }
-    loss->sum *= p->minibatch;
+    double sum = 0;
+    random_uniforms(&r, q->drawn, COUNT);
+    slope(q, w.w, g);
+    for (int i = 0; i < COUNT; i++)
+        sum += q->drawn[i];
+    *loss = (struct loss){.sum = sum * p->minibatch};
     return !hook || hook(self, STEPS - 1, 0);
 }
 
@@ -69,6 +85,11 @@ static double step_share(const struct problem *p, int step)
 {
     (void)p, (void)step;
     return 1.0 / STEPS;
+}
+
+static int64_t final_from(const struct problem *p, int step)
+{
+    return step < STEPS / 2 ? p->count : p->count * (STEPS - 1 - step) / (STEPS / 2);
 }
 
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
@@ -112,6 +133,7 @@ static const struct problem_kind quadratic_kind = {
     .stream_wait_s = stream_wait_s,
     .gradient = gradient,
     .step_share = step_share,
+    .final_from = final_from,
     .statistics = statistics,
     .evaluate = evaluate,
     .save = save,

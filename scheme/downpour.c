@@ -25,7 +25,10 @@ static void advance(struct worker *k)
 {
     struct node *n = k->n;
     int threads = n->setting->threads;
-    node_batch(n);
+    if (n->setting->options->n_push == 1)
+        ps_batch(k->ps); /* its sum is the push */
+    else
+        node_batch(n);
     vector_sum(n->w, (const float *const[]){n->w, n->sum}, (double[]){1, -n->rate / n->setting->minibatches}, 2, n->count, threads);
     node_changed(n);
     if (k->finished) {

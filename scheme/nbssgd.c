@@ -22,12 +22,12 @@ struct worker {
     struct node *n;
     struct ps *ps;
     struct signals signals;
-    int64_t position;        /* mini-batches of its own batch that are done */
-    int64_t steps;           /* weights: local steps of this version */
-    struct optimizer *local; /* weights: what takes them */
-    float *spare;            /* carry: where the next weights land while a mini-batch is under way */
-    bool under_way, landed;  /* carry: an exchange is; its weights lie in spare */
-    bool racing, reset;
+    int64_t position;          /* mini-batches of its own batch that are done */
+    int64_t steps;             /* weights: local steps of this version */
+    struct optimizer *local;   /* weights: what takes them */
+    float *spare;              /* carry: where the next weights land while a mini-batch is under way */
+    bool under_way, landed;    /* carry: an exchange is; its weights lie in spare */
+    bool racing, reset, early; /* early: nothing can come between its batch's last mini-batch and the push */
 };
 
 static bool is(const char *option, const char *value)
@@ -111,6 +111,7 @@ static struct worker open_worker(struct node *n)
         k.local = node_optimizer(n, (struct range){0, n->count});
     if (is(o->nb_inflight, "carry"))
         k.spare = net_alloc(n->net, (size_t)n->count * sizeof(float));
+    k.early = is(o->nb_inflight, "finish") && !k.local;
     k.ps = ps_open(n);
     return k;
 }
@@ -132,8 +133,11 @@ void nbssgd_work(struct node *n)
     if (!is(n->setting->options->nb_inflight, "finish"))
         node_listen(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
     while (!n->stop && !node_leaves(n)) {
-        while (k.position < n->setting->minibatches && !signals_heard(&k.signals) && !n->stop)
+        while (k.position < n->setting->minibatches && !signals_heard(&k.signals) && !n->stop) {
+            if (k.early && k.position == n->setting->minibatches - 1)
+                ps_early(k.ps);
             advance(&k);
+        }
         if (n->stop)
             break;
         if (k.position >= n->setting->minibatches) {

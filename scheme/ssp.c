@@ -19,7 +19,7 @@ void ssp_work(struct node *n)
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
-        node_batch(n);
+        ps_batch(ps);
         n->clock++;
         sum = n->sum;
         if (n->heard >= n->clock - slack) {

@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "data_loader/augment.h"
 
 enum { MOST = 20000, MOST_CALLS = 400, MOST_SHARED = 8, ALIGN = 4096 };
 
@@ -24,9 +25,16 @@ static const size_t room = (size_t)1 << 30;
 struct unit {
     struct unit *real;
     struct device *device;
+    struct unit_shape shape;
 };
 
-enum task { FORWARD, BACKWARD, LOSS, WAIT };
+struct album {
+    struct device *device;
+    struct dataset set; /* its pixels are far */
+    struct levels levels;
+};
+
+enum task { LAY, FORWARD, BACKWARD, LOSS, WAIT };
 
 struct call { /* of the computing queue; WAIT: for the uploads before number `count` */
     enum task task;
@@ -39,6 +47,8 @@ struct call { /* of the computing queue; WAIT: for the uploads before number `co
     struct loss *sums;
     int64_t count;
     int classes;
+    const struct album *album;
+    const void *batch; /* LAY: to io.x */
 };
 
 struct copy {
@@ -154,6 +164,27 @@ static void run_upload(struct device *d)
     memcpy(near(d, c->to, "an upload's target"), c->from, c->bytes);
 }
 
+static void run_lay(const struct device *d, const struct call *c)
+{
+    const struct unit_shape *s = &c->unit->shape;
+    size_t picture = (size_t)(s->in_h * s->in_w * s->in_c);
+    float *to = near(d, c->io.x, "the pictures");
+    const void *batch = near(d, c->batch, "a batch");
+    if (!c->album) {
+        memcpy(to, batch, (size_t)s->batch * picture * sizeof *to);
+        return;
+    }
+    struct dataset from = c->album->set;
+    from.pixels = near(d, from.pixels, "an album");
+    for (int i = 0; i < s->batch; i++) {
+        const struct crop *crop = (const struct crop *)batch + i;
+        if (crop->sample < 0 || crop->sample >= from.count)
+            fail_msg("sample %d is wanted of an album of %d", crop->sample, (int)from.count);
+        picture_write(to + (size_t)i * picture, &from, crop->sample, (struct augment){crop->down, crop->right, crop->mirror},
+                      &c->album->levels);
+    }
+}
+
 static void run_call(struct device *d)
 {
     struct call c = d->call[d->called++ % MOST];
@@ -173,6 +204,8 @@ static void run_call(struct device *d)
     if (c.task == WAIT)
         while (d->upped < c.count)
             run_upload(d);
+    else if (c.task == LAY)
+        run_lay(d, &c);
     else if (c.task == FORWARD)
         ref()->forward(c.unit->real, &io, c.mode);
     else if (c.task == BACKWARD)
@@ -279,6 +312,18 @@ static struct call new_call(enum task task)
     memset(&c, 0, sizeof c); /* compared as bytes */
     c.task = task;
     return c;
+}
+
+static void lay(struct unit *u, const struct album *album, const void *batch, void *x)
+{
+    struct call c = new_call(LAY);
+    outside_stretches(u->device, "lay()");
+    assert_true(u->shape.first);
+    c.unit = u;
+    c.album = album;
+    c.batch = batch;
+    c.io.x = x;
+    ask(u->device, &c);
 }
 
 static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mode)
@@ -409,12 +454,34 @@ static void unshare(struct device *d, void *block)
     set.counts.unshared++;
 }
 
+static struct album *album_open(struct device *d, const struct pixels *p)
+{
+    struct album *a = obtain(1, sizeof *a);
+    size_t bytes = (size_t)p->count * (size_t)(p->channels * p->height * p->width);
+    void *there = memory_obtain(d, bytes);
+    memcpy(near(d, there, "an album"), p->bytes, bytes);
+    memcpy(a->levels.of, p->levels, (size_t)p->channels * sizeof *a->levels.of);
+    a->device = d;
+    a->set = (struct dataset){.count = p->count, .channels = p->channels, .height = p->height, .width = p->width, .pixels = there};
+    return a;
+}
+
+static void album_close(struct album *a)
+{
+    if (!a)
+        return;
+    memory_release(a->device, (void *)a->set.pixels);
+    release(a);
+}
+
 static struct unit *unit_open(struct device *d, const struct unit_shape *shape, const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
     struct unit *u = obtain(1, sizeof *u);
     u->device = d;
+    u->shape = *shape;
     u->real = ref()->unit_open(d->real, shape, x_from ? x_from->real : NULL, skip_from ? skip_from->real : NULL, sizes);
+    sizes->x_bytes = shape->first ? (size_t)(shape->batch * shape->in_h * shape->in_w * shape->in_c) * sizeof(float) : 0;
     return u;
 }
 
@@ -444,6 +511,9 @@ const struct backend backend_apart = {
     .upload = upload,
     .finish = finish,
     .apart = true,
+    .album_open = album_open,
+    .album_close = album_close,
+    .lay = lay,
     .download = download,
     .stretch_open = stretch_open,
     .stretch_close = stretch_close,

@@ -54,6 +54,11 @@ refuses "unknown scheme 'nbsgd'; did you mean 'nbssgd'" "${toy[@]}" --scheme nbs
 refuses "unknown network 'resnet21'; known are .*resnet20" "${toy[@]}" --network resnet21
 refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
 refuses "--wire: 'f23' .*did you mean 'f32'" "${toy[@]}" --wire f23
+refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
+refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
+refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
+"$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
+    refuses '--server-device gpu: this .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
 refuses "--world: 'simm' .*did you mean 'sim'" "$nbsgd" --world simm
 refuses "--optimizer: 'sdg' .*did you mean 'sgd'" "${toy[@]}" --optimizer sdg

@@ -9,6 +9,8 @@
 #include "base/check.h"
 #include "scheme.h"
 
+enum { PIECE = 1000 }; /* its vectors are small, so are their pieces */
+
 struct stream {
     int worker;
 };
@@ -57,6 +59,11 @@ static double step_share(const struct problem *p, int step)
     return 1.0 / p->steps;
 }
 
+static int64_t final_from(const struct problem *p, int step)
+{
+    return step < p->steps / 2 ? p->count : p->count * (p->steps - 1 - step) / (p->steps / 2);
+}
+
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
 {
     (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)breathe, (void)self;
@@ -81,6 +88,7 @@ static const struct problem_kind ledger_kind = {
     .stream_wait_s = stream_wait_s,
     .gradient = gradient,
     .step_share = step_share,
+    .final_from = final_from,
     .statistics = statistics,
     .evaluate = evaluate,
     .finish_statistics = finish_statistics,
@@ -172,13 +180,16 @@ void experiment_run(struct experiment *e)
                                  .samples_wanted = o->samples,
                                  .evaluate_every = o->eval_every ? o->eval_every : o->samples,
                                  .threads = 1,
+                                 .holder = e->holder ? e->holder : backend_holder(o->server_device),
                                  .minibatch_s = o->sim_minibatch,
                                  .asked_to_leave = &never};
     e->out.count = e->problem->count;
     e->out.w = obtain((size_t)e->out.count, sizeof(float));
     e->out.worker = obtain((size_t)e->workers, sizeof(struct account));
-    sim_run(&(struct world_options){.ranks = ranks, .seed = (uint64_t)o->seed, .latency_s = o->sim_latency, .bandwidth = o->sim_bandwidth},
-            run_rank, &s);
+    sim_run(
+        &(struct world_options){
+            .ranks = ranks, .seed = (uint64_t)o->seed, .latency_s = o->sim_latency, .bandwidth = o->sim_bandwidth, .piece = PIECE},
+        run_rank, &s);
     if (own) {
         release(e->problem->spared);
         release(e->problem);

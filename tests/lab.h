@@ -42,6 +42,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     const struct scheme *scheme; /* NULL: that of the options */
     struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
+    const struct holder_kind *holder; /* NULL: what server-device says */
     struct outcome out;
 };
 

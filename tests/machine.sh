@@ -31,6 +31,36 @@ check 'a rank computes as long as the file says' near "$(column b/ranks.csv comp
 check 'one of speed 0.5 twice as long' near "$(column b/ranks.csv compute_s | sed -n 3p)" 3
 check 'hosts have names' [ "$(column b/ranks.csv host | paste -sd' ')" = 'sim-0 sim-0 sim-1 sim-1' ]
 
+# A pull within a host costs one copy at local_bandwidth, whatever sums of vectors run at: 1,000 floats, 1 s each, 3 updates.
+cat >toy.ini <<'END'
+ranks_per_host = 4
+local_latency_s = 0
+local_bandwidth_bytes_per_s = 4000
+vector_bandwidth_bytes_per_s = 4e6
+END
+toy=(--world sim --workers 3 --scheme ssgd --network quadratic --updates 3 --threads 1)
+run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
+check 'a toy on that machine runs' ends 0
+check 'a pull is charged once, as a copy within the host' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 4
+sed -i 's/ranks_per_host = 4/latency_s = 0\nbandwidth_bytes_per_s = 1e6/' toy.ini
+run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
+check 'between hosts as vector work, behind the wire' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 0.008
+
+# Times of mini-batches that scatter: keyed by the seed, their mean and deviation as the file says.
+sed -i 's/ = 0.25$/ = 0.25 0.2/' machine.ini
+scattered=(--world sim --machine machine.ini "${tiny[@]}" --eval-every 1000000 --updates)
+run "$nbsgd" "${scattered[@]}" 20 --results s1
+check 'with a scatter it runs' ends 0
+run "$nbsgd" "${scattered[@]}" 2 --results s2
+run "$nbsgd" "${scattered[@]}" 2 --results s3
+run "$nbsgd" "${scattered[@]}" 2 --results s4 --seed 2
+check 'times scatter as said' awk "BEGIN { s = $(column s1/ranks.csv minibatch_deviation_s | sed -n 2p) / 0.25; exit !(s > 0.14 && s < 0.26) }"
+check 'around the same mean' awk "BEGIN { m = $(column s1/ranks.csv compute_s | sed -n 2p) / 40; exit !(m > 0.235 && m < 0.265) }"
+check 'the same again with the same seed' [ "$(column s2/ranks.csv compute_s) $(column s2/ranks.csv wait_s)" = \
+    "$(column s3/ranks.csv compute_s) $(column s3/ranks.csv wait_s)" ]
+check 'with another seed others' [ "$(column s3/ranks.csv compute_s)" != "$(column s4/ranks.csv compute_s)" ]
+check 'without one they are all alike' [ "$(column b/ranks.csv minibatch_deviation_s | sed -n 2p)" = 0.000000 ]
+
 run env NBSGD_HOSTS=1 "$mpirun" -n 2 "$cluster" --machine machine.ini
 check 'one host alone' ends 0
 printf '[minibatch_s]\nresnet20 cifar 8 f32 1 = 0.25\n' >>machine.ini

@@ -1,6 +1,6 @@
 /* Random traffic, matched by construction: what everybody sends to everybody in a round, and how it is received, is a pure function of
- * (seed, round, from, to), so both sides know it. Heads alone and up to 3 MiB, copied and borrowed, posted early and late, waited
- * for in any order, by rank and from any; loans last for random times. */
+ * (seed, round, from, to), so both sides know it. Heads alone and up to 3 MiB, sent whole or as they become ready, copied and borrowed,
+ * posted early and late, waited for in any order, by rank and from any; loans last for random times. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -16,6 +16,7 @@ struct plan {
     int tag;
     size_t bytes;
     bool into;     /* how it is received, unless its tag is TAG_ANY */
+    bool grows;    /* sent as it becomes ready */
     double hold_s; /* how long a loan lasts */
 };
 
@@ -30,6 +31,7 @@ static int plan_at(const struct bench *b, int round, int from, int to, struct pl
         list[i].tag = (int)random_below(&random, TAGS);
         list[i].bytes = random_below(&random, most[random_below(&random, 8)]);
         list[i].into = random_below(&random, 2);
+        list[i].grows = random_below(&random, 3) == 0;
         list[i].hold_s = random_below(&random, 4) ? 0 : 0.01 * random_uniform(&random);
     }
     return count;
@@ -90,6 +92,24 @@ static void post_receives(struct bench *b, struct round *r, int from, bool early
     }
 }
 
+/* Sends what becomes ready from its end down, and may move meanwhile; until then there is something else in its place. */
+static struct request *send_growing(struct bench *b, int to, const struct mail *mail, char *payload, size_t bytes)
+{
+    uint64_t key = bench_key(b->net->rank, to, mail->tag, mail->version);
+    struct random random = random_at(RANDOM_TEST, b->seed, key, 2000000, 0);
+    memset(payload, '#', bytes);
+    struct request *request = net_begin(b->net, to, mail->tag, payload, bytes);
+    for (size_t ready = bytes, from; ready > 0; ready = from) {
+        from = random_below(&random, ready) / 8 * 8;
+        bench_fill(payload + from, ready - from, key + from);
+        net_ready(b->net, request, from);
+        if (random_below(&random, 2))
+            net_spend(b->net, 0.001 * random_uniform(&random));
+    }
+    net_seal(b->net, request, mail);
+    return request;
+}
+
 static void send_all(struct bench *b, struct round *r)
 {
     size_t used = 0;
@@ -103,8 +123,13 @@ static void send_all(struct bench *b, struct round *r)
             mail.version = version_at(r->number, nth[p->tag]++);
             mail.value = 0.5 * (double)mail.version;
             mail.samples = -mail.version;
-            bench_fill(r->out + used, p->bytes, bench_key(b->net->rank, to, mail.tag, mail.version));
-            struct request *request = net_send(b->net, to, &mail, p->bytes ? r->out + used : NULL, p->bytes);
+            struct request *request;
+            if (p->bytes && p->grows) {
+                request = send_growing(b, to, &mail, r->out + used, p->bytes);
+            } else {
+                bench_fill(r->out + used, p->bytes, bench_key(b->net->rank, to, mail.tag, mail.version));
+                request = net_send(b->net, to, &mail, p->bytes ? r->out + used : NULL, p->bytes);
+            }
             EXPECT(b, !request == !p->bytes, "a send of %zu bytes returned %p", p->bytes, (void *)request);
             if (request)
                 put(r, request, (struct item){.sends = true});

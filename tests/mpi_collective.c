@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "tests/here.h"
 #include "tests/sum_case.h"
 
 enum { FLOATS = 1000003 };
@@ -53,6 +54,25 @@ static void test_ring(void **state)
 static void test_vendor(void **state)
 {
     sums(bench_of(state), (struct sum_case){"vendor", .servers = 1, .rounds = 5, .delay_s = 0.003});
+}
+
+/* The vector goes to a GPU, where the library is said to take its memory, is summed there and comes back. Where it is said to take none
+ * no twin is opened. */
+static void test_vendor_there(void **state)
+{
+    struct bench *b = bench_of(state);
+    const bool as_it_is = b->net->there;
+    for (int there = 1; there >= 0; there--)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+            int opened = here_opened() + (there && b->net->rank > 0);
+            b->net->there = there;
+            b->wrong += sum_case_run(b->net, &(struct sum_case){"vendor", .servers = 1, .count = counts[i], .rounds = 4, .delay_s = 0.003,
+                                                                .stops = -1, .twin = &here_twin});
+            EXPECT(b, here_opened() == opened, "%d twins were opened, not %d", here_opened(), opened);
+        }
+    EXPECT(b, here_open() == 0 && here_early() == 0, "%d twins are open, %d copies came too early", here_open(), here_early());
+    b->net->there = as_it_is;
+    bench_verdict(b);
 }
 
 /* Of the workers' hosts, not of rank 0's. */
@@ -258,11 +278,11 @@ static void body(struct net *net, void *argument)
     if (option(b, "--lose"))
         lose(b);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(test_direct, b),     cmocka_unit_test_prestate(test_ring, b),
-        cmocka_unit_test_prestate(test_vendor, b),     cmocka_unit_test_prestate(test_choice, b),
-        cmocka_unit_test_prestate(test_stores, b),     cmocka_unit_test_prestate(test_additions, b),
-        cmocka_unit_test_prestate(test_hot_floats, b), cmocka_unit_test_prestate(test_two_regions, b),
-        cmocka_unit_test_prestate(test_busy_owner, b),
+        cmocka_unit_test_prestate(test_direct, b),       cmocka_unit_test_prestate(test_ring, b),
+        cmocka_unit_test_prestate(test_vendor_there, b), cmocka_unit_test_prestate(test_vendor, b),
+        cmocka_unit_test_prestate(test_choice, b),       cmocka_unit_test_prestate(test_stores, b),
+        cmocka_unit_test_prestate(test_additions, b),    cmocka_unit_test_prestate(test_hot_floats, b),
+        cmocka_unit_test_prestate(test_two_regions, b),  cmocka_unit_test_prestate(test_busy_owner, b),
     };
     if (net->rank && !freopen("/dev/null", "w", stdout)) /* one rank's list of cases is enough; what is wrong goes to stderr */
         leave(1, "/dev/null cannot be opened");

@@ -75,7 +75,7 @@ void rig_set_batch(struct rig *r, int number)
     const struct architecture *a = &r->a;
     uint32_t floats = (uint32_t)(a->batch * a->height * a->width * a->channels), key = (uint32_t)(KEYS * r->options.seed);
     for (uint32_t i = 0; i < floats; i++)
-        r->pictures[i] = (float)(sqrt(3.0) * formula_at(key + PICTURE_KEYS + (uint32_t)number, i));
+        r->floats_of_pictures[i] = (float)(sqrt(3.0) * formula_at(key + PICTURE_KEYS + (uint32_t)number, i));
     for (int i = 0; i < a->batch; i++)
         r->labels[i] = (int32_t)(bits_at(key + LABELS, (uint32_t)(number * a->batch + i)) % (uint32_t)a->classes);
 }
@@ -102,9 +102,11 @@ void rig_open(struct rig *r, const struct engine *engine, const struct rig_optio
     r->w = obtain((size_t)r->floats, sizeof *r->w);
     r->g = obtain((size_t)r->floats, sizeof *r->g);
     r->statistics = obtain((size_t)r->statistic_floats, sizeof *r->statistics);
-    r->pictures = obtain((size_t)a->batch * (size_t)(a->height * a->width * a->channels), sizeof *r->pictures);
+    r->floats_of_pictures = obtain((size_t)a->batch * (size_t)(a->height * a->width * a->channels), sizeof *r->floats_of_pictures);
+    r->pictures.floats = r->floats_of_pictures;
     r->labels = obtain((size_t)a->batch, sizeof *r->labels);
-    const struct device_options device = {.threads = options->threads, .dtype = engine->dtype, .cache = options->cache, .quiet = true};
+    const struct device_options device = {
+        .threads = options->threads, .dtype = engine->dtype, .cache = options->cache, .quiet = true, .tf32 = engine->tf32};
     r->device = engine->backend->open(&device);
     r->network = network_open(a, engine->backend, r->device, (float)options->smoothing, true);
     rig_set_weights(r, options->seed);
@@ -116,7 +118,7 @@ void rig_close(struct rig *r)
 {
     network_close(r->network);
     r->engine.backend->close(r->device);
-    void *blocks[] = {r->w, r->g, r->statistics, r->pictures, r->labels};
+    void *blocks[] = {r->w, r->g, r->statistics, r->floats_of_pictures, r->labels};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         release(blocks[i]);
 }

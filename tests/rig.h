@@ -15,6 +15,7 @@ struct engine {
     const struct backend *backend;
     enum backend_dtype dtype;
     char name[24]; /* "onednn bf16" */
+    bool tf32;
 };
 
 int list_engines(struct engine list[MOST_ENGINES]); /* all that this machine's CPU runs, fastest first */
@@ -37,7 +38,8 @@ struct rig {
     struct device *device;
     struct network *network;
     int64_t floats, statistic_floats;
-    float *w, *g, *statistics, *pictures;
+    float *w, *g, *statistics, *floats_of_pictures;
+    struct pictures pictures; /* those floats */
     int32_t *labels;
     uint64_t stamp; /* of w: who changes w adds one */
     char name[120]; /* what a failure must say */

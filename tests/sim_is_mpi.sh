@@ -42,6 +42,19 @@ real hosts 5 four
 real hosts-sliced 5 sliced --servers 2
 real hosts-bf16 3 bf16 --wire bf16
 real hosts-thread 5 four --progress thread
+
+# A vector of many pieces, which leave as backward makes them final, and one that leaves when all of it is: two mini-batches are summed.
+early() { # NAME OPTION ...
+    local name=$1
+    shift
+    run "$mpirun" -n 4 "$nbsgd" "${net[@]}" --network resnet18 --backend openblas --servers 2 --save "$name.mpi" --results "$name-mpi" "$@"
+    check "$name" ends 0
+}
+early leaves
+early leaves-thread --progress thread
+early waits --early-push=no
+check 'a push that leaves early has the same bits' cmp waits.mpi leaves.mpi
+check 'a push that leaves early has the same bits, with a progress thread' cmp waits.mpi leaves-thread.mpi
 unset NBSGD_HOSTS
 
 # What every run of nbssgd must satisfy, from its own files.

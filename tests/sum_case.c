@@ -167,6 +167,7 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     struct ledger ledger;
     config_parse(&options, 5, argv, "", NULL);
     ledger_problem(&problem, &ledger, 1);
+    problem.twin = k->twin;
     struct setting setting = {.options = &options,
                               .problem = &problem,
                               .delay = delay_parse("", net->ranks),

@@ -18,8 +18,9 @@ struct sum_case {
     bool exact;     /* the bits of vector_sum() in worker order, else to rounding */
     double delay_s; /* before each sum a worker holds up to so long, keyed by who and which */
     double deadline_s;
-    int stops;             /* this worker stops (SIGSTOP) in the last round; -1: none */
-    struct sum_cost *cost; /* filled by each worker; NULL: not asked for */
+    int stops;                    /* this worker stops (SIGSTOP) in the last round; -1: none */
+    struct sum_cost *cost;        /* filled by each worker; NULL: not asked for */
+    const struct twin_kind *twin; /* of the GPU on which workers are to be thought to compute; NULL: on none */
 };
 
 /* On every rank; returns how many things were wrong (rank 0: on all ranks together), each told on stderr. */

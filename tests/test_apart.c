@@ -10,8 +10,10 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "network/private.h"
 #include "tests/apart.h"
 #include "tests/rig.h"
+#include "tests/snapshots.h"
 
 enum { SEED = 3, OTHER_SEED = 4, VARIANTS = 4, MOST_AHEAD = 3 };
 
@@ -310,12 +312,113 @@ static void test_stamps(void **state)
     for_each_kind(check_stamps);
 }
 
+/* One at other pictures than the gradient's, from inside it. */
+struct peek {
+    struct rig *rig;
+    struct pictures pictures;
+    struct loss truth;
+    int calls;
+};
+
+static bool peek(void *self, int step, int64_t from)
+{
+    (void)from;
+    struct peek *p = self;
+    struct rig *r = p->rig;
+    struct loss loss = {0};
+    if (p->calls++ % (r->a.units / 3))
+        return true;
+    network_evaluate(r->network, (struct weights){r->w, r->stamp}, r->statistics, p->pictures, r->labels, r->a.batch, &loss);
+    if (memcmp(&loss, &p->truth, sizeof loss) != 0)
+        fail_msg("%s: other crops from inside step %d give another loss", r->name, step);
+    return true;
+}
+
+/* From crops out of an album, and now and then from floats in between, come the reference's bits; of an album only crops travel. */
+static void check_albums(struct rig *r)
+{
+    const struct engine engine = {.backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
+    enum { TURNS = 4 }; /* run, recorded, replayed twice */
+    struct rig truth;
+    struct snapshots s, other;
+    rig_open(&truth, &engine, &r->options);
+    snapshots_open(&s, &r->a);
+    snapshots_open(&other, &r->a);
+    const struct pixels pixels = snapshots_pixels(&s);
+    struct album *album = backend_apart.album_open(r->device, &pixels);
+    double *sums[2] = {obtain((size_t)r->statistic_floats, sizeof **sums), obtain((size_t)r->statistic_floats, sizeof **sums)};
+    set_variant(r, 0);
+    for (int turn = 0; turn < TURNS; turn++) {
+        bool floats = turn == 2, last = turn == TURNS - 1;
+        struct peek p = {.rig = r, .pictures = snapshots_crops(&other, album)};
+        struct loss is, should;
+        truth.pictures = snapshots_floats(&other);
+        if (last)
+            p.truth = rig_evaluate(&truth);
+        snapshots_draw(&s, turn);
+        truth.pictures = snapshots_floats(&s);
+        r->pictures = floats ? snapshots_floats(&s) : snapshots_crops(&s, album);
+        should = rig_gradient(&truth);
+        int64_t before = apart_counted()->uploaded_bytes;
+        assert_true(gradient(r, &is, last ? peek : NULL, &p));
+        assert_memory_equal(&is, &should, sizeof is);
+        assert_memory_equal(r->g, truth.g, (size_t)r->floats * sizeof *r->g);
+        if (turn == 1) /* the weights lie there */
+            assert_int_equal(apart_counted()->uploaded_bytes - before, r->a.batch * (int)(sizeof(struct crop) + sizeof(int32_t)));
+        is = rig_evaluate(r);
+        should = rig_evaluate(&truth);
+        assert_memory_equal(&is, &should, sizeof is);
+        for (int k = 0; k < 2; k++) {
+            struct rig *of = k ? &truth : r;
+            memset(sums[k], 0, (size_t)r->statistic_floats * sizeof *sums[k]);
+            network_statistics(of->network, (struct weights){of->w, of->stamp}, of->pictures, sums[k]);
+        }
+        assert_memory_equal(sums[0], sums[1], (size_t)r->statistic_floats * sizeof *sums[0]);
+    }
+    backend_apart.album_close(album);
+    r->pictures = (struct pictures){.floats = r->floats_of_pictures};
+    release(sums[0]);
+    release(sums[1]);
+    snapshots_close(&s);
+    snapshots_close(&other);
+    rig_close(&truth);
+}
+
+static void test_albums(void **state)
+{
+    (void)state;
+    for (int mode = APART_EARLY; mode <= APART_LATE; mode++) {
+        struct rig r;
+        open_apart(&r, &small, (enum apart_mode)mode);
+        check_albums(&r);
+        close_apart(&r);
+    }
+}
+
+/* What pictures are laid from lies in the way of nothing that is alive by then. */
+static void test_places(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_apart(&r, &small, APART_EARLY);
+    const struct plan *plans[] = {&r.network->training, &r.network->evaluation};
+    for (int k = 0; k < 2; k++) {
+        const struct plan *p = plans[k];
+        const struct piece *from = &p->arrived, *alive[] = {&p->pictures, &p->labels, &p->output[0], &p->saved[0]};
+        assert_true(from->bytes >= p->pictures.bytes && from->offset + from->bytes <= p->bytes);
+        for (int i = 0; i < 4; i++)
+            assert_true(from->offset + from->bytes <= alive[i]->offset || alive[i]->offset + alive[i]->bytes <= from->offset);
+    }
+    close_apart(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits),   cmocka_unit_test(test_hook),
         cmocka_unit_test(test_aborts), cmocka_unit_test(test_evaluation_inside_a_gradient),
-        cmocka_unit_test(test_stamps),
+        cmocka_unit_test(test_stamps), cmocka_unit_test(test_albums),
+        cmocka_unit_test(test_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,8 @@ static void check_trial(const struct trial *t, enum care care, struct progress *
         for (int dtype = 0; dtype < DTYPES; dtype++) {
             if (backends[i] == reference() || !backends[i]->has((enum backend_dtype)dtype))
                 continue;
-            run_on(t, backends[i], &(struct device_options){threads, dtype, p->cache, true}, run, &is);
+            run_on(t, backends[i], &(struct device_options){.threads = threads, .dtype = dtype, .cache = p->cache, .quiet = true}, run,
+                   &is);
             struct distance d = distance_of(t, &is, &truth);
             struct verdict v = judge(&d, &allowed[dtype]);
             if (!(v.share <= 1))

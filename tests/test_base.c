@@ -109,6 +109,24 @@ static void test_uniform(void **state)
     assert_even("first draws of neighbouring keys", counts, CELLS);
 }
 
+/* A whole list at once has the bits of one number after the other, wherever it begins and ends. */
+static void test_uniforms(void **state)
+{
+    (void)state;
+    enum { MOST = 37 };
+    for (int count = 0; count <= MOST; count++) {
+        double list[MOST + 1] = {0};
+        struct random one = generator((uint64_t)count), many = one;
+        for (int i = 0; i < count; i++)
+            assert_true(random_bits(&one) == random_bits(&many));
+        list[count] = -1;
+        random_uniforms(&many, list, count);
+        for (int i = 0; i < count; i++)
+            assert_true(random_uniform(&one) == list[i]);
+        assert_true(list[count] == -1 && random_bits(&one) == random_bits(&many));
+    }
+}
+
 static void test_below(void **state)
 {
     (void)state;
@@ -197,6 +215,14 @@ static void test_obtain(void **state)
             memset(block, 0xff, sizes[i]);
             release(block);
         }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *pages = obtain_pages(sizes[i]);
+        assert_int_equal((uintptr_t)pages % 4096, 0);
+        for (size_t k = 0; k < (sizes[i] + 4095) / 4096 * 4096; k++) /* all of the last page is ours */
+            if (pages[k]++)
+                fail_msg("byte %zu of %zu, in pages, is not zero", k, sizes[i]);
+        release(pages);
+    }
     double *many = obtain(1000, sizeof *many);
     many[999] = 1;
     release(many);
@@ -284,9 +310,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_answers), cmocka_unit_test(test_keys_are_apart), cmocka_unit_test(test_uniform),
-        cmocka_unit_test(test_below),         cmocka_unit_test(test_normal),         cmocka_unit_test(test_shuffle),
-        cmocka_unit_test(test_obtain),        cmocka_unit_test(test_too_much),       cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_launched_rank),
+        cmocka_unit_test(test_uniforms),      cmocka_unit_test(test_below),          cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_obtain),         cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_ends),          cmocka_unit_test(test_launched_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,37 @@ static void test_ranks(void **state)
     assert_true(d.terms == DELAY_TERMS && delay_at(&d, seed, 0, 0) == 8);
 }
 
+/* Mean 1 and the deviation that was asked for, each to five standard errors; log-normal: half of the draws are below the median. */
+static void has_scatter(double scatter)
+{
+    double sum = 0, squares = 0, variance = log1p(scatter * scatter), median = exp(-variance / 2);
+    int below = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        double x = scatter_at(scatter, seed, i % RANKS, i / RANKS);
+        assert_true(x > 0 && isfinite(x));
+        assert_true(x == scatter_at(scatter, seed, i % RANKS, i / RANKS)); /* whatever was drawn before */
+        sum += x;
+        squares += (x - 1) * (x - 1);
+        below += x < median;
+    }
+    if (!(fabs(sum / DRAWS - 1) <= 5 * scatter / sqrt(DRAWS)))
+        fail_msg("scatter %g: mean %.9g instead of 1", scatter, sum / DRAWS);
+    if (!(fabs(sqrt(squares / DRAWS) / scatter - 1) <= 0.02))
+        fail_msg("scatter %g: deviation %.9g", scatter, sqrt(squares / DRAWS));
+    assert_true(abs(below - DRAWS / 2) <= 5 * sqrt(DRAWS) / 2);
+}
+
+static void test_scatter(void **state)
+{
+    (void)state;
+    has_scatter(0.01);
+    has_scatter(0.1);
+    has_scatter(0.5);
+    assert_true(scatter_at(0, seed, 3, 7) == 1);
+    double one = scatter_at(0.1, seed, 3, 7);
+    assert_true(one != scatter_at(0.1, seed + 1, 3, 7) && one != scatter_at(0.1, seed, 4, 7) && one != scatter_at(0.1, seed, 3, 8));
+}
+
 static void parse_delay(const void *text)
 {
     delay_parse(text, RANKS);
@@ -232,7 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles), cmocka_unit_test(test_keyed),
         cmocka_unit_test(test_ranks),          cmocka_unit_test(test_wrong_delays),     cmocka_unit_test(test_slowness),
-        cmocka_unit_test(test_wrong_slowness),
+        cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_scatter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

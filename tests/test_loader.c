@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
@@ -258,6 +259,89 @@ static int64_t wander(int64_t index, struct random *r)
     }
 }
 
+/* A loader that makes crops draws what one that makes pictures does, whoever prepares them. */
+static void crops_are_the_pictures(void **state)
+{
+    (void)state;
+    enum { BATCH = 6, STEPS = 40 };
+    struct dataset d = random_set(50);
+    struct levels levels;
+    float picture[SIZE], by_byte[MAX_CHANNELS][256];
+    levels_fill(&levels, &d);
+    dataset_levels(&d, by_byte);
+    assert_memory_equal(by_byte, levels.of, CHANNELS * sizeof by_byte[0]);
+    for (int ahead = 0; ahead <= 2; ahead += 2)
+        for (int augment = 0; augment < 2; augment++) {
+            struct loader_options o = {.batch = BATCH, .seed = 3, .worker = 1, .workers = 3, .augment = augment, .ahead = ahead};
+            struct loader *made = loader_open(&d, &o);
+            o.crops = true;
+            struct loader *told = loader_open(&d, &o);
+            for (int64_t index = 0; index < STEPS; index++) {
+                struct batch a = loader_batch(made, index), b = loader_batch(told, index);
+                assert_null(a.crops);
+                assert_null(b.pictures);
+                assert_memory_equal(a.samples, b.samples, BATCH * sizeof *a.samples);
+                assert_memory_equal(a.labels, b.labels, BATCH * sizeof *a.labels);
+                for (int i = 0; i < BATCH; i++) {
+                    const struct crop *c = &b.crops[i];
+                    assert_int_equal(c->sample, a.samples[i]);
+                    picture_write(picture, &d, c->sample, (struct augment){c->down, c->right, c->mirror}, &levels);
+                    assert_memory_equal(picture, a.pictures + (size_t)i * SIZE, sizeof picture);
+                }
+            }
+            loader_close(made);
+            loader_close(told);
+        }
+    drop(&d);
+}
+
+/* Blocks that somebody wants to know of. */
+struct told {
+    char *block;
+    size_t bytes;
+    int came, went;
+};
+
+static void hear_block(void *told, void *block, size_t bytes, bool comes)
+{
+    struct told *t = told;
+    if (comes) {
+        *t = (struct told){block, bytes, t->came + 1, t->went};
+        return;
+    }
+    t->went++;
+    assert_ptr_equal(block, t->block);
+    assert_int_equal(bytes, t->bytes);
+}
+
+/* Where pictures of the loader's own lie is told, in whole pages: every mini-batch lies there. Of others nothing is told. */
+static void memory_of_pictures_is_told(void **state)
+{
+    (void)state;
+    enum { BATCH = 6, AHEAD = 2, PAGES = 4096 };
+    struct dataset d = random_set(50);
+    float *scratch = obtain(BATCH * SIZE, sizeof *scratch);
+    struct told t = {0};
+    struct loader_options o = {.batch = BATCH, .seed = 3, .workers = 1, .ahead = AHEAD, .tell = hear_block, .told = &t};
+    struct loader *l = loader_open(&d, &o);
+    assert_int_equal((uintptr_t)t.block % PAGES, 0);
+    assert_int_equal(t.bytes, (AHEAD + 1) * BATCH * SIZE * sizeof(float));
+    for (int64_t index = 0; index < 3 * AHEAD; index++) {
+        const char *at = (const char *)loader_batch(l, index).pictures;
+        assert_true(at >= t.block && at + BATCH * SIZE * sizeof(float) <= t.block + t.bytes);
+    }
+    assert_true(t.came == 1 && t.went == 0);
+    loader_close(l);
+    assert_true(t.came == 1 && t.went == 1);
+    o.crops = true;
+    loader_close(loader_open(&d, &o));
+    o = (struct loader_options){.batch = BATCH, .workers = 1, .scratch = scratch, .tell = hear_block, .told = &t};
+    loader_close(loader_open(&d, &o));
+    assert_true(t.came == 1 && t.went == 1);
+    release(scratch);
+    drop(&d);
+}
+
 static void preparing_ahead_changes_no_bit(void **state)
 {
     (void)state;
@@ -491,6 +575,8 @@ int main(void)
         cmocka_unit_test(pictures_are_cropped_and_mirrored_by_the_law),
         cmocka_unit_test(augmentation_is_spread_evenly),
         cmocka_unit_test(augmentation_is_the_same_whoever_draws),
+        cmocka_unit_test(crops_are_the_pictures),
+        cmocka_unit_test(memory_of_pictures_is_told),
         cmocka_unit_test(preparing_ahead_changes_no_bit),
         cmocka_unit_test(the_thread_fills_its_ring_and_sleeps),
         cmocka_unit_test(closing_at_any_time_ends_the_thread),

@@ -58,7 +58,7 @@ static const char whole[] = "# a comment\n"
                             "[rank 3]\n"
                             "bandwidth_bytes_per_s = 2e9\n"
                             "[minibatch_s]\n"
-                            "resnet50 cifar 32 f32 1 = 0.73\n"
+                            "resnet50 cifar 32 f32 1 = 0.73 \t 0.04 ; mean, scatter\n"
                             "resnet20  cifar\t032 bf16 2 = 0.011";
 
 static void test_a_whole_file(void **state)
@@ -79,6 +79,11 @@ static void test_a_whole_file(void **state)
                 far->kind.bandwidth == 5e6);
     assert_true(machine_minibatch_s(m, "resnet50", "cifar", 32, "f32", 1) == 0.73);
     assert_true(machine_minibatch_s(m, "resnet20", "cifar", 32, "bf16", 2) == 0.011);
+    assert_true(machine_minibatch_scatter(m, "resnet50", "cifar", 32, "f32", 1) == 0.04);
+    assert_true(machine_minibatch_scatter(m, "resnet20", "cifar", 32, "bf16", 2) == 0); /* not said */
+    assert_true(machine_minibatch_scatter(m, "resnet50", "cifar", 32, "f32", 2) == 0);
+    assert_true(machine_copy_bandwidth(m, 1, 2) == 6e9 && machine_copy_bandwidth(m, 7, 4) == 6e9);
+    assert_true(machine_copy_bandwidth(m, 3, 4) == 0 && machine_copy_bandwidth(m, 0, 11) == 0);
     assert_true(isnan(machine_minibatch_s(m, "resnet50", "cifar", 32, "f32", 2)));
     assert_true(isnan(machine_minibatch_s(m, "resnet50", "imagenet", 32, "f32", 1)));
     machine_close(m);
@@ -90,6 +95,7 @@ static void test_a_short_file(void **state)
     (void)state;
     const struct machine *m = load("latency_s = 0\nbandwidth_bytes_per_s = 1e9\n");
     const struct links *l = machine_links(m, 100);
+    assert_true(machine_copy_bandwidth(m, 0, 1) == 0 && machine_copy_bandwidth(m, 0, 0) == 0);
     assert_true(l->ranks_per_host == 1 && l->host_bandwidth == 0 && l->between.jitter_s == 0 && machine_vector_bandwidth(m) == 0);
     machine_close(m);
     m = load("");
@@ -184,6 +190,11 @@ static void test_refused_minibatches(void **state)
         refused(text, 2, bad[i], "as in 'resnet50 cifar 32 f32 1'");
     }
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0\n", 2, "= 0", "expected a number above 0");
+    refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0 0.1\n", 2, "= 0:", "expected a number above 0");
+    refused("[minibatch_s]\nresnet50 cifar 32 f32 1 =\n", 2, "= :", "expected a number above 0");
+    refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0.5 -0.1\n", 2, "the scatter of resnet50 cifar 32 f32 1 = -0.1",
+            "a number from 0 up");
+    refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0.5 0.1 0.2\n", 2, "scatter of resnet50 cifar 32 f32 1 = 0.1 0.2", "from 0 up");
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 1\nresnet50  cifar 32 f32 1 = 1\n", 3, "is said twice", "leave one");
     char line[400] = "# ok\nlatency_s = 1", *end = strchr(line, 0);
     memset(end, '0', 300);

@@ -380,7 +380,7 @@ static void check_count(struct rig *r)
     float *logits = copy_of(spy_logits(), batch * classes);
     for (int count = batch; count >= 0; count--) {
         for (int i = count * floats; i < batch * floats; i++)
-            r->pictures[i] = NAN; /* what lies behind is nobody's business */
+            r->floats_of_pictures[i] = NAN; /* what lies behind is nobody's business */
         struct loss loss = {.sum = 100, .top1 = 1000, .top5 = 2000};
         network_evaluate(r->network, weights_of(r), r->statistics, r->pictures, r->labels, count, &loss);
         sum = (struct loss){.sum = 100, .top1 = 1000, .top5 = 2000};

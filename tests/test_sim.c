@@ -470,6 +470,38 @@ static void test_barrier(void **state)
     EXPECT(&notes, 16);
 }
 
+/* Parts of 1/2, 0, 1/4 and 1/8 s. Rank 1 asks for a head that comes in the middle of the third. */
+static void parts_body(struct net *net, void *argument)
+{
+    static const double part[] = {0.5, 0, 0.25, 0.125};
+    struct notes *notes = argument;
+    if (net->rank == 0) {
+        net_spend(net, 0.625 - L - H);
+        send_head(net, 1, 5, 1);
+        send_head(net, 1, 6, 1); /* nobody asks for that yet: it interrupts nothing */
+        return;
+    }
+    struct request *come = net_recv(net, 0, 5, NULL, 0);
+    note(notes, net_spend_parts(net, part, 4)); /* the third ends with what has come meanwhile */
+    note(notes, net_now(net));
+    assert_int_equal(net_wait(net, &come, 1, 0), 0);
+    net_drop(net, come);
+    note(notes, net_spend_parts(net, part, 4)); /* nothing more has come: all */
+    note(notes, net_now(net));
+    net_drop(net, net_recv(net, 0, 6, NULL, 0)); /* is there at once: the next call ends behind its first part */
+    note(notes, net_spend_parts(net, part, 4));
+    note(notes, net_now(net));
+    note(notes, net_spend_parts(net, part + 1, 1)); /* no time at all */
+    note(notes, net_now(net));
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    struct notes notes = run(2, parts_body);
+    EXPECT(&notes, 3, 0.75, 4, 1.625, 1, 2.125, 1, 2.125);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_memory_silence_counters),
         cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

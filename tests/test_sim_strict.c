@@ -372,6 +372,37 @@ static void test_arguments(void **state)
     ENDS(2, recv_wrong_body, (&(struct mail){.from = 0, .tag = 63}), "(tag 63)", "the barrier's own");
 }
 
+/* Mistakes with a payload that grows: forgotten, not ready any more, sealed twice; without any it is fine. */
+static void growing_body(struct net *net, void *argument)
+{
+    const char *mistake = argument;
+    if (net->rank == 1) {
+        take(net, 0, TAG);
+        return;
+    }
+    struct request *request = net_begin(net, 1, TAG, net_alloc(net, BYTES), BYTES);
+    net_ready(net, request, 100);
+    if (!strcmp(mistake, "forgets"))
+        return;
+    if (!strcmp(mistake, "takes back"))
+        net_ready(net, request, 104);
+    net_seal(net, request, &(struct mail){.tag = !strcmp(mistake, "other tag") ? TAG + 1 : TAG, .version = VERSION});
+    if (!strcmp(mistake, "seals twice"))
+        net_seal(net, request, &(struct mail){.tag = TAG, .version = VERSION});
+    wait_drop(net, request);
+}
+
+static void test_growing(void **state)
+{
+    (void)state;
+    char text[8192];
+    assert_int_equal(run_child(2, false, growing_body, "nothing", text, sizeof text), 0);
+    ENDS(2, growing_body, "forgets", "rank 0 returns and leaves 1 request open", "a send to rank 1 (tag 5, version 0, 400 bytes)");
+    ENDS(2, growing_body, "takes back", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)", "not any more");
+    ENDS(2, growing_body, "other tag", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)", "another tag");
+    ENDS(2, growing_body, "seals twice", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "is sealed");
+}
+
 static void nothing_body(struct net *net, void *argument)
 {
     (void)net, (void)argument;
@@ -393,7 +424,7 @@ int main(void)
         cmocka_unit_test(test_deadlock),    cmocka_unit_test(test_leaked_requests),  cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_unread_mail), cmocka_unit_test(test_changed_payload),  cmocka_unit_test(test_memory),
         cmocka_unit_test(test_drop),        cmocka_unit_test(test_looking_for_ever), cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_growing),     cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,8 @@ struct traffic {
 struct plan {
     int tag;
     size_t bytes;
-    bool into; /* how it is received */
+    bool into;  /* how it is received */
+    bool grows; /* sent as it becomes ready */
 };
 
 static void see(struct traffic *traffic, const void *what, size_t bytes)
@@ -47,6 +48,7 @@ static int plan_at(uint64_t seed, int round, int from, int to, struct plan list[
         list[i].tag = random_below(&random, 4) ? (int)random_below(&random, MAIL_TAGS) : TAG_ANY_SOURCE;
         list[i].bytes = random_below(&random, 3) ? random_below(&random, LARGEST) : 0;
         list[i].into = random_below(&random, 2);
+        list[i].grows = list[i].bytes && random_below(&random, 3) == 0;
     }
     return count;
 }
@@ -73,6 +75,21 @@ static void take(struct net *net, struct traffic *traffic, struct request *reque
     net_drop(net, request);
 }
 
+/* Sends what becomes ready from its end down. */
+static struct request *send_growing(struct net *net, int to, const struct mail *head, unsigned char *payload, size_t bytes)
+{
+    struct request *request = net_begin(net, to, head->tag, payload, bytes);
+    for (size_t ready = bytes, from; ready > 0; ready = from) {
+        from = ready / 3;
+        for (size_t k = from; k < ready; k++)
+            payload[k] = byte_of(net->rank, head->version, k);
+        net_ready(net, request, from);
+        net_spend(net, 1e-5);
+    }
+    net_seal(net, request, head);
+    return request;
+}
+
 static int send_round(struct net *net, const struct traffic *traffic, int round, unsigned char *memory, struct request **sent)
 {
     int count = 0, blocks = 0;
@@ -83,9 +100,10 @@ static int send_round(struct net *net, const struct traffic *traffic, int round,
         for (int i = 0; i < messages; i++) {
             struct mail head = {.tag = list[i].tag, .version = 1000 * round + 10 * to + i};
             unsigned char *payload = memory + (size_t)blocks++ * LARGEST;
-            for (size_t k = 0; k < list[i].bytes; k++)
+            for (size_t k = 0; k < list[i].bytes && !list[i].grows; k++)
                 payload[k] = byte_of(net->rank, head.version, k);
-            struct request *request = net_send(net, to, &head, payload, list[i].bytes);
+            struct request *request =
+                list[i].grows ? send_growing(net, to, &head, payload, list[i].bytes) : net_send(net, to, &head, payload, list[i].bytes);
             if (request)
                 sent[count++] = request;
         }
@@ -150,6 +168,7 @@ static struct traffic traffic_at(uint64_t seed, uint64_t jitter_seed)
                                     .seed = jitter_seed,
                                     .latency_s = 1e-4 * (double)random_below(&random, 3),
                                     .jitter_s = 1e-3,
+                                    .piece = 700,
                                     .bandwidth = random_below(&random, 4) ? 1e7 : 0};
     const struct link_pair pair = {0, 1, {1e-3, 2e-3, 1e6}};
     const struct link_rank slow = {1, 2e6};

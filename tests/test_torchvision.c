@@ -42,7 +42,7 @@ static void assert_same_losses(const struct architecture *a, const float *w, con
     for (int p = 0; p < PICTURES_THERE; p++)
         for (int32_t label = 0; label < CLASSES; label++) {
             struct loss loss = {.sum = 0};
-            network_evaluate(n, (struct weights){w, 0}, statistics, pictures[p], &label, 1, &loss);
+            network_evaluate(n, (struct weights){w, 0}, statistics, (struct pictures){.floats = pictures[p]}, &label, 1, &loss);
             if (!(fabs(loss.sum - truth[p][label]) <= 1e-4 * fmax(1, truth[p][label])))
                 fail_msg("%s, picture %d, label %d: loss %.9g, torchvision has %.9g", a->name, p, label, loss.sum, truth[p][label]);
         }

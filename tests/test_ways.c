@@ -29,6 +29,7 @@
 #pragma weak library_close
 #pragma weak library_has_bf16
 #pragma weak tiles_at
+#pragma weak tile_pack_f32
 
 enum { GUARD = 256, MOST_THREADS = 3 };
 
@@ -44,7 +45,7 @@ static const struct form forms[] = {
     {5, 256, 6, 7, 304, 1, 1, 0},   {2, 256, 3, 3, 64, 3, 1, 1},   {3, 1040, 2, 2, 16, 3, 1, 1}, {4, 16, 11, 8, 32, 5, 3, 2},
     {3, 3, 9, 11, 64, 7, 2, 3},     {3, 3, 11, 10, 16, 3, 1, 1},   {2, 5, 6, 7, 9, 3, 1, 1},     {2, 3, 32, 32, 64, 3, 1, 1},
     {19, 16, 4, 4, 16, 3, 1, 1},    {2, 16, 12, 32, 16, 3, 1, 1},  {2, 272, 4, 4, 288, 3, 1, 1}, {70, 64, 2, 3, 64, 3, 2, 1},
-    {2, 1040, 2, 2, 1072, 1, 1, 0},
+    {2, 1040, 2, 2, 1072, 1, 1, 0}, {1, 16, 2, 3, 32, 3, 1, 1},    {7, 80, 12, 13, 64, 3, 1, 1},
 };
 
 enum { FORMS = sizeof forms / sizeof *forms };
@@ -254,6 +255,8 @@ static void try_tiles(struct device *device, bool bf16, int *able)
             must_have_tried(tried, WAY_OWN, d, t->name);
         must_have_tried(tried, WAY_WIDE, FORWARD, t->name);
         must_have_tried(tried, WAY_WIDE, BACKWARD_DATA, t->name);
+        for (enum direction d = 0; d < DIRECTIONS && !bf16; d++)
+            must_have_tried(tried, WAY_WINOGRAD, d, t->name);
     }
 }
 
@@ -290,10 +293,116 @@ static void test_bf16(void **state)
         skip();
 }
 
+/* Tiles of plain loops, of AVX-512's shapes: so what Winograd's way does around wide tiles is tried on any machine. */
+static void plain_dot(const struct dot *d, int rows, int vectors)
+{
+    for (int row = 0; row < rows; row++)
+        for (int column = 0; column < vectors * LANES; column++) {
+            float *to = (float *)d->to + (size_t)row * d->to_step + column, sum = d->add ? *to : 0;
+            for (int tap = 0; tap < d->taps; tap++)
+                for (int k = 0; k < d->depth; k++)
+                    sum += ((const float *)d->source)[(size_t)row * d->source_step + (size_t)(d->tap[tap].a + k)] *
+                           ((const float *)d->weights)[d->tap[tap].b + k * vectors * LANES + column];
+            *to = sum;
+        }
+}
+
+static void plain_outer(const struct outer *o, int rows, int vectors)
+{
+    for (int row = 0; row < rows; row++)
+        for (int column = 0; column < vectors * LANES; column++) {
+            float *to = o->to + (size_t)row * o->to_step + column, sum = o->add ? *to : 0;
+            for (int tap = 0; tap < o->taps; tap++) {
+                const float *a = (const float *)o->a.at + (ptrdiff_t)o->a.pixel * (o->tap[tap].a - o->a.first) + row;
+                const float *b = (const float *)o->b.at + (ptrdiff_t)o->b.pixel * (o->tap[tap].b - o->b.first) + column;
+                for (size_t k = 0; k < (size_t)o->count; k++)
+                    sum += a[k * o->a.step] * b[k * o->b.step];
+            }
+            *to = sum;
+        }
+}
+
+static void plain_pack_turned(const float *from, size_t step, int depth, int vectors, void *to)
+{
+    for (int k = 0; k < depth; k++)
+        for (int column = 0; column < vectors * LANES; column++)
+            ((float *)to)[k * vectors * LANES + column] = from[(size_t)column * step + (size_t)k];
+}
+
+/* a becomes matrix a matrix' along both sides of a square. */
+static void plain_change(const struct square *s, int in, int out, bool from_points, const float *matrix)
+{
+    for (int n = 0; n < s->count; n++)
+        for (int channel = 0; channel < s->channels; channel++) {
+            size_t at_place = (size_t)n * s->next_place + (size_t)channel;
+            size_t at_point = (size_t)n * s->next_point + (size_t)(channel / LANES) * s->line_step + (size_t)(channel % LANES);
+            for (int to = 0; to < out * out; to++) {
+                float sum = 0;
+                for (int i = 0; i < in * in; i++)
+                    sum += matrix[to / out * in + i / in] * matrix[to % out * in + i % in] *
+                           (from_points ? s->point[at_point + (size_t)i * s->point_step] : s->place[i][at_place]);
+                *(from_points ? &s->place[to][at_place] : &s->point[at_point + (size_t)to * s->point_step]) = sum;
+            }
+        }
+}
+
+static void plain_window(const struct square *s)
+{
+    plain_change(s, 4, 4, false, (const float[]){1, 0, -1, 0, 0, 1, 1, 0, 0, -1, 1, 0, 0, 1, 0, -1});
+}
+
+static void plain_result(const struct square *s)
+{
+    plain_change(s, 2, 4, false, (const float[]){1, 0, 1, 1, 1, -1, 0, -1});
+}
+
+static void plain_kernel(const struct square *s)
+{
+    plain_change(s, 3, 4, false, (const float[]){1, 0, 0, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5, 0, 0, 1});
+}
+
+static void plain_to_result(const struct square *s)
+{
+    plain_change(s, 4, 2, true, (const float[]){1, 1, 1, 0, 0, 1, -1, -1});
+}
+
+static void plain_to_kernel(const struct square *s)
+{
+    plain_change(s, 4, 3, true, (const float[]){1, 0.5, 0.5, 0, 0, 0.5, -0.5, 0, 0, 0.5, 0.5, 1});
+}
+
+static void test_plain_tiles(void **state)
+{
+    (void)state;
+    if (!way_open)
+        skip();
+    const struct tiles plain = {
+        .name = "plain loops",
+        .dot_size = {4, {12, 12, 8, 6}},
+        .outer_size = {4, {16, 8, 6, 6}},
+        .dot = plain_dot,
+        .outer = plain_outer,
+        .change = {[WINDOW_TO_POINTS] = plain_window,
+                   [RESULT_TO_POINTS] = plain_result,
+                   [KERNEL_TO_POINTS] = plain_kernel,
+                   [POINTS_TO_RESULT] = plain_to_result,
+                   [POINTS_TO_KERNEL] = plain_to_kernel},
+        .pack_turned = plain_pack_turned,
+        .pack = tile_pack_f32,
+    };
+    struct device device = {.library = library_open(), .tiles = &plain};
+    tally tried = {0};
+    try_all(&device, WAY_WINOGRAD, WAY_WINOGRAD + 1, true, tried);
+    for (enum direction d = 0; d < DIRECTIONS; d++)
+        must_have_tried(tried, WAY_WINOGRAD, d, plain.name);
+    library_close(device.library);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_plain_tiles),
         cmocka_unit_test(test_bf16),
     };
     return cmocka_run_group_tests_name("ways", tests, NULL, NULL);

@@ -154,6 +154,13 @@ void walk_open(struct walk *k, const struct trial *t, const struct backend *b, c
     k->statistics = b->obtain(k->d, statistic_bytes(k));
     k->loss = b->obtain(k->d, sizeof *k->loss);
     k->pictures = upload(k, t->pictures, picture_floats(t) * sizeof(float));
+    if (b->apart) {
+        void *floats = k->pictures;
+        k->pictures = b->obtain(k->d, k->sizes[0].x_bytes);
+        b->lay(k->unit[0], NULL, floats, k->pictures);
+        b->finish(k->d);
+        b->release(k->d, floats);
+    }
     k->labels = upload(k, t->labels, (size_t)t->size.batch * sizeof *t->labels);
     k->dlogits = b->obtain(k->d, k->sizes[t->units - 1].y_bytes);
 }

@@ -30,6 +30,7 @@ static const float HOPELESS = 1.25f; /* so much slower than the best after few r
 struct convolver {
     struct planner *planner;
     bool here; /* the device is one that runs */
+    bool tf32;
     cudaStream_t stream;
     struct convolve *open;
 };
@@ -45,10 +46,11 @@ struct convolve {
     bool settled[DIRECTIONS];
 };
 
-struct convolver *convolver_open(const char *description)
+struct convolver *convolver_open(const char *description, bool tf32)
 {
     struct convolver *v = obtain(1, sizeof *v);
     v->here = !description;
+    v->tf32 = tf32;
     v->planner = v->here ? planner_open() : planner_describe(description);
     return v;
 }
@@ -81,11 +83,12 @@ static struct unit_shape convolution_of(const struct unit_shape *s)
 }
 
 /* How much a plan has against it; those with the least are taken. */
-static int grade_of(const struct plan *p, enum backend_dtype dtype)
+static int grade_of(const struct convolve *c, const struct plan *p)
 {
-    if (p->narrows)
+    bool tf32 = c->convolver->tf32, cores = tf32 || c->dtype == DTYPE_BF16;
+    if (p->narrows && !(tf32 && p->tf32))
         return NEVER;
-    return 4 * (dtype == DTYPE_BF16 && !p->tensor_cores) + 2 * p->wanders + p->compiles;
+    return 4 * (cores && !p->tensor_cores) + 2 * p->wanders + p->compiles;
 }
 
 static bool takes(struct plans *plans, int which, size_t workspace)
@@ -99,11 +102,11 @@ static bool takes(struct plans *plans, int which, size_t workspace)
 }
 
 /* The first plan of the best grade; -1 when there is none. */
-static int first_fit(struct plans *plans, enum backend_dtype dtype)
+static int first_fit(const struct convolve *c, struct plans *plans)
 {
     for (int grade = 0; grade < GRADES; grade++)
         for (int i = 0; i < plans->count; i++)
-            if (grade_of(&plans->plan[i], dtype) == grade && takes(plans, i, CONVOLVE_WORKSPACE))
+            if (grade_of(c, &plans->plan[i]) == grade && takes(plans, i, CONVOLVE_WORKSPACE))
                 return i;
     return -1;
 }
@@ -111,7 +114,7 @@ static int first_fit(struct plans *plans, enum backend_dtype dtype)
 static void open_direction(struct convolve *c, enum direction d, const struct unit_shape *s)
 {
     c->plans[d] = plans_open(c->convolver->planner, d, s, c->dtype);
-    c->chosen[d] = first_fit(c->plans[d], c->dtype);
+    c->chosen[d] = first_fit(c, c->plans[d]);
     CHECK(c->chosen[d] >= 0, "cuDNN has no plan for the %s of %s; it proposed %d", direction_name[d], c->shape, c->plans[d]->count);
 }
 
@@ -120,7 +123,11 @@ struct convolve *convolve_open(struct convolver *v, const struct unit_shape *uni
     const struct unit_shape s = convolution_of(unit);
     char shape[SHAPE_WORDS];
     snprintf(shape, sizeof shape, "%d x %dx%dx%d to %dx%dx%d, kernel %d/%d+%d, %s%s", s.batch, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w,
-             s.out_c, s.kernel, s.stride, s.pad, dtype == DTYPE_BF16 ? "bf16" : "f32", s.first ? ", first" : "");
+             s.out_c, s.kernel, s.stride, s.pad,
+             dtype == DTYPE_BF16 ? "bf16"
+             : v->tf32           ? "tf32"
+                                 : "f32",
+             s.first ? ", first" : "");
     for (struct convolve *c = v->open; c; c = c->next)
         if (!strcmp(c->shape, shape)) {
             c->users++;
@@ -182,7 +189,7 @@ bool convolve_choose(struct convolve *c, enum direction d, const char *name)
 {
     struct plans *plans = c->plans[d];
     for (int i = 0; i < plans->count; i++)
-        if (!strcmp(plans->plan[i].name, name) && grade_of(&plans->plan[i], c->dtype) != NEVER && takes(plans, i, CONVOLVE_WORKSPACE)) {
+        if (!strcmp(plans->plan[i].name, name) && grade_of(c, &plans->plan[i]) != NEVER && takes(plans, i, CONVOLVE_WORKSPACE)) {
             choose(c, d, i);
             return true;
         }
@@ -247,7 +254,7 @@ static int fastest(struct convolve *c, enum direction d, int grade, void *const 
     int best = -1;
     float best_ms = INFINITY;
     for (int i = 0, timed = 0; i < plans->count && timed < TIMED; i++) {
-        if (grade_of(&plans->plan[i], c->dtype) != grade || !takes(plans, i, bytes))
+        if (grade_of(c, &plans->plan[i]) != grade || !takes(plans, i, bytes))
             continue;
         timed++;
         float ms = time_of(c->convolver->stream, plans, i, operand, workspace, best_ms);
@@ -269,7 +276,7 @@ void convolve_time(struct convolve *c, enum direction d, void *const operand[OPE
         return;
     assert(c->convolver->stream && c->plans[d]);
     int best = -1;
-    for (int grade = grade_of(convolve_plan(c, d), c->dtype); best < 0 && grade < GRADES; grade++)
+    for (int grade = grade_of(c, convolve_plan(c, d)); best < 0 && grade < GRADES; grade++)
         best = fastest(c, d, grade, operand, workspace, bytes);
     CHECK(best >= 0, "cuDNN runs none of its plans for the %s of %s in %zu bytes of workspace", direction_name[d], c->shape, bytes);
     choose(c, d, best);

@@ -2,8 +2,9 @@
  *
  * Operands, their layouts and types are those of plan.h; in_c and out_c of the shape count the channels as they lie in memory,
  * padding included. Opened, each direction has the first plan of the library's choice that is fit for us, and can run; timed or
- * chosen by name, it has another. Fit: float32 is multiplied as float32 (no TF32); bf16 takes plans on the tensor cores
- * wherever there are any; then those that give the same bits again; then those that need no compiler.
+ * chosen by name, it has another. Fit: float32 is multiplied as float32, or where the convolver allows it as TF32, but in no less;
+ * bf16 and TF32 take plans on the tensor cores wherever there are any; then those that give the same bits again; then those that
+ * need no compiler.
  * One shape is opened and timed once for a convolver, however many units have it. Operands and workspace are the caller's. */
 #ifndef BACKEND_CUDNN_CONVOLVE_H
 #define BACKEND_CUDNN_CONVOLVE_H
@@ -15,8 +16,9 @@ enum { CONVOLVE_WORKSPACE = 1 << 30 }; /* bytes: no plan that wants more is take
 struct convolver; /* cuDNN on one device, and the shapes that are open */
 struct convolve;
 
-/* description: NULL for the CUDA device that is current in this thread; else the JSON of one that is not here: nothing runs. */
-struct convolver *convolver_open(const char *description);
+/* description: NULL for the CUDA device that is current in this thread; else the JSON of one that is not here: nothing runs.
+ * tf32: products of float32 may be of TF32's 10 bits (sums stay float32). */
+struct convolver *convolver_open(const char *description, bool tf32);
 void convolver_close(struct convolver *v);
 void convolver_stream(struct convolver *v, cudaStream_t stream); /* where all runs go; not the default stream */
 

@@ -1,10 +1,9 @@
 /* The backend for NVIDIA's GPUs: cuDNN's convolutions, our own kernels for everything between them, float32 or bf16.
  *
  * Tensors lie channels-last, in the device's type, their channels padded to rows of 16 bytes (kernels.h). A unit keeps nothing: what its
- * backward needs lies in `saved`, and that is the convolution's result, the batch's statistics, the weights as the convolution read them
- * and, of the first unit, the pictures. So an evaluation may come in between, with other weights, and a stretch of calls can be
- * recorded. Without `saved` all of it goes to scratch. A dense layer is computed in float32 always: that costs nothing, and keeps the
- * logits' digits. */
+ * backward needs lies in `saved`, and that is the convolution's result, the batch's statistics and the weights as the convolution read
+ * them. So an evaluation may come in between, with other weights, and a stretch of calls can be recorded. Without `saved` all of it goes
+ * to scratch. A dense layer is computed in float32 always: that costs nothing, and keeps the logits' digits. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +18,10 @@ enum { ALIGN = 256, TILE = 4 << 20 };
 struct unit {
     struct device *device;
     struct unit_shape shape;
-    struct unit_shape padded;                      /* the convolution's, channels as they lie */
-    enum backend_dtype dtype;                      /* of its operands */
-    struct convolve *convolve;                     /* NULL: no convolution and no dense layer */
-    size_t statistics_at, weights_at, pictures_at; /* in saved, behind z */
+    struct unit_shape padded;         /* the convolution's, channels as they lie */
+    enum backend_dtype dtype;         /* of its operands */
+    struct convolve *convolve;        /* NULL: no convolution and no dense layer */
+    size_t statistics_at, weights_at; /* in saved, behind z */
 };
 
 static size_t aligned(size_t bytes)
@@ -139,16 +138,14 @@ static size_t open_convolution(struct unit *u)
     u->dtype = s->kind == UNIT_DENSE ? DTYPE_F32 : d->dtype;
     u->convolve = convolve_open(d->convolver, &u->padded, u->dtype);
     choose_plans(u);
-    size_t x_there = s->first || u->dtype != d->dtype ? x_bytes(u) : 0;
     cuda_reserve(d, AREA_Z, z_bytes(u));
     cuda_reserve(d, AREA_W, weight_bytes(u));
-    cuda_reserve(d, AREA_X, x_there);
+    cuda_reserve(d, AREA_X, u->dtype != d->dtype ? x_bytes(u) : 0);
     cuda_reserve(d, AREA_STATISTICS, statistic_bytes(u));
     cuda_reserve(d, AREA_WORK, convolve_workspace(u->convolve));
     u->statistics_at = s->norm ? aligned(z_bytes(u)) : 0;
     u->weights_at = u->statistics_at + (s->norm ? aligned(statistic_bytes(u)) : 0);
-    u->pictures_at = u->weights_at + aligned(weight_bytes(u));
-    return u->pictures_at + (s->first ? aligned(x_bytes(u)) : 0);
+    return u->weights_at + aligned(weight_bytes(u));
 }
 
 static struct unit *unit_open(struct device *d, const struct unit_shape *s, const struct unit *x_from, const struct unit *skip_from,
@@ -162,6 +159,7 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s, cons
     size_t elements = (size_t)y_rows(s) * (size_t)kernel_padded(s->out_c);
     sizes->y_bytes = s->kind == UNIT_DENSE ? (size_t)s->batch * (size_t)s->out_c * sizeof(float) : elements * element_bytes(d->dtype);
     sizes->saved_bytes = s->kind == UNIT_CONV || s->kind == UNIT_DENSE ? open_convolution(u) : s->kind == UNIT_MAX_POOL ? elements : 0;
+    sizes->x_bytes = s->first ? x_bytes(u) : 0;
     return u;
 }
 
@@ -208,16 +206,6 @@ static const void *weights(const struct unit *u, const struct unit_io *io, bool 
     return to;
 }
 
-static const void *input(const struct unit *u, const struct unit_io *io, bool forward)
-{
-    if (!u->shape.first)
-        return io->x;
-    void *to = part(u, io, u->pictures_at, AREA_X);
-    if (forward)
-        kernel_cast(u->device->compute, u->dtype, io->x, x_rows(&u->shape), u->shape.in_c, x_rows(&u->shape), to);
-    return to;
-}
-
 static void write_gradient(const struct unit *u, const struct unit_io *io, const void *x, const void *dz)
 {
     void *dw = as_wanted(u, io->g) ? (void *)io->g : u->device->area[AREA_W];
@@ -247,7 +235,7 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     const struct unit_shape *s = &u->shape;
     struct device *d = u->device;
     void *z = s->norm ? part(u, io, 0, AREA_Z) : s->skip || s->relu ? d->area[AREA_Z] : io->y;
-    run(u, FORWARD, input(u, io, true), weights(u, io, true), z);
+    run(u, FORWARD, io->x, weights(u, io, true), z);
     if (!s->norm) {
         if (z != io->y)
             kernel_apply(d->compute, plane_of(u), NULL, z, io->skip, s->relu, io->y);
@@ -292,7 +280,7 @@ static void conv_backward(const struct unit *u, const struct unit_io *io)
     const void *dz = gradient_of_result(u, io);
     if (io->dx)
         run(u, BACKWARD_DATA, io->dx, weights(u, io, false), dz);
-    write_gradient(u, io, input(u, io, false), dz);
+    write_gradient(u, io, io->x, dz);
 }
 
 /* The dense layer's input in float32. */
@@ -368,6 +356,17 @@ static void backward(struct unit *u, const struct unit_io *io)
         kernel_shortcut_back(d->compute, d->dtype, &u->shape, io->dy, io->dy2, io->dx);
 }
 
+static void lay(struct unit *u, const struct album *album, const void *batch, void *x)
+{
+    struct device *d = u->device;
+    int64_t rows = x_rows(&u->shape);
+    cuda_ready(d);
+    if (album)
+        kernel_pictures(d->compute, u->dtype, &album->there, batch, u->shape.batch, x);
+    else
+        kernel_cast(d->compute, u->dtype, batch, rows, u->shape.in_c, rows, x);
+}
+
 static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
                  struct loss *sums)
 {
@@ -379,6 +378,7 @@ const struct backend backend_cudnn = {
     .name = "cudnn",
     .version = cuda_version,
     .has = cuda_has,
+    .tf32 = true,
     .open = cuda_open,
     .close = cuda_close,
     .unit_open = unit_open,
@@ -391,6 +391,9 @@ const struct backend backend_cudnn = {
     .upload = cuda_upload,
     .finish = cuda_finish,
     .apart = true,
+    .album_open = cuda_album_open,
+    .album_close = cuda_album_close,
+    .lay = lay,
     .download = cuda_download,
     .stretch_open = cuda_stretch_open,
     .stretch_close = cuda_stretch_close,
@@ -400,4 +403,6 @@ const struct backend backend_cudnn = {
     .stretch_reached = cuda_stretch_reached,
     .share = cuda_share,
     .unshare = cuda_unshare,
+    .holder = &cuda_holder,
+    .twin = &cuda_twin,
 };

@@ -1,4 +1,4 @@
-/* Everything that calls CUDA's runtime but the kernels themselves.
+/* Everything that calls CUDA's runtime but the kernels themselves and holder.c.
  *
  * Waiting for the device sleeps (cudaDeviceScheduleBlockingSync): a rank that waits takes no core from one that works. Events carry no
  * times. An event may be recorded anew while somebody still waits for its earlier recording: a wait means what was recorded when it was
@@ -63,26 +63,32 @@ static void make_event(cudaEvent_t *event)
     CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
 }
 
+int cuda_choose(int number)
+{
+    int count = count_devices();
+    CHECK(count > 0, "no CUDA device");
+    CUDA(cudaInitDevice(number % count, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid));
+    CUDA(cudaSetDevice(number % count));
+    return number % count;
+}
+
 struct device *cuda_open(const struct device_options *options)
 {
     struct device *d = obtain(1, sizeof *d);
-    int count = count_devices();
     char name[100], setting[200], cudnn[64];
-    CHECK(count > 0, "no CUDA device");
-    d->gpu = options->number % count;
+    d->gpu = cuda_choose(options->number);
     d->dtype = (enum backend_dtype)options->dtype;
-    CUDA(cudaInitDevice(d->gpu, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid));
-    CUDA(cudaSetDevice(d->gpu));
     CUDA(cudaStreamCreateWithFlags(&d->compute, cudaStreamNonBlocking));
     CUDA(cudaStreamCreateWithFlags(&d->up, cudaStreamNonBlocking));
     CUDA(cudaStreamCreateWithFlags(&d->down, cudaStreamNonBlocking));
     make_event(&d->uploaded);
     make_event(&d->computed);
-    d->convolver = convolver_open(NULL);
+    d->convolver = convolver_open(NULL, options->tf32);
     convolver_stream(d->convolver, d->compute);
     name_device(d->gpu, name, sizeof name);
     planner_version(cudnn, sizeof cudnn);
-    snprintf(setting, sizeof setting, "%.40s, %.30s, %s", name, cudnn, d->dtype == DTYPE_BF16 ? "bf16" : "f32");
+    snprintf(setting, sizeof setting, "%.40s, %.30s, %s%s", name, cudnn, d->dtype == DTYPE_BF16 ? "bf16" : "f32",
+             options->tf32 ? ", tf32" : "");
     d->choices = choices_open(options->cache, setting);
     return d;
 }
@@ -177,6 +183,33 @@ void cuda_finish(struct device *d)
     CUDA(cudaStreamSynchronize(d->up));
     CUDA(cudaStreamSynchronize(d->compute));
     CUDA(cudaStreamSynchronize(d->down));
+}
+
+/* An eighth of what is free is room: other ranks may come to this GPU, and evaluations take memory of their own. */
+struct album *cuda_album_open(struct device *d, const struct pixels *p)
+{
+    enum { BYTES = 256, ROOM = 8 };
+    size_t levels = (size_t)p->channels * BYTES * sizeof *p->levels, left = 0, all = 0;
+    size_t picture = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
+    CUDA(cudaMemGetInfo(&left, &all));
+    if (p->channels > KERNEL_LANES || (size_t)p->count > left / ROOM / picture)
+        return NULL;
+    struct album *a = obtain(1, sizeof *a);
+    char *block = cuda_obtain(d, levels + (size_t)p->count * picture);
+    cuda_upload(d, block, p->levels, levels);
+    cuda_upload(d, block + levels, p->bytes, (size_t)p->count * picture);
+    cuda_finish(d);
+    *a = (struct album){.device = d, .block = block};
+    a->there = (struct kernel_album){(uint8_t *)block + levels, (float *)block, p->channels, p->height, p->width};
+    return a;
+}
+
+void cuda_album_close(struct album *a)
+{
+    if (!a)
+        return;
+    cuda_release(a->device, a->block);
+    release(a);
 }
 
 /* Where the system refuses, copies go through the driver's own memory: slower, and the caller waits. */

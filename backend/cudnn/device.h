@@ -34,8 +34,15 @@ struct device {
     struct stretch *open, *latest; /* under way; ended last */
 };
 
+struct album {
+    struct device *device;
+    struct kernel_album there;
+    void *block; /* holds it */
+};
+
 bool cuda_has(enum backend_dtype dtype);
 void cuda_version(char *text, size_t size);
+int cuda_choose(int number); /* the GPU of that rank of this host, which is current in this thread from now on */
 struct device *cuda_open(const struct device_options *options);
 void cuda_close(struct device *d);
 
@@ -48,6 +55,8 @@ void cuda_release(struct device *d, void *block);
 void cuda_upload(struct device *d, void *to, const void *from, size_t bytes);
 void cuda_download(struct device *d, void *to, const void *from, size_t bytes);
 void cuda_finish(struct device *d);
+struct album *cuda_album_open(struct device *d, const struct pixels *pixels);
+void cuda_album_close(struct album *a);
 void cuda_share(struct device *d, void *block, size_t bytes);
 void cuda_unshare(struct device *d, void *block);
 struct stretch *cuda_stretch_open(struct device *d);
@@ -56,5 +65,8 @@ void cuda_stretch_needs(struct stretch *s);
 bool cuda_stretch_begin(struct stretch *s);
 void cuda_stretch_end(struct stretch *s);
 bool cuda_stretch_reached(struct stretch *s);
+
+extern const struct holder_kind cuda_holder; /* holder.c */
+extern const struct twin_kind cuda_twin;     /* twin.c */
 
 #endif

@@ -37,20 +37,16 @@ void kernel_cast(cudaStream_t stream, enum backend_dtype type, const float *from
 /* The way back, for gradients of weights: to[rows][channels] = from[rows][padded], as float32. */
 void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *from, int64_t rows, int channels, float *to);
 
-/* A data set on the device, and which part of which sample is wanted: augment_at()'s choice, drawn by the host (all zero: as it is). */
+/* A data set on the device (struct pixels). */
 struct kernel_album {
     const uint8_t *pixels; /* [count][channels][height][width] */
     const float *levels;   /* [channels][256], of levels_fill() */
     int channels, height, width;
 };
 
-struct kernel_crop {
-    int32_t sample, down, right, mirror;
-};
-
 /* to[batch x height x width][padded]: what picture_write() makes of each crop, bit for bit in float32. */
-void kernel_pictures(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct kernel_crop *crops,
-                     int batch, void *to);
+void kernel_pictures(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct crop *crops, int batch,
+                     void *to);
 
 struct kernel_plane { /* a tensor of activations, or of their gradients */
     enum backend_dtype type;
@@ -125,20 +121,12 @@ struct kernel_sources {
 /* to = sum_i scale[i] x from[i]; `to` may be one of the sources. Bitwise as vector_sum(). */
 void kernel_sum(cudaStream_t stream, const struct kernel_sources *sources, int64_t count, float *to);
 
-/* The rules of optimizer.h: PLAIN is SGD without momentum; ADAM is AdamW too, by its pace. */
-enum kernel_rule { KERNEL_PLAIN, KERNEL_SGD, KERNEL_NESTEROV, KERNEL_ADAM, KERNEL_ADAGRAD };
-
-/* The numbers of one step, as optimizer.c makes them of rate, decay and the number of the step. */
-struct kernel_pace {
-    float rate, momentum, decay, keep, beta1, fresh1, beta2, fresh2, epsilon;
-};
-
 struct kernel_update {
-    enum kernel_rule rule;
-    const struct kernel_pace
-        *pace; /* [2], on the device so that a captured step can have a new rate: where weights are spared, where they decay */
-    const struct range *spared; /* [spared_count] sorted ranges of w that do not decay */
+    enum step_rule rule;
+    struct pace pace[2];        /* where weights are spared, where they decay */
+    const struct range *spared; /* [spared_count] sorted ranges that do not decay, of a vector in which w[0] has the index `from` */
     int spared_count;
+    int64_t from;
     float *w, *m, *v; /* weights and state; NULL where the rule has none */
     float *g;         /* gets the sum of the sources; NULL: not wanted; may be a source */
 };

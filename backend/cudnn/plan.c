@@ -201,11 +201,12 @@ static void read_notes(struct plan *plan, void *engine, enum backend_dtype dtype
     int count = get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, numerical);
     for (int i = 0; i < count; i++) {
         plan->tensor_cores |= numerical[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
-        plan->narrows |= numerical[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && dtype == DTYPE_F32;
         plan->narrows |= numerical[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
         plan->narrows |= numerical[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
         plan->wanders |= numerical[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
     }
+    plan->tf32 = dtype == DTYPE_F32 && plan->tensor_cores && !plan->narrows;
+    plan->narrows |= plan->tf32;
     count = get(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, behaviour);
     for (int i = 0; i < count; i++)
         plan->compiles |= behaviour[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;

@@ -31,6 +31,7 @@ struct plan {
     char name[PLAN_NAME]; /* its kernel and settings: the same name is the same plan as long as cuDNN's version is the same */
     bool tensor_cores;
     bool narrows;         /* rounds its inputs (float32 to TF32, say), or sums in a narrower type than float32 */
+    bool tf32;            /* narrows by no more than what the tensor cores do to float32: they multiply 10 of its 23 bits */
     bool wanders;         /* two runs may differ in their last bits */
     bool compiles;        /* is compiled when it is built */
     size_t workspace;     /* bytes, once built */

@@ -60,6 +60,28 @@ struct outer {
     bool add;
 };
 
+/* Winograd's sums (winograd.h): a square of pixels or of a kernel's taps becomes sixteen points, or points become a square. In brackets how
+ * many places a side the square has. */
+enum change {
+    WINDOW_TO_POINTS /* 4 */,
+    RESULT_TO_POINTS /* 2 */,
+    KERNEL_TO_POINTS /* 3 */,
+    POINTS_TO_RESULT /* 2 */,
+    POINTS_TO_KERNEL /* 3 */,
+    CHANGES
+};
+
+enum { POINTS = 16 };
+
+/* Some squares, the places and the points of the next each so many floats behind those of the one before. */
+struct square {
+    float *place[POINTS]; /* row by row; each has its channels side by side */
+    float *point;         /* the first point's channels, LANES side by side, the next LANES line_step behind them */
+    size_t point_step, line_step, next_place, next_point;
+    size_t ahead;        /* floats from a place to one that will be asked for soon; 0: none */
+    int count, channels; /* channels: a multiple of LANES */
+};
+
 /* So many vectors at most, and rows by the number of vectors. */
 struct tile_size {
     int vectors, rows[TILE_VECTORS];
@@ -74,6 +96,7 @@ struct tiles {
     void (*dot)(const struct dot *, int rows, int vectors);
     void (*slide)(const struct slide *, int rows, int vectors);
     void (*outer)(const struct outer *, int rows, int vectors);
+    void (*change[CHANGES])(const struct square *); /* float32 only */
     /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k, column) is from[column step + k],
      * else from[k step + column]. Depth and the number of columns are multiples of LANES. */
     void (*pack_turned)(const float *from, size_t step, int depth, int vectors, void *to);

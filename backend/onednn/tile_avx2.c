@@ -178,6 +178,10 @@ __attribute__((AVX2)) static void pack_turned(const float *from, size_t step, in
         }
 }
 
+#define TARGET AVX2
+#define WIDE HALF
+#include "backend/onednn/winograd.inc"
+
 const struct tiles tiles_avx2 = {
     .name = "avx2",
     .narrow = true,
@@ -190,6 +194,7 @@ const struct tiles tiles_avx2 = {
     .outer = run_outer,
     .pack_turned = pack_turned,
     .pack = tile_pack_f32,
+    .change = CHANGE_LIST,
 };
 
 #endif

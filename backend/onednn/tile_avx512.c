@@ -377,6 +377,10 @@ __attribute__((F32)) static void pair(const void *a, const void *b, size_t count
     pair_rest((const uint16_t *)a + i, b ? (const uint16_t *)b + i : NULL, count - i, (uint16_t *)to + 2 * i);
 }
 
+#define TARGET F32
+#define WIDE LANES
+#include "backend/onednn/winograd.inc"
+
 /* Rows of dot are far apart in memory, at powers of two: more of them than the first cache has ways would push each other out. */
 #define SIZES .dot_size = {4, {12, 12, 8, 6}}, .slide_size = {2, {16, 8}}, .outer_size = {4, {16, 8, 6, 6}}
 
@@ -389,6 +393,7 @@ const struct tiles tiles_avx512 = {
     .outer = run_outer_f32,
     .pack_turned = pack_turned_f32,
     .pack = tile_pack_f32,
+    .change = CHANGE_LIST,
 };
 
 const struct tiles tiles_avx512_bf16 = {

@@ -3,11 +3,12 @@
 
 #include "backend/onednn/direct.h"
 #include "backend/onednn/wide.h"
+#include "backend/onednn/winograd.h"
 
 const char *way_name(int which)
 {
-    static const char *const names[WAYS] = {
-        [METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner", [WAY_OWN] = "own", [WAY_WIDE] = "wide"};
+    static const char *const names[WAYS] = {[METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner",
+                                            [WAY_OWN] = "own",        [WAY_WIDE] = "wide",  [WAY_WINOGRAD] = "winograd"};
     return names[which];
 }
 
@@ -19,9 +20,11 @@ bool way_open(struct way *way, int which, const struct device *d, enum direction
         way->own = direct_open(dir, s, x, y, d->tiles, d->threads);
     else if (which == WAY_WIDE)
         way->wide = wide_open(dir, s, x, y, d->tiles, d->threads);
+    else if (which == WAY_WINOGRAD)
+        way->winograd = winograd_open(dir, s, x, y, d->tiles, d->threads);
     else
         way->library = pass_open(d->library, dir, (enum method)which, s, x, y);
-    return way->own || way->wide || way->library;
+    return way->own || way->wide || way->winograd || way->library;
 }
 
 void way_close(struct way *way)
@@ -29,6 +32,7 @@ void way_close(struct way *way)
     pass_close(way->library);
     direct_close(way->own);
     wide_close(way->wide);
+    winograd_close(way->winograd);
     *way = (struct way){0};
 }
 
@@ -39,7 +43,11 @@ bool way_is_reference(const struct way *way)
 
 size_t way_scratch(const struct way *way)
 {
-    return way->own ? direct_scratch(way->own) : way->wide ? wide_scratch(way->wide) : way->library ? pass_scratch(way->library) : 0;
+    return way->own        ? direct_scratch(way->own)
+           : way->wide     ? wide_scratch(way->wide)
+           : way->winograd ? winograd_scratch(way->winograd)
+           : way->library  ? pass_scratch(way->library)
+                           : 0;
 }
 
 void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch)
@@ -48,6 +56,8 @@ void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch
         direct_run(way->own, operand, scratch);
     else if (way->wide)
         wide_run(way->wide, operand, scratch);
+    else if (way->winograd)
+        winograd_run(way->winograd, operand, scratch);
     else
         pass_run(way->library, operand, scratch);
 }

@@ -4,13 +4,14 @@
 
 #include "backend/onednn/device.h"
 
-enum { WAY_OWN = METHODS, WAY_WIDE, WAYS }; /* before them the library's, by enum method */
+enum { WAY_OWN = METHODS, WAY_WIDE, WAY_WINOGRAD, WAYS }; /* before them the library's, by enum method */
 
 /* One direction, opened in one way. */
 struct way {
     struct pass *library;
     struct direct *own;
     struct wide *wide;
+    struct winograd *winograd;
 };
 
 const char *way_name(int which);

@@ -26,7 +26,9 @@ resnet20 cifar     64 2 bf16 | 2    1.6  -  | default
 '
 
 # start NAME COMMAND...: a program that measures by turns; fails with its own last words in $tmp/NAME.err.
-start() {
+start() { launch "$@" && await "$1"; }
+
+launch() {
     local name=$1 in out_
     shift
     rm -f "$tmp/$name".{in,out}
@@ -35,8 +37,10 @@ start() {
     pid[$name]=$!
     exec {in}>"$tmp/$name.in" {out_}<"$tmp/$name.out"
     to[$name]=$in from[$name]=$out_
-    read -r -t 600 -u "$out_" "ready[$name]" || { stop "$name"; return 1; }
 }
+
+# await NAME: until it says that it is ready, at most ready_s seconds.
+await() { read -r -t "${ready_s:-600}" -u "${from[$1]}" "ready[$1]" || { stop "$1"; return 1; }; }
 
 stop() {
     local name=$1 in=${to[$1]} out_=${from[$1]}

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -35,8 +37,13 @@ static const struct rig_options networks[] = {
      .threads = 1},
 };
 
-static const struct engine engines[] = {{.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
-                                        {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"}};
+enum { F32, BF16, TF32, ENGINES }; /* TF32 is float32 but for the plans */
+
+static const struct engine engines[ENGINES] = {
+    [F32] = {.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
+    [BF16] = {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"},
+    [TF32] = {.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn tf32", .tf32 = true},
+};
 
 static void need_device(void)
 {
@@ -119,11 +126,12 @@ static void check_repeats(struct rig *r)
     release(truth);
 }
 
-/* Against the reference: the loss, the gradient as a whole, the statistics, an evaluation. bf16 keeps 8 bits of each activation. */
+/* Against the reference: the loss, the gradient as a whole, the statistics, an evaluation. bf16 keeps 8 bits of each activation, TF32
+ * reads 11 of them; both are seen to be as narrow as they are. */
 static void check_numbers(struct rig *r)
 {
     const struct engine reference = {.backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
-    const bool wide = r->engine.dtype == DTYPE_F32;
+    const bool wide = r->engine.dtype == DTYPE_F32 && !r->engine.tf32;
     struct rig truth, *ref = &truth;
     rig_open(ref, &reference, &r->options);
     struct loss is, should = rig_gradient(ref);
@@ -143,16 +151,17 @@ static void check_numbers(struct rig *r)
     double score = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
     print_message("%s: the loss is off by %.1e, the gradient by %.1e, statistics by %.1e, an evaluation by %.1e\n", r->name, loss, g, norm,
                   score);
+    assert_true(wide || g > 1e-4);
     assert_true(loss < (wide ? 1e-5 : 1e-2) && g < (wide ? 1e-4 : 5e-2) && norm < (wide ? 1e-5 : 1e-2) && score < (wide ? 1e-5 : 1e-2));
     release(statistics);
     release(sums);
     rig_close(ref);
 }
 
-static void for_each_engine(const struct rig_options *network, void (*check)(struct rig *r))
+static void for_engines(int count, const struct rig_options *network, void (*check)(struct rig *r))
 {
     need_device();
-    for (size_t e = 0; e < sizeof engines / sizeof *engines; e++) {
+    for (int e = 0; e < count; e++) {
         struct rig r;
         rig_open(&r, &engines[e], network);
         check(&r);
@@ -163,15 +172,44 @@ static void for_each_engine(const struct rig_options *network, void (*check)(str
 static void test_numbers(void **state)
 {
     (void)state;
-    for_each_engine(&networks[PLAIN], check_numbers);
-    for_each_engine(&networks[LARGE], check_numbers);
+    for_engines(ENGINES, &networks[PLAIN], check_numbers);
+    for_engines(TF32, &networks[LARGE], check_numbers);
 }
 
 static void test_repeats(void **state)
 {
     (void)state;
-    for_each_engine(&networks[PLAIN], check_repeats);
-    for_each_engine(&networks[SMALL], check_repeats);
+    for_engines(TF32, &networks[PLAIN], check_repeats);
+    for_engines(TF32, &networks[SMALL], check_repeats);
+}
+
+/* With TF32 allowed, other plans are taken, and remembered apart: neither setting finds the other's in the file of choices. */
+static void test_choices_are_kept_apart(void **state)
+{
+    (void)state;
+    enum { TURNS = 4 };
+    char cache[] = "/tmp/test_device.XXXXXX";
+    float *g[TURNS];
+    size_t bytes = 0;
+    need_device();
+    assert_int_equal(close(mkstemp(cache)), 0);
+    for (int turn = 0; turn < TURNS; turn++) {
+        struct rig_options network = networks[PLAIN];
+        struct rig r;
+        network.cache = cache;
+        rig_open(&r, &engines[turn % 2 ? TF32 : F32], &network);
+        rig_gradient(&r);
+        bytes = (size_t)r.floats * sizeof(float);
+        g[turn] = obtain(bytes, 1);
+        memcpy(g[turn], r.g, bytes);
+        rig_close(&r);
+    }
+    assert_memory_equal(g[2], g[0], bytes);
+    assert_memory_equal(g[3], g[1], bytes);
+    assert_true(memcmp(g[0], g[1], bytes) != 0);
+    for (int turn = 0; turn < TURNS; turn++)
+        release(g[turn]);
+    unlink(cache);
 }
 
 /* Uploads are there for what comes later, downloads bring what was there, and memory is zero at first. */
@@ -227,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_choices_are_kept_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

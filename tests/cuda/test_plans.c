@@ -41,7 +41,8 @@ static const struct {
 static const struct {
     enum backend_dtype dtype;
     int batch;
-} settings[] = {{DTYPE_BF16, 128}, {DTYPE_BF16, 512}, {DTYPE_F32, 128}};
+    bool tf32;
+} settings[] = {{DTYPE_BF16, 128, false}, {DTYPE_BF16, 512, false}, {DTYPE_F32, 128, false}, {DTYPE_F32, 128, true}};
 
 enum { NETWORKS = sizeof networks / sizeof *networks, SETTINGS = sizeof settings / sizeof *settings };
 
@@ -66,10 +67,10 @@ static const char *read_h200(char json[JSON])
     return json;
 }
 
-static struct convolver *described(void)
+static struct convolver *described(bool tf32)
 {
     char json[JSON];
-    return convolver_open(read_h200(json));
+    return convolver_open(read_h200(json), tf32);
 }
 
 /* As the backend lays the unit out: the pictures' channels are padded, and the logits'. */
@@ -89,7 +90,7 @@ struct census {
     size_t workspace;
 };
 
-static void look_at(const struct convolve *c, const struct unit_shape *s, enum backend_dtype dtype, struct census *seen)
+static void look_at(const struct convolve *c, const struct unit_shape *s, enum backend_dtype dtype, bool tf32, struct census *seen)
 {
     seen->shapes++;
     if (convolve_workspace(c) > seen->workspace)
@@ -101,18 +102,19 @@ static void look_at(const struct convolve *c, const struct unit_shape *s, enum b
         seen->plans++;
         seen->wander += p->wanders;
         seen->compile += p->compiles;
-        if (!p->built || p->narrows || (dtype == DTYPE_BF16 && !p->tensor_cores))
+        if (!p->built || p->narrows != tf32 || p->tf32 != tf32 || (dtype == DTYPE_BF16 && !p->tensor_cores))
             fail_msg("%s of %d x %dx%dx%d to %d channels: plan \"%s\" is %s", direction_name[d], s->batch, s->in_h, s->in_w, s->in_c,
                      s->out_c, p->name,
-                     !p->built    ? "not built"
-                     : p->narrows ? "too narrow"
-                                  : "not on the tensor cores");
+                     !p->built              ? "not built"
+                     : p->narrows > tf32    ? "too narrow"
+                     : p->narrows > p->tf32 ? "narrower than TF32"
+                                            : "not on the tensor cores");
     }
 }
 
 /* Opens what is not open yet, in open[*count]. */
-static void open_network(struct convolver *v, const struct architecture *a, enum backend_dtype dtype, struct convolve **open, int *count,
-                         struct census *seen)
+static void open_network(struct convolver *v, const struct architecture *a, enum backend_dtype dtype, bool tf32, struct convolve **open,
+                         int *count, struct census *seen)
 {
     for (int i = 0; i < a->units; i++) {
         const struct unit_shape s = laid_out(&a->unit[i].shape);
@@ -128,7 +130,7 @@ static void open_network(struct convolver *v, const struct architecture *a, enum
         }
         assert_true(*count < MAX_UNITS);
         open[(*count)++] = c;
-        look_at(c, &s, dtype, seen);
+        look_at(c, &s, dtype, tf32, seen);
     }
 }
 
@@ -136,10 +138,10 @@ static void open_network(struct convolver *v, const struct architecture *a, enum
 static void test_every_convolution_has_plans(void **state)
 {
     (void)state;
-    struct convolver *v = described();
     struct convolve **open = obtain(MAX_UNITS, sizeof *open);
     struct architecture *a = obtain(1, sizeof *a);
     for (int k = 0; k < SETTINGS; k++) {
+        struct convolver *v = described(settings[k].tf32);
         struct census seen = {0};
         int count = 0;
         double begin = now();
@@ -151,20 +153,23 @@ static void test_every_convolution_has_plans(void **state)
                                                         .channels = 3,
                                                         .height = networks[i].side,
                                                         .width = networks[i].side});
-            open_network(v, a, settings[k].dtype, open, &count, &seen);
+            open_network(v, a, settings[k].dtype, settings[k].tf32, open, &count, &seen);
         }
         print_message("%s, batch %d: %d shapes, %d plans in %.1f s, %d that wander, %d compiled, at most %.1f MiB of workspace\n",
-                      settings[k].dtype == DTYPE_BF16 ? "bf16" : "f32", settings[k].batch, seen.shapes, seen.plans, now() - begin,
-                      seen.wander, seen.compile, (double)seen.workspace / 1048576);
+                      settings[k].dtype == DTYPE_BF16 ? "bf16"
+                      : settings[k].tf32              ? "tf32"
+                                                      : "f32",
+                      settings[k].batch, seen.shapes, seen.plans, now() - begin, seen.wander, seen.compile,
+                      (double)seen.workspace / 1048576);
         assert_int_equal(seen.plans, 3 * seen.shapes - 4); /* the four stems have no backward data */
         assert_int_equal(seen.wander, 0);
         assert_int_equal(seen.compile, 0);
         while (count)
             convolve_close(open[--count]);
+        convolver_close(v);
     }
     release(a);
     release(open);
-    convolver_close(v);
 }
 
 static struct unit_shape conv_shape(int batch, int in_c, int side, int out_c, int kernel, int stride)
@@ -187,7 +192,7 @@ static struct unit_shape conv_shape(int batch, int in_c, int side, int out_c, in
 static void test_equal_shapes_share_their_plans(void **state)
 {
     (void)state;
-    struct convolver *v = described();
+    struct convolver *v = described(false);
     struct unit_shape s = conv_shape(128, 512, 1, 64, 1, 1), dense = s, other = s;
     dense.kind = UNIT_DENSE;
     dense.norm = dense.relu = true;
@@ -211,17 +216,14 @@ static bool same_engine(const char *a, const char *b)
     return strcspn(a, "-") == strcspn(b, "-") && !strncmp(a, b, strcspn(a, "-"));
 }
 
-/* Every fit plan can be chosen by its name; names differ, by their settings too; a name from elsewhere, or of a plan that narrows,
- * changes nothing. */
-static void test_plans_are_chosen_by_name(void **state)
+static void choose_by_name(bool tf32)
 {
-    (void)state;
     char json[JSON], before[PLAN_NAME];
-    struct convolver *v = described();
+    struct convolver *v = described(tf32);
     const struct unit_shape s = conv_shape(128, 64, 32, 64, 3, 1);
     struct convolve *c = convolve_open(v, &s, DTYPE_F32);
     struct planner *planner = planner_describe(read_h200(json));
-    int chosen = 0, refused = 0, settings_alone = 0;
+    int chosen = 0, refused = 0, settings_alone = 0, narrow = 0;
     for (enum direction d = 0; d < DIRECTIONS; d++) {
         struct plans *all = plans_open(planner, d, &s, DTYPE_F32);
         for (int i = 0; i < all->count; i++) {
@@ -233,24 +235,34 @@ static void test_plans_are_chosen_by_name(void **state)
             bool took = convolve_choose(c, d, all->plan[i].name);
             assert_string_equal(convolve_plan(c, d)->name, took ? all->plan[i].name : before);
             assert_true(convolve_plan(c, d)->built != NULL);
-            assert_false(took && all->plan[i].narrows);
+            assert_false(took && all->plan[i].narrows && !(tf32 && all->plan[i].tf32));
             chosen += took;
+            narrow += took && all->plan[i].tf32;
             refused += !took && all->plan[i].narrows;
         }
         assert_false(convolve_choose(c, d, "engine 9999-00000000"));
         plans_close(all);
     }
-    print_message("float32: %d plans to choose from, %d refused since they narrow\n", chosen, refused);
-    assert_true(chosen > DIRECTIONS && refused > 0 && settings_alone > 0);
+    print_message("%s: %d plans to choose from, %d refused since they narrow\n", tf32 ? "tf32" : "float32", chosen, refused);
+    assert_true(chosen - narrow > DIRECTIONS && settings_alone > 0 && (tf32 ? narrow > DIRECTIONS : refused > 0));
     planner_close(planner);
     convolve_close(c);
     convolver_close(v);
 }
 
+/* Every fit plan can be chosen by its name; names differ, by their settings too; a name from elsewhere, or of a plan that narrows more
+ * than is allowed, changes nothing. */
+static void test_plans_are_chosen_by_name(void **state)
+{
+    (void)state;
+    choose_by_name(false);
+    choose_by_name(true);
+}
+
 static void open_impossible(const void *argument)
 {
     (void)argument;
-    struct convolver *v = described();
+    struct convolver *v = described(false);
     struct unit_shape s = conv_shape(128, 64, 32, 64, 3, 2);
     s.out_h++; /* one row more than there is */
     convolve_open(v, &s, DTYPE_BF16);
@@ -390,11 +402,11 @@ static void compare(const struct trial *t, enum direction d, const struct plan *
 }
 
 /* All plans for one shape, and then the one that is the fastest. */
-static int run_all(const struct unit_shape *s, enum backend_dtype dtype, cudaStream_t stream)
+static int run_all(const struct unit_shape *s, enum backend_dtype dtype, bool tf32, cudaStream_t stream)
 {
     struct trial t;
     struct planner *planner = planner_open();
-    struct convolver *v = convolver_open(NULL);
+    struct convolver *v = convolver_open(NULL, tf32);
     void *operand[OPERANDS];
     int ran = 0;
     trial_open(&t, s, dtype);
@@ -442,7 +454,8 @@ static void test_plans_compute_what_the_reference_does(void **state)
     CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (enum backend_dtype dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
-            ran += run_all(&shapes[i], dtype, stream);
+            for (int tf32 = 0; tf32 < (dtype == DTYPE_F32 ? 2 : 1); tf32++)
+                ran += run_all(&shapes[i], dtype, tf32, stream);
     CUDA(cudaStreamDestroy(stream));
     print_message("%d plans ran\n", ran);
     assert_true(ran > 0);

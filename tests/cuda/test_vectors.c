@@ -89,7 +89,7 @@ static void test_casts(void **state)
 enum { SAMPLES = 5, CROPS = 40 };
 
 /* Crops as the loader draws them, and the largest ones in all directions; samples as they are. */
-static void choose(struct kernel_crop crops[CROPS])
+static void choose(struct crop crops[CROPS])
 {
     for (int i = 0; i < CROPS; i++) {
         struct augment how = augment_at(SEED, i / SAMPLES, i % SAMPLES);
@@ -97,13 +97,13 @@ static void choose(struct kernel_crop crops[CROPS])
             how = (struct augment){i % 3 * 4 - 4, i % 2 * 8 - 4, i % 4 < 2};
         else if (i < 3 * SAMPLES)
             how = (struct augment){0};
-        crops[i] = (struct kernel_crop){i % SAMPLES, how.down, how.right, how.mirror};
+        crops[i] = (struct crop){i % SAMPLES, how.down, how.right, how.mirror};
     }
 }
 
 static void check_pictures(struct gpu *gpu, const struct dataset *d, enum backend_dtype type)
 {
-    struct kernel_crop crops[CROPS];
+    struct crop crops[CROPS];
     struct levels levels;
     int64_t pixels = (int64_t)d->height * d->width, floats = pixels * d->channels;
     float *truth = obtain((size_t)floats, sizeof *truth);
@@ -272,29 +272,29 @@ static void test_sums(void **state)
 }
 
 /* What optimizer.c makes of the options for one step. */
-static void set_pace(const struct optimizer_options *o, enum kernel_rule rule, int steps, double rate, struct kernel_pace pace[2])
+static void set_pace(const struct optimizer_options *o, enum step_rule rule, int steps, double rate, struct pace pace[2])
 {
-    double bias = rule == KERNEL_ADAM ? 1 - pow(o->beta1, steps) : 1, root = rule == KERNEL_ADAM ? sqrt(1 - pow(o->beta2, steps)) : 1;
+    double bias = rule == STEP_ADAM ? 1 - pow(o->beta1, steps) : 1, root = rule == STEP_ADAM ? sqrt(1 - pow(o->beta2, steps)) : 1;
     bool apart = !strcmp(o->rule, "adamw");
     for (int decays = 0; decays < 2; decays++)
-        pace[decays] = (struct kernel_pace){.rate = (float)(rate * root / bias),
-                                            .momentum = (float)o->momentum,
-                                            .decay = decays && !apart ? (float)o->decay : 0,
-                                            .keep = decays && apart ? (float)(1 - rate * o->decay) : 1,
-                                            .beta1 = (float)o->beta1,
-                                            .fresh1 = (float)(1 - o->beta1),
-                                            .beta2 = (float)o->beta2,
-                                            .fresh2 = (float)(1 - o->beta2),
-                                            .epsilon = (float)(o->epsilon * root)};
+        pace[decays] = (struct pace){.rate = (float)(rate * root / bias),
+                                     .momentum = (float)o->momentum,
+                                     .decay = decays && !apart ? (float)o->decay : 0,
+                                     .keep = decays && apart ? (float)(1 - rate * o->decay) : 1,
+                                     .beta1 = (float)o->beta1,
+                                     .fresh1 = (float)(1 - o->beta1),
+                                     .beta2 = (float)o->beta2,
+                                     .fresh2 = (float)(1 - o->beta2),
+                                     .epsilon = (float)(o->epsilon * root)};
 }
 
 static const struct {
     const char *name;
     double momentum;
-    enum kernel_rule rule;
+    enum step_rule rule;
     int states;
-} rules[] = {{"sgd", 0, KERNEL_PLAIN, 0},   {"sgd", 0.9, KERNEL_SGD, 1},    {"nesterov", 0.9, KERNEL_NESTEROV, 1},
-             {"adam", 0.9, KERNEL_ADAM, 2}, {"adamw", 0.9, KERNEL_ADAM, 2}, {"adagrad", 0.9, KERNEL_ADAGRAD, 1}};
+} rules[] = {{"sgd", 0, STEP_PLAIN, 0},   {"sgd", 0.9, STEP_SGD, 1},    {"nesterov", 0.9, STEP_NESTEROV, 1},
+             {"adam", 0.9, STEP_ADAM, 2}, {"adamw", 0.9, STEP_ADAM, 2}, {"adagrad", 0.9, STEP_ADAGRAD, 1}};
 
 /* Three steps; ranges begin, end and meet at any float. */
 static void check_steps(struct gpu *gpu, size_t which, int64_t count, int sources, int shift)
@@ -314,9 +314,7 @@ static void check_steps(struct gpu *gpu, size_t which, int64_t count, int source
     char name[80];
     snprintf(name, sizeof name, "%s, momentum %g, %lld floats, %d sources, shift %d", o.rule, o.momentum, (long long)count, sources, shift);
     for (int step = 1; step <= 3; step++) {
-        struct kernel_pace pace[2];
-        set_pace(&o, u.rule, step, 0.1 / step, pace);
-        u.pace = gpu_put(gpu, pace, sizeof pace);
+        set_pace(&o, u.rule, step, 0.1 / step, u.pace);
         optimizer_step_sum(truth, w, g, in.list, in.scale, sources, 0.1 / step);
         kernel_step(gpu->stream, &u, &in.there, count);
         expect_same(gpu, name, "w", u.w, w, count);

@@ -27,13 +27,13 @@ static __global__ void cast_back(const void *__restrict__ from, int columns, int
 }
 
 /* A block a picture, a thread a pixel: its channels are one vector. */
-template <class E> static __global__ void pictures(kernel_album album, const kernel_crop *__restrict__ crops, void *__restrict__ to)
+template <class E> static __global__ void pictures(kernel_album album, const crop *__restrict__ crops, void *__restrict__ to)
 {
     const int width = album.width, height = album.height, pixels = width * height;
-    const kernel_crop crop = crops[blockIdx.x];
-    const uint8_t *picture = album.pixels + (int64_t)crop.sample * album.channels * pixels;
+    const crop wanted = crops[blockIdx.x];
+    const uint8_t *picture = album.pixels + (int64_t)wanted.sample * album.channels * pixels;
     for (int pixel = threadIdx.x; pixel < pixels; pixel += EACH_THREADS) {
-        const int x = pixel % width, row = pixel / width + crop.down, column = (crop.mirror ? width - 1 - x : x) + crop.right;
+        const int x = pixel % width, row = pixel / width + wanted.down, column = (wanted.mirror ? width - 1 - x : x) + wanted.right;
         const bool inside = 0 <= row && row < height && 0 <= column && column < width;
         lanes v = {};
         for (int c = 0; c < LANES; c++)
@@ -58,7 +58,7 @@ void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *
            to);
 }
 
-void kernel_pictures(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct kernel_crop *crops,
+void kernel_pictures(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct crop *crops,
                      int batch, void *to)
 {
     assert(album->channels <= LANES);

@@ -54,27 +54,27 @@ static __global__ void sum_up(const __grid_constant__ kernel_sources sources, in
 }
 
 /* One weight's step. */
-static __device__ inline void step(enum kernel_rule rule, const kernel_pace &p, float g, float &w, float &m, float &v)
+static __device__ inline void step(enum step_rule rule, const pace &p, float g, float &w, float &m, float &v)
 {
     const float d = g + p.decay * w;
     switch (rule) {
-    case KERNEL_PLAIN:
+    case STEP_PLAIN:
         w -= p.rate * d;
         break;
-    case KERNEL_SGD:
+    case STEP_SGD:
         m = p.momentum * m + d;
         w -= p.rate * m;
         break;
-    case KERNEL_NESTEROV:
+    case STEP_NESTEROV:
         m = p.momentum * m + d;
         w -= p.rate * (d + p.momentum * m);
         break;
-    case KERNEL_ADAM:
+    case STEP_ADAM:
         m = p.beta1 * m + p.fresh1 * d;
         v = p.beta2 * v + p.fresh2 * d * d;
         w = p.keep * w - p.rate * m / (sqrtf(v) + p.epsilon);
         break;
-    case KERNEL_ADAGRAD:
+    case STEP_ADAGRAD:
         m += d * d;
         w -= p.rate * d / (sqrtf(m) + p.epsilon);
         break;
@@ -107,11 +107,12 @@ static __global__ void update(const __grid_constant__ kernel_update u, const __g
         m = get(u.m, i, count, aligned);
     if (u.v)
         v = get(u.v, i, count, aligned);
-    int spared = spared_from(u.spared, u.spared_count, i);
+    int spared = spared_from(u.spared, u.spared_count, u.from + i);
     for (int k = 0; k < QUAD; k++) {
-        while (spared < u.spared_count && u.spared[spared].to <= i + k)
+        const int64_t at = u.from + i + k;
+        while (spared < u.spared_count && u.spared[spared].to <= at)
             spared++;
-        const bool decays = spared == u.spared_count || i + k < u.spared[spared].from;
+        const bool decays = spared == u.spared_count || at < u.spared[spared].from;
         step(u.rule, u.pace[decays], g.of[k], w.of[k], m.of[k], v.of[k]);
     }
     put(u.w, i, count, aligned, w);

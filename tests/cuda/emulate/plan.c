@@ -1,5 +1,6 @@
-/* cuDNN's stand-in: two plans for each pass, both by the reference's loops, in float32 between roundings to the operands' type. Their
- * workspace is overwritten, since nobody may keep anything there. */
+/* cuDNN's stand-in: two plans for each pass, both by the reference's loops, in float32 between roundings to the operands' type; and two
+ * for float32 that narrow, of which one is TF32 and the other must never run. Their workspace is overwritten, since nobody may keep
+ * anything there. */
 #include "backend/cudnn/plan.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #define real float
 #include "backend/ref/kernels.h"
 
-enum { WORKSPACE = 4096 };
+enum { WORKSPACE = 4096, LOOPS = 2, TF32 = LOOPS, NARROW, PLANS };
 
 struct planner {
     cudaStream_t stream;
@@ -22,6 +23,7 @@ struct pass { /* plans->part[0] */
     enum direction direction;
     struct unit_shape shape;
     enum backend_dtype dtype;
+    bool tf32;
 };
 
 struct work {
@@ -59,13 +61,16 @@ struct plans *plans_open(struct planner *p, enum direction d, const struct unit_
 {
     struct plans *plans = obtain(1, sizeof *plans);
     struct pass *pass = obtain(1, sizeof *pass);
-    *pass = (struct pass){d, *s, dtype};
+    *pass = (struct pass){d, *s, dtype, false};
     pass->shape.kind = UNIT_CONV;
     pass->shape.norm = pass->shape.skip = pass->shape.relu = false;
-    *plans = (struct plans){.planner = p, .count = 2, .part[0] = pass};
+    *plans = (struct plans){.planner = p, .count = dtype == DTYPE_BF16 ? LOOPS : PLANS, .part[0] = pass};
     for (int i = 0; i < plans->count; i++) {
-        snprintf(plans->plan[i].name, PLAN_NAME, "loops %d", i);
-        plans->plan[i].tensor_cores = dtype == DTYPE_BF16;
+        struct plan *plan = &plans->plan[i];
+        snprintf(plan->name, PLAN_NAME, "loops %d", i);
+        plan->tensor_cores = dtype == DTYPE_BF16 || i >= LOOPS;
+        plan->narrows = i >= LOOPS;
+        plan->tf32 = i == TF32;
     }
     CHECK(s->in_c % 4 == 0 && s->out_c % 4 == 0, "a convolution of %d to %d channels: rows are not of 16 bytes", s->in_c, s->out_c);
     return plans;
@@ -98,11 +103,14 @@ void plans_words(char *text, size_t size)
 
 /* ---- the loops */
 
-static float *widened(enum backend_dtype dtype, const void *from, size_t count)
+/* TF32 has 13 bits less than float32. */
+static float *widened(const struct pass *pass, const void *from, size_t count)
 {
     float *to = obtain(count, sizeof *to);
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = dtype == DTYPE_BF16 ? (uint32_t)((const uint16_t *)from)[i] << 16 : ((const uint32_t *)from)[i];
+        uint32_t bits = pass->dtype == DTYPE_BF16 ? (uint32_t)((const uint16_t *)from)[i] << 16 : ((const uint32_t *)from)[i];
+        if (pass->tf32 && (bits & 0x7f800000) != 0x7f800000)
+            bits = (bits + 0xfff + (bits >> 13 & 1)) & ~(uint32_t)0x1fff;
         memcpy(&to[i], &bits, sizeof bits);
     }
     return to;
@@ -131,7 +139,7 @@ static void compute(const void *argument)
     float *v[OPERANDS], *unwanted = obtain(count[OPERAND_W], sizeof(float)),
                         *scratch = obtain(ref_scratch(s) + ref_saved(s), sizeof(float));
     for (int i = 0; i < OPERANDS; i++)
-        v[i] = widened(dtype, k->operand[i], count[i]);
+        v[i] = widened(&k->pass, k->operand[i], count[i]);
     struct ref_call c = {.w = v[OPERAND_W], .x = v[OPERAND_X], .y = v[OPERAND_Y], .dy = v[OPERAND_Y], .scratch = scratch, .threads = 1};
     enum operand written = k->pass.direction == FORWARD ? OPERAND_Y : k->pass.direction == BACKWARD_DATA ? OPERAND_X : OPERAND_W;
     c.g = written == OPERAND_W ? v[OPERAND_W] : unwanted;
@@ -151,7 +159,8 @@ static void compute(const void *argument)
 bool plans_run(const struct plans *p, int which, void *const operand[OPERANDS], void *workspace)
 {
     struct work k = {.pass = *(const struct pass *)p->part[0], .workspace = workspace};
-    CHECK(p->plan[which].built, "a plan runs that was not built");
+    CHECK(p->plan[which].built && which != NARROW, "a plan runs that %s", which == NARROW ? "narrows" : "was not built");
+    k.pass.tf32 = which == TF32;
     memcpy(k.operand, operand, sizeof k.operand);
     emulate_enqueue(p->planner->stream, compute, &k, sizeof k);
     return true;

@@ -14,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { MOST_STREAMS = 8, MOST_TASKS = 8192, MOST_BYTES = 512, ALIGN = 256, PAGE = 4096, MANY_PAGES = 64 << 20 };
+enum { MOST_STREAMS = 16, MOST_TASKS = 8192, MOST_BYTES = 512, ALIGN = 256, PAGE = 4096, MANY_PAGES = 64 << 20 };
 
 struct task {
     void (*body)(const void *argument); /* NULL: an event's */
@@ -42,7 +42,10 @@ struct CUstream_st {
 static struct {
     struct CUstream_st *stream[MOST_STREAMS];
     bool backwards;
+    int same_way; /* so many tasks more */
+    uint32_t dice;
     int questions;
+    int64_t allocations;
 } all;
 
 static bool step(struct CUstream_st *s)
@@ -60,10 +63,14 @@ static bool step(struct CUstream_st *s)
     return true;
 }
 
-/* One task of some stream that can go on. False: none can. */
+/* One task of some stream that can go on: for one task or many the first stream that can, then the last. False: none can. */
 static bool step_any(void)
 {
-    all.backwards = !all.backwards;
+    if (all.same_way-- == 0) {
+        all.dice = 1664525 * all.dice + 1013904223;
+        all.same_way = (int)(all.dice >> 27); /* up to 31 */
+        all.backwards = !all.backwards;
+    }
     for (int i = 0; i < MOST_STREAMS; i++) {
         struct CUstream_st *s = all.stream[all.backwards ? MOST_STREAMS - 1 - i : i];
         if (s && step(s))
@@ -140,6 +147,12 @@ cudaError_t cudaSetDevice(int device)
     return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
+{
+    snprintf(id, (size_t)size, "0000:0%d:00.0", device);
+    return cudaSuccess;
+}
+
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
     *version = CUDART_VERSION;
@@ -163,8 +176,14 @@ const char *cudaGetErrorName(cudaError_t error)
 
 /* ---- memory; exact sizes, so that a sanitizer sees what goes beyond */
 
+int64_t emulate_allocations(void)
+{
+    return all.allocations;
+}
+
 cudaError_t cudaMalloc(void **block, size_t bytes)
 {
+    all.allocations++;
     return posix_memalign(block, ALIGN, bytes) ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
@@ -177,7 +196,7 @@ cudaError_t cudaFree(void *block)
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 {
-    *left = *total = 0;
+    *left = *total = (size_t)16 << 30;
     return cudaSuccess;
 }
 
@@ -344,7 +363,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end)
 {
     (void)begin, (void)end;
-    *ms = 10;
+    *ms = 40; /* once is enough, where a kernel is timed */
     return cudaSuccess;
 }
 

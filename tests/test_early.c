@@ -1,0 +1,234 @@
+/* Payloads that leave as they become ready: when their bytes arrive, to the last bit of virtual time; what a run gains by it; and that it
+ * changes no result, in any scheme. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "scheme.h"
+#include "tests/lab.h"
+#include "tests/notes.h"
+#include "tests/toy.h"
+#include "tests/words.h"
+
+/* --- messages */
+
+enum { PIECE = 4096, PIECES = 4, WHOLE = PIECE * PIECES }; /* a piece takes T */
+
+static struct notes run(int ranks, double bandwidth, void (*body)(struct net *, void *))
+{
+    struct world_options options = {.ranks = ranks, .latency_s = L, .bandwidth = bandwidth, .piece = PIECE};
+    struct notes notes = {0};
+    sim_run(&options, body, &notes);
+    return notes;
+}
+
+static void seal(struct net *net, struct request *request, int64_t version)
+{
+    net_seal(net, request, &(struct mail){.tag = 5, .version = version});
+    wait_sent(net, request);
+}
+
+/* A piece long before the rest, two together, the last one with the head. A part of a piece does not leave. */
+static void grow_body(struct net *net, void *argument)
+{
+    if (net->rank > 0) {
+        char *payload = net_alloc(net, WHOLE);
+        struct request *request = net_begin(net, 0, 5, payload, WHOLE);
+        net_spend(net, 1);
+        net_ready(net, request, WHOLE - PIECE);
+        net_ready(net, request, 2 * PIECE + 1);
+        net_spend(net, 10 * T);
+        net_ready(net, request, PIECE);
+        net_spend(net, T);
+        memset(payload, 7, PIECE);
+        seal(net, request, 3);
+        net_free(net, payload);
+        return;
+    }
+    int64_t before = net->received_bytes;
+    for (int i = 1; i < net->ranks; i++) {
+        struct request *receive = net_recv(net, NET_ANY, 5, NULL, 0);
+        net_wait(net, &receive, 1, INFINITY);
+        const char *data = net_data(receive);
+        CHECK(net_mail(receive)->bytes == WHOLE && data[0] == 7 && data[PIECE] == 0, "another payload came");
+        CHECK(net_mail(receive)->sent_s == 1 + 11 * T, "it was sent when it was sealed");
+        note(argument, (double)take(net, receive));
+        note(argument, net_now(net));
+    }
+    CHECK(net->received_bytes - before == (net->ranks - 1) * (int64_t)(WHOLE + sizeof(struct mail)), "bytes are counted once");
+}
+
+static void a_payload_moves_while_it_grows(void **state)
+{
+    (void)state;
+    struct notes notes = run(2, BANDWIDTH, grow_body);
+    EXPECT(&notes, 3, 1 + L + 13 * T + H); /* the wire was busy with two pieces when it was sealed */
+    notes = run(2, 0, grow_body);
+    EXPECT(&notes, 3, 1 + L + 11 * T);
+    notes = run(3, BANDWIDTH, grow_body); /* six pieces and two heads are left when the second ones are ready */
+    EXPECT(&notes, 3, 1 + L + 15 * T + H, 3, 1 + L + 16 * T + 2 * H);
+}
+
+/* What is sealed later is sent later, whatever of it has come before. */
+static void order_body(struct net *net, void *argument)
+{
+    if (net->rank == 1) {
+        for (int i = 0; i < 3; i++)
+            note(argument, (double)take_from(net, 0, 5));
+        return;
+    }
+    void *payload = net_alloc(net, WHOLE), *other = net_alloc(net, WHOLE);
+    struct request *request = net_begin(net, 1, 5, payload, WHOLE), *second = net_begin(net, 1, 5, other, WHOLE);
+    net_ready(net, request, 1);
+    net_spend(net, 1);
+    send_head(net, 1, 5, 1);
+    seal(net, second, 2);
+    seal(net, request, 3);
+    net_free(net, payload);
+    net_free(net, other);
+}
+
+static void a_message_is_sent_when_it_is_sealed(void **state)
+{
+    (void)state;
+    struct notes notes = run(2, BANDWIDTH, order_body);
+    EXPECT(&notes, 1, 2, 3);
+}
+
+/* --- training */
+
+/* A vector of the toy is 4,000 bytes, four of the lab's pieces; of a mini-batch's 16 steps and 0.1 s the first half is forward's, so a
+ * piece is ready every second step. */
+enum { VECTOR = 4000, UPDATES = 50 };
+
+static struct words describe(const char *scheme, int workers, bool early, double push_s)
+{
+    struct words w = {0};
+    say_plain(&w, scheme, 0.05);
+    say(&w, "network=quadratic");
+    say(&w, "workers=%d", workers);
+    say(&w, "minibatches=2");
+    say(&w, "batch=16");
+    say(&w, "samples=%d", 16 * workers * UPDATES);
+    say(&w, "sim-bandwidth=%.9g", VECTOR / push_s);
+    say(&w, "early-push=%s", early ? "yes" : "no");
+    return w;
+}
+
+/* What an update gains: the push but for the piece that is ready last, or, where wires are slow, the time from the first piece that is
+ * ready to the last. With several workers no more and no less: the weights come to them one after the other, and so do their pushes. */
+static void a_push_hides_behind_backward(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 4; workers *= 4)
+        for (int i = 0; i < 12; i++) {
+            struct experiment late, early;
+            double push_s = 0.002 * pow(1.6, i), step_s = 0.1 / 16;
+            struct words w = describe("ssgd", workers, false, push_s), with = describe("ssgd", workers, true, push_s);
+            toy_run(&late, &w);
+            toy_run(&early, &with);
+            double gained = (late.out.seconds - early.out.seconds) / UPDATES, expected = fmin(3 * push_s / 4, 6 * step_s);
+            if (fabs(gained - expected) > push_s * sizeof(struct mail) / VECTOR + 1e-9)
+                fail_msg("%d workers, pushes of %g s: an update gains %g s, expected %g", workers, push_s, gained, expected);
+            assert_memory_equal(late.out.w, early.out.w, (size_t)late.out.count * sizeof(float));
+            assert_int_equal(late.out.sent_messages, early.out.sent_messages);
+            for (int k = 0; k < workers; k++)
+                assert_int_equal(late.out.worker[k].sent_bytes, early.out.worker[k].sent_bytes);
+            experiment_close(&late);
+            experiment_close(&early);
+        }
+}
+
+/* Other formats pack the whole vector: nothing leaves early, nothing changes. */
+static void what_is_packed_waits(void **state)
+{
+    (void)state;
+    struct experiment late, early;
+    struct words w = describe("ssgd", 3, false, 0.05), with = describe("ssgd", 3, true, 0.05);
+    say(&w, "wire=bf16");
+    say(&with, "wire=bf16");
+    toy_run(&late, &w);
+    toy_run(&early, &with);
+    assert_true(late.out.seconds == early.out.seconds);
+    experiment_close(&late);
+    experiment_close(&early);
+}
+
+static const char *const delays[] = {"constant:0", "exponential:0.05", "uniform:0,0.2@0;uniform:0,0.5"};
+
+/* The same bits where arrivals do not decide, or come in a recorded order; elsewhere the simulator's strictness and the schemes' own
+ * tests, which run with it. Several servers, batches, slow wires. */
+static void no_result_changes(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/early-XXXXXX", file[40];
+    assert_non_null(mkdtemp(folder));
+    for (const struct scheme *s = schemes; s->name; s++)
+        for (uint64_t seed = 1; seed <= 24; seed++) {
+            struct experiment late, early;
+            double push_s = 0.01 * (double)(1 + seed % 5 * seed % 7);
+            struct words w = describe(s->name, 2 + (int)(seed % 3), false, push_s),
+                         with = describe(s->name, 2 + (int)(seed % 3), true, push_s);
+            if (!strcmp(s->name, "serial"))
+                continue;
+            for (int i = 0; i < 2; i++) {
+                struct words *one = i ? &with : &w;
+                say(one, "servers=%d", s->flags & (DECENTRAL | REPLAYS) || !strcmp(s->name, "hogwild") ? 1 : 1 + (int)(seed % 2));
+                say(one, "delay=%s", delays[seed % 3]);
+                say(one, "seed=%d", (int)seed);
+                if (s->flags & REPLAYS)
+                    say(one, "%s=%s/order", i ? "replay" : "record", folder);
+            }
+            toy_run(&late, &w);
+            toy_run(&early, &with);
+            if (s->flags & (SYNC | REPLAYS) && memcmp(late.out.w, early.out.w, (size_t)late.out.count * sizeof(float)))
+                fail_msg("%s, seed %d: the weights differ by %g", s->name, (int)seed, toy_apart(&late.out, &early.out));
+            experiment_close(&late);
+            experiment_close(&early);
+        }
+    snprintf(file, sizeof file, "%s/order.0", folder);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* Which schemes gain at all: those that know of a mini-batch that its sum will be pushed. */
+static void schemes_that_can_do(void **state)
+{
+    (void)state;
+    static const char *const can[] = {"ssgd", "asgd", "dcasgd", "downpour", "ssp", "backup", "nbssgd"};
+    for (size_t i = 0; i < sizeof can / sizeof *can; i++) {
+        struct experiment late, early;
+        struct words w = describe(can[i], 4, false, 0.02), with = describe(can[i], 4, true, 0.02);
+        say(&w, "nb-inflight=finish");
+        say(&with, "nb-inflight=finish");
+        toy_run(&late, &w);
+        toy_run(&early, &with);
+        if (!(early.out.seconds < 0.99 * late.out.seconds))
+            fail_msg("%s takes %g s, %g s without", can[i], early.out.seconds, late.out.seconds);
+        experiment_close(&late);
+        experiment_close(&early);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_payload_moves_while_it_grows),
+        cmocka_unit_test(a_message_is_sent_when_it_is_sealed),
+        cmocka_unit_test(a_push_hides_behind_backward),
+        cmocka_unit_test(what_is_packed_waits),
+        cmocka_unit_test(no_result_changes),
+        cmocka_unit_test(schemes_that_can_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
