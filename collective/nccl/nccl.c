@@ -152,6 +152,10 @@ static bool fits(struct collective *c, char *why, size_t size)
         snprintf(why, size, "there is one worker");
         return false;
     }
+    if (c->n->net->virtual_time && !twins(c)) { /* so it is with all of them: to agree would only take their time */
+        snprintf(why, size, "worker %d computes on no GPU", c->worker);
+        return false;
+    }
     struct nccl *k = obtain(1, sizeof *k);
     describe(c, twins(c) && nccl_load(&k->call, why, size), why, &own);
     agree(c, k, &own, &a);
