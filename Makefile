@@ -24,7 +24,7 @@ CUDA_ARCH := 90
 # ------------------------------------------------------------------ flags
 MODE_release := -O2 -g
 MODE_debug   := -Og -g3
-MODE_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+MODE_asan    := -O2 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 MODE_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 ifndef MODE_$(MODE)
 $(error MODE=$(MODE) is unknown: release, debug, asan or tsan)
