@@ -17,7 +17,7 @@
 static const char *const direction_name[DIRECTIONS] = {"forward", "data", "weights"};
 
 enum {
-    KEY_VERSION = 4,        /* choices made among other ways, or timed otherwise, are not used */
+    KEY_VERSION = 5,        /* choices made among other ways, or timed otherwise, are not used */
     FEW_RUNS = 2,           /* to see that a way is hopeless */
     MAX_RUNS = 5,           /* of one way */
     SMALL_BYTES = 1 << 20,  /* of x and y: larger ones come from memory in each run */

@@ -449,7 +449,7 @@ void correlate_run(const struct correlate *c, const void *x, float *gradient, co
             for (int o = 0; o < c->y.c; o++)
                 clear_dead(c, gradient, o);
         }
-#pragma omp for
+#pragma omp for schedule(dynamic)
         for (int i = 0; i < blocks; i++) {
             int panel = i / across * c->block_panels, tile = i % across * c->block_tiles;
             struct block b = {panel, smaller(panels, panel + c->block_panels), tile, smaller(tiles, tile + c->block_tiles)};

@@ -8,6 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "backend/onednn/share.h"
 #include "base/alloc.h"
 
 enum {
@@ -173,15 +174,15 @@ static void sum_tiles(const struct gather *g, const struct meeting *m, int from,
     }
 }
 
-/* Each thread has its panels, all rows. */
+/* Each thread takes panels, all rows of them. */
 static void run_by_panel(const struct gather *g, const void *source, const float *w, void *result, char *scratch)
 {
     int groups = groups_of(g), places = pixels(g->result);
 #pragma omp parallel num_threads(g->threads)
     {
-        int thread = omp_get_thread_num(), team = omp_get_num_threads();
-        char *packed = scratch + (size_t)thread * panel_bytes(g);
-        for (int panel = g->panels * thread / team; panel < g->panels * (thread + 1) / team; panel++)
+        char *packed = scratch + (size_t)omp_get_thread_num() * panel_bytes(g);
+#pragma omp for schedule(dynamic)
+        for (int panel = 0; panel < g->panels; panel++)
             for (int chunk = 0; chunk < g->chunks; chunk++) {
                 for (int tap = 0; tap < g->geometry->living; tap++)
                     pack(g, w, panel, chunk, tap, packed);
@@ -191,11 +192,11 @@ static void run_by_panel(const struct gather *g, const void *source, const float
     }
 }
 
-/* Each thread has its rows and pixels, all panels. */
+/* Each thread takes rows and pixels, all panels of them. */
 static void run_by_row(const struct gather *g, const void *source, const float *w, void *result, char *scratch)
 {
     int groups = groups_of(g), places = pixels(g->result), living = g->geometry->living;
-    int pieces = g->panels * g->chunks;
+    int pieces = g->panels * g->chunks, shares = shares_of((int64_t)groups * places, 1, g->threads);
 #pragma omp parallel num_threads(g->threads)
     {
 #pragma omp for
@@ -203,14 +204,16 @@ static void run_by_row(const struct gather *g, const void *source, const float *
             int piece = i / living;
             pack(g, w, piece / g->chunks, piece % g->chunks, i % living, scratch + (size_t)piece * panel_bytes(g));
         }
-        int64_t units = (int64_t)groups * places, thread = omp_get_thread_num(), team = omp_get_num_threads();
-        int64_t from = units * thread / team, to = units * (thread + 1) / team;
-        for (int64_t at = from; at < to; at += places - at % places) {
-            int group = (int)(at / places), first = (int)(at % places);
-            int last = to - at < places - first ? first + (int)(to - at) : places;
-            for (int i = 0; i < pieces; i++) {
-                const char *packed = scratch + (size_t)i * panel_bytes(g);
-                sum_tiles(g, &(struct meeting){source, packed, result, i / g->chunks, i % g->chunks, group}, first, last);
+#pragma omp for schedule(dynamic)
+        for (int share = 0; share < shares; share++) {
+            int64_t at = share_at((int64_t)groups * places, shares, share), to = share_at((int64_t)groups * places, shares, share + 1);
+            for (; at < to; at += places - at % places) {
+                int group = (int)(at / places), first = (int)(at % places);
+                int last = to - at < places - first ? first + (int)(to - at) : places;
+                for (int i = 0; i < pieces; i++) {
+                    const char *packed = scratch + (size_t)i * panel_bytes(g);
+                    sum_tiles(g, &(struct meeting){source, packed, result, i / g->chunks, i % g->chunks, group}, first, last);
+                }
             }
         }
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/onednn/kernels.h"
+#include "backend/onednn/share.h"
 #include "backend/onednn/vector.h"
 
 static const float EPS = 1e-5f;
@@ -25,45 +26,52 @@ static const struct kernels *kernels_of(const struct layout *l)
     return kernels_for(l->bf16);
 }
 
-/* Runs the kernel over all rows, each thread a run of neighbouring ones. */
-static void walk(const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+static int64_t rows_of(const struct layout *l)
 {
-    size_t rows = (size_t)l->n * (size_t)l->h * (size_t)l->w;
-#pragma omp parallel num_threads(threads)
-    {
-        size_t thread = (size_t)omp_get_thread_num(), team = (size_t)omp_get_num_threads();
-        struct rows r = *shared;
-        r.channels = l->c;
-        r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
-        kernel(&r, rows * thread / team, rows * (thread + 1) / team);
-    }
+    return (int64_t)l->n * l->h * l->w;
 }
 
-/* The same with sums: float32 over some rows, double over the rest, all threads together in n->sums[0 .. 2 c - 1]. */
+/* Runs the kernel over all rows, in shares of neighbouring ones. */
+static void walk(const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+{
+    int64_t rows = rows_of(l);
+    int shares = shares_of(rows, ROWS_A_SUM, threads);
+    struct rows r = *shared;
+    r.channels = l->c;
+    r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int i = 0; i < shares; i++)
+        kernel(&r, (size_t)share_at(rows, shares, i), (size_t)share_at(rows, shares, i + 1));
+}
+
+/* The same with sums: float32 over some rows, double over a share of them, all shares together in n->sums[0 .. 2 c - 1]. */
 static void walk_summing(const struct norm *n, const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
 {
-    size_t rows = (size_t)l->n * (size_t)l->h * (size_t)l->w, channels = (size_t)l->c;
+    int64_t rows = rows_of(l);
+    int shares = shares_of(rows, ROWS_A_SUM, threads), channels = l->c;
 #pragma omp parallel num_threads(threads)
     {
-        size_t thread = (size_t)omp_get_thread_num(), team = (size_t)omp_get_num_threads(), end = rows * (thread + 1) / team;
-        double *sums = n->sums + thread * 2 * channels;
         struct rows r = *shared;
-        r.channels = l->c;
-        r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
-        r.sums[0] = n->part + thread * 2 * channels;
+        r.channels = channels;
+        r.stream = channels % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
+        r.sums[0] = n->part + (size_t)omp_get_thread_num() * 2 * (size_t)channels;
         r.sums[1] = r.sums[0] + channels;
-        memset(sums, 0, 2 * channels * sizeof *sums);
-        for (size_t row = rows * thread / team; row < end; row += ROWS_A_SUM) {
-            memset(r.sums[0], 0, 2 * channels * sizeof(float));
-            kernel(&r, row, end - row < ROWS_A_SUM ? end : row + ROWS_A_SUM);
-            for (size_t c = 0; c < 2 * channels; c++)
-                sums[c] += (double)r.sums[0][c];
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < shares; i++) {
+            double *sums = n->sums + (size_t)i * 2 * (size_t)channels;
+            int64_t end = share_at(rows, shares, i + 1);
+            memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
+            for (int64_t row = share_at(rows, shares, i); row < end; row += ROWS_A_SUM) {
+                memset(r.sums[0], 0, 2 * (size_t)channels * sizeof(float));
+                kernel(&r, (size_t)row, (size_t)(end - row < ROWS_A_SUM ? end : row + ROWS_A_SUM));
+                for (int c = 0; c < 2 * channels; c++)
+                    sums[c] += (double)r.sums[0][c];
+            }
         }
-#pragma omp barrier
-#pragma omp single
-        for (size_t other = 1; other < team; other++)
-            for (size_t c = 0; c < 2 * channels; c++)
-                n->sums[c] += n->sums[other * 2 * channels + c];
+#pragma omp for
+        for (int c = 0; c < 2 * channels; c++)
+            for (int i = 1; i < shares; i++)
+                n->sums[c] += n->sums[(size_t)i * 2 * (size_t)channels + (size_t)c];
     }
 }
 
@@ -79,7 +87,8 @@ size_t norm_saved(int channels)
 
 size_t norm_scratch(int channels, int threads)
 {
-    return 7 * padded(channels) * sizeof(float) + (size_t)threads * 2 * padded(channels) * (sizeof(double) + sizeof(float));
+    size_t sums = (size_t)most_shares(threads) * sizeof(double) + (size_t)threads * sizeof(float);
+    return 7 * padded(channels) * sizeof(float) + 2 * padded(channels) * sums;
 }
 
 void norm_place(struct norm *n, int channels, int threads, void *saved, void *scratch)
@@ -90,7 +99,7 @@ void norm_place(struct norm *n, int channels, int threads, void *saved, void *sc
     n->mean = saved ? saved : at + 5 * step;
     n->inverse = n->mean + step;
     n->sums = (double *)(at + 7 * step);
-    n->part = (float *)(n->sums + (size_t)threads * 2 * step);
+    n->part = (float *)(n->sums + (size_t)most_shares(threads) * 2 * step);
 }
 
 /* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used before backward. */
@@ -106,7 +115,7 @@ static void take_origin(const struct norm *n, const struct layout *l, const void
 
 void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z, float *variance)
 {
-    double count = (double)l->n * l->h * l->w;
+    double count = (double)rows_of(l);
     take_origin(n, l, z);
     struct rows r = {.z = z, .origin = n->bias};
     walk_summing(n, l, threads, kernels_of(l)->measure, &r);
@@ -149,7 +158,7 @@ void norm_apply(const struct norm *n, const struct layout *l, int threads, const
 void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *arrived,
                        float *dgamma, float *dbeta)
 {
-    double count = (double)l->n * l->h * l->w;
+    double count = (double)rows_of(l);
     struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
     r.origin = n->mean;
     r.scale = n->scale;

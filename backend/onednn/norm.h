@@ -13,8 +13,8 @@ struct norm {
     float *mean, *inverse;          /* mean and 1 / sqrt(variance + eps); lie in `saved` */
     float *scale, *shift;           /* y = scale z + shift */
     float *from_dy, *from_z, *bias; /* dz = from_dy dy + from_z z + bias */
-    double *sums;                   /* [threads][2][c] */
-    float *part;                    /* the same, of some rows */
+    double *sums;                   /* [share][2][c] */
+    float *part;                    /* [thread][2][c], of some rows */
 };
 
 /* A gradient on its way to z: dy + dy2 (may be NULL), masked by ReLU. With y == NULL the mask is computed anew from z. */

@@ -1,12 +1,11 @@
 /* Both directions are one loop: back to the input, a pixel sees its neighbours through the same window turned by half a circle.
  *
  * Weights are packed at every call, by all threads together, to panels of 32 columns: [panel][place in the window][depth][column].
- * Each thread has an equal share of the pictures' rows; some rows meet all panels before the next, so that they stay in the second
+ * Each thread takes shares of the pictures' rows; some rows meet all panels before the next, so that they stay in the second
  * cache. Multiply-adds: those that live, and at the ends of a row one that is masked. */
 #include "backend/onednn/wide.h"
 
-#include <omp.h>
-
+#include "backend/onednn/share.h"
 #include "base/alloc.h"
 
 enum {
@@ -141,16 +140,19 @@ void wide_run(const struct wide *w, void *const operand[OPERANDS], void *scratch
 {
     const char *source = operand[w->forward ? OPERAND_X : OPERAND_Y];
     char *result = operand[w->forward ? OPERAND_Y : OPERAND_X];
+    int shares = shares_of(w->rows, w->block, w->threads);
 #pragma omp parallel num_threads(w->threads)
     {
 #pragma omp for
         for (int i = 0; i < panels(w) * WINDOW; i++)
             pack(w, operand[OPERAND_W], i / WINDOW, i % WINDOW, scratch);
-        int64_t thread = omp_get_thread_num(), team = omp_get_num_threads();
-        int from = (int)(w->rows * thread / team), to = (int)(w->rows * (thread + 1) / team);
-        for (int block = from; block < to; block += w->block)
-            for (int panel = 0; panel < panels(w); panel++)
-                for (int row = block; row < smaller(block + w->block, to); row++)
-                    sum_row(w, source, scratch, result, row, panel);
+#pragma omp for schedule(dynamic)
+        for (int share = 0; share < shares; share++) {
+            int from = (int)share_at(w->rows, shares, share), to = (int)share_at(w->rows, shares, share + 1);
+            for (int block = from; block < to; block += w->block)
+                for (int panel = 0; panel < panels(w); panel++)
+                    for (int row = block; row < smaller(block + w->block, to); row++)
+                        sum_row(w, source, scratch, result, row, panel);
+        }
     }
 }

@@ -2,7 +2,7 @@
  * while the block's points lie in the second cache. A pixel beyond the picture's edge is read from a line of zeros and written to a
  * line that nobody reads, so that all squares are whole.
  *
- * Forward and to the input each thread has its own squares; weights are changed and packed before, by all together. To the weights the
+ * Forward and to the input each thread takes blocks as it comes to them; weights are changed and packed before, by all together. To the weights the
  * sums of the points' products grow with every block. Where they are few each thread has its own, of its own squares; where they are
  * many there is one set, of which each thread has some: then a block is changed by all together before. */
 #include "backend/onednn/winograd.h"
@@ -10,6 +10,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "backend/onednn/share.h"
 #include "base/alloc.h"
 
 enum {
@@ -239,7 +240,7 @@ static void multiply(const struct winograd *w, const struct points *source, cons
 static void run_squares(const struct winograd *w, void *const operand[OPERANDS], float *packed, float *own)
 {
     bool forward = w->direction == FORWARD;
-    int thread = omp_get_thread_num(), team = omp_get_num_threads();
+    int squares = squares_of(w), blocks = w->threads * ((squares + w->threads * w->block - 1) / (w->threads * w->block));
     const float *from = operand[forward ? OPERAND_X : OPERAND_Y];
     float *to = operand[forward ? OPERAND_Y : OPERAND_X];
     struct points source = points_of(w, own, forward ? w->x_c : w->y_c, false);
@@ -253,10 +254,9 @@ static void run_squares(const struct winograd *w, void *const operand[OPERANDS],
         else
             pack_data(w, operand[OPERAND_W], i / depths, i % depths * DEPTH, packed);
     memset(zeros, 0, (size_t)source.channels * sizeof *zeros);
-    int begin = (int)((int64_t)squares_of(w) * thread / team), mine = (int)((int64_t)squares_of(w) * (thread + 1) / team) - begin;
-    int blocks = (mine + w->block - 1) / w->block;
+#pragma omp for schedule(dynamic)
     for (int i = 0; i < blocks; i++) {
-        int first = begin + (int)((int64_t)mine * i / blocks), count = begin + (int)((int64_t)mine * (i + 1) / blocks) - first;
+        int first = (int)share_at(squares, blocks, i), count = (int)share_at(squares, blocks, i + 1) - first;
         change_block(w, &windows, from, &source, first, 0, count, zeros);
         multiply(w, &source, packed, &result, count);
         change_block(w, &written_results, to, &result, first, 0, count, nowhere);
@@ -269,12 +269,18 @@ static float *sums_at(const struct winograd *w, float *sums, int line, int point
     return sums + ((size_t)point * (size_t)w->x_c + (size_t)(in / line * line)) * (size_t)w->y_c + (size_t)(out * line + in % line);
 }
 
+/* Channels of x in a panel of sums. */
+static int panel_of_sums(const struct winograd *w)
+{
+    return w->tiles->outer_size.vectors * LANES;
+}
+
 /* One panel of x's channels at one point, all of y's, over `count` squares. */
 static void sum_panel(const struct winograd *w, const struct points *x, const struct points *y, int point, int in, int count, float *sums,
                       bool add)
 {
     static const struct tap here;
-    int vectors = smaller(w->tiles->outer_size.vectors, (w->x_c - in) / LANES), most = tile_rows(&w->tiles->outer_size, vectors);
+    int vectors = smaller(panel_of_sums(w), w->x_c - in) / LANES, most = tile_rows(&w->tiles->outer_size, vectors);
     int tiles = (LANES + most - 1) / most; /* in a line of y's channels */
     struct outer t = {.tap = &here, .taps = 1, .count = count, .to_step = (size_t)x->line, .add = add};
     t.a.step = (size_t)y->line;
@@ -310,31 +316,62 @@ static void conclude(const struct winograd *w, float *sums, int line, float *wei
     }
 }
 
+/* Some squares that lie behind one another: of a thread's own, or of all. */
+struct run {
+    int first, count;
+};
+
+static struct run run_at(const struct run *all, int parts, int i)
+{
+    int from = (int)share_at(all->count, parts, i), to = (int)share_at(all->count, parts, i + 1);
+    return (struct run){all->first + from, to - from};
+}
+
+/* A block's products, by one thread. */
+static void sum_alone(const struct winograd *w, void *const operand[OPERANDS], const struct points *x, const struct points *y,
+                      const struct run *block, float *sums, float *zeros, bool add)
+{
+    int panel = panel_of_sums(w), panels = (w->x_c + panel - 1) / panel;
+    change_block(w, &windows, operand[OPERAND_X], x, block->first, 0, block->count, zeros);
+    change_block(w, &read_results, operand[OPERAND_Y], y, block->first, 0, block->count, zeros);
+    for (int set = 0; set < POINTS * panels; set++)
+        sum_panel(w, x, y, set / panels, set % panels * panel, block->count, sums, add);
+}
+
+/* By all threads, each with shares of the squares and then of the sums. */
+static void sum_together(const struct winograd *w, void *const operand[OPERANDS], const struct points *x, const struct points *y,
+                         const struct run *block, float *sums, float *zeros, bool add)
+{
+    int panel = panel_of_sums(w), panels = (w->x_c + panel - 1) / panel;
+    int shares = shares_of(block->count, 1, w->threads), of_sums = shares_of(POINTS * panels, 1, w->threads);
+#pragma omp for schedule(dynamic) nowait
+    for (int i = 0; i < shares; i++)
+        change_block(w, &windows, operand[OPERAND_X], x, block->first, (int)share_at(block->count, shares, i),
+                     (int)share_at(block->count, shares, i + 1), zeros);
+#pragma omp for schedule(dynamic)
+    for (int i = 0; i < shares; i++)
+        change_block(w, &read_results, operand[OPERAND_Y], y, block->first, (int)share_at(block->count, shares, i),
+                     (int)share_at(block->count, shares, i + 1), zeros);
+#pragma omp for schedule(dynamic)
+    for (int i = 0; i < of_sums; i++)
+        for (int set = (int)share_at(POINTS * panels, of_sums, i); set < share_at(POINTS * panels, of_sums, i + 1); set++)
+            sum_panel(w, x, y, set / panels, set % panels * panel, block->count, sums, add);
+}
+
 /* Back to the weights. `points` are the thread's own, or those of all. */
 static void run_weights(const struct winograd *w, void *const operand[OPERANDS], float *sums, float *points, float *own)
 {
-    int thread = w->apart ? 0 : omp_get_thread_num(), team = w->apart ? 1 : omp_get_num_threads();
-    int share = w->apart ? omp_get_thread_num() : 0, shares = w->apart ? omp_get_num_threads() : 1;
+    int thread = w->apart ? omp_get_thread_num() : 0, team = w->apart ? omp_get_num_threads() : 1;
     struct points x = points_of(w, points, w->x_c, in_lines(w)), y = points_of(w, points + points_count(&x), w->y_c, in_lines(w));
-    float *zeros = own + own_floats(w) - greater(w->x_c, w->y_c), *mine = sums + (size_t)share * points_of_weights(w);
-    int panel = w->tiles->outer_size.vectors * LANES, panels = (w->x_c + panel - 1) / panel, sets = POINTS * panels;
-    int begin = (int)((int64_t)squares_of(w) * share / shares), all = (int)((int64_t)squares_of(w) * (share + 1) / shares) - begin;
-    int blocks = (all + w->block - 1) / w->block;
+    float *zeros = own + own_floats(w) - greater(w->x_c, w->y_c), *mine = sums + (size_t)thread * points_of_weights(w);
+    struct run all = run_at(&(struct run){0, squares_of(w)}, team, thread);
+    int blocks = (all.count + w->block - 1) / w->block;
     memset(zeros, 0, (size_t)greater(w->x_c, w->y_c) * sizeof *zeros);
     if (!blocks)
         memset(mine, 0, points_of_weights(w) * sizeof *mine);
     for (int i = 0; i < blocks; i++) {
-        int first = begin + (int)((int64_t)all * i / blocks), count = begin + (int)((int64_t)all * (i + 1) / blocks) - first;
-        change_block(w, &windows, operand[OPERAND_X], &x, first, count * thread / team, count * (thread + 1) / team, zeros);
-        change_block(w, &read_results, operand[OPERAND_Y], &y, first, count * thread / team, count * (thread + 1) / team, zeros);
-        if (!w->apart) {
-#pragma omp barrier
-        }
-        for (int set = sets * thread / team; set < sets * (thread + 1) / team; set++)
-            sum_panel(w, &x, &y, set / panels, set % panels * panel, count, mine, i > 0);
-        if (!w->apart) {
-#pragma omp barrier
-        }
+        struct run block = run_at(&all, blocks, i);
+        (w->apart ? sum_alone : sum_together)(w, operand, &x, &y, &block, mine, zeros, i > 0);
     }
 #pragma omp barrier
     conclude(w, sums, x.line, operand[OPERAND_W]);

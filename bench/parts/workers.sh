@@ -1,5 +1,6 @@
 # Four workers and a server on this host beside one process with as many threads as they have cores: images/s of the training clock, nobody
-# slowed down. workers.csv: every run, and what its workers did with their time.
+# slowed down, batches as they come (8 mini-batches of 32): how much nbssgd aborts hangs on how many there are. workers.csv: every run, and
+# what its workers did with their time.
 # shellcheck shell=bash disable=SC2154
 
 # train NAME TURN COMMAND...: one run; its row of workers.csv. Shares are of the workers' time; computing is with what was aborted.
@@ -7,7 +8,7 @@ train() {
     local name=$1 a_turn=$2 folder=$tmp/workers
     shift 2
     rm -rf "$folder"
-    if ! timeout 300 "$@" --network resnet50 --stem imagenet --batch 128 --minibatches 4 --dtype f32 --samples 2048 \
+    if ! timeout 600 "$@" --network resnet50 --stem imagenet --batch 256 --minibatches 8 --dtype f32 --samples 8192 \
         --rate 0.01 --backend "$BACKEND" --kernel-cache "$kernels" --eval-samples 32 --eval-batches 1 --eval-every 1000000000 \
         --results "$folder" >"$tmp/workers.log" 2>&1; then
         echo "workers: $name: FAILED: $(grep -v '^$' "$tmp/workers.log" | tail -n 1)"
