@@ -13,10 +13,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sanitizer/asan_interface.h>
 
 #include "backend/onednn/way.h"
 #include "base/alloc.h"
 #include "base/random.h"
+#include "tests/avx512.h"
 
 /* A build without oneDNN has none of them. */
 #pragma weak way_open
@@ -30,6 +32,8 @@
 #pragma weak library_has_bf16
 #pragma weak tiles_at
 #pragma weak tile_pack_f32
+#pragma weak emulated_avx512
+#pragma weak emulated_avx512_bf16
 
 enum { GUARD = 256, MOST_THREADS = 3 };
 
@@ -125,7 +129,7 @@ static float from_bf16(uint16_t bits)
 /* What a way is given: a copy between guards, all of it (and the scratch block) full of NaN where it is to be written. */
 struct copies {
     char *block[OPERANDS], *scratch;
-    size_t bytes[OPERANDS];
+    size_t bytes[OPERANDS], scratch_bytes;
     bool bf16[OPERANDS];
     void *operand[OPERANDS];
 };
@@ -147,7 +151,25 @@ static void copies_open(struct copies *c, const struct trial *t, enum direction 
         }
     }
     c->scratch = obtain(scratch + GUARD, 1);
+    c->scratch_bytes = scratch;
     memset(c->scratch, 0xff, scratch + GUARD);
+}
+
+/* The address sanitizer, where there is one, sees who reads from a guard, too. */
+static void forbid_guards(const struct copies *c)
+{
+    for (enum operand o = 0; o < OPERANDS; o++) {
+        ASAN_POISON_MEMORY_REGION(c->block[o], GUARD);
+        ASAN_POISON_MEMORY_REGION(c->block[o] + GUARD + c->bytes[o], GUARD);
+    }
+    ASAN_POISON_MEMORY_REGION(c->scratch + c->scratch_bytes, GUARD);
+}
+
+static void allow_guards(const struct copies *c)
+{
+    for (enum operand o = 0; o < OPERANDS; o++)
+        ASAN_UNPOISON_MEMORY_REGION(c->block[o], c->bytes[o] + 2 * GUARD);
+    ASAN_UNPOISON_MEMORY_REGION(c->scratch, c->scratch_bytes + GUARD);
 }
 
 static void copies_close(struct copies *c)
@@ -185,6 +207,15 @@ static void compare(const struct trial *t, enum direction d, const struct copies
     }
 }
 
+enum { EMULATED = 2 };
+static const struct tiles *const emulation[EMULATED] = {&emulated_avx512, &emulated_avx512_bf16};
+
+/* The second time over what the first has left; emulated tiles are slow, and run but once. */
+static int times(const struct tiles *t)
+{
+    return t && (t == emulation[0] || t == emulation[1]) ? 1 : 2;
+}
+
 /* One way in one direction; false when it can't do this form. */
 static bool try(const struct trial *t, const struct device *d, int which, enum direction dir, bool judged)
 {
@@ -199,11 +230,13 @@ static bool try(const struct trial *t, const struct device *d, int which, enum d
     size_t scratch = way_scratch(&way);
     snprintf(name, sizeof name, "%s%s%s, %d threads", way_name(which), d->tiles ? " by " : "", d->tiles ? d->tiles->name : "", d->threads);
     copies_open(&c, t, dir, d->bf16, scratch);
-    for (int again = 0; again < 2; again++) { /* the second time over what the first has left */
+    forbid_guards(&c);
+    for (int again = 0; again < times(d->tiles); again++) {
         way_run(&way, c.operand, c.scratch);
         if (judged)
             compare(t, dir, &c, name);
     }
+    allow_guards(&c);
     for (enum operand o = 0; o < OPERANDS; o++)
         if (!untouched(c.block[o]) || !untouched(c.block[o] + GUARD + c.bytes[o]))
             fail_msg("%s, %s: writes beyond operand %d", name, direction_name[dir], (int)o);
@@ -238,14 +271,27 @@ static void must_have_tried(tally tried, int which, enum direction d, const char
         fail_msg("%s: no form was tried %s in the way %s", who, direction_name[d], way_name(which));
 }
 
+/* The same tiles; NULL when there are none that this machine can do. */
+static const struct tiles *emulated(const struct tiles *t)
+{
+    for (int i = 0; i < EMULATED; i++)
+        if (emulation[i] && !strcmp(emulation[i]->name, t->name) && emulation[i]->able())
+            return emulation[i];
+    return NULL;
+}
+
 static void try_tiles(struct device *device, bool bf16, int *able)
 {
-    for (int i = 0; (device->tiles = tiles_at(i)); i++) {
-        const struct tiles *t = device->tiles;
+    for (int i = 0; tiles_at(i); i++) {
+        const struct tiles *t = tiles_at(i);
         tally tried = {0};
         if (t->bf16 != bf16)
             continue;
-        if (!t->able()) {
+        bool own = t->able();
+        device->tiles = own ? t : emulated(t);
+        if (device->tiles && !own)
+            printf("%s: emulated, this machine lacks it\n", t->name);
+        if (!device->tiles) {
             printf("%s: skipped, this machine lacks it\n", t->name);
             continue;
         }

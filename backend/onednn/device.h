@@ -17,7 +17,7 @@ struct device {
     size_t scratch_bytes;
 };
 
-/* Makes the scratch block at least so large. */
+/* Makes the scratch block at least so large; what it held is lost. */
 void device_reserve(struct device *d, size_t bytes);
 
 #endif

@@ -65,15 +65,6 @@ static void device_close(struct device *d)
     release(d);
 }
 
-void device_reserve(struct device *d, size_t bytes)
-{
-    if (bytes <= d->scratch_bytes)
-        return;
-    release(d->scratch);
-    d->scratch = obtain(bytes, 1);
-    d->scratch_bytes = bytes;
-}
-
 /* oneDNN's team is OpenMP's default team, which belongs to the calling thread: it may have served another device. */
 static void take_threads(const struct device *d)
 {

@@ -17,7 +17,9 @@
 #define F32 target("avx512f,avx512bw,avx512vl,avx512dq")
 #define BF16 target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
 #define INLINE(isa) __attribute__((isa, always_inline)) static inline
+#ifndef UNROLL
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 enum { TILE_ROWS = 16, SLIDE_VECTORS = 2, SLIDE_ROWS = 16 };
 

@@ -2,9 +2,9 @@
  * while the block's points lie in the second cache. A pixel beyond the picture's edge is read from a line of zeros and written to a
  * line that nobody reads, so that all squares are whole.
  *
- * Forward and to the input each thread takes blocks as it comes to them; weights are changed and packed before, by all together. To the weights the
- * sums of the points' products grow with every block. Where they are few each thread has its own, of its own squares; where they are
- * many there is one set, of which each thread has some: then a block is changed by all together before. */
+ * Forward and to the input each thread takes blocks as it comes to them; weights are changed and packed before, by all together. To the
+ * weights the sums of the points' products grow with every block. Where they are few each thread has its own, of its own squares; where
+ * they are many there is one set, of which each thread takes shares: then a block is changed by all together before. */
 #include "backend/onednn/winograd.h"
 
 #include <omp.h>

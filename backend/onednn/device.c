@@ -1,0 +1,13 @@
+/* The scratch block is given anew, without what was in it. */
+#include "backend/onednn/device.h"
+
+#include "base/alloc.h"
+
+void device_reserve(struct device *d, size_t bytes)
+{
+    if (bytes <= d->scratch_bytes)
+        return;
+    release(d->scratch);
+    d->scratch = obtain(bytes, 1);
+    d->scratch_bytes = bytes;
+}
