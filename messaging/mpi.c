@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "messaging/ending.h"
 
 #define NAP_LEAST_S 20e-6 /* between two looks at the wire: after one that found nothing ... */
 #define NAP_MOST_S 1e-3   /* ... and when nothing has come for a while; 200 us slow a computing neighbour by 6 %, 1 ms by 2 % */
@@ -505,7 +506,7 @@ static void end_badly(int code, void *unused)
             sleep(1);
     }
     nap(0.1); /* the launcher forgets what it has not read of our words when it is told to end all */
-    wire_abort(code);
+    ending_abort(code);
 }
 
 /* Stays until everybody has come to the end: others may still need our answers. */

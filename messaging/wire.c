@@ -7,11 +7,9 @@
 #include "messaging/wire.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <mpi.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "messaging/ending.h"
 
 /* Every MPI call stands in this. */
 #define MPI(call)                                                                                                                          \
@@ -357,33 +356,6 @@ void wire_drain(struct wire *w)
     MPI(MPI_Barrier(w->control)); /* without it three ranks over tcp hang in MPI_Finalize */
 }
 
-struct patience {
-    double seconds;
-    int code;
-};
-
-static void *lose_patience(void *self)
-{
-    const struct patience *p = self;
-    nanosleep(&(struct timespec){.tv_sec = (time_t)p->seconds}, NULL);
-    fprintf(stderr, "nbsgd: all is done and written, but the MPI library does not end (MPI_Finalize); it is ended now\n");
-    wire_abort(p->code);
-}
-
-/* MPICH 4.0.2 over UCX's TCP hangs now and then in MPI_Finalize (plain MPI programs do, too): one rank waits for another to move bytes,
- * which waits for all in a barrier without moving any. Everybody is in there then, rank 0 as well, and all is said and written. */
-static void finalize(const struct wire *w, double patience_s, int code)
-{
-    struct patience p = {patience_s, code};
-    pthread_t watch;
-    bool watched = w->rank == 0 && isfinite(patience_s) && !pthread_create(&watch, NULL, lose_patience, &p);
-    MPI(MPI_Finalize());
-    if (watched) {
-        pthread_cancel(watch);
-        pthread_join(watch, NULL);
-    }
-}
-
 void wire_close(struct wire *w, double patience_s, int code)
 {
     if (w->upper != MPI_COMM_NULL)
@@ -391,7 +363,7 @@ void wire_close(struct wire *w, double patience_s, int code)
     MPI(MPI_Comm_free(&w->pieces));
     MPI(MPI_Comm_free(&w->letters));
     MPI(MPI_Comm_free(&w->control));
-    finalize(w, patience_s, code);
+    ending_finalize(w->rank, patience_s, code);
     for (struct letter *l = w->spare, *next; l; l = next) {
         next = l->next;
         release(l);
@@ -403,14 +375,6 @@ void wire_close(struct wire *w, double patience_s, int code)
     release(w->ended);
     release(w->status);
     release(w);
-}
-
-_Noreturn void wire_abort(int code)
-{
-    int nowhere = open("/dev/null", O_WRONLY); /* MPICH would add a line to what has been said already */
-    dup2(nowhere, STDERR_FILENO);
-    MPI_Abort(MPI_COMM_WORLD, code);
-    _exit(code);
 }
 
 /* Of MPICH and of Open MPI's extension for CUDA; other libraries may lack it, and then say no. */

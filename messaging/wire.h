@@ -32,9 +32,8 @@ struct wire *wire_open(int *rank, int *ranks); /* MPI_Init */
 bool wire_threads(const struct wire *w);       /* may two threads call, one at a time? */
 bool wire_takes_gpu(void);                     /* does MPI say, once it has begun, that it takes pointers into a GPU's memory? */
 void wire_drain(struct wire *w);               /* waits for all, takes what is still under way */
-/* MPI_Finalize. Where that takes rank 0 longer than `patience_s` (INFINITY: no limit), all ranks end, with `code`. */
+/* And leaves the library: ending.h. */
 void wire_close(struct wire *w, double patience_s, int code);
-_Noreturn void wire_abort(int code); /* ends all ranks; the launcher's exit code is `code`; says nothing */
 
 void wire_barrier(struct wire *w);                                           /* waits for all */
 void wire_gather(struct wire *w, const void *mine, void *all, size_t bytes); /* everybody's `mine` in the order of ranks; waits for all */

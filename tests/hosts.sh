@@ -19,14 +19,16 @@ run "$lan" --hosts 0 true
 check 'no hosts' ends 2 usage
 
 gone() { # no process is left in these namespaces
-    local i space
+    local i space left
     for i in {1..50}; do
+        left=''
         for space in "$@"; do
-            readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -qxF "$space" && continue 2
-        done && return
+            if readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -qxF "$space"; then left=$space; fi
+        done
+        [ -n "$left" ] || return 0
         sleep 0.1
     done
-    echo "a process is left in $space"
+    echo "a process is left in $left"
     return 1
 }
 run "$lan" readlink /proc/self/ns/net
