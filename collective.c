@@ -191,7 +191,7 @@ void collective_add(struct collective *c, float *to, const float *const *source,
     if (!count)
         return; /* an empty slice's data are NULL */
     vector_sum(to, source, scale, sources, count, n->setting->threads);
-    node_spend_vector(n, count, sources + 1);
+    node_spend_together(n, count, sources + 1);
     n->account.transfer_s += node_clock(n) - began;
 }
 
@@ -202,6 +202,6 @@ void collective_copy(struct collective *c, float *to, const float *from, int64_t
     if (!count)
         return;
     vector_copy(to, from, count, n->setting->threads);
-    node_spend_vector(n, count, 2);
+    node_spend_together(n, count, 2);
     n->account.transfer_s += node_clock(n) - began;
 }

@@ -363,7 +363,7 @@ double machine_speed(const struct machine *m, int rank)
 
 double machine_copy_bandwidth(const struct machine *m, int from, int to)
 {
-    bool within = from / m->links.ranks_per_host == to / m->links.ranks_per_host;
+    bool within = m->links.ranks_per_host > 1 && from / m->links.ranks_per_host == to / m->links.ranks_per_host;
     return within ? or_nothing(m->local_bandwidth) : 0;
 }
 

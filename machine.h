@@ -6,8 +6,9 @@
  *   host_bandwidth_bytes_per_s = 12e9
  *   ranks_per_host = 8                     ranks 0 to 7 on the first host, and so on; without it each has a host of its own
  *   local_latency_s = 4e-7                 within a host; local_jitter_s is optional. A payload is borrowed where it lies; the bandwidth
- *   local_bandwidth_bytes_per_s = 6e9      is that of the copy which a receive into a buffer, or a worker that pulls weights, makes
- *   vector_bandwidth_bytes_per_s = 12e9    that sums and copies of vectors read and write, in all (optional)
+ *   local_bandwidth_bytes_per_s = 6e9      is that of the copy which a receive into a buffer, or a worker that pulls weights, makes while
+ *                                          all ranks of the host do; sums among workers read and write twice as much
+ *   vector_bandwidth_bytes_per_s = 12e9    that sums and copies of vectors by one rank read and write, in all (optional)
  *   [rank 3]                               exceptions: speed 0.5 computes half as fast as the others
  *   speed = 0.5
  *   bandwidth_bytes_per_s = 1e9
@@ -34,7 +35,8 @@ const struct links *machine_links(const struct machine *m, int ranks);
 double machine_vector_bandwidth(const struct machine *m); /* bytes a second; 0: not said */
 double machine_speed(const struct machine *m, int rank);  /* 1 unless said; 2 computes twice as fast */
 
-/* Bytes a second of a copy from memory of rank `from` into that of rank `to` on its host; 0: not said, or they have no host in common. */
+/* Bytes a second of a copy from memory of rank `from` into that of rank `to` on its host (which may be `from`), while all ranks of the host
+ * copy; 0: not said, or they have no host in common, or one of its own each. */
 double machine_copy_bandwidth(const struct machine *m, int from, int to);
 
 /* Seconds that one mini-batch of so many samples takes a rank of speed 1 (dtype: "f32", "bf16"); NAN: not said. */

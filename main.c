@@ -234,6 +234,11 @@ static void check_scheme(const struct run *run)
     if (!(s->flags & REPLAYS) && (*o->record || *o->replay))
         fatal("--%s: more than the order of arrivals makes a run of %s what it is; it can't be replayed", *o->record ? "record" : "replay",
               s->name);
+    bool by_clock = strcmp(o->schedule, "constant") != 0 || o->warmup > 0 || (o->warm_start > 0 && !strcmp(s->name, "downpour"));
+    if ((*o->record || *o->replay) && o->seconds > 0 && by_clock)
+        fatal("--%s with --seconds: the rate would follow the clock, which no record has; take --schedule constant --warmup 0 "
+              "--warm-start 0, or end by --samples or --updates",
+              *o->record ? "record" : "replay");
 }
 
 /* What --machine says of this run's computing; a mini-batch that nobody has timed is not guessed. */

@@ -295,6 +295,16 @@ void node_spend_copy(struct node *n, int from, int64_t count)
         node_spend_vector(n, count, 2);
 }
 
+void node_spend_together(struct node *n, int64_t count, int vectors)
+{
+    const struct machine *m = n->setting->machine;
+    double bandwidth = m ? 2 * machine_copy_bandwidth(m, n->rank, n->rank) : 0;
+    if (bandwidth > 0)
+        net_spend(n->net, (double)count * sizeof(float) * vectors / bandwidth);
+    else
+        node_spend_vector(n, count, vectors);
+}
+
 void node_spend_vector(struct node *n, int64_t count, int vectors)
 {
     const struct machine *m = n->setting->machine;
@@ -352,6 +362,12 @@ void node_diverged(struct node *n, int rank)
             whose, (long long)n->version, (long long)n->samples, results_best(n->setting->results));
 }
 
+/* Servers that race may still take pushes when rank 0's last update is made: the last evaluation then waits for them. */
+static bool evaluates_later(const struct node *n)
+{
+    return n->races && n->setting->servers > 1;
+}
+
 static void decide(struct node *n, const struct update *u)
 {
     const struct options *o = n->setting->options;
@@ -364,10 +380,18 @@ static void decide(struct node *n, const struct update *u)
         n->stop = true;
         results_event(n->setting->results, "stopped", node_clock(n), "\"by\": \"signal\"");
     }
-    n->stop |= node_done(n) >= 1;
-    if (n->samples >= n->own->next_evaluation || n->stop)
+    n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
+    if (n->stop ? !evaluates_later(n) : n->samples >= n->own->next_evaluation)
         node_evaluate(n);
-    n->stop |= o->target > 0 && n->own->score.top1 >= o->target;
+    n->stop |= n->ending == END_BY_LIMITS && o->target > 0 && n->own->score.top1 >= o->target;
+}
+
+void node_ended(struct node *n)
+{
+    if (!evaluates_later(n) || n->status == EXIT_NAN)
+        return;
+    n->own->evaluated = false;
+    node_evaluate(n);
 }
 
 void node_updated(struct node *n, const struct update *u)

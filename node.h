@@ -33,6 +33,7 @@ enum {
     TAG_ACCOUNT,
     TAG_STOP,
     TAG_SHOW,
+    TAG_ORDER,
     TAG_REDUCE, /* collective.h */
     TAG_GATHER
 };
@@ -56,6 +57,8 @@ struct setting {
     volatile sig_atomic_t *asked_to_leave;
 };
 
+enum ending { END_BY_LIMITS, END_LATER, END_WITH_NEXT };
+
 struct node {
     struct net *net;
     const struct setting *setting;
@@ -76,10 +79,11 @@ struct node {
     double loss;                /* of the finished ones, summed over samples */
     double aborted_s, signal_s; /* signal_s: how long the signal of this version took from sent to heard */
 
-    bool races;      /* a server's scheme: each counts its versions for itself, a pause waits for none of them */
-    int64_t samples; /* server: used by all workers so far */
-    bool stop;       /* training is over */
-    int status;      /* exit code of the run: 0, EXIT_NAN, EXIT_STOPPED */
+    enum ending ending; /* rank 0: when is training over? As the limits say; a replay's record: not yet, or with the next update */
+    bool races;         /* a server's scheme: each counts its versions for itself, a pause waits for none of them */
+    int64_t samples;    /* server: used by all workers so far */
+    bool stop;          /* training is over */
+    int status;         /* exit code of the run: 0, EXIT_NAN, EXIT_STOPPED */
     struct account account;
     struct node_private *own; /* node.c's */
 };
@@ -143,6 +147,9 @@ struct update { /* what went into one update of the weights */
 
 /* A server's w is one version further: counts, reports, evaluates when it is due, decides whether training is over (n->stop). */
 void node_updated(struct node *n, const struct update *u);
+
+/* Rank 0, when training is over and no server takes anything any more: the last evaluation, where they race. Every rank waits. */
+void node_ended(struct node *n);
 double node_rate(const struct node *n); /* learning rate of the next update */
 
 /* On a simulated machine: passes the time that reading or writing so many vectors of `count` floats takes. */
@@ -152,6 +159,10 @@ void node_spend_vector(struct node *n, int64_t count, int vectors);
  * them, at the rate measured for such copies, all ranks at once; sums of vectors, measured alone, may be several times as fast. Between
  * hosts they lie at this rank already. */
 void node_spend_copy(struct node *n, int from, int64_t count);
+
+/* The same for reading or writing so many vectors while all workers do so, as when they sum among themselves: where ranks share a host, at
+ * the rate measured for copies of all ranks at once, of which each moves two vectors; else as node_spend_vector(). */
+void node_spend_together(struct node *n, int64_t count, int vectors);
 
 /* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date. NULLs: it is. */
 void node_before_evaluation(struct node *n, void (*bring)(void *), void *self);

@@ -158,6 +158,23 @@ static struct range part_of(int64_t count, int part, int parts)
     return (struct range){least(count, lines * part / parts * LINE), least(count, lines * (part + 1) / parts * LINE)};
 }
 
+/* Does the work for each range `at` of [0, count), each on a thread of its own. A single one is done right here: even for a team of one
+ * OpenMP takes memory and asks the kernel, which is longer than a short vector takes. */
+#define IN_PARTS(count, threads, work)                                                                                                     \
+    do {                                                                                                                                   \
+        int parts = parts_of(count, threads);                                                                                              \
+        if (parts == 1) {                                                                                                                  \
+            struct range at = {0, count};                                                                                                  \
+            work;                                                                                                                          \
+            break;                                                                                                                         \
+        }                                                                                                                                  \
+        _Pragma("omp parallel for num_threads(parts)") for (int part = 0; part < parts; part++)                                            \
+        {                                                                                                                                  \
+            struct range at = part_of(count, part, parts);                                                                                 \
+            work;                                                                                                                          \
+        }                                                                                                                                  \
+    } while (0)
+
 static void check_options(const struct optimizer_options *o, const struct rule *rule)
 {
     if (!(o->momentum >= 0 && o->momentum < 1))
@@ -295,12 +312,7 @@ void optimizer_step(struct optimizer *o, float *w, const float *g, double rate)
         return;
     }
     next_pace(o, rate, pace);
-    int parts = parts_of(o->count, o->options.threads);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++) {
-        struct range at = part_of(o->count, part, parts);
-        update(o, pace, w, g + at.from, at);
-    }
+    IN_PARTS(o->count, o->options.threads, update(o, pace, w, g + at.from, at));
 }
 
 WIDE_LOOP scale_to_loop(float *restrict to, const float *restrict from, float scale, int64_t count)
@@ -355,38 +367,22 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
         o->kind->step(o->holder, pace, source, scale, sources);
         return;
     }
-    int parts = parts_of(o->count, o->options.threads);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++)
-        sum_part(o, pace, w, g, source, scale, sources, part_of(o->count, part, parts));
+    IN_PARTS(o->count, o->options.threads, sum_part(o, pace, w, g, source, scale, sources, at));
 }
 
 void vector_sum(float *to, const float *const *source, const double *scale, int sources, int64_t count, int threads)
 {
-    int parts = parts_of(count, threads);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++)
-        sum_part(NULL, NULL, NULL, to, source, scale, sources, part_of(count, part, parts));
+    IN_PARTS(count, threads, sum_part(NULL, NULL, NULL, to, source, scale, sources, at));
 }
 
 void vector_add(float *to, const float *from, int64_t count, int threads)
 {
-    int parts = parts_of(count, threads);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++) {
-        struct range at = part_of(count, part, parts);
-        add_scaled(to + at.from, from + at.from, 1, at.to - at.from);
-    }
+    IN_PARTS(count, threads, add_scaled(to + at.from, from + at.from, 1, at.to - at.from));
 }
 
 void vector_copy(float *to, const float *from, int64_t count, int threads)
 {
-    int parts = parts_of(count, threads);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++) {
-        struct range at = part_of(count, part, parts);
-        memcpy(to + at.from, from + at.from, (size_t)(at.to - at.from) * sizeof *to);
-    }
+    IN_PARTS(count, threads, memcpy(to + at.from, from + at.from, (size_t)(at.to - at.from) * sizeof *to));
 }
 
 WIDE_LOOP find_bad_loop(const float *v, int64_t count, int *found)

@@ -72,7 +72,7 @@ bool ps_collect(struct ps *ps);
 int ps_present(const struct ps *ps); /* workers that have not left */
 bool ps_has_left(const struct ps *ps, int worker);
 
-/* Waits for the next push of whatever worker, in the order of --replay if there is one, or for a worker's leaving; NULL when all
+/* Waits for the next push of whatever worker, or for a worker's leaving, in the order of --replay if there is one; NULL when all
  * have left. When training is over, what still comes is dropped and what is owed is answered in here. */
 const struct arrival *ps_next(struct ps *ps);
 

@@ -103,8 +103,8 @@
     X(RESULTS, INT, eval_samples, "0", "N", "test pictures an evaluation (0: all)")                                                        \
     X(RESULTS, INT, eval_batches, "16", "N", "training mini-batches from which an evaluation re-estimates the batch-norm statistics")      \
     X(RESULTS, TEXT, thresholds, "30,40,50,60,70,80,90,93", "LIST", "top-1 in percent whose time to accuracy is reported")                 \
-    X(RESULTS, TEXT, record, "", "FILE", "write the order in which pushes arrive (asynchronous schemes)")                                  \
-    X(RESULTS, TEXT, replay, "", "FILE", "take pushes in the order that --record wrote")                                                   \
+    X(RESULTS, TEXT, record, "", "FILE", "write the order in which pushes arrive, a file a server (asynchronous schemes)")                 \
+    X(RESULTS, TEXT, replay, "", "FILE", "take pushes in the order that --record wrote, to the end of that run")                           \
     X(RESULTS, INT, chance_samples, "0", "N", "say so when top-1 is still at chance after N samples (0: one epoch)")                       \
     X(RESULTS, TEXT, init, "", "FILE", "start from these weights (safetensors, PyTorch's names)")                                          \
     X(RESULTS, TEXT, save, "", "FILE", "write the weights there at each evaluation and at the end")                                        \

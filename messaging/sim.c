@@ -97,10 +97,13 @@ void sim_pause(struct rank *rank)
 void sim_complete(struct sim *sim, struct request *request)
 {
     struct rank *owner = request->owner;
+    int place = 0;
     request->done = owner->news = true;
-    if (!owner->list || request->awaited != owner->waits)
+    while (place < owner->listed && owner->list[place] != request)
+        place++;
+    if (place == owner->listed)
         return;
-    owner->found = request->place < owner->found ? request->place : owner->found;
+    owner->found = place < owner->found ? place : owner->found;
     agenda_put(&sim->agenda, &owner->event, sim->agenda.now_s);
 }
 
@@ -279,7 +282,7 @@ static struct request *sim_recv(struct net *net, int from, int tag, void *into, 
     return receive;
 }
 
-/* The lowest request that is done, or -1; those before it, or all, are marked as asked for by this wait. */
+/* The lowest request that is done, or -1. */
 static int look(const struct rank *rank, struct request *const *list, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -288,8 +291,6 @@ static int look(const struct rank *rank, struct request *const *list, int count)
         assert(list[i]->owner == rank);
         if (list[i]->done)
             return i;
-        list[i]->awaited = rank->waits;
-        list[i]->place = i;
     }
     return -1;
 }
@@ -304,12 +305,12 @@ static void sim_spend(struct net *net, double seconds)
 }
 
 /* Begins the next part of what the rank spends; false: all have passed, or something was done that its code must hear of. */
-static bool next_part(struct rank *rank)
+static bool next_part(struct sim *sim, struct rank *rank)
 {
     while (rank->passed < rank->parts && !(rank->passed && rank->news)) {
         double seconds = rank->part[rank->passed++];
         if (seconds > 0) {
-            agenda_put(&rank->sim->agenda, &rank->event, rank->sim->agenda.now_s + seconds);
+            agenda_put(&sim->agenda, &rank->event, sim->agenda.now_s + seconds);
             return true;
         }
     }
@@ -322,7 +323,7 @@ static int sim_spend_parts(struct net *net, const double *seconds, int count)
     rank->part = seconds;
     rank->parts = count;
     rank->passed = 0;
-    if (next_part(rank))
+    if (next_part(rank->sim, rank))
         sim_pause(rank);
     rank->parts = 0;
     rank->news = false;
@@ -346,7 +347,6 @@ static int sim_wait(struct net *net, struct request *const *list, int count, dou
 {
     struct rank *rank = net->self;
     struct sim *sim = rank->sim;
-    rank->waits++;
     int index = look(rank, list, count);
     if (index >= 0)
         return settle(rank, list, index);
@@ -359,7 +359,7 @@ static int sim_wait(struct net *net, struct request *const *list, int count, dou
     rank->list = list;
     rank->listed = rank->found = count;
     sim_pause(rank);
-    rank->list = NULL;
+    rank->listed = 0;
     return settle(rank, list, rank->found < count ? rank->found : -1);
 }
 
@@ -443,10 +443,10 @@ static void rank_body(void *argument, int index)
 }
 
 /* A rank that spends part after part, and hears of nothing, is left asleep between them. */
-static void resume(struct rank *rank)
+static void resume(struct sim *sim, struct rank *rank)
 {
-    if (!next_part(rank))
-        coroutine_resume(rank->sim->coroutines, rank->net.rank);
+    if (!next_part(sim, rank))
+        coroutine_resume(sim->coroutines, rank->net.rank);
 }
 
 static struct sim *sim_open(const struct world_options *options, void (*body)(struct net *, void *), void *argument)
@@ -503,7 +503,7 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     struct sim *sim = sim_open(options, body, argument);
     for (struct event *event; (event = agenda_next(&sim->agenda));) {
         if (event->kind == RESUME)
-            resume(LINKED(struct rank, event, event));
+            resume(sim, LINKED(struct rank, event, event));
         else if (event->kind == MOVE)
             sim_move(sim, LINKED(struct request, event, event));
         else

@@ -51,11 +51,9 @@ struct block {
 
 struct request {
     const struct net_world *world; /* first: messaging.c looks here */
-    struct event event;            /* of a message: it is on its way */
-    struct rank *owner;            /* NULL once dropped */
-    uint64_t awaited;              /* the owner's wait that asks for it */
-    int place;                     /* in that wait's list */
+    struct rank *owner;            /* NULL once dropped; what a wait asks for lies in one line */
     bool sent, done;
+    struct event event; /* of a message: it is on its way */
     struct lane *lane;
     struct link queued, any, open; /* in lane->posted or ->mails; in lane->any->mails; in owner->open, or among the spare */
     struct request *loan;          /* a receive's: the message whose payload it borrows */
@@ -76,16 +74,16 @@ struct request {
 struct rank {
     struct net net;
     _Alignas(64) struct event event; /* to be resumed; what this asks for behind each part lies in the same line */
-    struct sim *sim;
-    const double *part; /* what it spends, part by part */
+    const double *part;              /* what it spends, part by part */
     int parts, passed;
     bool news; /* a request of its was done since it spent parts */
     bool returned;
-    int listed, found;           /* of list, found: the lowest that is done; listed: none */
-    struct request *const *list; /* what it waits for */
+    struct sim *sim;
+    struct request *const *list; /* what it waits for: so many, 0 while it does not wait; the lowest that is done, listed: none */
+    int listed, found;
     struct wire out, in;
     struct link open, blocks; /* requests not dropped; memory not given back */
-    uint64_t waits, looks, sends;
+    uint64_t looks, sends;
 };
 
 struct sim {

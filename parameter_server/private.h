@@ -35,7 +35,7 @@ struct ps {
     /* server */
     struct range slice;
     struct optimizer *optimizer;
-    struct request **come;    /* by AT_*: the node's, leaving, signals to relay, the end of training, then a push of each worker */
+    struct request **come;    /* by AT_*: the node's, leaving, signals to relay, the end, words on records, then a push of each worker */
     struct request **list;    /* those of come that are waited for */
     struct request **awaited; /* [workers] the next push; NULL: it has come and is kept */
     struct arrival *arrival;  /* [workers] */
@@ -53,13 +53,15 @@ struct ps {
     int64_t packed_version;
     int64_t *sent_by, *sent_to; /* [workers]; signals, as each worker says when it leaves, and as they were relayed */
     int64_t relayed, newest_signal;
-    bool relays, ended;  /* ended: the other servers know that training is over */
-    bool *has_left;      /* [workers] */
-    int left, last_left; /* how many; who was the last */
+    bool relays, ended, over; /* ended: the other servers know that training is over; over: rank 0 has said so */
+    bool *leaves, *has_left;  /* [workers]; it has said so; the scheme knows, in a replay when the record has it */
+    int leaving, left;        /* how many */
     struct order *order;
+    int words; /* of other servers, on their records */
+    bool told; /* they have this one's */
 };
 
-enum { AT_NODE, AT_LEAVE, AT_SIGNAL, AT_STOP, AT_PUSH };
+enum { AT_NODE, AT_LEAVE, AT_SIGNAL, AT_STOP, AT_ORDER, AT_PUSH };
 
 int ps_rank_of(const struct ps *ps, int worker);
 
@@ -78,9 +80,21 @@ void ps_close_version(struct ps *ps);
 void ps_send_word(struct ps *ps, int worker, int flags);
 
 /* --record, --replay: FILE.RANK of a server. */
-struct order *order_open(const struct node *n);
-void order_close(struct order *o);
-void order_note(struct order *o, int worker); /* a push of this worker was taken */
-int order_next(struct order *o);              /* whose push comes next; -1: whoever's */
+enum { EVENT_ANY, EVENT_PUSH, EVENT_LEAVING, EVENT_END }; /* what comes next: whatever does, or what the replay wants */
+struct event {
+    int kind, worker;
+};
+struct order *order_open(struct node *n); /* sets n->ending, as all others that change what comes next */
+void order_close(struct order *o);        /* a record ends here */
+void order_note(struct order *o, int kind, int worker);
+struct event order_next(const struct order *o);
+void order_drop(struct order *o);          /* the rest of the replay is free */
+bool order_goes_on(const struct order *o); /* more of this server is wanted: the end waits */
+void order_check(struct ps *ps);           /* ends the run when what is wanted cannot come */
+
+/* Each of several servers in a replay tells each other once, when its record has run out or at the latest when it closes: what it takes
+ * from then on may not be what the others' records lean on, so all are free. */
+void order_hear(struct ps *ps);
+void order_tell(struct ps *ps, bool out);
 
 #endif

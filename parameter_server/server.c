@@ -59,6 +59,7 @@ void ps_open_server(struct ps *ps)
     ps->awaited = obtain(workers, sizeof *ps->awaited);
     ps->arrival = obtain(workers, sizeof *ps->arrival);
     ps->owed = obtain(workers, sizeof *ps->owed);
+    ps->leaves = obtain(workers, sizeof *ps->leaves);
     ps->has_left = obtain(workers, sizeof *ps->has_left);
     ps->answer = obtain(workers, sizeof *ps->answer);
     ps->unpacked = obtain(workers, sizeof *ps->unpacked);
@@ -74,6 +75,7 @@ void ps_open_server(struct ps *ps)
     ps->come[AT_LEAVE] = net_recv(n->net, NET_ANY, TAG_LEAVE, NULL, 0);
     if (n->rank > 0)
         ps->come[AT_STOP] = net_recv(n->net, 0, TAG_STOP, NULL, 0);
+    order_hear(ps);
     for (int i = 0; i < ps->workers; i++) {
         expect_push(ps, i);
         ps->owed[i] = true;
@@ -115,7 +117,7 @@ static void relay(struct ps *ps)
         }
 }
 
-/* What is no push: a worker that leaves, a signal to relay, rank 0's word that training is over. */
+/* What is no push: a worker that leaves, a signal to relay, rank 0's word that training is over, another server's on its record. */
 static void attend(struct ps *ps, int index)
 {
     struct net *net = ps->n->net;
@@ -123,22 +125,43 @@ static void attend(struct ps *ps, int index)
         relay(ps);
         return;
     }
-    const struct mail *m = net_mail(ps->come[index]);
+    const struct mail m = *net_mail(ps->come[index]);
+    int worker = m.from - ps->servers;
+    net_drop(net, ps->come[index]);
+    ps->come[index] = NULL;
+    if ((index == AT_STOP || index == AT_ORDER) && m.flags)
+        order_drop(ps->order);
     if (index == AT_STOP) {
-        ps->n->stop = true;
-        net_drop(net, ps->come[AT_STOP]);
-        ps->come[AT_STOP] = NULL;
-        return;
+        ps->over = true;
+        ps->n->stop = !order_goes_on(ps->order);
+    } else if (index == AT_ORDER) {
+        ps->words++;
+        order_hear(ps);
+    } else {
+        ps->sent_by[worker] = m.count;
+        ps->leaves[worker] = true;
+        ps->leaving++;
+        node_gone(ps->n, m.from);
+        ps->come[AT_LEAVE] = net_recv(net, NET_ANY, TAG_LEAVE, NULL, 0);
     }
-    int worker = m->from - ps->servers;
-    ps->sent_by[worker] = m->count;
+}
+
+/* Of those who have said that they leave, the next one that is to be missed: anybody, or whom the record has. -1: nobody. */
+static int leaver(const struct ps *ps, struct event wanted)
+{
+    bool any = wanted.kind == EVENT_ANY;
+    for (int i = 0; i < ps->workers && ps->left < ps->leaving && (any || wanted.kind == EVENT_LEAVING); i++)
+        if (ps->leaves[i] && !ps->has_left[i] && (any || i == wanted.worker))
+            return i;
+    return -1;
+}
+
+static const struct arrival *miss(struct ps *ps, int worker)
+{
     ps->has_left[worker] = true;
-    ps->arrival[worker] = (struct arrival){.worker = worker};
-    ps->last_left = worker;
-    node_gone(ps->n, m->from);
-    net_drop(net, ps->come[AT_LEAVE]);
-    ps->come[AT_LEAVE] = net_recv(net, NET_ANY, TAG_LEAVE, NULL, 0);
     ps->left++;
+    ps->arrival[worker] = (struct arrival){.worker = worker};
+    return &ps->arrival[worker];
 }
 
 /* Weights that are held elsewhere (on a GPU): what is here goes there while others are waited for. */
@@ -190,6 +213,8 @@ bool ps_collect(struct ps *ps)
                 admit(ps, i + index - AT_PUSH);
             else
                 attend(ps, index);
+            for (int gone; (gone = leaver(ps, (struct event){EVENT_ANY, 0})) >= 0;)
+                miss(ps, gone);
         }
         CHECK(ps->has_left[i] || ps->arrival[i].mail->version == ps->n->version,
               "push of version %lld from rank %d, but version %lld is open", (long long)ps->arrival[i].mail->version, ps_rank_of(ps, i),
@@ -208,6 +233,15 @@ bool ps_has_left(const struct ps *ps, int worker)
     return ps->has_left[worker];
 }
 
+/* Rank 0 decides; the other servers are told once: whether at once, or where their records end as rank 0's does. */
+static void tell_end(struct ps *ps)
+{
+    bool at_once = order_next(ps->order).kind != EVENT_END;
+    for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->ended; s++)
+        net_send(ps->n->net, s, &(struct mail){.tag = TAG_STOP, .flags = at_once}, NULL, 0);
+    ps->ended = true;
+}
+
 /* Training is over: nobody may wait for an answer any more. */
 static void dismiss(struct ps *ps)
 {
@@ -218,30 +252,56 @@ static void dismiss(struct ps *ps)
     }
 }
 
+/* What is to come next. A server whose record has run out tells the others: what it takes from now on may not be what theirs lean on. */
+static struct event wanted(struct ps *ps)
+{
+    struct event e = order_next(ps->order);
+    if (e.kind == EVENT_ANY)
+        order_tell(ps, true);
+    ps->n->stop |= (ps->over || (ps->n->rank == 0 && e.kind == EVENT_END)) && !order_goes_on(ps->order);
+    if (!ps->n->stop)
+        return e;
+    tell_end(ps);
+    dismiss(ps);
+    return (struct event){EVENT_ANY, 0};
+}
+
+/* Waits for a push that is wanted, or for what is no push; returns which of `come` it is. */
+static int await(struct ps *ps, struct event e)
+{
+    struct request **list = ps->list;
+    int first = e.kind == EVENT_ANY ? ps->next : e.worker, count = e.kind == EVENT_ANY ? ps->workers : e.kind != EVENT_END;
+    int behind = count < ps->workers - first ? count : ps->workers - first; /* from the first on; then those before it */
+    order_check(ps);
+    memcpy(list, ps->come, AT_PUSH * sizeof *list);
+    memcpy(list + AT_PUSH, ps->awaited + first, (size_t)behind * sizeof *list);
+    memcpy(list + AT_PUSH + behind, ps->awaited, (size_t)(count - behind) * sizeof *list);
+    send_ahead(ps);
+    int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", count == 1 ? ps_rank_of(ps, first) : NET_ANY);
+    if (e.kind == EVENT_LEAVING)
+        order_check(ps); /* a push has come instead */
+    return index < AT_PUSH ? index : AT_PUSH + (first + index - AT_PUSH) % ps->workers;
+}
+
 const struct arrival *ps_next(struct ps *ps)
 {
     while (ps->left < ps->workers) {
-        if (ps->n->stop)
-            dismiss(ps);
-        int wanted = ps->n->stop ? -1 : order_next(ps->order), first = wanted < 0 ? ps->next : wanted, count = wanted < 0 ? ps->workers : 1;
-        struct request **list = ps->list;
-        memcpy(list, ps->come, AT_PUSH * sizeof *list);
-        int behind = count < ps->workers - first ? count : ps->workers - first; /* from the first on; then those before it */
-        memcpy(list + AT_PUSH, ps->awaited + first, (size_t)behind * sizeof *list);
-        memcpy(list + AT_PUSH + behind, ps->awaited, (size_t)(count - behind) * sizeof *list);
-        send_ahead(ps);
-        int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", wanted < 0 ? NET_ANY : ps_rank_of(ps, wanted));
-        if (index < AT_PUSH) {
+        struct event e = wanted(ps);
+        const struct arrival *a;
+        int gone = leaver(ps, e), index = gone < 0 ? await(ps, e) : AT_LEAVE;
+        if (gone < 0 && index < AT_PUSH) {
             attend(ps, index);
-            if (index == AT_LEAVE && !ps->n->stop)
-                return &ps->arrival[ps->last_left];
             continue;
         }
-        const struct arrival *a = admit(ps, (first + index - AT_PUSH) % ps->workers);
-        ps->next = (a->worker + 1) % ps->workers;
+        if (gone < 0) {
+            a = admit(ps, index - AT_PUSH);
+            ps->next = (a->worker + 1) % ps->workers;
+        } else {
+            a = miss(ps, gone);
+        }
         if (ps->n->stop)
             continue;
-        order_note(ps->order, a->worker);
+        order_note(ps->order, gone < 0 ? EVENT_PUSH : EVENT_LEAVING, a->worker);
         return a;
     }
     return NULL;
@@ -323,14 +383,6 @@ static void count(struct ps *ps, int worker)
         u->worst = ps_rank_of(ps, worker);
     u->loss += m->value;
     give_back(ps, worker);
-}
-
-/* Rank 0 decides; the other servers are told once. */
-static void tell_end(struct ps *ps)
-{
-    for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->ended; s++)
-        net_send(ps->n->net, s, &(struct mail){.tag = TAG_STOP}, NULL, 0);
-    ps->ended = true;
 }
 
 void ps_close_version(struct ps *ps)
@@ -486,28 +538,45 @@ void ps_relay_signals(struct ps *ps)
 
 /* --- the end --- */
 
+/* By all workers that have left. */
+static int64_t signals_sent(const struct ps *ps)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < ps->workers; i++)
+        sum += ps->sent_by[i];
+    return sum;
+}
+
 /* Waits until all workers have left; tells each how many signals were sent to it. */
 static void see_off(struct ps *ps)
 {
-    int64_t signals = 0;
     take_answers_back(ps);
-    while (ps->left < ps->workers || ps->come[AT_STOP] || (ps->come[AT_SIGNAL] && ps->relayed < signals)) {
+    while (ps->leaving < ps->workers || ps->come[AT_STOP] || ps->come[AT_ORDER] ||
+           (ps->come[AT_SIGNAL] && ps->relayed < signals_sent(ps))) {
         struct request *list[AT_PUSH];
         memcpy(list, ps->come, sizeof list);
         attend(ps, node_wait(ps->n, list, AT_PUSH, INFINITY, "its leaving", NET_ANY));
-        signals = 0;
-        for (int i = 0; i < ps->workers; i++)
-            signals += ps->sent_by[i];
     }
-    for (int i = 0; i < ps->workers && ps->n->rank == 0; i++)
-        net_send(ps->n->net, ps_rank_of(ps, i),
-                 &(struct mail){.tag = TAG_FAREWELL, .count = ps->relays ? ps->sent_to[i] : signals - ps->sent_by[i]}, NULL, 0);
+    if (ps->n->rank > 0) {
+        struct request *list[2] = {NULL, net_recv(ps->n->net, 0, TAG_FAREWELL, NULL, 0)};
+        node_wait(ps->n, list, 2, INFINITY, "the last evaluation", 0);
+        net_drop(ps->n->net, list[1]);
+        return;
+    }
+    node_ended(ps->n);
+    for (int s = 1; s < ps->servers; s++)
+        net_send(ps->n->net, s, &(struct mail){.tag = TAG_FAREWELL}, NULL, 0);
+    for (int i = 0; i < ps->workers; i++) {
+        int64_t count = ps->relays ? ps->sent_to[i] : signals_sent(ps) - ps->sent_by[i];
+        net_send(ps->n->net, ps_rank_of(ps, i), &(struct mail){.tag = TAG_FAREWELL, .count = count}, NULL, 0);
+    }
 }
 
 void ps_close_server(struct ps *ps)
 {
     struct net *net = ps->n->net;
     tell_end(ps);
+    order_tell(ps, false);
     see_off(ps);
     for (int i = 0; i < ps->workers; i++)
         net_drop(net, ps->come[AT_PUSH + i]);
@@ -520,8 +589,8 @@ void ps_close_server(struct ps *ps)
     coder_close(ps->encode);
     order_close(ps->order);
     net_free(net, ps->outgoing);
-    void *blocks[] = {ps->come,     ps->list,        ps->awaited, ps->arrival, ps->owed,  ps->has_left, ps->answer,
-                      ps->unpacked, ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by,  ps->sent_to};
+    void *blocks[] = {ps->come,     ps->list,        ps->awaited, ps->arrival, ps->owed,  ps->leaves,  ps->has_left, ps->answer,
+                      ps->unpacked, ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by, ps->sent_to};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         release(blocks[i]);
 }

@@ -12,7 +12,8 @@
 #include "base/wide.h"
 #include "problem/kinds.h"
 
-enum { COUNT = 1000, TRAINING_SAMPLES = 50000, STEPS = 16 }; /* steps: how often a mini-batch listens on the virtual clock */
+enum { COUNT = 1000, RUN = 8, TRAINING_SAMPLES = 50000, STEPS = 16 }; /* steps: how often a mini-batch listens on the virtual clock */
+_Static_assert(COUNT % RUN == 0, "whole runs");
 static const double noise = 1.0;
 
 struct quadratic {
@@ -52,31 +53,36 @@ static double stream_wait_s(const struct stream *s)
     return 0;
 }
 
-/* The gradient, with the numbers drawn as its noise; in their place, what each coordinate adds to the loss. The noise is uniform: cheap,
- * and its deviation is what counts. */
-WIDE_LOOP slope_loop(struct quadratic *q, const float *restrict w, float *restrict g)
+/* The gradient, with the numbers drawn as its noise, which is uniform: cheap, and its deviation is what counts. The loss is summed one
+ * coordinate after the other, run by run, so that these additions, each of which waits for the one before, are made beside the rest. */
+WIDE_LOOP slope_loop(const struct quadratic *q, const float *restrict w, float *restrict g, double *loss)
 {
-    double spread = q->deviation * sqrt(12);
+    double spread = q->deviation * sqrt(12), sum = 0;
+    for (int from = 0; from < COUNT; from += RUN) {
+        double part[RUN];
 #pragma omp simd
-    for (int i = 0; i < COUNT; i++) {
-        double away = w[i] - q->optimum[i];
-        g[i] = (float)(q->curvature[i] * away + spread * (q->drawn[i] - 0.5));
-        q->drawn[i] = 0.5 * q->curvature[i] * away * away;
+        for (int k = 0; k < RUN; k++) {
+            int i = from + k;
+            double away = w[i] - q->optimum[i];
+            g[i] = (float)(q->curvature[i] * away + spread * (q->drawn[i] - 0.5));
+            part[k] = 0.5 * q->curvature[i] * away * away;
+        }
+        for (int k = 0; k < RUN; k++)
+            sum += part[k];
     }
+    *loss = sum;
 }
 
-WIDE(slope, (struct quadratic * q, const float *restrict w, float *restrict g), (q, w, g))
+WIDE(slope, (const struct quadratic *q, const float *restrict w, float *restrict g, double *loss), (q, w, g, loss))
 
 static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
                      void *self)
 {
     struct quadratic *q = p->self;
     struct random r = random_at(RANDOM_TEST, q->seed, s->worker, (uint64_t)index, 1);
-    double sum = 0;
+    double sum;
     random_uniforms(&r, q->drawn, COUNT);
-    slope(q, w.w, g);
-    for (int i = 0; i < COUNT; i++)
-        sum += q->drawn[i];
+    slope(q, w.w, g, &sum);
     *loss = (struct loss){.sum = sum * p->minibatch};
     return !hook || hook(self, STEPS - 1, 0);
 }

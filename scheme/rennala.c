@@ -14,6 +14,13 @@ static bool hear(void *self)
     return ps_here(self);
 }
 
+/* Asks for the next weights, so that they are owed, by a server that hears of the end before it has made them, too. */
+static void ask(struct node *n, struct ps *ps)
+{
+    ps_ask(ps);
+    ps_pull(ps, n->w);
+}
+
 void rennala_work(struct node *n)
 {
     struct ps *ps = ps_open(n);
@@ -22,7 +29,7 @@ void rennala_work(struct node *n)
     bool training = ps_wait(ps);
     node_clear(n);
     if (training)
-        ps_pull(ps, n->w);
+        ask(n, ps);
     node_listen(n, hear, ps, ps_coming(ps));
     while (training) {
         if (node_minibatch(n) && !ps_free(ps)) {
@@ -37,7 +44,7 @@ void rennala_work(struct node *n)
         if (ps_here(ps)) {
             training = ps_wait(ps);
             if (training)
-                ps_pull(ps, n->w);
+                ask(n, ps);
         }
     }
     node_listen(n, NULL, NULL, NULL);
@@ -53,17 +60,19 @@ void rennala_serve(struct node *n)
     n->races = true;
     ps_answer_all(ps);
     for (const struct arrival *a; (a = ps_next(ps));) {
-        if (!a->mail || a->stale > 0) {
-            ps_forget(ps, a->worker);
+        int worker = a->worker;
+        bool asks = a->asks, late = a->stale > 0;
+        if (!a->mail || asks || late) {
+            ps_forget(ps, worker);
+            if (asks && late)
+                ps_answer(ps, worker);
             continue;
         }
-        ps_keep(ps, a->worker);
+        ps_keep(ps, worker);
         if (++here < wanted)
             continue;
         ps_step_kept(ps, 1.0 / (double)wanted);
-        for (int i = 0; i < s->workers; i++)
-            if (!ps_has_left(ps, i))
-                ps_answer(ps, i);
+        ps_answer_all(ps);
         here = 0;
     }
     ps_close(ps);

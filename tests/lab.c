@@ -127,6 +127,7 @@ static void take_outcome(struct experiment *e, const struct node *n)
     if (n->worker < 0 || n->net->ranks == 1) {
         struct range s = n->net->ranks == 1 ? (struct range){0, n->count} : node_slice(n, n->rank);
         memcpy(out->w + s.from, n->w + s.from, (size_t)(s.to - s.from) * sizeof *out->w);
+        out->versions[n->rank] = n->version;
     } else {
         out->worker[n->worker] = n->account;
     }
@@ -156,7 +157,7 @@ static void run_rank(struct net *net, void *argument)
 
 void experiment_run(struct experiment *e)
 {
-    static volatile sig_atomic_t never;
+    volatile sig_atomic_t asked_to_leave = e->asked_to_leave;
     const struct options *o = &e->options;
     int minibatch = (int)(o->batch / o->minibatches);
     bool alone = !strcmp(o->scheme, "serial"), own = !e->problem;
@@ -182,9 +183,10 @@ void experiment_run(struct experiment *e)
                                  .threads = 1,
                                  .holder = e->holder ? e->holder : backend_holder(o->server_device),
                                  .minibatch_s = o->sim_minibatch,
-                                 .asked_to_leave = &never};
+                                 .asked_to_leave = &asked_to_leave};
     e->out.count = e->problem->count;
     e->out.w = obtain((size_t)e->out.count, sizeof(float));
+    e->out.versions = obtain((size_t)e->servers, sizeof *e->out.versions);
     e->out.worker = obtain((size_t)e->workers, sizeof(struct account));
     sim_run(
         &(struct world_options){
@@ -203,5 +205,6 @@ void experiment_close(struct experiment *e)
         release(e->ledger->entry);
     release(e->ledger);
     release(e->out.w);
+    release(e->out.versions);
     release(e->out.worker);
 }

@@ -26,7 +26,8 @@ struct ledger {
 void ledger_problem(struct problem *p, struct ledger *l, int minibatch);
 
 struct outcome {
-    float *w; /* the server's at the end, [count] of the problem; with several servers all slices */
+    float *w;          /* the server's at the end, [count] of the problem; with several servers all slices */
+    int64_t *versions; /* [servers]; updates of each */
     int64_t count, updates, samples, sent_messages;
     int status;
     double seconds;
@@ -42,6 +43,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     const struct scheme *scheme; /* NULL: that of the options */
     struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
+    bool asked_to_leave;              /* as by a signal, from the beginning */
     const struct holder_kind *holder; /* NULL: what server-device says */
     struct outcome out;
 };

@@ -42,9 +42,29 @@ toy=(--world sim --workers 3 --scheme ssgd --network quadratic --updates 3 --thr
 run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
 check 'a toy on that machine runs' ends 0
 check 'a pull is charged once, as a copy within the host' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 4
+# Workers who sum among themselves read and write 8 / 3 vectors each, all at once, at the same rate: two vectors a second.
+summed() { # METHOD: of the second worker, who begins with a pull
+    run "$nbsgd" "${toy[@]}" --scheme allreduce --allreduce "$1" --machine toy.ini --results sums
+    check "$1 sums on that machine" ends 0
+    sum_s=$(column sums/ranks.csv transfer_s | sed -n 3p)
+}
+summed direct
+check 'a direct sum is charged as copies within the host' near "$sum_s" 5.008
+summed ring
+check 'a ring likewise' near "$sum_s" 6.004
 sed -i 's/ranks_per_host = 4/latency_s = 0\nbandwidth_bytes_per_s = 1e6/' toy.ini
 run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
 check 'between hosts as vector work, behind the wire' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 0.008
+summed direct
+check 'a sum likewise' near "$sum_s" 0.01
+
+# A signal may be on its way for longer than all that comes behind it: its worker stays until it has read it.
+printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0.5\n' >slow.ini
+for inflight in finish carry; do
+    run "$nbsgd" --world sim --network quadratic --workers 3 --slow 2=1.5 --updates 9 --scheme nbssgd --nb-inflight $inflight \
+        --machine slow.ini --results slow
+    check "a signal on a slow link is read before the end, $inflight" ends 0
+done
 
 # Times of mini-batches that scatter: keyed by the seed, their mean and deviation as the file says.
 sed -i 's/ = 0.25$/ = 0.25 0.2/' machine.ini

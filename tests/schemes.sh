@@ -65,6 +65,22 @@ for scheme in asgd dcasgd ssp; do
     check "$scheme: replayed on the simulated network" ends 0
     check "$scheme: the same bits there" cmp $scheme-1 $scheme-3
 done
+two=("${exact[@]}" --servers 2 --eval-every 32) # each server has its order and its end; weights are written when both have ended
+for scheme in asgd ssp; do
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record two --save two-1 --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
+    check "$scheme, 2 servers: recorded" ends 0
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --replay two --save two-2 --delay uniform:0,0.05 --slow 4=3 --results $scheme-two-b
+    check "$scheme, 2 servers: replayed" ends 0
+    check "$scheme, 2 servers: the same bits" cmp two-1 two-2
+    check "$scheme, 2 servers: the same number of updates" json_is $scheme-two-b/summary.json '$j->{updates}' "$(json $scheme-two-a/summary.json '$j->{updates}')"
+done
+sim=("$nbsgd" --world sim --workers 2 --scheme asgd --schedule constant --warmup 0 --results no)
+run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --record speed
+check 'shares by speed are recorded' ends 0
+run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --replay speed --slow 2=3
+check 'other speeds with shares by speed are refused' ends 2 "there 'slow = ', here 'slow = 2=3'"
+run "${sim[@]}" --network quadratic --batch 8 --minibatches 1 --seconds 1 --warmup 0.1 --record clock
+check 'a rate that follows the clock is refused' ends 2 'the rate would follow the clock'
 run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${exact[@]}" --replay asgd-order --results no
 check 'the record of another run is refused' ends 2 'record of another run'
 run "$mpirun" -n 3 "$nbsgd" --scheme nbssgd "${exact[@]}" --record order --results no

@@ -150,12 +150,54 @@ static void test_agenda_is_a_stable_order(void **state)
     }
 }
 
+/* The event that comes next of those that are put down (put > 0); -1: none. */
+static int soonest(const struct planned *list, int count)
+{
+    int next = -1;
+    for (int i = 0; i < count; i++)
+        if (list[i].put &&
+            (next < 0 || list[i].when_s < list[next].when_s || (list[i].when_s == list[next].when_s && list[i].put < list[next].put)))
+            next = i;
+    return next;
+}
+
+/* As a world uses it: most of what happens puts something down that comes as much later as ever, some of it sooner or much later, and now
+ * and then one is moved, wherever it stands. */
+static void test_agenda_goes_on(void **state)
+{
+    (void)state;
+    enum { EVENTS = 60, TURNS = 3000, SEEDS = 20 };
+    static const double later_s[] = {1, 1, 1, 1, 1, 0, 0.5, 30};
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct agenda agenda = {0};
+        struct random random = random_at(RANDOM_TEST, seed, 2, 0, 0);
+        struct planned list[EVENTS] = {0};
+        for (int turn = 1; turn <= TURNS; turn++) {
+            int next = random_below(&random, 4) ? soonest(list, EVENTS) : -1; /* some are put down while none is taken out */
+            if (next >= 0) {
+                if (agenda_next(&agenda) != &list[next].event || agenda.now_s != list[next].when_s)
+                    fail_msg("seed %llu, turn %d: event %d came out of order", (unsigned long long)seed, turn, next);
+                list[next].put = 0;
+            }
+            struct planned *event = &list[random_below(&random, EVENTS)];
+            event->when_s = agenda.now_s + later_s[random_below(&random, sizeof later_s / sizeof *later_s)];
+            event->put = turn;
+            agenda_put(&agenda, &event->event, event->when_s);
+        }
+        for (int next; (next = soonest(list, EVENTS)) >= 0; list[next].put = 0)
+            assert_ptr_equal(agenda_next(&agenda), &list[next].event);
+        assert_null(agenda_next(&agenda));
+        agenda_close(&agenda);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_coroutines_keep_their_state),
         cmocka_unit_test(test_overflow_dies),
         cmocka_unit_test(test_agenda_is_a_stable_order),
+        cmocka_unit_test(test_agenda_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
