@@ -23,8 +23,8 @@ struct order {
     struct node *n;
     FILE *record, *replay;
     char record_name[NAME], replay_name[NAME];
-    struct event next; /* what the replay wants */
-    int64_t taken;     /* events of the replay */
+    struct due next; /* what the replay wants */
+    int64_t taken;   /* events of the replay */
     bool failed;
 };
 
@@ -71,8 +71,8 @@ static char *equal_lines(const struct node *n)
 /* Rank 0 ends the run where its record ends, whatever the limits say. */
 static void want(struct order *o, int kind, int worker)
 {
-    o->next = (struct event){kind, worker};
-    o->n->ending = kind == EVENT_ANY ? END_BY_LIMITS : kind == EVENT_END ? END_WITH_NEXT : END_LATER;
+    o->next = (struct due){kind, worker};
+    o->n->ending = kind == DUE_ANY ? END_BY_LIMITS : kind == DUE_END ? END_WITH_NEXT : END_LATER;
 }
 
 static void advance(struct order *o)
@@ -82,18 +82,18 @@ static void advance(struct order *o)
         fprintf(stderr,
                 "nbsgd: %s ends behind its event %lld, but not where its run ended, which was killed: from here on the order is free\n",
                 o->replay_name, (long long)o->taken);
-        want(o, EVENT_ANY, 0);
+        want(o, DUE_ANY, 0);
         return;
     }
     uint32_t word = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24,
              worker = word & ~(uint32_t)LEFT;
     if (word == end_word) {
-        want(o, EVENT_END, 0);
+        want(o, DUE_END, 0);
         return;
     }
     CHECK(worker < (uint32_t)o->n->setting->workers, "%s: event %lld is of worker %u of %d: the record is damaged; record the run again",
           o->replay_name, (long long)o->taken + 1, worker, o->n->setting->workers);
-    want(o, word & LEFT ? EVENT_LEAVING : EVENT_PUSH, (int)worker);
+    want(o, word & LEFT ? DUE_LEAVING : DUE_PUSH, (int)worker);
 }
 
 static void cut_line(char *line)
@@ -210,43 +210,43 @@ void order_close(struct order *o)
 
 void order_note(struct order *o, int kind, int worker)
 {
-    if (o->next.kind != EVENT_ANY) {
+    if (o->next.kind != DUE_ANY) {
         o->taken++;
         advance(o);
     }
-    write_word(o, (uint32_t)worker | (kind == EVENT_LEAVING ? (uint32_t)LEFT : 0));
+    write_word(o, (uint32_t)worker | (kind == DUE_LEAVING ? (uint32_t)LEFT : 0));
 }
 
-struct event order_next(const struct order *o)
+struct due order_next(const struct order *o)
 {
     return o->next;
 }
 
 void order_drop(struct order *o)
 {
-    want(o, EVENT_ANY, 0);
+    want(o, DUE_ANY, 0);
 }
 
 bool order_goes_on(const struct order *o)
 {
-    return o->next.kind == EVENT_PUSH || o->next.kind == EVENT_LEAVING;
+    return o->next.kind == DUE_PUSH || o->next.kind == DUE_LEAVING;
 }
 
 /* Whom this server owes an answer sends nothing, and who leaves is asked for nothing more. */
 void order_check(struct ps *ps)
 {
     const struct order *o = ps->order;
-    struct event e = o->next;
+    struct due e = o->next;
     if (ps->n->stop || !order_goes_on(o))
         return;
     bool pushes = net_wait(ps->n->net, &ps->awaited[e.worker], 1, 0) == 0;
-    const char *why = e.kind == EVENT_PUSH && ps->leaves[e.worker] ? "who has left" : ps->owed[e.worker] ? "who waits for an answer" : NULL;
+    const char *why = e.kind == DUE_PUSH && ps->leaves[e.worker] ? "who has left" : ps->owed[e.worker] ? "who waits for an answer" : NULL;
     if (pushes)
-        why = e.kind == EVENT_PUSH ? NULL : "who pushes";
+        why = e.kind == DUE_PUSH ? NULL : "who pushes";
     if (!why || net_wait(ps->n->net, ps->come + AT_STOP, AT_PUSH - AT_STOP, net_now(ps->n->net) + word_s) >= 0)
         return;
     leave(EXIT_WORLD, "%s: event %lld is %s of worker %d, %s: this is not the run that was recorded; record it again", o->replay_name,
-          (long long)o->taken + 1, e.kind == EVENT_PUSH ? "a push" : "the leaving", e.worker, why);
+          (long long)o->taken + 1, e.kind == DUE_PUSH ? "a push" : "the leaving", e.worker, why);
 }
 
 void order_hear(struct ps *ps)

@@ -73,21 +73,28 @@ void ps_close_server(struct ps *ps);
 /* The worker's part of an answer that asks to show its weights. */
 void ps_show(struct ps *ps);
 
+/* Of a server: floats in its slice; a receive for the worker's next push is posted; waits until all workers have taken the weights that
+ * they were sent; rank 0 tells the other servers, once, that training is over. */
+int64_t ps_slice_count(const struct ps *ps);
+void ps_expect_push(struct ps *ps, int worker);
+void ps_take_answers_back(struct ps *ps);
+void ps_tell_end(struct ps *ps);
+
 /* Ends the loans of all arrivals, counts what went into the update, and lets the node decide what comes next. */
 void ps_close_version(struct ps *ps);
 
 /* Sends an answer without weights. */
 void ps_send_word(struct ps *ps, int worker, int flags);
 
-/* --record, --replay: FILE.RANK of a server. */
-enum { EVENT_ANY, EVENT_PUSH, EVENT_LEAVING, EVENT_END }; /* what comes next: whatever does, or what the replay wants */
-struct event {
+/* --record, --replay: FILE.RANK of a server. What is due next: whatever comes, or what the replay wants. */
+enum { DUE_ANY, DUE_PUSH, DUE_LEAVING, DUE_END };
+struct due {
     int kind, worker;
 };
 struct order *order_open(struct node *n); /* sets n->ending, as all others that change what comes next */
 void order_close(struct order *o);        /* a record ends here */
 void order_note(struct order *o, int kind, int worker);
-struct event order_next(const struct order *o);
+struct due order_next(const struct order *o);
 void order_drop(struct order *o);          /* the rest of the replay is free */
 bool order_goes_on(const struct order *o); /* more of this server is wanted: the end waits */
 void order_check(struct ps *ps);           /* ends the run when what is wanted cannot come */

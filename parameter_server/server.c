@@ -1,9 +1,7 @@
-/* A server's side: arrivals, updates of the slice, answers.
+/* A server's side: what comes, what is answered, how it ends; what pushes do to the slice is in update.c.
  *
  * One receive is posted for each worker's next push. Pushes are summed in worker order, whatever the order in which they came, so that a
- * synchronous scheme gives the same bits under any delays. Weights are not changed while a worker still copies them: an update first
- * waits for the last answers to be taken. When training is over, whatever still comes is dropped and answered. */
-#include <assert.h>
+ * synchronous scheme gives the same bits under any delays. When training is over, whatever still comes is dropped and answered. */
 #include <math.h>
 #include <string.h>
 
@@ -11,19 +9,17 @@
 #include "base/check.h"
 #include "parameter_server/private.h"
 
-static const double rounding = 1e-12; /* of a sum of scales */
-
-static int64_t slice_count(const struct ps *ps)
+int64_t ps_slice_count(const struct ps *ps)
 {
     return ps->slice.to - ps->slice.from;
 }
 
 static size_t push_bytes(const struct ps *ps)
 {
-    return ps->decode ? coder_bytes(ps->decode) : (size_t)slice_count(ps) * sizeof(float);
+    return ps->decode ? coder_bytes(ps->decode) : (size_t)ps_slice_count(ps) * sizeof(float);
 }
 
-static void expect_push(struct ps *ps, int worker)
+void ps_expect_push(struct ps *ps, int worker)
 {
     ps->come[AT_PUSH + worker] = ps->awaited[worker] = net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
 }
@@ -31,7 +27,7 @@ static void expect_push(struct ps *ps, int worker)
 static void open_wires(struct ps *ps)
 {
     const struct options *o = ps->n->setting->options;
-    struct coder_options options = {.count = slice_count(ps), .part = o->wire_part, .seed = (uint64_t)o->seed, .stream = ps->n->rank};
+    struct coder_options options = {.count = ps_slice_count(ps), .part = o->wire_part, .seed = (uint64_t)o->seed, .stream = ps->n->rank};
     if (!ps->weights_wire->in_place) {
         ps->encode = coder_open(ps->weights_wire, &options);
         ps->outgoing = net_alloc(ps->n->net, coder_bytes(ps->encode));
@@ -40,8 +36,8 @@ static void open_wires(struct ps *ps)
     if (!ps->wire->in_place)
         ps->decode = coder_open(ps->wire, &options);
     for (int i = 0; i < ps->workers && ps->decode; i++) {
-        ps->unpacked[i] = net_alloc(ps->n->net, (size_t)slice_count(ps) * sizeof(float));
-        optimizer_share(ps->optimizer, ps->unpacked[i], (size_t)slice_count(ps) * sizeof(float));
+        ps->unpacked[i] = net_alloc(ps->n->net, (size_t)ps_slice_count(ps) * sizeof(float));
+        optimizer_share(ps->optimizer, ps->unpacked[i], (size_t)ps_slice_count(ps) * sizeof(float));
     }
     ps->packed_version = -1;
 }
@@ -77,7 +73,7 @@ void ps_open_server(struct ps *ps)
         ps->come[AT_STOP] = net_recv(n->net, 0, TAG_STOP, NULL, 0);
     order_hear(ps);
     for (int i = 0; i < ps->workers; i++) {
-        expect_push(ps, i);
+        ps_expect_push(ps, i);
         ps->owed[i] = true;
     }
 }
@@ -92,7 +88,7 @@ static void take_answer_back(struct ps *ps, int worker)
     ps->answer[worker] = NULL;
 }
 
-static void take_answers_back(struct ps *ps)
+void ps_take_answers_back(struct ps *ps)
 {
     for (int i = 0; i < ps->workers; i++)
         take_answer_back(ps, i);
@@ -147,10 +143,10 @@ static void attend(struct ps *ps, int index)
 }
 
 /* Of those who have said that they leave, the next one that is to be missed: anybody, or whom the record has. -1: nobody. */
-static int leaver(const struct ps *ps, struct event wanted)
+static int leaver(const struct ps *ps, struct due wanted)
 {
-    bool any = wanted.kind == EVENT_ANY;
-    for (int i = 0; i < ps->workers && ps->left < ps->leaving && (any || wanted.kind == EVENT_LEAVING); i++)
+    bool any = wanted.kind == DUE_ANY;
+    for (int i = 0; i < ps->workers && ps->left < ps->leaving && (any || wanted.kind == DUE_LEAVING); i++)
         if (ps->leaves[i] && !ps->has_left[i] && (any || i == wanted.worker))
             return i;
     return -1;
@@ -213,7 +209,7 @@ bool ps_collect(struct ps *ps)
                 admit(ps, i + index - AT_PUSH);
             else
                 attend(ps, index);
-            for (int gone; (gone = leaver(ps, (struct event){EVENT_ANY, 0})) >= 0;)
+            for (int gone; (gone = leaver(ps, (struct due){DUE_ANY, 0})) >= 0;)
                 miss(ps, gone);
         }
         CHECK(ps->has_left[i] || ps->arrival[i].mail->version == ps->n->version,
@@ -234,9 +230,9 @@ bool ps_has_left(const struct ps *ps, int worker)
 }
 
 /* Rank 0 decides; the other servers are told once: whether at once, or where their records end as rank 0's does. */
-static void tell_end(struct ps *ps)
+void ps_tell_end(struct ps *ps)
 {
-    bool at_once = order_next(ps->order).kind != EVENT_END;
+    bool at_once = order_next(ps->order).kind != DUE_END;
     for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->ended; s++)
         net_send(ps->n->net, s, &(struct mail){.tag = TAG_STOP, .flags = at_once}, NULL, 0);
     ps->ended = true;
@@ -253,24 +249,24 @@ static void dismiss(struct ps *ps)
 }
 
 /* What is to come next. A server whose record has run out tells the others: what it takes from now on may not be what theirs lean on. */
-static struct event wanted(struct ps *ps)
+static struct due wanted(struct ps *ps)
 {
-    struct event e = order_next(ps->order);
-    if (e.kind == EVENT_ANY)
+    struct due e = order_next(ps->order);
+    if (e.kind == DUE_ANY)
         order_tell(ps, true);
-    ps->n->stop |= (ps->over || (ps->n->rank == 0 && e.kind == EVENT_END)) && !order_goes_on(ps->order);
+    ps->n->stop |= (ps->over || (ps->n->rank == 0 && e.kind == DUE_END)) && !order_goes_on(ps->order);
     if (!ps->n->stop)
         return e;
-    tell_end(ps);
+    ps_tell_end(ps);
     dismiss(ps);
-    return (struct event){EVENT_ANY, 0};
+    return (struct due){DUE_ANY, 0};
 }
 
 /* Waits for a push that is wanted, or for what is no push; returns which of `come` it is. */
-static int await(struct ps *ps, struct event e)
+static int await(struct ps *ps, struct due e)
 {
     struct request **list = ps->list;
-    int first = e.kind == EVENT_ANY ? ps->next : e.worker, count = e.kind == EVENT_ANY ? ps->workers : e.kind != EVENT_END;
+    int first = e.kind == DUE_ANY ? ps->next : e.worker, count = e.kind == DUE_ANY ? ps->workers : e.kind != DUE_END;
     int behind = count < ps->workers - first ? count : ps->workers - first; /* from the first on; then those before it */
     order_check(ps);
     memcpy(list, ps->come, AT_PUSH * sizeof *list);
@@ -278,7 +274,7 @@ static int await(struct ps *ps, struct event e)
     memcpy(list + AT_PUSH + behind, ps->awaited, (size_t)(count - behind) * sizeof *list);
     send_ahead(ps);
     int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", count == 1 ? ps_rank_of(ps, first) : NET_ANY);
-    if (e.kind == EVENT_LEAVING)
+    if (e.kind == DUE_LEAVING)
         order_check(ps); /* a push has come instead */
     return index < AT_PUSH ? index : AT_PUSH + (first + index - AT_PUSH) % ps->workers;
 }
@@ -286,7 +282,7 @@ static int await(struct ps *ps, struct event e)
 const struct arrival *ps_next(struct ps *ps)
 {
     while (ps->left < ps->workers) {
-        struct event e = wanted(ps);
+        struct due e = wanted(ps);
         const struct arrival *a;
         int gone = leaver(ps, e), index = gone < 0 ? await(ps, e) : AT_LEAVE;
         if (gone < 0 && index < AT_PUSH) {
@@ -301,7 +297,7 @@ const struct arrival *ps_next(struct ps *ps)
         }
         if (ps->n->stop)
             continue;
-        order_note(ps->order, gone < 0 ? EVENT_PUSH : EVENT_LEAVING, a->worker);
+        order_note(ps->order, gone < 0 ? DUE_PUSH : DUE_LEAVING, a->worker);
         return a;
     }
     return NULL;
@@ -310,170 +306,6 @@ const struct arrival *ps_next(struct ps *ps)
 const struct arrival *ps_arrival(const struct ps *ps, int worker)
 {
     return &ps->arrival[worker];
-}
-
-/* --- updates --- */
-
-struct range ps_slice(const struct ps *ps)
-{
-    return ps->slice;
-}
-
-const float *ps_vector(struct ps *ps, int worker)
-{
-    const struct arrival *a = &ps->arrival[worker];
-    if (ps->instead[worker])
-        return ps->instead[worker];
-    if (!ps->decode)
-        return a->bytes;
-    if (!ps->is_unpacked[worker]) {
-        const char *wrong = coder_unpack(ps->decode, ps->unpacked[worker], a->bytes);
-        CHECK(!wrong, "push of version %lld from rank %d: %s", (long long)a->mail->version, a->mail->from, wrong);
-    }
-    ps->is_unpacked[worker] = true;
-    return ps->unpacked[worker];
-}
-
-void ps_replace(struct ps *ps, int worker, const float *vector)
-{
-    ps->instead[worker] = vector;
-}
-
-/* Ends the loan and waits for the worker's next push. */
-static void give_back(struct ps *ps, int worker)
-{
-    if (ps->arrival[worker].bytes)
-        optimizer_forget(ps->optimizer, ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
-    net_drop(ps->n->net, ps->come[AT_PUSH + worker]);
-    expect_push(ps, worker);
-    ps->arrival[worker] = (struct arrival){.worker = worker};
-    ps->is_unpacked[worker] = false;
-    ps->instead[worker] = NULL;
-}
-
-void ps_forget(struct ps *ps, int worker)
-{
-    const struct mail *m = ps->arrival[worker].mail;
-    if (!m)
-        return;
-    ps->n->account.dropped_minibatches += m->count;
-    ps->n->account.dropped_samples += m->samples;
-    give_back(ps, worker);
-}
-
-/* The worker's push is part of the update that comes next. */
-static void count(struct ps *ps, int worker)
-{
-    const struct arrival *a = &ps->arrival[worker];
-    const struct mail *m = a->mail;
-    struct update *u = &ps->update;
-    if (!m)
-        return;
-    u->minibatches += m->count;
-    u->samples += m->samples;
-    u->contributions += m->count > 0;
-    if (m->count)
-        histogram_add(&ps->n->account.stale, a->stale);
-    u->stale = a->stale > u->stale ? a->stale : u->stale;
-    u->aborted += (int64_t)m->note[0];
-    u->aborted_s += m->note[1];
-    u->wait_s += m->note[4];
-    u->signal_s = m->note[2] > u->signal_s ? m->note[2] : u->signal_s;
-    if (!isfinite(m->value) && isfinite(u->loss))
-        u->worst = ps_rank_of(ps, worker);
-    u->loss += m->value;
-    give_back(ps, worker);
-}
-
-void ps_close_version(struct ps *ps)
-{
-    for (int i = 0; i < ps->workers; i++)
-        count(ps, i);
-    struct update u = ps->update;
-    ps->update = (struct update){.worst = NET_ANY};
-    node_updated(ps->n, &u);
-    if (ps->n->stop)
-        tell_end(ps);
-}
-
-/* The arrivals with a part in the update, as vectors in worker order. Returns how many. */
-static int list_sources(struct ps *ps, const double *scale)
-{
-    int count = 0;
-    for (int i = 0; i < ps->workers; i++)
-        if (ps->arrival[i].bytes && scale[i] != 0) {
-            ps->source[count] = ps_vector(ps, i);
-            ps->scale[count++] = scale[i];
-        }
-    return count;
-}
-
-/* Passes the virtual time that so many passes over the slice take. */
-static void end_update(struct ps *ps, double began, int passes)
-{
-    node_spend_vector(ps->n, slice_count(ps), passes);
-    ps->n->account.update_s += node_clock(ps->n) - began;
-    ps_close_version(ps);
-}
-
-void ps_step(struct ps *ps, const double *scale)
-{
-    struct node *n = ps->n;
-    take_answers_back(ps);
-    double began = node_clock(n);
-    int sources = list_sources(ps, scale);
-    if (sources)
-        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale, sources, node_rate(n));
-    end_update(ps, began, sources ? sources + 2 : 0);
-}
-
-void ps_keep(struct ps *ps, int worker)
-{
-    struct node *n = ps->n;
-    double began = node_clock(n);
-    if (ps->arrival[worker].bytes) {
-        optimizer_keep(ps->optimizer, ps_vector(ps, worker));
-        node_spend_vector(n, slice_count(ps), 3);
-    }
-    n->account.update_s += node_clock(n) - began;
-    count(ps, worker);
-}
-
-void ps_step_kept(struct ps *ps, double scale)
-{
-    struct node *n = ps->n;
-    take_answers_back(ps);
-    double began = node_clock(n);
-    optimizer_step_kept(ps->optimizer, n->w + ps->slice.from, scale, node_rate(n));
-    end_update(ps, began, 4);
-}
-
-/* w = sum of scale x push + rest x w */
-static void mix(struct ps *ps, const double *scale, bool average)
-{
-    struct node *n = ps->n;
-    float *w = n->w + ps->slice.from;
-    take_answers_back(ps);
-    double began = node_clock(n), rest = 1;
-    int sources = list_sources(ps, scale);
-    for (int i = 0; i < sources && average; i++)
-        rest -= ps->scale[i];
-    if (fabs(rest) > rounding) {
-        ps->source[sources] = w;
-        ps->scale[sources++] = rest;
-    }
-    optimizer_sum(ps->optimizer, w, ps->source, ps->scale, sources);
-    end_update(ps, began, sources + 1);
-}
-
-void ps_average(struct ps *ps, const double *scale)
-{
-    mix(ps, scale, true);
-}
-
-void ps_add(struct ps *ps, const double *scale)
-{
-    mix(ps, scale, false);
 }
 
 /* --- answers --- */
@@ -494,10 +326,10 @@ static void answer(struct ps *ps, int worker, int flags, const void *payload, si
 void ps_answer(struct ps *ps, int worker)
 {
     const void *payload = ps->n->w + ps->slice.from;
-    size_t bytes = (size_t)slice_count(ps) * sizeof(float);
+    size_t bytes = (size_t)ps_slice_count(ps) * sizeof(float);
     if (ps->encode) {
         if (ps->packed_version != ps->n->version) {
-            take_answers_back(ps);
+            ps_take_answers_back(ps);
             coder_pack(ps->encode, ps->outgoing, payload);
         }
         ps->packed_version = ps->n->version;
@@ -505,7 +337,7 @@ void ps_answer(struct ps *ps, int worker)
         bytes = coder_bytes(ps->encode);
     }
     ps->owed[worker] = false;
-    ps->n->account.plain_bytes += slice_count(ps) * (int64_t)sizeof(float);
+    ps->n->account.plain_bytes += ps_slice_count(ps) * (int64_t)sizeof(float);
     ps->n->account.wire_bytes += (int64_t)bytes;
     answer(ps, worker, 0, payload, bytes);
 }
@@ -550,7 +382,7 @@ static int64_t signals_sent(const struct ps *ps)
 /* Waits until all workers have left; tells each how many signals were sent to it. */
 static void see_off(struct ps *ps)
 {
-    take_answers_back(ps);
+    ps_take_answers_back(ps);
     while (ps->leaving < ps->workers || ps->come[AT_STOP] || ps->come[AT_ORDER] ||
            (ps->come[AT_SIGNAL] && ps->relayed < signals_sent(ps))) {
         struct request *list[AT_PUSH];
@@ -575,7 +407,7 @@ static void see_off(struct ps *ps)
 void ps_close_server(struct ps *ps)
 {
     struct net *net = ps->n->net;
-    tell_end(ps);
+    ps_tell_end(ps);
     order_tell(ps, false);
     see_off(ps);
     for (int i = 0; i < ps->workers; i++)
