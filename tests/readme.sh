@@ -15,7 +15,7 @@ same_list() { [ "$(in_table | wc -l)" -ge 3 ] && diff <(in_table) <(in_help); }
 check 'and --help lists the same schemes' same_list
 
 named() { grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/results/*/README.md "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u; }
-known() { { grep -oE '^ +(-[a-zA-Z], +)?--[a-z][a-z0-9-]+' <<<"$help"; cat "$home"/{test.s,run.s,bench/step.c,bench/pytorch.py,bench/gpu.sh,bench/gpu/tests.sh}; } | grep -oE -- '--[a-z][a-z0-9-]+' | sed 's/^--//' | sort -u; }
+known() { { grep -oE '^ +(-[a-zA-Z], +)?--[a-z][a-z0-9-]+' <<<"$help"; cat "$home"/{test.s,run.s,bench/step.c,bench/pytorch.py,bench/gpu.sh,bench/gpu/tests.sh,bench/lan}; } | grep -oE -- '--[a-z][a-z0-9-]+' | sed 's/^--//' | sort -u; }
 all_known() {
     local strangers
     strangers=$(comm -23 <(named | grep -v '^nb$') <(known))
