@@ -32,7 +32,7 @@ enum scheme_flags { SYNC = 1, EXACT = 2, BOUNDED = 4, DECENTRAL = 8, REPLAYS = 1
       "every push an update; nobody is more than s batches ahead of the slowest", "Ho et al. 2013")                                        \
     X(backup, BOUNDED | REPLAYS, 0, "W pushes, W pulls", "2 n", "0", "ssgd of the first W - b workers, late gradients are dropped",        \
       "Chen et al. 2016, arXiv:1604.00981")                                                                                                \
-    X(rennala, BOUNDED, 0, "S pushes, W pulls", "n a mini-batch + n", "0",                                                                 \
+    X(rennala, BOUNDED, 0, "S pushes, W heads that ask, W pulls", "n a mini-batch + n", "0",                                               \
       "an update from the first S mini-batches at its version, from whomever", "Tyurin, Richtarik 2023, arXiv:2305.12387")                 \
     X(anytime, BOUNDED, 0, "W pushes, W pulls", "2 n", "0", "every worker computes for the same time and gives what it has finished",      \
       "Ferdinand et al. 2019, arXiv:2006.05752")                                                                                           \
