@@ -1,7 +1,7 @@
 /* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays (choice.h remembers it).
  *
- * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, in some 1x1 kernels, and where this machine
- * has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and, where they are large,
+ * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, its and OpenBLAS' in 1x1 kernels, and where
+ * this machine has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and, where they are large,
  * from memory. */
 #include "backend/onednn/convolution.h"
 
@@ -17,15 +17,15 @@
 static const char *const direction_name[DIRECTIONS] = {"forward", "data", "weights"};
 
 enum {
-    KEY_VERSION = 5,        /* choices made among other ways, or timed otherwise, are not used */
+    KEY_VERSION = 6,        /* choices made among other ways, or timed otherwise, are not used */
     FEW_RUNS = 2,           /* to see that a way is hopeless */
-    MAX_RUNS = 5,           /* of one way */
+    MAX_RUNS = 7,           /* of one way */
     SMALL_BYTES = 1 << 20,  /* of x and y: larger ones come from memory in each run */
     CACHE_BYTES = 32 << 20, /* that must be read so that they are forgotten */
     LINE = 64,
 };
-static const double ENOUGH_S = 0.1;  /* of timing one way */
-static const double HOPELESS = 1.25; /* so much slower than the best, after few runs */
+static const double ENOUGH_S = 0.1; /* of timing, for each way that is left */
+static const double HOPELESS = 1.2; /* so much slower than the best, after few runs */
 
 struct convolution {
     struct way way[DIRECTIONS];
@@ -54,56 +54,86 @@ static void forget(const char *block)
     (void)sink;
 }
 
-/* The best of some runs: what disturbs only adds. The first run also warms. */
-static double time_of(const struct device *d, const struct way *way, void *const operand[OPERANDS], const char *other, double to_beat)
+/* A way that is tried; its time is the best of some runs, since what disturbs only adds. */
+struct trial {
+    struct way way;
+    int which;
+    double best_s;
+};
+
+static double time_of_run(const struct device *d, const struct way *way, void *const operand[OPERANDS], const char *other)
 {
-    double best = 1e30, begin = seconds(d->threads);
-    for (int i = 0; i < MAX_RUNS; i++) {
-        if (other)
-            forget(other);
-        double start = seconds(d->threads);
-        if (i >= FEW_RUNS && (best > HOPELESS * to_beat || start - begin > ENOUGH_S))
-            break;
-        way_run(way, operand, d->scratch);
-        double took = seconds(d->threads) - start;
-        best = took < best ? took : best;
-    }
-    return best;
+    if (other)
+        forget(other);
+    double start = seconds(d->threads);
+    way_run(way, operand, d->scratch);
+    return seconds(d->threads) - start;
 }
 
-/* Opens every way, proves and times it, keeps the fastest; a reference implementation only where there is nothing else. */
-static int fastest(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                   struct way *best)
+/* Opens all ways that compute the right thing, and returns how many; a reference implementation only where there is nothing else. */
+static int open_all(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
+                    struct proof *proof, struct trial trial[WAYS])
 {
-    struct proof *proof = proof_open(dir, s, x, y);
-    char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? obtain(CACHE_BYTES, 1) : NULL;
-    int which = WAYS;
-    double best_s = 1e30;
+    int count = 0;
     for (int w = WAYS - 1; w >= 0; w--) {
         struct way way;
-        if (!way_open(&way, w, d, dir, s, x, y) || (which < WAYS && way_is_reference(&way) && !way_is_reference(best))) {
+        if (!way_open(&way, w, d, dir, s, x, y) || (count && way_is_reference(&way))) {
             way_close(&way);
             continue;
         }
         device_reserve(d, way_scratch(&way));
         memset(d->scratch, 0xff, way_scratch(&way));
-        double took = time_of(d, &way, proof_operands(proof), other, best_s);
-        bool better = which == WAYS || took < best_s || (way_is_reference(best) && !way_is_reference(&way));
-        if (!better || !proof_holds(proof)) {
+        way_run(&way, proof_operands(proof), d->scratch);
+        if (!proof_holds(proof)) {
             way_close(&way);
             continue;
         }
-        if (which < WAYS)
-            way_close(best);
-        *best = way;
-        best_s = took;
-        which = w;
+        if (count && way_is_reference(&trial[0].way))
+            way_close(&trial[--count].way);
+        trial[count++] = (struct trial){way, w, 1e30};
     }
+    return count;
+}
+
+/* Leaves the fastest in trial[0], of `count`. They run by turns, so that a slow moment of the machine meets them all. */
+static void compare(const struct device *d, void *const operand[OPERANDS], const char *other, struct trial *trial, int count)
+{
+    double begin = seconds(d->threads);
+    for (int round = 0; round < MAX_RUNS && count > 1; round++) {
+        for (int i = 0; i < count; i++) {
+            double took = time_of_run(d, &trial[i].way, operand, other);
+            trial[i].best_s = took < trial[i].best_s ? took : trial[i].best_s;
+        }
+        for (int i = 1; i < count; i++)
+            if (trial[i].best_s < trial[0].best_s) {
+                struct trial slower = trial[0];
+                trial[0] = trial[i];
+                trial[i] = slower;
+            }
+        bool last = round + 1 == MAX_RUNS || seconds(d->threads) - begin > ENOUGH_S * count;
+        for (int i = count - 1; i > 0 && round + 1 >= FEW_RUNS; i--)
+            if (last || trial[i].best_s > HOPELESS * trial[0].best_s) {
+                way_close(&trial[i].way);
+                trial[i] = trial[--count];
+            }
+    }
+}
+
+/* Opens every way, proves and times it, keeps the fastest. */
+static int fastest(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
+                   struct way *best)
+{
+    struct proof *proof = proof_open(dir, s, x, y);
+    char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? obtain(CACHE_BYTES, 1) : NULL;
+    struct trial trial[WAYS];
+    int count = open_all(d, dir, s, x, y, proof, trial);
+    CHECK(count, "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad %d, that computes it",
+          direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
+    compare(d, proof_operands(proof), other, trial, count);
     proof_close(proof);
     release(other);
-    CHECK(which < WAYS, "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad %d, that computes it",
-          direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
-    return which;
+    *best = trial[0].way;
+    return trial[0].which;
 }
 
 static void open_direction(struct way *way, struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,

@@ -3,6 +3,7 @@
 #define BACKEND_ONEDNN_DEVICE_H
 
 #include "backend.h"
+#include "backend/blas.h"
 #include "backend/choice.h"
 #include "backend/onednn/library.h"
 #include "backend/onednn/tile.h"
@@ -10,6 +11,7 @@
 struct device {
     struct library *library;
     struct choices *choices;
+    struct blas blas;          /* may be none */
     const struct tiles *tiles; /* of our own convolutions, NULL: this machine has none */
     int threads;
     bool bf16, quiet;

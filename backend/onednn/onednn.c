@@ -50,6 +50,7 @@ static struct device *device_open(const struct device_options *options)
     d->bf16 = options->dtype == DTYPE_BF16;
     d->quiet = options->quiet;
     d->library = library_open();
+    d->blas = blas_open();
     d->tiles = tiles_for(d->bf16);
     snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(), d->tiles ? d->tiles->name : "no tiles", d->threads,
              d->bf16 ? "bf16" : "f32");

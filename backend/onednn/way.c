@@ -2,13 +2,15 @@
 #include "backend/onednn/way.h"
 
 #include "backend/onednn/direct.h"
+#include "backend/onednn/product.h"
 #include "backend/onednn/wide.h"
 #include "backend/onednn/winograd.h"
 
 const char *way_name(int which)
 {
-    static const char *const names[WAYS] = {[METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner",
-                                            [WAY_OWN] = "own",        [WAY_WIDE] = "wide",  [WAY_WINOGRAD] = "winograd"};
+    static const char *const names[WAYS] = {
+        [METHOD_AS_IS] = "as_is", [METHOD_ANY] = "any", [METHOD_INNER] = "inner",   [WAY_PRODUCT] = "product",
+        [WAY_OWN] = "own",        [WAY_WIDE] = "wide",  [WAY_WINOGRAD] = "winograd"};
     return names[which];
 }
 
@@ -16,7 +18,9 @@ bool way_open(struct way *way, int which, const struct device *d, enum direction
               const struct layout *y)
 {
     *way = (struct way){0};
-    if (which == WAY_OWN)
+    if (which == WAY_PRODUCT)
+        way->product = product_open(dir, s, x, y, &d->blas, d->threads);
+    else if (which == WAY_OWN)
         way->own = direct_open(dir, s, x, y, d->tiles, d->threads);
     else if (which == WAY_WIDE)
         way->wide = wide_open(dir, s, x, y, d->tiles, d->threads);
@@ -24,12 +28,13 @@ bool way_open(struct way *way, int which, const struct device *d, enum direction
         way->winograd = winograd_open(dir, s, x, y, d->tiles, d->threads);
     else
         way->library = pass_open(d->library, dir, (enum method)which, s, x, y);
-    return way->own || way->wide || way->winograd || way->library;
+    return way->product || way->own || way->wide || way->winograd || way->library;
 }
 
 void way_close(struct way *way)
 {
     pass_close(way->library);
+    product_close(way->product);
     direct_close(way->own);
     wide_close(way->wide);
     winograd_close(way->winograd);
@@ -43,7 +48,8 @@ bool way_is_reference(const struct way *way)
 
 size_t way_scratch(const struct way *way)
 {
-    return way->own        ? direct_scratch(way->own)
+    return way->product    ? product_scratch(way->product)
+           : way->own      ? direct_scratch(way->own)
            : way->wide     ? wide_scratch(way->wide)
            : way->winograd ? winograd_scratch(way->winograd)
            : way->library  ? pass_scratch(way->library)
@@ -52,7 +58,9 @@ size_t way_scratch(const struct way *way)
 
 void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch)
 {
-    if (way->own)
+    if (way->product)
+        product_run(way->product, operand, scratch);
+    else if (way->own)
         direct_run(way->own, operand, scratch);
     else if (way->wide)
         wide_run(way->wide, operand, scratch);

@@ -1,14 +1,15 @@
-/* The ways that there are to compute a convolution in one direction: the library's methods and our own. */
+/* The ways that there are to compute a convolution in one direction: the library's methods, products by OpenBLAS and our own. */
 #ifndef BACKEND_ONEDNN_WAY_H
 #define BACKEND_ONEDNN_WAY_H
 
 #include "backend/onednn/device.h"
 
-enum { WAY_OWN = METHODS, WAY_WIDE, WAY_WINOGRAD, WAYS }; /* before them the library's, by enum method */
+enum { WAY_PRODUCT = METHODS, WAY_OWN, WAY_WIDE, WAY_WINOGRAD, WAYS }; /* before them the library's, by enum method */
 
 /* One direction, opened in one way. */
 struct way {
     struct pass *library;
+    struct product *product;
     struct direct *own;
     struct wide *wide;
     struct winograd *winograd;

@@ -8,7 +8,7 @@
 
 #include "backend.h"
 #include "backend/nhwc.h"
-#include "backend/openblas/blas.h"
+#include "backend/blas.h"
 
 /* How a convolution becomes products of matrices. */
 enum conv_way {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "backend.h"
-#include "backend/openblas/blas.h"
+#include "backend/blas.h"
 #include "backend/openblas/conv.h"
 #include "backend/openblas/team.h"
 #include "backend/softmax.h"

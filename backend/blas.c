@@ -3,12 +3,13 @@
  * OpenBLAS picks its kernels when it loads. 0.3.21 takes AVX2 ones on AMD's Zen 4, twice slower than its AVX-512 ones, unless
  * OPENBLAS_CORETYPE says otherwise; so that is set for the moment of loading, where the user has not set it. Its own threads are
  * never started (OPENBLAS_NUM_THREADS=1): in the pthread build they would fight ours. The OpenMP build is single-threaded where
- * omp_get_max_threads() is 1, which team_run() sees to. */
-#include "backend/openblas/blas.h"
+ * omp_get_max_threads() is 1, which blas_stay() sees to. */
+#include "backend/blas.h"
 
 #include <assert.h>
 #include <dlfcn.h>
 #include <limits.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,12 @@ static bool is_amd_with_avx512(void)
 #endif
 }
 
+/* NULL where it is not installed, or not wanted (OPENBLAS=0). */
 static void *load(void)
 {
+#ifndef WITH_OPENBLAS
+    return NULL;
+#endif
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     if (handle)
         return handle;
@@ -65,6 +70,12 @@ struct blas blas_open(void)
     b.config = config();
     b.reentrant = parallel() != 0;
     return b;
+}
+
+/* The setting belongs to the thread's task, and goes with it, even where the region has but one thread. */
+void blas_stay(void)
+{
+    omp_set_num_threads(1);
 }
 
 void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t n, int64_t k, struct matrix left, struct matrix right,

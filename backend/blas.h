@@ -1,6 +1,6 @@
-/* The library, loaded at run time: the program runs without it, and its kernels are chosen before it loads. */
-#ifndef BACKEND_OPENBLAS_BLAS_H
-#define BACKEND_OPENBLAS_BLAS_H
+/* OpenBLAS, loaded at run time: the program runs without it, and its kernels are chosen before it loads. */
+#ifndef BACKEND_BLAS_H
+#define BACKEND_BLAS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +21,9 @@ struct blas {
 /* Loads libopenblas, which stays in the process from then on. The same answer every time. */
 struct blas blas_open(void);
 
+/* Each thread of a parallel region says so before its first product: from then on, to the region's end, its products stay on it. */
+void blas_stay(void);
+
 /* A row-major matrix in memory: a[row * stride + column]. */
 struct matrix {
     const float *at;
@@ -28,7 +31,7 @@ struct matrix {
 };
 
 /* c[m][n] (or, with `add`, c + ) = a b, the product over k. NN: a[m][k] b[k][n]; NT: a[m][k] b[n][k]; TN: a[k][m] b[k][n].
- * For threads that team_run() started; it runs on the calling one alone. */
+ * For a thread that has called blas_stay(). */
 enum blas_turn { BLAS_NN, BLAS_NT, BLAS_TN };
 void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t n, int64_t k, struct matrix left, struct matrix right,
                    bool add, float *to, int64_t stride);
