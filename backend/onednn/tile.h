@@ -18,7 +18,7 @@ struct tap {
 };
 
 /* to[row][column] (+)= sum over taps and k < depth of source[row][tap.a + k] weights[tap.b + k][column]; taps count elements. A row
- * of weights is as wide as the tile; in bf16 two rows lie interleaved and depth is even. `to` is of the source's type. */
+ * of weights is as wide as the tile; in bf16 two rows lie interleaved. Depth is a multiple of LANES. `to` is of the source's type. */
 struct dot {
     const void *source, *weights;
     const struct tap *tap;

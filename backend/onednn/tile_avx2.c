@@ -1,7 +1,10 @@
 /* By intrinsics, compiled for AVX2 and FMA whatever the rest is compiled for. A vector of the contract is two registers.
  *
  * Of 16 registers 12 hold sums: 6 rows of 16 columns, 8 loads for 12 multiply-adds. Sliding, three sums depend on each other, so the
- * columns are taken by halves and the tile is 11 rows high: else the units would wait for their own results. */
+ * columns are taken by halves and the tile is 11 rows high: else the units would wait for their own results.
+ *
+ * A core that shares its front end with another thread (a neighbour's, on a machine that is rented) decodes half as much, and 12
+ * multiply-adds must then go with few other instructions: with 18 of them a tile fell to two thirds of its speed, with 9 it doesn't. */
 #include "backend/onednn/tile_avx2.h"
 
 #ifdef __x86_64__
@@ -13,8 +16,11 @@
 #define AVX2 target("avx2,fma")
 #define INLINE __attribute__((AVX2, always_inline)) static inline
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_FEW _Pragma("GCC unroll 4")
 
-enum { HALF = 8, ROWS = 6, SLIDE_ROWS = 11 };
+#define OPAQUE(p) __asm__("" : "+r"(p)) /* a pointer of its own, which the compiler doesn't make out of others */
+
+enum { HALF = 8, ROWS = 6, SLIDE_ROWS = 11, AT_ONCE = 4 };
 
 static bool able(void)
 {
@@ -32,21 +38,34 @@ INLINE void store(float *to, size_t step, int rows, __m256 sum[ROWS][2])
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int h = 0; h < 2; h++) _mm256_storeu_ps(to + (size_t)r * step + h * HALF, sum[r][h]);
 }
 
+/* The instruction that adds to its sum, by name: gcc takes others of the family as well, and copies registers for them. */
+INLINE void add_product(__m256 a, __m256 b, __m256 *sum)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
+
+INLINE void add_products(const float *factor, __m256 low, __m256 high, __m256 sum[2])
+{
+    __m256 x = _mm256_broadcast_ss(factor);
+    add_product(x, low, &sum[0]);
+    add_product(x, high, &sum[1]);
+}
+
 INLINE void dot(const struct dot *d, int rows)
 {
     __m256 sum[ROWS][2];
+    const size_t step = d->source_step;
     load(d->to, d->to_step, d->add, rows, sum);
     for (int t = 0; t < d->taps; t++) {
-        const float *a = (const float *)d->source + d->tap[t].a, *w = (const float *)d->weights + d->tap[t].b;
-        for (int k = 0; k < d->depth; k++, w += LANES) {
-            __m256 low = _mm256_loadu_ps(w), high = _mm256_loadu_ps(w + HALF);
-            UNROLL for (int r = 0; r < rows; r++)
+        const float *a[2] = {(const float *)d->source + d->tap[t].a}, *w = (const float *)d->weights + d->tap[t].b;
+        a[1] = a[0] + 3 * step;
+        OPAQUE(a[1]);
+        for (int k = 0; k < d->depth; k += AT_ONCE, a[0] += AT_ONCE, a[1] += AT_ONCE, w += AT_ONCE * LANES)
+            UNROLL for (int i = 0; i < AT_ONCE; i++)
             {
-                __m256 x = _mm256_broadcast_ss(a + (size_t)r * d->source_step + (size_t)k);
-                sum[r][0] = _mm256_fmadd_ps(x, low, sum[r][0]);
-                sum[r][1] = _mm256_fmadd_ps(x, high, sum[r][1]);
+                __m256 low = _mm256_loadu_ps(w + i * LANES), high = _mm256_loadu_ps(w + i * LANES + HALF);
+                UNROLL for (int r = 0; r < rows; r++) add_products(a[r / 3] + (size_t)(r % 3) * step + i, low, high, sum[r]);
             }
-        }
     }
     store(d->to, d->to_step, rows, sum);
 }
@@ -83,21 +102,28 @@ INLINE const float *at_pixel(const struct factor *f, int pixel)
     return (const float *)f->at + (size_t)(pixel - f->first) * f->pixel;
 }
 
+/* `count` steps of the sum. Distances that the compiler knows are part of the loads. */
+INLINE void outer_steps(const float *a, size_t a_step, const float *b, size_t b_step, int count, int rows, __m256 sum[ROWS][2])
+{
+    UNROLL_FEW for (int k = 0; k < count; k++, a += a_step, b += b_step)
+    {
+        __m256 low = _mm256_loadu_ps(b), high = _mm256_loadu_ps(b + HALF);
+        UNROLL for (int r = 0; r < rows; r++) add_products(a + r, low, high, sum[r]);
+    }
+}
+
+/* Lines of LANES floats one behind the other are what is summed most: AT_ONCE steps cost one of the loop. */
 INLINE void outer(const struct outer *o, int rows)
 {
     __m256 sum[ROWS][2];
+    const bool lines = o->a.step == LANES && o->b.step == LANES;
     load(o->to, o->to_step, o->add, rows, sum);
     for (int t = 0; t < o->taps; t++) {
         const float *a = at_pixel(&o->a, o->tap[t].a), *b = at_pixel(&o->b, o->tap[t].b);
-        for (int k = 0; k < o->count; k++, a += o->a.step, b += o->b.step) {
-            __m256 low = _mm256_loadu_ps(b), high = _mm256_loadu_ps(b + HALF);
-            UNROLL for (int r = 0; r < rows; r++)
-            {
-                __m256 y = _mm256_broadcast_ss(a + r);
-                sum[r][0] = _mm256_fmadd_ps(y, low, sum[r][0]);
-                sum[r][1] = _mm256_fmadd_ps(y, high, sum[r][1]);
-            }
-        }
+        int left = o->count;
+        for (; lines && left >= AT_ONCE; left -= AT_ONCE, a += AT_ONCE * LANES, b += AT_ONCE * LANES)
+            outer_steps(a, LANES, b, LANES, AT_ONCE, rows, sum);
+        outer_steps(a, o->a.step, b, o->b.step, left, rows, sum);
     }
     store(o->to, o->to_step, rows, sum);
 }
