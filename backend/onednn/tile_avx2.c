@@ -84,14 +84,13 @@ INLINE void slide_half(const struct slide *s, int rows, int column)
         for (int k = 0; k < s->depth; k++, a++, w += LANES) {
             __m256 b[3];
             UNROLL for (int i = 0; i < 3; i++) b[i] = _mm256_loadu_ps(w + i * s->weight_step);
-            sum[0] = _mm256_fmadd_ps(_mm256_and_ps(_mm256_broadcast_ss(a + first), before), b[0], sum[0]);
+            add_product(_mm256_and_ps(_mm256_broadcast_ss(a + first), before), b[0], &sum[0]);
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m256 x = _mm256_broadcast_ss(a + r * step);
-                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows) sum[r + 1 - i] =
-                    _mm256_fmadd_ps(x, b[i], sum[r + 1 - i]);
+                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows) add_product(x, b[i], &sum[r + 1 - i]);
             }
-            sum[rows - 1] = _mm256_fmadd_ps(_mm256_and_ps(_mm256_broadcast_ss(a + last), after), b[2], sum[rows - 1]);
+            add_product(_mm256_and_ps(_mm256_broadcast_ss(a + last), after), b[2], &sum[rows - 1]);
         }
     }
     UNROLL for (int r = 0; r < rows; r++) _mm256_storeu_ps(to + (size_t)r * s->to_step, sum[r]);
