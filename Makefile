@@ -42,7 +42,7 @@ CHOSEN  += backend/onednn
 DEFINES += -DWITH_ONEDNN
 LIBS    += -ldnnl
 endif
-# OpenBLAS is not linked: its backend loads it at run time, after it has chosen the kernels, and does without it.
+# OpenBLAS is not linked: backend/blas.c loads it at run time, after it has chosen the kernels, and does without it.
 ifeq ($(OPENBLAS),1)
 CHOSEN  += backend/openblas
 DEFINES += -DWITH_OPENBLAS
