@@ -13,7 +13,7 @@ packages='
 run   | libmpich-dev           | mpicc          | MPI, to build with: the ranks talk through it
 run   | mpich                  | mpirun         | MPI, to start the ranks
 run   | libdnnl-dev            | <dnnl.h>       | oneDNN, the fast backend
-run   | libopenblas0-openmp    | lib:libopenblas.so.0 | OpenBLAS, the backend for any machine, and some of the fast one's products (loaded at run time)
+run   | libopenblas0-openmp    | lib:libopenblas.so.0 | OpenBLAS, the backend for any machine, and products for onednn (loaded at run time)
 run   | libinih-dev            | <ini.h>        | configuration files
 run   | libxxhash-dev          | <xxhash.h>     | hashes: the simulator sees when a message under way was changed
 run   | gnuplot-nox            | gnuplot        | the figure at the end of a run
