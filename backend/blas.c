@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <dlfcn.h>
 #include <limits.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,12 +25,8 @@ static bool is_amd_with_avx512(void)
 #endif
 }
 
-/* NULL where it is not installed, or not wanted (OPENBLAS=0). */
 static void *load(void)
 {
-#ifndef WITH_OPENBLAS
-    return NULL;
-#endif
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     if (handle)
         return handle;
@@ -70,12 +65,6 @@ struct blas blas_open(void)
     b.config = config();
     b.reentrant = parallel() != 0;
     return b;
-}
-
-/* The setting belongs to the thread's task, and goes with it, even where the region has but one thread. */
-void blas_stay(void)
-{
-    omp_set_num_threads(1);
 }
 
 void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t n, int64_t k, struct matrix left, struct matrix right,

@@ -2,6 +2,7 @@
 #ifndef BACKEND_BLAS_H
 #define BACKEND_BLAS_H
 
+#include <omp.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,8 +22,12 @@ struct blas {
 /* Loads libopenblas, which stays in the process from then on. The same answer every time. */
 struct blas blas_open(void);
 
-/* Each thread of a parallel region says so before its first product: from then on, to the region's end, its products stay on it. */
-void blas_stay(void);
+/* Each thread of a parallel region says so before its first product: from then on, to the region's end, its products stay on it. The
+ * setting belongs to the thread's task, even where the region has but one thread. */
+static inline void blas_stay(void)
+{
+    omp_set_num_threads(1);
+}
 
 /* A row-major matrix in memory: a[row * stride + column]. */
 struct matrix {

@@ -1,8 +1,8 @@
 /* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays (choice.h remembers it).
  *
- * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, its and OpenBLAS' in 1x1 kernels, and where
- * this machine has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and, where they are large,
- * from memory. */
+ * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, its and OpenBLAS' in 1x1 kernels, and
+ * where this machine has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and,
+ * where they are large, from memory. */
 #include "backend/onednn/convolution.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
-/* Back to the weights there is one product for each tap of the kernel: y's gradient times what y sees of x through the tap, which is gathered,
- * some pixels at a time, where it doesn't lie in rows as it is.
+/* Back to the weights there is one product for each tap of the kernel: y's gradient times what y sees of x through the tap, which is
+ * gathered, some pixels at a time, where it doesn't lie in rows as it is.
  *
- * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands into an order of its own, which costs least
- * where a share's sides are alike: so the longest is halved until there are shares enough. Shares of the pixels have sums of their own, which
- * are added up in the end, in their order. */
+ * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands into an order of its own, which costs
+ * least where a share's sides are alike: so the longest is halved until there are shares enough. Shares of the pixels have sums of
+ * their own, which are added up in the end, in their order. */
 #include "backend/onednn/product.h"
 
 #include <omp.h>
@@ -112,7 +112,8 @@ static size_t gathered_floats(const struct product *p)
 
 size_t product_scratch(const struct product *p)
 {
-    return (gathered_floats(p) * (size_t)p->threads + (size_t)(p->parts[PIXELS] - 1) * weights_of(p)) * sizeof(float);
+    size_t sums = p->direction == BACKWARD_WEIGHTS ? (size_t)(p->parts[PIXELS] - 1) * weights_of(p) : 0;
+    return (gathered_floats(p) * (size_t)p->threads + sums) * sizeof(float);
 }
 
 /* from .. to - 1 */
