@@ -43,6 +43,7 @@ DEFINES += -DWITH_ONEDNN
 LIBS    += -ldnnl
 endif
 # OpenBLAS is not linked: backend/blas.c loads it at run time, after it has chosen the kernels, and does without it.
+# OPENBLAS=0 leaves out the backend of that name; onednn takes products from the library wherever it is found.
 ifeq ($(OPENBLAS),1)
 CHOSEN  += backend/openblas
 DEFINES += -DWITH_OPENBLAS

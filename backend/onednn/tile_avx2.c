@@ -3,8 +3,8 @@
  * Of 16 registers 12 hold sums: 6 rows of 16 columns, 8 loads for 12 multiply-adds. Sliding, three sums depend on each other, so the
  * columns are taken by halves and the tile is 11 rows high: else the units would wait for their own results.
  *
- * A core that shares its front end with another thread (a neighbour's, on a machine that is rented) decodes half as much, and 12
- * multiply-adds must then go with few other instructions: with 18 of them a tile fell to two thirds of its speed, with 9 it doesn't. */
+ * 12 multiply-adds go with few other instructions: on a rented machine, in bursts, a tile with 18 of them fell to two thirds of its
+ * speed, with 9 to four fifths (likely the decoding is then shared with a neighbour's thread on the same core). */
 #include "backend/onednn/tile_avx2.h"
 
 #ifdef __x86_64__
