@@ -228,6 +228,8 @@ static void take_answer(struct ps *ps, int server)
         asked = m->flags & ANSWER_SHOW;
         if (!asked && server == 0)
             take_word(ps, m);
+        if (!asked && m->count < ps->n->heard)
+            ps->n->heard = m->count;
         if (!asked && !(m->flags & ANSWER_SAME))
             take_weights(ps, server, list[1]);
         ps->version[server] = m->version;
@@ -279,7 +281,9 @@ int64_t ps_leave(struct ps *ps, int64_t signals)
     for (int s = 0; s < ps->servers; s++)
         net_send(net, s, &(struct mail){.tag = TAG_LEAVE, .count = signals}, NULL, 0);
     struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
+    double waited_s = ps->n->account.wait_s;
     node_wait(ps->n, list, 2, INFINITY, "all workers to have left", 0);
+    ps->n->account.wait_s = waited_s; /* for the slowest to end its last batch, or for what others still train: no waiting in training */
     int64_t sent_to_me = net_mail(list[1])->count;
     net_drop(net, list[1]);
     ps->gone = true;

@@ -3,7 +3,8 @@
  *   w(v+1) = w(v) - rate_s x (1 / B) sum over B mini-batches of grad f(w(v - s)),   s: updates since that worker pulled
  *
  * An update costs its worker one push and one pull of n floats. Staleness: about W - 1, unbounded. Options:
- *   --stale-rate inverse   rate_s = rate / max(1, s): Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950, equation 6
+ *   --stale-rate inverse   rate_s = rate / max(1, s): Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950, equation 6. The gradient is
+ *                          divided, which is the same under sgd and nesterov; rules that rescale gradients are refused
  *   --softsync N           n-softsync of the same paper: an update from the mean of floor(W / N) pushes, staleness about N
  *   --stale-bound S        pushes staler than S are dropped: Maranjyan, Tyurin, Richtarik 2025 (Ringmaster ASGD), arXiv:2501.16168 */
 #include <string.h>
@@ -35,11 +36,13 @@ void asgd_serve(struct node *n)
             continue;
         }
         if (a->mail) {
-            scale[worker] = 1.0 / ((double)group * n->setting->minibatches * (inverse && a->stale > 1 ? (double)a->stale : 1));
+            scale[worker] = inverse && a->stale > 1 ? 1 / (double)a->stale : 1;
             here++;
         }
         if (!here || (here < group && here < ps_present(ps)))
             continue;
+        for (int i = 0; i < workers; i++) /* fewer than a group once workers have left */
+            scale[i] /= (double)here * n->setting->minibatches;
         ps_step(ps, scale);
         ps_answer_all(ps);
         memset(scale, 0, (size_t)workers * sizeof *scale);

@@ -34,11 +34,13 @@ void backup_serve(struct node *n)
             continue;
         }
         if (a->mail) {
-            scale[worker] = 1.0 / ((double)wanted * n->setting->minibatches);
+            scale[worker] = 1;
             here++;
         }
         if (!here || (here < wanted && here < ps_present(ps)))
             continue;
+        for (int i = 0; i < workers; i++) /* fewer than wanted once workers have left */
+            scale[i] /= (double)here * n->setting->minibatches;
         ps_step(ps, scale);
         ps_answer_all(ps);
         memset(scale, 0, (size_t)workers * sizeof *scale);

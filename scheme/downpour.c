@@ -71,6 +71,8 @@ void downpour_work(struct node *n)
         ps_pull(k.ps, n->w);
         training = ps_wait(k.ps);
     }
+    n->finished = k.finished; /* what was not pushed any more */
+    node_discard(n);
     net_free(n->net, k.delta);
     ps_close(k.ps);
 }

@@ -30,6 +30,8 @@ static void work(struct node *n, struct optimizer *local)
         node_changed(n);
         if (training)
             ps_give(ps, d);
+        else
+            node_discard(n);
     }
     ps_taken(ps);
     net_free(n->net, centre);

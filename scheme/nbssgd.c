@@ -189,11 +189,11 @@ void nbssgd_serve(struct node *n)
         if (one && !one->mail)
             continue; /* it has left */
         weigh(n, ps, weights, full || (n->races && weights), scale);
-        (weights ? ps_average : ps_step)(ps, scale);
-        if (n->races)
-            ps_answer(ps, worker);
+        if (one && !one->mail->count) /* met by a signal with nothing finished: no update, so nobody's staleness */
+            ps_forget(ps, worker);
         else
-            ps_answer_all(ps);
+            (weights ? ps_average : ps_step)(ps, scale);
+        n->races ? ps_answer(ps, worker) : ps_answer_all(ps);
     }
     release(scale);
     ps_close(ps);

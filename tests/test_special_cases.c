@@ -107,6 +107,26 @@ static void softsync_of_all_at_one_speed_is_ssgd(void **state)
     assert_true(apart((struct twin){"asgd", "softsync=1"}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
 }
 
+/* The mean is of those who are there, however many were wanted once. */
+static void who_has_left_takes_nothing_from_the_step(void **state)
+{
+    (void)state;
+    const struct twin those_left = {"ssgd", "leave=2=4,3=8"};
+    assert_true(apart(those_left, (struct twin){"ssgd", ""}, 4, 2) > rounding);
+    assert_true(apart((struct twin){"backup", "backups=0 leave=2=4,3=8"}, those_left, 4, 2) == 0);
+    assert_true(apart((struct twin){"asgd", "softsync=1 leave=2=4,3=8"}, those_left, 4, 2) < rounding);
+}
+
+static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "nbssgd", 4, 4, "nb-server=racing slow=4=9");
+    assert_int_equal(e.out.server.effective.bin[0], 0);
+    assert_true(e.out.server.effective.count > 0);
+    experiment_close(&e);
+}
+
 static void an_inverse_rate_only_matters_when_stale(void **state)
 {
     (void)state;
@@ -378,6 +398,8 @@ int main(void)
         cmocka_unit_test(alone_every_server_scheme_is_serial),
         cmocka_unit_test(asgd_drops_what_is_staler_than_its_bound),
         cmocka_unit_test(softsync_of_all_at_one_speed_is_ssgd),
+        cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
+        cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
         cmocka_unit_test(an_inverse_rate_only_matters_when_stale),
         cmocka_unit_test(dcasgd_without_strength_or_staleness_is_asgd),
         cmocka_unit_test(downpour_that_always_exchanges_is_asgd),
