@@ -515,10 +515,12 @@ static double cosine(const struct schedule *s, double part, double done)
     return part < 1 ? 0.5 * (1 + cos(M_PI * part)) : 0;
 }
 
+static const double start = 1.0 / 25; /* where a rise of the rate begins: at 0 the first update would be none */
+
 static double one_cycle(const struct schedule *s, double part, double done)
 {
     (void)s, (void)part;
-    const double top = 0.3, start = 1.0 / 25, end = 1e-4;
+    const double top = 0.3, end = 1e-4;
     return done < top ? start + (1 - start) * (done / top) : 1 - (1 - end) * ((done - top) / (1 - top));
 }
 
@@ -571,7 +573,7 @@ double schedule_at(const struct schedule *s, double done)
     if (shape->at == one_cycle)
         return s->rate * one_cycle(s, done, done);
     if (done < s->warmup)
-        return s->rate * (done / s->warmup) * shape->at(s, 0, done);
+        return s->rate * (start + (1 - start) * done / s->warmup) * shape->at(s, 0, done);
     double part = s->warmup < 1 ? (done - s->warmup) / (1 - s->warmup) : 1;
     return s->rate * shape->at(s, part, done);
 }

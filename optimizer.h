@@ -57,7 +57,7 @@ void optimizer_forget(struct optimizer *o, const float *source);
 struct schedule {
     const char *shape; /* "constant", "step", "exponential", "cosine", "one-cycle" */
     double rate;       /* the greatest */
-    double warmup;     /* part of the run (0 .. 1) in which the rate rises linearly from 0 */
+    double warmup;     /* part of the run (0 .. 1) in which the rate rises linearly from rate/25 */
     double steps[8];   /* step: parts of the run at which the rate is multiplied by gamma */
     int step_count;
     double gamma; /* step: factor; exponential: rate at the end / rate at the start */

@@ -43,7 +43,7 @@
     X(RATE, REAL, beta2, "0.999", "B", "of adam, adamw")                                                                                   \
     X(RATE, REAL, epsilon, "1e-8", "E", "of adam, adamw, adagrad")                                                                         \
     X(RATE, TEXT, schedule, "cosine", "SHAPE", "constant|step|exponential|cosine|one-cycle: the rate over the run")                        \
-    X(RATE, REAL, warmup, "0.05", "PART", "part of the run in which the rate rises from 0")                                                \
+    X(RATE, REAL, warmup, "0.05", "PART", "part of the run in which the rate rises from rate/25")                                          \
     X(RATE, TEXT, steps, "0.5,0.75", "PARTS", "schedule step: parts of the run where the rate falls")                                      \
     X(RATE, REAL, gamma, "0.1", "G", "schedule step: by this factor; exponential: rate at the end / at the start")                         \
     X(MACHINE, TEXT, world, "mpi", "KIND", "mpi|sim: ranks are processes, or coroutines on a virtual clock")                               \

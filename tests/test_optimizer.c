@@ -325,17 +325,17 @@ static void test_warmup(void **state)
 {
     (void)state;
     struct schedule s = {.shape = "constant", .rate = 0.4, .warmup = 0.1};
-    near(&s, 0, 0), near(&s, 0.025, 0.1), near(&s, 0.05, 0.2), near(&s, 0.1, 0.4), near(&s, 1, 0.4);
+    near(&s, 0, 0.016), near(&s, 0.025, 0.112), near(&s, 0.05, 0.208), near(&s, 0.1, 0.4), near(&s, 1, 0.4);
     s.shape = "cosine"; /* falls over what is left */
-    near(&s, 0, 0), near(&s, 0.05, 0.2), near(&s, 0.1, 0.4), near(&s, 0.55, 0.2), near(&s, 1, 0);
+    near(&s, 0, 0.016), near(&s, 0.05, 0.208), near(&s, 0.1, 0.4), near(&s, 0.55, 0.2), near(&s, 1, 0);
     s.shape = "exponential", s.gamma = 0.01;
-    near(&s, 0, 0), near(&s, 0.05, 0.2), near(&s, 0.1, 0.4), near(&s, 0.55, 0.04), near(&s, 1, 0.004);
+    near(&s, 0, 0.016), near(&s, 0.05, 0.208), near(&s, 0.1, 0.4), near(&s, 0.55, 0.04), near(&s, 1, 0.004);
     s.shape = "step", s.step_count = 2, s.steps[0] = 0.05, s.steps[1] = 0.5; /* at parts of the whole run */
-    near(&s, 0.04, 0.16), near(&s, 0.05, 0.002), near(&s, 0.1, 0.004), near(&s, 0.5, 0.4e-4);
+    near(&s, 0.04, 0.1696), near(&s, 0.05, 0.00208), near(&s, 0.1, 0.004), near(&s, 0.5, 0.4e-4);
     s = (struct schedule){.shape = "one-cycle", .rate = 0.5, .warmup = 0.1}; /* warms up by itself */
     near(&s, 0, 0.02), near(&s, 0.15, 0.26), near(&s, 0.3, 0.5);
     s = (struct schedule){.shape = "cosine", .rate = 1, .warmup = 1};
-    near(&s, 0, 0), near(&s, 0.5, 0.5), near(&s, 0.75, 0.75);
+    near(&s, 0, 0.04), near(&s, 0.5, 0.52), near(&s, 0.75, 0.76);
     assert_true(schedule_at(&s, 1) >= 0);
 }
 
