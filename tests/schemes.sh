@@ -53,7 +53,7 @@ run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --leave 2=3 --results le
 check 'the others go on without one that leaves' ends 0
 check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" -le 4 ]
 
-exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 1 --samples 64 --eval-samples 4
+exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 1 --samples 32 --eval-samples 4
     --eval-batches 1)
 for scheme in asgd dcasgd ssp; do
     run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --record "$scheme-order" --save $scheme-1 --delay exponential:0.02 --results $scheme-a
@@ -65,7 +65,7 @@ for scheme in asgd dcasgd ssp; do
     check "$scheme: replayed on the simulated network" ends 0
     check "$scheme: the same bits there" cmp $scheme-1 $scheme-3
 done
-two=("${exact[@]}" --servers 2 --eval-every 32) # each server has its order and its end; weights are written when both have ended
+two=("${exact[@]}" --servers 2 --eval-every 16) # each server has its order and its end; weights are written when both have ended
 for scheme in asgd ssp; do
     run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record two --save two-1 --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
     check "$scheme, 2 servers: recorded" ends 0
