@@ -161,7 +161,10 @@ void collective_meet(struct collective *c)
 struct request *collective_send(struct collective *c, int worker, int tag, const float *vector, struct range at)
 {
     const struct mail head = {.tag = tag, .version = c->round};
-    return net_send(c->n->net, collective_rank(c, worker), &head, vector + at.from, (size_t)(at.to - at.from) * sizeof *vector);
+    size_t bytes = (size_t)(at.to - at.from) * sizeof *vector;
+    c->n->account.plain_bytes += (int64_t)bytes;
+    c->n->account.wire_bytes += (int64_t)bytes;
+    return net_send(c->n->net, collective_rank(c, worker), &head, vector + at.from, bytes);
 }
 
 const float *collective_take(struct collective *c, struct request *come, int worker, int64_t floats)

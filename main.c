@@ -139,6 +139,8 @@ static void check_options(const struct options *o)
         fatal("--sim-bandwidth must be more than 0 bytes a second");
     if (o->threads > 1024)
         fatal("--threads %lld is more than 1,024", (long long)o->threads);
+    if (!(o->wire_part > 0) || !(o->wire_part <= 1))
+        fatal("--wire-part: %g is not a part of a vector; give a number above 0, at most 1", o->wire_part);
     if (!o->n_push || !o->n_fetch || !o->local_steps)
         fatal("--n-push, --n-fetch and --local-steps are at least 1");
     if (!(o->compute_s > 0))
@@ -229,6 +231,14 @@ static void check_scheme(const struct run *run)
         fatal("--servers %lld: %s has no use for more than rank 0; leave it out", (long long)o->servers, s->name);
     if (s->flags & DECENTRAL && *o->leave)
         fatal("--leave: %s needs every worker in every update", s->name);
+    if (!is_served(s) && strcmp(o->wire, "f32") != 0)
+        fatal("--wire %s: nothing is pushed to a server in %s; leave it out", o->wire, s->name);
+    const char *own = !strcmp(s->name, "easgd") ? "sgd" : !strcmp(s->name, "eamsgd") ? "nesterov" : NULL;
+    if (own && strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, own) != 0)
+        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; leave it out", o->optimizer, s->name, own);
+    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_rate, "inverse") && *o->optimizer == 'a')
+        fatal("--stale-rate inverse: %s hardly notices a gradient that is divided by its staleness; take --optimizer sgd or nesterov",
+              o->optimizer);
     if (!is_served(s) && strcmp(o->server_device, "cpu") != 0)
         fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
     if (!(s->flags & REPLAYS) && (*o->record || *o->replay))

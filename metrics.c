@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -96,6 +97,19 @@ static void read_thresholds(struct results *r, const char *text)
     free(copy);
 }
 
+/* What an earlier run left at its end must not be taken for this one's, should this one be killed. */
+static void remove_end(const struct results *r)
+{
+    static const char *const names[] = {"ranks.csv", "histograms.csv", "summary.json", "partition.csv", "partition.png", "figure.png"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[4096];
+        struct stat s;
+        snprintf(path, sizeof path, "%s/%s", r->folder, names[i]);
+        if (!lstat(path, &s) && S_ISREG(s.st_mode))
+            unlink(path);
+    }
+}
+
 /* The first file: where it cannot be made, none can. */
 static void write_config(struct results *r, const char *text)
 {
@@ -115,6 +129,7 @@ struct results *results_open(const struct results_options *o)
     read_thresholds(r, o->thresholds);
     make_folder(o->folder);
     r->folder = strdup(o->folder);
+    remove_end(r);
     r->head = strdup(o->head);
     r->report_s = o->report_s;
     r->live = o->live;

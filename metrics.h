@@ -36,9 +36,9 @@ struct account {
     int64_t updates;
     int64_t signals, late_signals, announced; /* heard; of a version gone by; sent, one to everybody being one */
     double signal_s, signal_worst_s;          /* from sent to heard: sum, greatest */
-    struct histogram stale;                   /* of each mini-batch's gradient, in updates */
+    struct histogram stale;                   /* of each push's stalest gradient, in updates */
     struct histogram effective;               /* mini-batches an update */
-    struct histogram contributions;           /* workers with a finished mini-batch, an update */
+    struct histogram contributions;           /* pushes with a gradient, an update */
 };
 
 void account_time(struct account *a, double seconds); /* a mini-batch was finished, and its computing took so long */

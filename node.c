@@ -329,7 +329,8 @@ double node_rate(const struct node *n)
     return schedule_at(&n->setting->schedule, node_done(n));
 }
 
-static void report(struct node *n, const struct update *u)
+/* `rate`: the update's own. */
+static void report(struct node *n, const struct update *u, double rate)
 {
     struct results *r = n->setting->results;
     double mean = u->samples ? u->loss / (double)u->samples : NAN;
@@ -337,7 +338,7 @@ static void report(struct node *n, const struct update *u)
                   "\"version\": %lld, \"minibatches\": %lld, \"contributions\": %d, \"aborted\": %lld, \"aborted_s\": %.6f, "
                   "\"signal_s\": %.6f, \"wait_s\": %.6f, \"stale\": %lld, \"rate\": %.6g%s",
                   (long long)n->version, (long long)u->minibatches, u->contributions, (long long)u->aborted, u->aborted_s, u->signal_s,
-                  u->wait_s, (long long)u->stale, node_rate(n), u->samples ? "" : ", \"empty\": true");
+                  u->wait_s, (long long)u->stale, rate, u->samples ? "" : ", \"empty\": true");
     results_progress(r, &(struct progress){.seconds = node_clock(n),
                                            .version = n->version,
                                            .samples = n->samples,
@@ -345,7 +346,7 @@ static void report(struct node *n, const struct update *u)
                                            .done = node_done(n),
                                            .loss = mean,
                                            .stale = histogram_mean(&n->account.stale),
-                                           .rate = node_rate(n)});
+                                           .rate = rate});
 }
 
 void node_diverged(struct node *n, int rank)
@@ -388,7 +389,7 @@ static void decide(struct node *n, const struct update *u)
 
 void node_ended(struct node *n)
 {
-    if (!evaluates_later(n) || n->status == EXIT_NAN)
+    if (n->status == EXIT_NAN || (n->own->evaluated && !evaluates_later(n)))
         return;
     n->own->evaluated = false;
     node_evaluate(n);
@@ -396,6 +397,7 @@ void node_ended(struct node *n)
 
 void node_updated(struct node *n, const struct update *u)
 {
+    double rate = node_rate(n);
     n->version++;
     n->samples += u->samples;
     n->account.updates++;
@@ -406,7 +408,8 @@ void node_updated(struct node *n, const struct update *u)
     histogram_add(&n->account.contributions, u->contributions);
     node_changed(n);
     if (n->rank == 0) {
-        report(n, u);
+        n->own->trained_s = node_clock(n);
+        report(n, u, rate);
         decide(n, u);
     }
     node_pause_point(n);
@@ -455,7 +458,7 @@ static void gather_accounts(struct node *n)
                                                               .workers = n->setting->workers,
                                                               .servers = n->setting->servers,
                                                               .seed = (uint64_t)o->seed,
-                                                              .seconds = node_clock(n),
+                                                              .seconds = n->own->trained_s,
                                                               .samples = n->samples,
                                                               .updates = n->version,
                                                               .ranks = ranks,

@@ -69,7 +69,7 @@ struct node {
     uint64_t stamp;  /* names w's contents for the backend: node_changed() */
     double rate;     /* worker: learning rate, as the server gave it with the weights */
     int64_t clock;   /* the scheme's own count, sent with each push and each answer */
-    int64_t heard;   /* worker: the server's clock, as it came with the last answer */
+    int64_t heard;   /* worker: the servers' least clock, as it came with the last answers */
     struct stream *stream;
     int64_t next; /* the mini-batch of the stream that comes next */
 
@@ -136,7 +136,7 @@ void node_gone(struct node *n, int rank); /* that rank has left properly: no sig
 
 struct update { /* what went into one update of the weights */
     int64_t minibatches, samples;
-    int contributions;          /* workers with a finished mini-batch */
+    int contributions;          /* pushes with a gradient */
     int64_t stale;              /* updates between the gradient's version and this one */
     double loss;                /* summed over samples */
     int64_t aborted;            /* mini-batches */
@@ -164,7 +164,8 @@ void node_spend_copy(struct node *n, int from, int64_t count);
  * the rate measured for copies of all ranks at once, of which each moves two vectors; else as node_spend_vector(). */
 void node_spend_together(struct node *n, int64_t count, int vectors);
 
-/* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date. NULLs: it is. */
+/* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date, while all workers wait for rank 0's answer; it takes no
+ * time of the training clock. NULLs: w is up to date. */
 void node_before_evaluation(struct node *n, void (*bring)(void *), void *self);
 double node_done(const struct node *n); /* part of the run that lies behind, 0 .. 1 */
 

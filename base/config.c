@@ -102,7 +102,7 @@ static _Noreturn void unknown_option(const char *where, const char *name)
     list[ENTRIES] = "config";
     list[ENTRIES + 1] = "help";
     list[ENTRIES + 2] = "version";
-    const char *near = config_nearest(name, list, ENTRIES + 3);
+    const char *near = config_nearest(name, list, *where ? ENTRIES : ENTRIES + 3); /* a file takes none of these three */
     if (near)
         fatal("%sunknown option '%s': did you mean '%s'? (--help lists all)", where, name, near);
     fatal("%sunknown option '%s' (--help lists all)", where, name);

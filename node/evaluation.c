@@ -6,7 +6,7 @@
  *   <- PARTIAL                       batch-norm sums over this rank's share of the training mini-batches
  *   STATISTICS ->                    means and variances of all
  *   <- SCORE                         loss and hits over this rank's share of the test pictures
- *   RESUME ->                        everybody goes on where he was
+ *   RESUME(seconds) ->               everybody goes on where he was; so long all had waited for what rank 0 brought before (bring)
  *
  * Cost: one copy of the weights to each rank of another host; a few heads else. */
 #include <errno.h>
@@ -124,8 +124,8 @@ static struct loss share_score(struct node *n, struct weights w)
     return loss;
 }
 
-/* Rank 0: the row, and the weights on the disk; neither when they are worth nothing. */
-static void record(struct node *n, const struct loss *loss, struct weights w, double seconds)
+/* Rank 0: the row, dated with the update that made the weights, and these on the disk; neither when they are worth nothing. */
+static void record(struct node *n, const struct loss *loss, struct weights w)
 {
     if (!isfinite(loss->sum)) {
         node_diverged(n, NET_ANY);
@@ -135,7 +135,7 @@ static void record(struct node *n, const struct loss *loss, struct weights w, do
     const struct options *o = n->setting->options;
     struct problem *p = n->setting->problem;
     double scored = (double)p->test_samples;
-    own->score = (struct score){.seconds = seconds,
+    own->score = (struct score){.seconds = own->trained_s,
                                 .samples = n->samples,
                                 .updates = n->version,
                                 .loss = loss->sum / scored,
@@ -155,7 +155,7 @@ static void record(struct node *n, const struct loss *loss, struct weights w, do
 
 void node_meet(struct node *n)
 {
-    double began = net_now(n->net), seconds = node_clock(n);
+    double began = net_now(n->net) - n->own->brought_s;
     struct request *loan = NULL;
     struct weights w = share_weights(n, &loan);
     share_statistics(n, w);
@@ -164,10 +164,13 @@ void node_meet(struct node *n)
     if (n->worker < 0)
         take_back(n, n->own->slices);
     if (n->rank == 0) {
-        record(n, &loss, w, seconds);
-        give_all(n, NULL, &(struct mail){.tag = TAG_RESUME}, NULL, 0);
+        record(n, &loss, w);
+        give_all(n, NULL, &(struct mail){.tag = TAG_RESUME, .value = n->own->brought_s}, NULL, 0);
+        n->own->brought_s = 0;
     } else {
-        net_drop(n->net, hear_from(n, 0, TAG_RESUME, NULL, 0));
+        struct request *come = hear_from(n, 0, TAG_RESUME, NULL, 0);
+        began -= net_mail(come)->value;
+        net_drop(n->net, come);
     }
     double stood = net_now(n->net) - began;
     n->own->paused_s += stood;
@@ -184,8 +187,10 @@ void node_evaluate(struct node *n)
 {
     if (n->own->evaluated)
         return;
+    double began = net_now(n->net);
     if (n->own->bring)
         n->own->bring(n->own->bringer);
+    n->own->brought_s = net_now(n->net) - began;
     give_all(n, NULL, &(struct mail){.tag = TAG_PAUSE, .version = n->races ? 0 : n->version}, NULL, 0);
     node_meet(n);
     n->own->evaluated = true;

@@ -6,6 +6,7 @@
 
 struct node_private {
     double started_s, paused_s; /* of net_now(); seconds that the training clock stood */
+    double trained_s;           /* rank 0: of the training clock, at the last update; what comes behind the last is no training */
     double unit_s;              /* when the unit under way began */
     double *units_s;            /* on the virtual clock: what each unit of the mini-batch under way takes */
     double held_s;              /* slowness not yet slept */
@@ -32,8 +33,9 @@ struct node_private {
 
     void (*bring)(void *bringer); /* node_before_evaluation()'s */
     void *bringer;
-    float *gathered; /* whole weights of an evaluation where they lie in several slices */
-    double *sums;    /* batch-norm sums, in memory that can be sent */
+    double brought_s; /* rank 0: that this took */
+    float *gathered;  /* whole weights of an evaluation where they lie in several slices */
+    double *sums;     /* batch-norm sums, in memory that can be sent */
     float *statistics;
     struct score score;                /* the last one */
     int64_t next_evaluation;           /* samples */

@@ -57,6 +57,10 @@ refuses "--wire: 'f23' .*did you mean 'f32'" "${toy[@]}" --wire f23
 refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
 refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
+for scheme in allreduce eager hogwild; do refuses "--wire int8: nothing is pushed to a server in $scheme" "${toy[@]}" --scheme $scheme --wire int8; done
+refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
+refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd --optimizer adamw
+refuses '--stale-rate inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-rate inverse --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
     refuses '--server-device gpu: this .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
@@ -76,8 +80,11 @@ refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1
 printf '[what]\n# the rate\nrate = 0.1\nbacth = 8\n' >key.ini
 printf 'rate = fast\n' >value.ini
 printf 'batch: 8\n' >form.ini
+printf 'config = key.ini\n' >nested.ini
 refuses "key.ini:4: unknown option 'bacth': did you mean 'batch'" "${toy[@]}" --config key.ini
 refuses "value.ini:1: --rate: 'fast' is not a number" "${toy[@]}" --config value.ini
+refuses "nested.ini:1: unknown option 'config'" "${toy[@]}" --config nested.ini
+grep -q "did you mean 'config'" <<<"$out" && fails 'what no file may hold is not proposed'
 refuses "form.ini:1: neither 'name = value' nor" "${toy[@]}" --config form.ini
 refuses 'cannot read gone.ini \(No such file' "${toy[@]}" --config gone.ini
 refuses 'cannot read .* \(Is a directory\)' "${toy[@]}" --config .

@@ -103,6 +103,34 @@ check '--epochs' json_is b/summary.json '$j->{samples}' 2560
 trains "${toy[@]}" --target 60 --eval-every 512
 check '--target' holds "$(column b/eval.csv top1 | tail -n 1) >= 60 && $(column b/eval.csv top1 | tail -n 2 | head -n 1) < 60"
 check '--target: finished' json_is b/summary.json '$j->{status}' finished
+
+# --- what is no training: the end of a straggler's last batch, who has left, weights on their way to an evaluation
+for servers in 1 2; do
+    trains "${toy[@]}" --scheme asgd --servers $servers --samples 20000 --slow $((3 + servers))=16
+    check "seconds end with the last update, $servers servers" holds "$(json b/summary.json '$j->{seconds}') == $(column b/eval.csv seconds | tail -n 1)"
+    check "and before the straggler's batch, $servers servers" holds "$(column b/ranks.csv compute_s | tail -n 1) > 1.1 * $(json b/summary.json '$j->{seconds}')"
+    check "for which nobody waits, $servers servers" json_holds b/summary.json '$j->{wait_share} < 0.001'
+done
+trains "${toy[@]}" --samples 8192 --leave 2=2,3=2,4=2
+check 'who has left does not wait' json_holds b/summary.json '$j->{wait_share} < 0.001'
+trains "${toy[@]}" --samples 8192 --leave 1=6,2=6,3=6,4=6 --eval-every 1024
+check 'weights that everybody has left are evaluated' is "$(column b/eval.csv updates | tail -n 1)" "$(json b/summary.json '$j->{updates}')"
+for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3'; do
+    # shellcheck disable=SC2086
+    trains "${toy[@]}" --samples 8192 --scheme $options
+    check "$options: what was computed was used or dropped" is "$(column b/ranks.csv samples | awk '{ n += $1 } END { print n }')" \
+        "$(json b/summary.json '$j->{samples} + $j->{dropped_samples}')"
+    check "$options: and some was dropped" json_holds b/summary.json '$j->{dropped_samples} > 0'
+done
+run timeout -s KILL 1 "${toy[@]}" --samples 1000000000 --results b
+check "a killed run does not end with an earlier one's files" is "$(ls b)" "$(printf 'config.ini\neval.csv\nevents.jsonl')"
+for scheme in allreduce eager; do
+    trains "${toy[@]}" --scheme $scheme --samples 8192 --eval-every 8192 --sim-bandwidth 1e5
+    seldom=$(json b/summary.json '$j->{seconds}')
+    trains "${toy[@]}" --scheme $scheme --samples 8192 --eval-every 512 --sim-bandwidth 1e5
+    check "$scheme: evaluations take no training time" holds "$(json b/summary.json '$j->{seconds}') < 1.01 * $seldom"
+    check "$scheme: bytes of sums are counted" json_holds b/summary.json '$j->{wire_bytes} > 4000 * $j->{updates}'
+done
 trains "$mpirun" -n 3 "$nbsgd" --network quadratic --scheme ssgd --seconds 0.5 --delay constant:0.01
 check '--seconds of the real clock' json_holds b/summary.json '$j->{seconds} >= 0.5 && $j->{seconds} < 20 && $j->{samples} < 500000'
 trains env NBSGD_LIVE=1 "${toy[@]}" --updates 2
