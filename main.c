@@ -233,10 +233,15 @@ static void check_scheme(const struct run *run)
         fatal("--leave: %s needs every worker in every update", s->name);
     if (!is_served(s) && strcmp(o->wire, "f32") != 0)
         fatal("--wire %s: nothing is pushed to a server in %s; leave it out", o->wire, s->name);
+    if (!strcmp(s->name, "hogwild") && o->servers > 1)
+        fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out", (long long)o->servers);
+    if (!strcmp(s->name, "nbssgd") && !strcmp(o->nb_payload, "weights") && !wire_find(o->wire)->weights)
+        fatal("--nb-payload weights: weights would not survive --wire %s; take f32, bf16 or f16", o->wire);
     const char *own = !strcmp(s->name, "easgd") ? "sgd" : !strcmp(s->name, "eamsgd") ? "nesterov" : NULL;
     if (own && strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, own) != 0)
         fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; leave it out", o->optimizer, s->name, own);
-    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_rate, "inverse") && *o->optimizer == 'a')
+    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_rate, "inverse") && strcmp(o->optimizer, "sgd") != 0 &&
+        strcmp(o->optimizer, "nesterov") != 0)
         fatal("--stale-rate inverse: %s hardly notices a gradient that is divided by its staleness; take --optimizer sgd or nesterov",
               o->optimizer);
     if (!is_served(s) && strcmp(o->server_device, "cpu") != 0)
@@ -279,6 +284,8 @@ static void open_setting(struct run *run, int ranks, int cores, int mate, bool s
                           .threads = threads,
                           .asked_to_leave = &asked_to_leave};
     s->workers = ranks == 1 ? (int)o->workers : ranks - s->servers;
+    if (!strcmp(o->scheme, "backup") && o->backups >= s->workers)
+        fatal("--backups %lld leaves none of %d workers to wait for; take at most %d", (long long)o->backups, s->workers, s->workers - 1);
     s->holder = serves ? backend_holder(o->server_device) : NULL;
     s->minibatches = (int)o->minibatches;
     s->minibatch = (int)(o->batch / o->minibatches);

@@ -67,6 +67,12 @@ static void open_streams(struct node *n)
     n->stream = own->streams[0];
 }
 
+static bool reached(const struct node *n)
+{
+    double target = n->setting->options->target;
+    return target > 0 && n->own->score.top1 >= target;
+}
+
 struct node *node_open(struct net *net, const struct setting *s)
 {
     struct node *n = obtain(1, sizeof *n);
@@ -101,8 +107,10 @@ struct node *node_open(struct net *net, const struct setting *s)
     node_changed(n);
     net_barrier(net);
     own->started_s = net_now(net);
-    if (n->rank == 0)
+    if (n->rank == 0) {
         node_evaluate(n);
+        n->stop = reached(n) && !*s->options->replay;
+    }
     return n;
 }
 
@@ -371,7 +379,6 @@ static bool evaluates_later(const struct node *n)
 
 static void decide(struct node *n, const struct update *u)
 {
-    const struct options *o = n->setting->options;
     if (!isfinite(u->loss)) {
         node_diverged(n, u->worst);
         return;
@@ -384,7 +391,7 @@ static void decide(struct node *n, const struct update *u)
     n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
     if (n->stop ? !evaluates_later(n) : n->samples >= n->own->next_evaluation)
         node_evaluate(n);
-    n->stop |= n->ending == END_BY_LIMITS && o->target > 0 && n->own->score.top1 >= o->target;
+    n->stop |= n->ending == END_BY_LIMITS && reached(n);
 }
 
 void node_ended(struct node *n)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/check.h"
 #include "parameter_server.h"
 #include "scheme.h"
 
@@ -19,9 +18,7 @@ void backup_work(struct node *n)
 
 void backup_serve(struct node *n)
 {
-    int workers = n->setting->workers, backups = (int)n->setting->options->backups, wanted = workers - backups, here = 0;
-    if (wanted < 1)
-        fatal("--backups %d leaves none of %d workers to wait for; take at most %d", backups, workers, workers - 1);
+    int workers = n->setting->workers, wanted = workers - (int)n->setting->options->backups, here = 0;
     struct ps *ps = ps_open(n);
     double *scale = obtain((size_t)workers, sizeof *scale);
     n->races = true;

@@ -7,7 +7,6 @@
  * Behind the weights lie PROBES floats that every step raises by 1 in the same way: what they miss in the end is what was lost.
  * Rank 0 computes nothing: it counts the updates and evaluates. No vector is sent on one host; two heads an update. Each worker has its
  * own --momentum (the paper has none). Staleness unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
-#include "base/check.h"
 #include "parameter_server.h"
 #include "scheme.h"
 
@@ -126,8 +125,6 @@ static void copy_weights(void *self)
 
 void hogwild_serve(struct node *n)
 {
-    if (n->setting->servers > 1)
-        fatal("--servers %d: hogwild's weights lie with rank 0 alone; leave it out", n->setting->servers);
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
     struct ps *ps = ps_open(n);

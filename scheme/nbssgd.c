@@ -12,10 +12,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/check.h"
 #include "parameter_server.h"
 #include "scheme.h"
-#include "serialization.h"
 #include "signals.h"
 
 struct worker {
@@ -173,8 +171,6 @@ void nbssgd_serve(struct node *n)
 {
     const struct options *o = n->setting->options;
     bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
-    if (weights && !wire_find(o->wire)->weights)
-        fatal("--nb-payload weights: weights would not survive --wire %s; take f32, bf16 or f16", o->wire);
     struct ps *ps = ps_open(n);
     double *scale = obtain((size_t)n->setting->workers, sizeof *scale);
     n->races = is(o->nb_server, "racing");

@@ -58,6 +58,10 @@ refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
 refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
 for scheme in allreduce eager hogwild; do refuses "--wire int8: nothing is pushed to a server in $scheme" "${toy[@]}" --scheme $scheme --wire int8; done
+refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild --servers 2
+refuses '--backups 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backups 4
+refuses '--nb-payload weights: weights would not survive --wire sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --wire sign
+refuses '--wire-part: 0 is not a part' "${toy[@]}" --wire topk --wire-part 0
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
 refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd --optimizer adamw
 refuses '--stale-rate inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-rate inverse --optimizer adam

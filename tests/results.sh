@@ -103,6 +103,12 @@ check '--epochs' json_is b/summary.json '$j->{samples}' 2560
 trains "${toy[@]}" --target 60 --eval-every 512
 check '--target' holds "$(column b/eval.csv top1 | tail -n 1) >= 60 && $(column b/eval.csv top1 | tail -n 2 | head -n 1) < 60"
 check '--target: finished' json_is b/summary.json '$j->{status}' finished
+for scheme in serial ssgd nbssgd ssp hogwild localsgd easgd eager; do
+    trains "${toy[@]}" --scheme $scheme --target 0.1
+    check "$scheme: a target that is reached before all training" json_is b/summary.json '"$j->{updates} $j->{status}"' '0 finished'
+done
+trains "$mpirun" -n 4 "$nbsgd" --network quadratic --scheme asgd --servers 2 --target 0.1
+check 'and over MPI' json_is b/summary.json '"$j->{updates} $j->{status}"' '0 finished'
 
 # --- what is no training: the end of a straggler's last batch, who has left, weights on their way to an evaluation
 for servers in 1 2; do
@@ -122,7 +128,7 @@ for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3'; do
         "$(json b/summary.json '$j->{samples} + $j->{dropped_samples}')"
     check "$options: and some was dropped" json_holds b/summary.json '$j->{dropped_samples} > 0'
 done
-run timeout -s KILL 1 "${toy[@]}" --samples 1000000000 --results b
+run timeout -s KILL 2 "${toy[@]}" --samples 1000000000 --results b
 check "a killed run does not end with an earlier one's files" is "$(ls b)" "$(printf 'config.ini\neval.csv\nevents.jsonl')"
 for scheme in allreduce eager; do
     trains "${toy[@]}" --scheme $scheme --samples 8192 --eval-every 8192 --sim-bandwidth 1e5
