@@ -166,9 +166,9 @@ $(BUILD)/main.o: EXTRA = -DCOMMIT='"$(COMMIT)"'
 $(BUILD)/main.o: $(BUILD)/commit
 # Vectors wider than any register are passed among its own functions alone.
 $(BUILD)/tests/avx512.o: EXTRA = -Wno-psabi
-# Seventy loops, each unrolled: with every check inlined gcc would spend a quarter of all its time on this one file.
+# Loops unrolled in many copies, which few machines run: with every check inlined gcc would spend a third of all its time on these files.
 ifeq ($(MODE),asan)
-$(BUILD)/backend/onednn/tile_avx512.o: EXTRA = -O1 --param asan-instrumentation-with-call-threshold=0
+$(addprefix $(BUILD)/backend/onednn/,tile_avx512.o kernels_f32.o kernels_bf16.o): EXTRA = -O1 --param asan-instrumentation-with-call-threshold=0
 endif
 
 # Files that change only when their text does: what depends on them is rebuilt then, and only then.
