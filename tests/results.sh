@@ -119,7 +119,7 @@ for servers in 1 2; do
 done
 trains "${toy[@]}" --samples 8192 --leave 2=2,3=2,4=2
 check 'who has left does not wait' json_holds b/summary.json '$j->{wait_share} < 0.001'
-trains "${toy[@]}" --samples 8192 --leave 1=6,2=6,3=6,4=6 --eval-every 1024
+trains "${toy[@]}" --samples 8192 --leave 1=6,2=6,3=6,4=6 --eval-every 8192
 check 'weights that everybody has left are evaluated' is "$(column b/eval.csv updates | tail -n 1)" "$(json b/summary.json '$j->{updates}')"
 for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3'; do
     # shellcheck disable=SC2086
