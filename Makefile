@@ -36,7 +36,7 @@ WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
 DEFINES := -I. $(filter -I% -D%,$(shell $(MPICC) -show 2>/dev/null))
 LIBS    := -linih -lxxhash -lm -ldl
 
-# Optional libraries: each has its folder, the one macro that backend.c asks for, and what to link.
+# Optional libraries: each has its folder, the one macro that backend/backend.c asks for, and what to link.
 ifeq ($(ONEDNN),1)
 CHOSEN  += backend/onednn
 DEFINES += -DWITH_ONEDNN
@@ -138,7 +138,7 @@ $(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o $(call 
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
 # The check of a new cluster (test.s) must build where little else does: it needs MPI, and of ours what needs nothing else.
-MESSAGES := messaging.c optimizer.c $(filter-out messaging/sim%,$(wildcard messaging/*.c))
+MESSAGES := base/vector.c $(filter-out messaging/sim/%,$(wildcard messaging/*.c messaging/*/*.c))
 $(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c $(MESSAGES))
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lm

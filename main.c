@@ -1,7 +1,8 @@
 /* The program: options, world, scheme.
  *
- * In the real world each process opens what it needs after the world is there (how many ranks share its host decides how many
- * threads it takes); on the simulated network one process opens it once for all ranks. */
+ * In the real world each process opens what it needs after the world is there (how many ranks share
+ * its host decides how many threads it takes); on the simulated network one process opens it once
+ * for all ranks. */
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -13,17 +14,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/config.h"
-#include "collective.h"
-#include "machine.h"
-#include "messaging.h"
-#include "node.h"
-#include "resnet.h"
-#include "scheme.h"
-#include "serialization.h"
+#include "collective/collective.h"
+#include "slowness/slowness.h"
+#include "messaging/messaging.h"
+#include "node/node.h"
+#include "resnet/resnet.h"
+#include "scheme/scheme.h"
+#include "serialization/serialization.h"
 
 #ifndef COMMIT
 #define COMMIT "unknown"
@@ -31,25 +32,26 @@
 
 extern char **environ;
 
-static volatile sig_atomic_t asked_to_leave;
+static volatile sig_atomic_t stop_requested;
 
 struct run {
     struct options options;
     const struct scheme *scheme;
-    struct setting setting; /* filled by open_setting() */
+    struct run_context context; /* filled by open_context() */
     bool simulated;
     const struct machine *machine; /* simulated: NULL without --machine */
     char folder[4096];             /* of the results; rank 0's */
     int status;
 };
 
-static void ask_to_leave(int signal)
+static void request_stop(int signal)
 {
     (void)signal;
-    asked_to_leave = 1;
+    stop_requested = 1;
 }
 
-/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID, too, but no world to join. */
+/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID,
+ * too, but no world to join. */
 static bool launched(void)
 {
     return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
@@ -66,11 +68,12 @@ static void print_version(FILE *to)
     fprintf(to, "sums among workers: %s\nbackends:", text);
     for (int i = 0; backends[i]; i++) {
         backends[i]->version(text, sizeof text);
-        fprintf(to, " %s (%s; f32 %s, bf16 %s)%s", backends[i]->name, text, backends[i]->has(DTYPE_F32) ? "yes" : "no",
+        fprintf(to, " %s (%s; f32 %s, bf16 %s)%s", backends[i]->name, text,
+                backends[i]->has(DTYPE_F32) ? "yes" : "no",
                 backends[i]->has(DTYPE_BF16) ? "yes" : "no", backends[i + 1] ? ";" : "\n");
     }
-    fprintf(to, "optimizers: %s\nschedules: %s\nwire: %s\nnetworks: %s|quadratic\n", optimizer_rules(), schedule_shapes(), wire_names(),
-            resnet_names());
+    fprintf(to, "optimizers: %s\nschedules: %s\nwire: %s\nnetworks: %s|quadratic\n",
+            optimizer_rules(), schedule_shapes(), codec_names(), resnet_names());
 }
 
 /* The rule and the paper, broken into lines that --help leaves as they are. */
@@ -82,7 +85,8 @@ static const char *wrapped(const struct scheme *s, char *to, size_t size)
     snprintf(words, sizeof words, "%s (%s)", s->rule, s->paper);
     for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
         bool fits = column + strlen(word) < WIDTH;
-        at += (size_t)snprintf(to + at, size - at, "%s%*s%s", fits ? "" : "\n", fits ? at > 0 : MARGIN, "", word);
+        at += (size_t)snprintf(to + at, size - at, "%s%*s%s", fits ? "" : "\n",
+                               fits ? at > 0 : MARGIN, "", word);
         column = (fits ? column + 1 : MARGIN) + strlen(word);
     }
     snprintf(to + at, size - at, "\n");
@@ -97,7 +101,8 @@ static char *list_schemes(void)
     fprintf(f, "Schemes:\n");
     for (const struct scheme *s = schemes; s->name; s++)
         fprintf(f, "  %-10s %s", s->name, wrapped(s, line, sizeof line));
-    fprintf(f, "\nExamples:\n  mpirun -n 5 ./nbsgd --scheme nbssgd --slow 4=4\n  ./nbsgd --world sim --workers 8 --scheme ssgd --network "
+    fprintf(f, "\nExamples:\n  mpirun -n 5 ./nbsgd --scheme nbssgd --slow 4=4\n  ./nbsgd --world "
+               "sim --workers 8 --scheme ssgd --network "
                "resnet20\n");
     fclose(f);
     return text;
@@ -107,10 +112,13 @@ static char *list_schemes(void)
 static void check_save(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+    char *folder = !slash          ? strdup(".")
+                   : slash == path ? strdup("/")
+                                   : strndup(path, (size_t)(slash - path));
     struct stat s;
     if (*path && (stat(folder, &s) || !S_ISDIR(s.st_mode) || access(folder, W_OK | X_OK)))
-        fatal("--save %s: cannot write into the folder %s (%s); make it, or name another", path, folder, strerror(errno ? errno : ENOTDIR));
+        fatal("--save %s: cannot write into the folder %s (%s); make it, or name another", path,
+              folder, strerror(errno ? errno : ENOTDIR));
     if (*path && !stat(path, &s) && S_ISDIR(s.st_mode))
         fatal("--save %s: that is a folder; name a file", path);
     free(folder);
@@ -119,8 +127,9 @@ static void check_save(const char *path)
 static void check_options(const struct options *o)
 {
     if (!o->batch || !o->minibatches || o->batch % o->minibatches)
-        fatal("--batch %lld is not divided by --minibatches %lld: take a batch that is a multiple of it", (long long)o->batch,
-              (long long)o->minibatches);
+        fatal("--batch %lld is not divided by --minibatches %lld: take a batch that is a multiple "
+              "of it",
+              (long long)o->batch, (long long)o->minibatches);
     if (o->batch > 1 << 20)
         fatal("--batch %lld is more than a million samples", (long long)o->batch);
     if (!o->workers || o->workers > 100000)
@@ -139,48 +148,53 @@ static void check_options(const struct options *o)
         fatal("--sim-bandwidth must be more than 0 bytes a second");
     if (o->threads > 1024)
         fatal("--threads %lld is more than 1,024", (long long)o->threads);
-    if (!(o->wire_part > 0) || !(o->wire_part <= 1))
-        fatal("--wire-part: %g is not a part of a vector; give a number above 0, at most 1", o->wire_part);
+    if (!(o->compress_ratio > 0) || !(o->compress_ratio <= 1))
+        fatal("--compress-ratio: %g is not a part of a vector; give a number above 0, at most 1",
+              o->compress_ratio);
     if (!o->n_push || !o->n_fetch || !o->local_steps)
         fatal("--n-push, --n-fetch and --local-steps are at least 1");
-    if (!(o->compute_s > 0))
-        fatal("--compute-s must be more than 0 seconds");
-    if (!(o->warm_start < 1) || !(o->post_local <= 1) || !(o->compensation_decay <= 1) || !(o->elastic <= 1))
-        fatal("--warm-start, --post-local, --compensation-decay and --elastic are parts: at most 1, --warm-start less");
+    if (!(o->anytime_seconds > 0))
+        fatal("--anytime-seconds must be more than 0 seconds");
+    if (!(o->warm_start < 1) || !(o->post_local <= 1) || !(o->dc_decay <= 1) ||
+        !(o->easgd_beta <= 1))
+        fatal("--warm-start, --post-local, --dc-decay and --easgd-beta are parts: at most 1, "
+              "--warm-start less");
     if (*o->record && *o->replay)
         fatal("--record and --replay in one run: the record would only be a copy; leave one out");
     if (!(o->deadline > 0))
         fatal("--deadline must be more than 0 seconds");
     if (!o->eval_batches)
         fatal("--eval-batches 0: at least one mini-batch is needed for the batch-norm statistics");
-    if (o->ahead > 1000)
-        fatal("--ahead %lld: take at most 1,000 mini-batches", (long long)o->ahead);
+    if (o->prefetch > 1000)
+        fatal("--prefetch %lld: take at most 1,000 mini-batches", (long long)o->prefetch);
     check_save(o->save);
-    wire_find(o->wire);
+    codec_find(o->compress);
 }
 
 static struct schedule make_schedule(const struct options *o)
 {
-    struct schedule s = {.shape = o->schedule, .rate = o->rate, .warmup = o->warmup, .gamma = o->gamma};
-    char *copy = strdup(o->steps), *save = NULL, *end;
+    struct schedule s = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup, .gamma = o->gamma};
+    char *copy = strdup(o->milestones), *save = NULL, *end;
     for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         double at = strtod(word, &end);
         if (*end || !(at >= 0 && at <= 1) || s.step_count == 8)
-            fatal("--steps '%s' is not a list of at most 8 parts of the run like 0.5,0.75", o->steps);
+            fatal("--milestones '%s' is not a list of at most 8 parts of the run like 0.5,0.75",
+                  o->milestones);
         s.steps[s.step_count++] = at;
     }
     free(copy);
     return s;
 }
 
-/* The optimizer and the schedule judge their numbers themselves; they are asked before training, not at its first update. */
+/* The optimizer and the schedule judge their numbers themselves; they are asked before training,
+ * not at its first update. */
 static void check_rates(const struct options *o)
 {
     const struct schedule schedule = make_schedule(o);
     schedule_at(&schedule, 0);
     optimizer_close(optimizer_open(&(struct optimizer_options){.rule = o->optimizer,
                                                                .momentum = o->momentum,
-                                                               .decay = o->decay,
+                                                               .decay = o->weight_decay,
                                                                .beta1 = o->beta1,
                                                                .beta2 = o->beta2,
                                                                .epsilon = o->epsilon,
@@ -195,22 +209,23 @@ static int cores_here(void)
 }
 
 /* Only workers compute: a server that is to be slow would be passed over in silence. */
-static void check_slowness(const struct setting *s, int ranks)
+static void check_slowness(const struct run_context *s, int ranks)
 {
     for (int i = 0; i < s->servers && ranks > 1; i++) {
         bool delayed = false;
         for (int k = 0; k < s->delay.terms; k++)
             delayed |= s->delay.term[k].worker == i;
         if (delayed || slowness_of(&s->slowness, i) > 1)
-            fatal("%s: rank %d is a server; only workers, ranks %d to %d, can be slow", delayed ? "--delay" : "--slow", i, s->servers,
-                  ranks - 1);
+            fatal("%s: rank %d is a server; only workers, ranks %d to %d, can be slow",
+                  delayed ? "--delay" : "--slow", i, s->servers, ranks - 1);
     }
 }
 
-/* Samples a second to any scale, for --partition speed; alone, a rank is every worker. To be released. */
-static double *worker_speeds(const struct setting *s, int ranks)
+/* Samples a second to any scale, for --partition speed; alone, a rank is every worker. To be
+ * released. */
+static double *worker_speeds(const struct run_context *s, int ranks)
 {
-    double *speeds = obtain((size_t)s->workers, sizeof *speeds);
+    double *speeds = xcalloc((size_t)s->workers, sizeof *speeds);
     for (int w = 0; w < s->workers; w++)
         speeds[w] = 1 / slowness_of(&s->slowness, ranks == 1 ? 0 : s->servers + w);
     return speeds;
@@ -228,89 +243,111 @@ static void check_scheme(const struct run *run)
     const struct options *o = &run->options;
     const struct scheme *s = run->scheme;
     if (s->flags & DECENTRAL && o->servers > 1)
-        fatal("--servers %lld: %s has no use for more than rank 0; leave it out", (long long)o->servers, s->name);
-    if (s->flags & DECENTRAL && *o->leave)
-        fatal("--leave: %s needs every worker in every update", s->name);
-    if (!is_served(s) && strcmp(o->wire, "f32") != 0)
-        fatal("--wire %s: nothing is pushed to a server in %s; leave it out", o->wire, s->name);
+        fatal("--servers %lld: %s has no use for more than rank 0; leave it out",
+              (long long)o->servers, s->name);
+    if (s->flags & DECENTRAL && *o->depart)
+        fatal("--depart: %s needs every worker in every update", s->name);
+    if (!is_served(s) && strcmp(o->compress, "f32") != 0)
+        fatal("--compress %s: nothing is pushed to a server in %s; leave it out", o->compress,
+              s->name);
     if (!strcmp(s->name, "hogwild") && o->servers > 1)
-        fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out", (long long)o->servers);
-    if (!strcmp(s->name, "nbssgd") && !strcmp(o->nb_payload, "weights") && !wire_find(o->wire)->weights)
-        fatal("--nb-payload weights: weights would not survive --wire %s; take f32, bf16 or f16", o->wire);
-    const char *own = !strcmp(s->name, "easgd") ? "sgd" : !strcmp(s->name, "eamsgd") ? "nesterov" : NULL;
+        fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out",
+              (long long)o->servers);
+    if (!strcmp(s->name, "nbssgd") && !strcmp(o->nb_payload, "weights") &&
+        !codec_find(o->compress)->weights)
+        fatal(
+            "--nb-payload weights: weights would not survive --compress %s; take f32, bf16 or f16",
+            o->compress);
+    const char *own = !strcmp(s->name, "easgd")    ? "sgd"
+                      : !strcmp(s->name, "eamsgd") ? "nesterov"
+                                                   : NULL;
     if (own && strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, own) != 0)
-        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; leave it out", o->optimizer, s->name, own);
-    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_rate, "inverse") && strcmp(o->optimizer, "sgd") != 0 &&
-        strcmp(o->optimizer, "nesterov") != 0)
-        fatal("--stale-rate inverse: %s hardly notices a gradient that is divided by its staleness; take --optimizer sgd or nesterov",
+        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; "
+              "leave it out",
+              o->optimizer, s->name, own);
+    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_lr, "inverse") &&
+        strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, "nesterov") != 0)
+        fatal("--stale-lr inverse: %s hardly notices a gradient that is divided by its staleness; "
+              "take --optimizer sgd or nesterov",
               o->optimizer);
     if (!is_served(s) && strcmp(o->server_device, "cpu") != 0)
         fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
     if (!(s->flags & REPLAYS) && (*o->record || *o->replay))
-        fatal("--%s: more than the order of arrivals makes a run of %s what it is; it can't be replayed", *o->record ? "record" : "replay",
-              s->name);
-    bool by_clock = strcmp(o->schedule, "constant") != 0 || o->warmup > 0 || (o->warm_start > 0 && !strcmp(s->name, "downpour"));
+        fatal("--%s: more than the order of arrivals makes a run of %s what it is; it can't be "
+              "replayed",
+              *o->record ? "record" : "replay", s->name);
+    bool by_clock = strcmp(o->schedule, "constant") != 0 || o->warmup > 0 ||
+                    (o->warm_start > 0 && !strcmp(s->name, "downpour"));
     if ((*o->record || *o->replay) && o->seconds > 0 && by_clock)
-        fatal("--%s with --seconds: the rate would follow the clock, which no record has; take --schedule constant --warmup 0 "
+        fatal("--%s with --seconds: the rate would follow the clock, which no record has; take "
+              "--schedule constant --warmup 0 "
               "--warm-start 0, or end by --samples or --updates",
               *o->record ? "record" : "replay");
 }
 
-/* What --machine says of this run's computing; a mini-batch that nobody has timed is not guessed. */
+/* What --machine says of this run's computing; a mini-batch that nobody has timed is not
+ * guessed. */
 static void take_machine(struct run *run)
 {
     const struct options *o = &run->options;
-    struct setting *s = &run->setting;
+    struct run_context *s = &run->context;
     int threads = o->threads ? (int)o->threads : 1;
     s->machine = run->machine;
     s->minibatch_s = o->sim_minibatch;
     if (!run->machine || !strcmp(o->network, "quadratic"))
         return;
-    s->minibatch_s = machine_minibatch_s(run->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
+    s->minibatch_s =
+        machine_minibatch_s(run->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
     if (isnan(s->minibatch_s))
-        fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line '%s %s %d %s %d = SECONDS'", o->machine,
-              o->network, o->stem, s->minibatch, o->dtype, threads);
-    s->scatter = machine_minibatch_scatter(run->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
+        fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
+              "'%s %s %d %s %d = SECONDS'",
+              o->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
+    s->scatter = machine_minibatch_jitter(run->machine, o->network, o->stem, s->minibatch, o->dtype,
+                                          threads);
 }
 
-static void open_setting(struct run *run, int ranks, int cores, int mate, bool serves, bool trains)
+static void open_context(struct run *run, int ranks, int cores, int local_rank, bool serves,
+                         bool trains)
 {
     const struct options *o = &run->options;
-    struct setting *s = &run->setting;
+    struct run_context *s = &run->context;
     int threads = o->threads ? (int)o->threads : cores;
-    *s = (struct setting){.options = o,
-                          .schedule = make_schedule(o),
-                          .servers = ranks == 1 ? 1 : (int)o->servers,
-                          .threads = threads,
-                          .asked_to_leave = &asked_to_leave};
+    *s = (struct run_context){.options = o,
+                              .schedule = make_schedule(o),
+                              .servers = ranks == 1 ? 1 : (int)o->servers,
+                              .threads = threads,
+                              .stop_requested = &stop_requested};
     s->workers = ranks == 1 ? (int)o->workers : ranks - s->servers;
-    if (!strcmp(o->scheme, "backup") && o->backups >= s->workers)
-        fatal("--backups %lld leaves none of %d workers to wait for; take at most %d", (long long)o->backups, s->workers, s->workers - 1);
+    if (!strcmp(o->scheme, "backup") && o->backup_workers >= s->workers)
+        fatal("--backup-workers %lld leaves none of %d workers to wait for; take at most %d",
+              (long long)o->backup_workers, s->workers, s->workers - 1);
     s->holder = serves ? backend_holder(o->server_device) : NULL;
     s->minibatches = (int)o->minibatches;
     s->minibatch = (int)(o->batch / o->minibatches);
     s->delay = delay_parse(o->delay, ranks);
     s->slowness = slowness_parse(o->slow, ranks);
-    s->leaving = leaving_parse(o->leave, ranks);
+    s->departures = departures_parse(o->depart, ranks);
     take_machine(run);
     check_slowness(s, ranks);
     double *speeds = worker_speeds(s, ranks);
-    s->problem = problem_open(&(struct problem_options){.options = o,
-                                                        .minibatch = s->minibatch,
-                                                        .threads = threads,
-                                                        .mate = mate,
-                                                        .workers = s->workers,
-                                                        .speeds = speeds,
-                                                        .serves = serves,
-                                                        .trains = trains,
-                                                        .ahead = run->simulated ? 0 : (int)o->ahead});
-    release(speeds);
-    double wanted = o->samples ? (double)o->samples : o->epochs * (double)s->problem->training_samples;
+    s->problem =
+        problem_open(&(struct problem_options){.options = o,
+                                               .minibatch = s->minibatch,
+                                               .threads = threads,
+                                               .local_rank = local_rank,
+                                               .workers = s->workers,
+                                               .speeds = speeds,
+                                               .serves = serves,
+                                               .trains = trains,
+                                               .ahead = run->simulated ? 0 : (int)o->prefetch});
+    xfree(speeds);
+    double wanted =
+        o->samples ? (double)o->samples : o->epochs * (double)s->problem->training_samples;
     s->samples_wanted = wanted > 1 ? (int64_t)ceil(wanted) : 1;
     s->evaluate_every = o->eval_every ? o->eval_every : s->samples_wanted / 16 + 1;
 }
 
-static void close_setting(struct setting *s)
+static void close_context(struct run_context *s)
 {
     problem_close(s->problem);
     if (s->results)
@@ -326,9 +363,11 @@ static char *describe(const struct run *run, const char *prefix, int ranks)
     strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S %z", localtime(&now));
     gethostname(host, sizeof host - 1);
     if (*prefix) {
-        fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", COMMIT, date, host, cores_here(), ranks);
-        fprintf(f, "# computes: %s\n# data: %s\n", run->setting.problem->computes, run->setting.problem->source);
-        fprintf(f, "# parameters: %lld\n", (long long)run->setting.problem->count);
+        fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", COMMIT, date,
+                host, cores_here(), ranks);
+        fprintf(f, "# computes: %s\n# data: %s\n", run->context.problem->computes,
+                run->context.problem->source);
+        fprintf(f, "# parameters: %lld\n", (long long)run->context.problem->count);
         if (!run->simulated && launched())
             fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
     }
@@ -340,7 +379,7 @@ static char *describe(const struct run *run, const char *prefix, int ranks)
 static void open_results(struct run *run, int ranks, const char *host)
 {
     const struct options *o = &run->options;
-    const struct problem *p = run->setting.problem;
+    const struct problem *p = run->context.problem;
     char date[64];
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y%m%d-%H%M%S", localtime(&now));
@@ -348,36 +387,41 @@ static void open_results(struct run *run, int ranks, const char *host)
         snprintf(run->folder, sizeof run->folder, "%s", o->results);
     else
         snprintf(run->folder, sizeof run->folder, "results/run-%s-%s", date, o->scheme);
-    for (int i = 2; !*o->results && !access(run->folder, F_OK); i++) /* another run began in this very second */
+    for (int i = 2; !*o->results && !access(run->folder, F_OK);
+         i++) /* another run began in this very second */
         snprintf(run->folder, sizeof run->folder, "results/run-%s-%s-%d", date, o->scheme, i);
     char *head = describe(run, "# ", ranks), *config = describe(run, "", ranks);
     if (p->generated)
-        fprintf(stderr, "nbsgd: NO REAL PICTURES: %s. Name the folder of CIFAR-10 with --data DIR, or fetch it: data_loader/fetch data\n",
+        fprintf(stderr,
+                "nbsgd: NO REAL IMAGES: %s. Name the folder of CIFAR-10 with --data DIR, or fetch "
+                "it: data_loader/fetch data\n",
                 p->source);
-    run->setting.results = results_open(&(struct results_options){.folder = run->folder,
-                                                                  .head = head,
-                                                                  .config = config,
-                                                                  .thresholds = o->thresholds,
-                                                                  .report_s = o->report_every,
-                                                                  .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")});
-    printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network, o->world, run->setting.workers,
-           run->setting.workers > 1 ? "s" : "", run->setting.servers, run->setting.servers > 1 ? "s" : "", host, p->computes, p->source);
+    run->context.results = results_open(
+        &(struct results_options){.folder = run->folder,
+                                  .head = head,
+                                  .config = config,
+                                  .thresholds = o->thresholds,
+                                  .report_s = o->report_every,
+                                  .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")});
+    printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network,
+           o->world, run->context.workers, run->context.workers > 1 ? "s" : "",
+           run->context.servers, run->context.servers > 1 ? "s" : "", host, p->computes, p->source);
     fflush(stdout);
     free(head);
     free(config);
 }
 
 /* Which classes each worker draws from, as partition.csv. */
-static void write_partition(const struct setting *s, int ranks)
+static void write_partition(const struct run_context *s, int ranks)
 {
     const struct problem *p = s->problem;
     if (!p->kind->share)
         return;
-    int64_t *samples = obtain((size_t)s->workers * (size_t)p->classes, sizeof *samples);
+    int64_t *samples = xcalloc((size_t)s->workers * (size_t)p->classes, sizeof *samples);
     for (int w = 0; w < s->workers; w++)
         p->kind->share(p, w, samples + (int64_t)w * p->classes);
     results_partition(s->results, ranks, s->workers, p->classes, samples);
-    release(samples);
+    xfree(samples);
 }
 
 /* One rank, from its world's opening to its end. */
@@ -386,51 +430,55 @@ static void run_rank(struct net *net, void *argument)
     struct run *run = argument;
     if (!run->simulated) {
         if (net->ranks == 1 && strcmp(run->scheme->name, "serial"))
-            fatal(
-                "%s needs a server and at least one worker, this is one rank: mpirun -n 5 ./nbsgd ..., or --world sim, or --scheme serial",
-                run->scheme->name);
+            fatal("%s needs a server and at least one worker, this is one rank: mpirun -n 5 "
+                  "./nbsgd ..., or --world sim, or --scheme serial",
+                  run->scheme->name);
         if (net->ranks > 1 && !strcmp(run->scheme->name, "serial"))
-            fatal("serial runs in one process, this is one of %d ranks: ./nbsgd --scheme serial --workers %d ...", net->ranks,
-                  net->ranks - 1);
+            fatal("serial runs in one process, this is one of %d ranks: ./nbsgd --scheme serial "
+                  "--workers %d ...",
+                  net->ranks, net->ranks - 1);
         if (net->ranks > 1 && net->ranks <= run->options.servers)
-            fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...", (long long)run->options.servers,
-                  net->ranks, (long long)run->options.servers + 1);
+            fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...",
+                  (long long)run->options.servers, net->ranks, (long long)run->options.servers + 1);
         if (net->rank > 0)
             net_barrier(net);
         bool serves = net->rank < run->options.servers, trains = net->ranks == 1 || !serves;
-        open_setting(run, net->ranks, net->cores, net->mate, serves, trains);
-        net->tell_block = problem_lend;
-        net->whom = run->setting.problem;
-        if (net->rank == 0) /* alone until here: kernels are timed in peace, and mistakes are said once */
+        open_context(run, net->ranks, net->cores, net->local_rank, serves, trains);
+        net->on_allocation = problem_lend;
+        net->allocation_listener = run->context.problem;
+        if (net->rank ==
+            0) /* alone until here: kernels are timed in peace, and mistakes are said once */
             net_barrier(net);
     }
     if (net->rank == 0) {
         open_results(run, net->ranks, net_host(net, 0));
-        write_partition(&run->setting, net->ranks);
+        write_partition(&run->context, net->ranks);
     }
-    struct node *n = node_open(net, &run->setting);
+    struct node *n = node_open(net, &run->context);
     (n->worker >= 0 ? run->scheme->work : run->scheme->serve)(n);
     int status = n->status;
     node_close(n);
     if (status)
         run->status = status;
     if (!run->simulated) {
-        net->tell_block = NULL;
-        close_setting(&run->setting);
+        net->on_allocation = NULL;
+        close_context(&run->context);
     }
 }
 
 /* The README's table. */
 static void print_schemes(void)
 {
-    puts("| scheme | rule | messages an update | floats of a worker an update | staleness | paper |\n|---|---|---|---|---|---|");
+    puts("| scheme | rule | messages an update | floats of a worker an update | staleness | paper "
+         "|\n|---|---|---|---|---|---|");
     for (const struct scheme *s = schemes; s->name; s++)
-        printf("| `%s` | %s | %s | %s | %s | %s |\n", s->name, s->rule, s->messages, s->floats, s->stale, s->paper);
+        printf("| `%s` | %s | %s | %s | %s | %s |\n", s->name, s->rule, s->messages, s->floats,
+               s->staleness, s->paper);
 }
 
 static void print_network(const struct options *o)
 {
-    struct architecture *a = obtain(1, sizeof *a);
+    struct model *a = xcalloc(1, sizeof *a);
     resnet_describe(a, &(struct resnet_options){.name = o->network,
                                                 .stem = o->stem,
                                                 .batch = (int)(o->batch / o->minibatches),
@@ -438,25 +486,28 @@ static void print_network(const struct options *o)
                                                 .channels = 3,
                                                 .height = 32,
                                                 .width = 32});
-    architecture_print(a, stdout);
-    release(a);
+    model_print(a, stdout);
+    xfree(a);
 }
 
-/* Draws FOLDER/NAME.png with plots/SCRIPT.gp, where gnuplot and the script are; the rows are there in any case. */
+/* Draws FOLDER/NAME.png with plots/SCRIPT.gp, where gnuplot and the script are; the rows are there
+ * in any case. */
 static void draw(const char *folder, const char *script, const char *name, const char *argument)
 {
-    char program[200], picture[4200];
+    char program[200], image[4200];
     int status = 0;
     pid_t child;
     snprintf(program, sizeof program, "plots/%s.gp", script);
-    snprintf(picture, sizeof picture, "%s/%s.png", folder, name);
+    snprintf(image, sizeof image, "%s/%s.png", folder, name);
     if (access(program, R_OK))
         return;
-    char *const words[] = {"gnuplot", "-c", program, picture, (char *)argument, NULL};
-    if (posix_spawnp(&child, "gnuplot", NULL, NULL, words, environ) || waitpid(child, &status, 0) < 0 || status)
-        printf("no figure: gnuplot is missing or failed; draw it with gnuplot -c %s %s %s\n", program, picture, argument);
+    char *const words[] = {"gnuplot", "-c", program, image, (char *)argument, NULL};
+    if (posix_spawnp(&child, "gnuplot", NULL, NULL, words, environ) ||
+        waitpid(child, &status, 0) < 0 || status)
+        printf("no figure: gnuplot is missing or failed; draw it with gnuplot -c %s %s %s\n",
+               program, image, argument);
     else
-        printf("figure: %s\n", picture);
+        printf("figure: %s\n", image);
 }
 
 static void draw_figures(const char *folder, const char *scheme)
@@ -483,12 +534,14 @@ int main(int argc, char **argv)
     check_scheme(&run);
     run.simulated = !strcmp(o->world, "sim");
     if (run.simulated && started > 1)
-        fatal("--world sim: one process simulates all ranks, here %d would do the same; start ./nbsgd without a launcher", started);
+        fatal("--world sim: one process simulates all ranks, here %d would do the same; start "
+              "./nbsgd without a launcher",
+              started);
     if (o->print_network || o->print_schemes) {
         o->print_network ? print_network(o) : print_schemes();
         return 0;
     }
-    struct sigaction leave_action = {.sa_handler = ask_to_leave, .sa_flags = SA_RESTART};
+    struct sigaction leave_action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &leave_action, NULL);
     sigaction(SIGUSR2, &leave_action, NULL);
     int ranks = strcmp(o->scheme, "serial") ? (int)(o->servers + o->workers) : 1;
@@ -507,9 +560,9 @@ int main(int argc, char **argv)
             run.machine = machine_load(o->machine);
             world.links = machine_links(run.machine, ranks);
         }
-        open_setting(&run, ranks, cores_here(), 0, true, true);
+        open_context(&run, ranks, cores_here(), 0, true, true);
         sim_run(&world, run_rank, &run);
-        close_setting(&run.setting);
+        close_context(&run.context);
         if (run.machine)
             machine_close(run.machine);
     } else {

@@ -1,9 +1,10 @@
 /* libopenblas by dlopen, with the kernels and the threads that suit us.
  *
- * OpenBLAS picks its kernels when it loads. 0.3.21 takes AVX2 ones on AMD's Zen 4, twice slower than its AVX-512 ones, unless
- * OPENBLAS_CORETYPE says otherwise; so that is set for the moment of loading, where the user has not set it. Its own threads are
- * never started (OPENBLAS_NUM_THREADS=1): in the pthread build they would fight ours. The OpenMP build is single-threaded where
- * omp_get_max_threads() is 1, which blas_stay() sees to. */
+ * OpenBLAS picks its kernels when it loads. 0.3.21 takes AVX2 ones on AMD's Zen 4, twice slower
+ * than its AVX-512 ones, unless OPENBLAS_CORETYPE says otherwise; so that is set for the moment of
+ * loading, where the user has not set it. Its own threads are never started
+ * (OPENBLAS_NUM_THREADS=1): in the pthread build they would fight ours. The OpenMP build is
+ * single-threaded where omp_get_max_threads() is 1, which blas_stay() sees to. */
 #include "backend/blas.h"
 
 #include <assert.h>
@@ -18,8 +19,9 @@ static bool is_amd_with_avx512(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq");
 #else
     return false;
 #endif
@@ -67,11 +69,13 @@ struct blas blas_open(void)
     return b;
 }
 
-void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t n, int64_t k, struct matrix left, struct matrix right,
-                   bool add, float *to, int64_t stride)
+void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t n, int64_t k,
+                   struct matrix left, struct matrix right, bool add, float *to, int64_t stride)
 {
-    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && left.stride <= INT_MAX && right.stride <= INT_MAX && stride <= INT_MAX);
+    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && left.stride <= INT_MAX &&
+           right.stride <= INT_MAX && stride <= INT_MAX);
     if (m > 0 && n > 0)
-        b->sgemm(BLAS_ROW_MAJOR, turn == BLAS_TN ? BLAS_TURNED : BLAS_PLAIN, turn == BLAS_NT ? BLAS_TURNED : BLAS_PLAIN, (int)m, (int)n,
-                 (int)k, 1, left.at, (int)left.stride, right.at, (int)right.stride, add ? 1 : 0, to, (int)stride);
+        b->sgemm(BLAS_ROW_MAJOR, turn == BLAS_TN ? BLAS_TURNED : BLAS_PLAIN,
+                 turn == BLAS_NT ? BLAS_TURNED : BLAS_PLAIN, (int)m, (int)n, (int)k, 1, left.at,
+                 (int)left.stride, right.at, (int)right.stride, add ? 1 : 0, to, (int)stride);
 }

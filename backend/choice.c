@@ -1,5 +1,6 @@
-/* The choices are a short list (some tens of lines), searched from its end: a later line for the same key counts. Before the
- * file is replaced it is read again, so that what other ranks have added meanwhile is not lost. */
+/* The choices are a short list (some tens of lines), searched from its end: a later line for the
+ * same key counts. Before the file is replaced it is read again, so that what other ranks have
+ * added meanwhile is not lost. */
 #include "backend/choice.h"
 
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void load(struct choices *c)
     FILE *f = fopen(c->path, "r");
     while (f && fgets(line, sizeof line, f)) {
         char *end = strchr(line, '\n'), *equals = strstr(line, " = ");
-        if (!end || !equals || equals - line >= CHOICE_KEY || end - (equals + 3) >= CHOICE_NAME || end == equals + 3)
+        if (!end || !equals || equals - line >= CHOICE_KEY || end - (equals + 3) >= CHOICE_NAME ||
+            end == equals + 3)
             continue;
         *end = *equals = 0;
         if (!find(c, line))
@@ -90,7 +92,7 @@ static void save(struct choices *c)
 
 struct choices *choices_open(const char *path, const char *setting)
 {
-    struct choices *c = obtain(1, sizeof *c);
+    struct choices *c = xcalloc(1, sizeof *c);
     char cpu[CPU_TEXT];
     name_cpu(cpu);
     snprintf(c->setting, sizeof c->setting, "%s, %s", cpu, setting);
@@ -103,7 +105,7 @@ struct choices *choices_open(const char *path, const char *setting)
 
 void choices_close(struct choices *c)
 {
-    release(c);
+    xfree(c);
 }
 
 static void whole_key(const struct choices *c, const char *key, char whole[CHOICE_KEY])

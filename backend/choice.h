@@ -1,7 +1,9 @@
-/* Choices timed once and kept: which method a convolution takes, by machine, library, threads, type and shape.
+/* Choices timed once and kept: which method a convolution takes, by machine, library, threads, type
+ * and shape.
  *
- * The file is text, one choice a line, "key = method"; what is not understood is ignored, so a damaged file costs time and
- * nothing else. It is replaced as a whole (written beside, then renamed): several ranks may share it, the last one wins. */
+ * The file is text, one choice a line, "key = method"; what is not understood is ignored, so a
+ * damaged file costs time and nothing else. It is replaced as a whole (written beside, then
+ * renamed): several ranks may share it, the last one wins. */
 #ifndef BACKEND_CHOICE_H
 #define BACKEND_CHOICE_H
 
@@ -11,7 +13,8 @@ enum { CHOICE_KEY = 256, CHOICE_NAME = 32 };
 
 struct choices;
 
-/* path == NULL: kept in memory alone. `setting` is put before every key: what else the times depend on. */
+/* path == NULL: kept in memory alone. `setting` is put before every key: what else the times depend
+ * on. */
 struct choices *choices_open(const char *path, const char *setting);
 void choices_close(struct choices *c);
 

@@ -1,8 +1,9 @@
-/* Softmax cross-entropy with label smoothing s, as PyTorch defines it: with p = softmax(logits), a sample's loss is
- * -(1 - s) log p[label] - s mean(log p), and the target that p is pulled to is (1 - s) at the label plus s / classes everywhere.
+/* Softmax cross-entropy with label smoothing s, as PyTorch defines it: with p = softmax(logits), a
+ * sample's loss is -(1 - s) log p[label] - s mean(log p), and the target that p is pulled to is (1
+ * - s) at the label plus s / classes everywhere.
  *
- * Every sum is a double. Cost: two exponentials a logit, three passes over a row that lies in the first cache.
- * Source: Szegedy et al. 2016, section 7. */
+ * Every sum is a double. Cost: two exponentials a logit, three passes over a row that lies in the
+ * first cache. Source: Szegedy et al. 2016, section 7. */
 #include "backend/softmax.h"
 
 #include <assert.h>
@@ -29,7 +30,8 @@ static int ahead(const float *row, int classes, int label)
     return count;
 }
 
-void softmax_loss(const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits, struct loss *sums)
+void softmax_loss(const float *logits, const int32_t *labels, int batch, int classes,
+                  float smoothing, float *dlogits, struct loss *sums)
 {
     double floor = (double)smoothing / classes, peak = 1.0 - (double)smoothing;
     *sums = (struct loss){0};
@@ -47,6 +49,7 @@ void softmax_loss(const float *logits, const int32_t *labels, int batch, int cla
             sums->top5 += place < 5;
         }
         for (int c = 0; dlogits && c < classes; c++)
-            dlogits[(int64_t)b * classes + c] = (float)((exp(row[c] - all) - floor - (c == label ? peak : 0.0)) / batch);
+            dlogits[(int64_t)b * classes + c] =
+                (float)((exp(row[c] - all) - floor - (c == label ? peak : 0.0)) / batch);
     }
 }

@@ -11,7 +11,8 @@ enum { LINE = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
 static void *take(size_t count, size_t size, size_t align)
 {
-    CHECK(!size || count <= SIZE_MAX / 2 / size, "%zu x %zu bytes is more memory than can be addressed", count, size);
+    CHECK(!size || count <= SIZE_MAX / 2 / size,
+          "%zu x %zu bytes is more memory than can be addressed", count, size);
     size_t bytes = count * size;
     align = bytes >= HUGE_PAGE ? HUGE_PAGE : align;
     bytes = bytes ? (bytes + align - 1) / align * align : align;
@@ -23,17 +24,17 @@ static void *take(size_t count, size_t size, size_t align)
     return block;
 }
 
-void *obtain(size_t count, size_t size)
+void *xcalloc(size_t count, size_t size)
 {
     return take(count, size, LINE);
 }
 
-void *obtain_pages(size_t bytes)
+void *alloc_pages(size_t bytes)
 {
     return take(bytes, 1, PAGE);
 }
 
-void release(void *block)
+void xfree(void *block)
 {
     free(block);
 }

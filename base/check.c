@@ -8,7 +8,8 @@
 
 int launched_rank(void)
 {
-    static const char *const names[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"};
+    static const char *const names[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK",
+                                        "SLURM_PROCID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (getenv(names[i]))
             return atoi(getenv(names[i]));
@@ -45,7 +46,7 @@ static void place(char *text, size_t size)
     snprintf(text, size, "rank %d on %s: ", launched_rank(), host);
 }
 
-void leave(int code, const char *format, ...)
+void die(int code, const char *format, ...)
 {
     char where[200];
     place(where, sizeof where);

@@ -1,8 +1,9 @@
 /* How the program ends when something is wrong, and with which exit code.
  *
- * Three words. fatal(): the user erred; one line that says what, where and what to do; exit 2; called before training starts.
- * CHECK(): the world failed (a library, a disk, a message of the wrong length); exit 3. assert(): we erred; on in every build.
- * Ranks beyond the first wait some seconds before they speak, so that five ranks that see one mistake say it once. */
+ * Three words. fatal(): the user erred; one line that says what, where and what to do; exit 2;
+ * called before training starts. CHECK(): the world failed (a library, a disk, a message of the
+ * wrong length); exit 3. assert(): we erred; on in every build. Ranks beyond the first wait some
+ * seconds before they speak, so that five ranks that see one mistake say it once. */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 
@@ -14,22 +15,24 @@ enum {
     EXIT_STOPPED = 6, /* a signal asked the program to save and leave */
 };
 
-/* The user erred: prints "nbsgd: ..." to stderr and exits with EXIT_USER. End the text with what to do. */
+/* The user erred: prints "nbsgd: ..." to stderr and exits with EXIT_USER. End the text with what to
+ * do. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints "nbsgd: rank R on HOST: ..." and exits with `code`. */
-_Noreturn void leave(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void die(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The rank that the launcher wrote into the environment (MPICH, Open MPI, Slurm), 0 without one. */
 int launched_rank(void);
 
-_Noreturn void check_failed(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void check_failed(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Ends the program with EXIT_WORLD unless `condition` holds; the rest is printf's. */
-#define CHECK(condition, ...)                                                                                                              \
-    do {                                                                                                                                   \
-        if (!(condition))                                                                                                                  \
-            check_failed(__FILE__, __LINE__, __VA_ARGS__);                                                                                 \
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            check_failed(__FILE__, __LINE__, __VA_ARGS__);                                         \
     } while (0)
 
 #endif

@@ -1,6 +1,7 @@
 /* From the one list of options to the struct, the parser, --help and the file.
  *
- * Both the command line, which goes through argp, and configuration files end in set(), which checks and converts. */
+ * Both the command line, which goes through argp, and configuration files end in set(), which
+ * checks and converts. */
 #include "base/config.h"
 
 #include <argp.h>
@@ -16,7 +17,19 @@
 #include "base/check.h"
 
 enum type { TEXT, INT, REAL, FLAG };
-enum group { WHAT = 1, DATA, WORK, RATE, MACHINE, SLOWNESS, NBSSGD, SCHEMES, SIM, RESULTS, PROGRAM };
+enum group {
+    WHAT = 1,
+    DATA,
+    WORK,
+    RATE,
+    MACHINE,
+    SLOWNESS,
+    NBSSGD,
+    SCHEMES,
+    SIM,
+    RESULTS,
+    PROGRAM
+};
 enum { FIRST_KEY = 1000, CONFIG_KEY = 900, VERSION_KEY, HELP_KEY, NAME_SIZE = 40, POOL_SIZE = 512 };
 
 struct entry {
@@ -26,7 +39,7 @@ struct entry {
     size_t offset;
 };
 
-#define ENTRY(group, type, field, preset, placeholder, help)                                                                               \
+#define ENTRY(group, type, field, preset, placeholder, help)                                       \
     {group, type, #field, preset, placeholder, help, offsetof(struct options, field)},
 static const struct entry entries[] = {OPTIONS(ENTRY)};
 enum { ENTRIES = sizeof entries / sizeof *entries };
@@ -102,7 +115,8 @@ static _Noreturn void unknown_option(const char *where, const char *name)
     list[ENTRIES] = "config";
     list[ENTRIES + 1] = "help";
     list[ENTRIES + 2] = "version";
-    const char *near = config_nearest(name, list, *where ? ENTRIES : ENTRIES + 3); /* a file takes none of these three */
+    /* a file takes none of these three */
+    const char *near = config_nearest(name, list, *where ? ENTRIES : ENTRIES + 3);
     if (near)
         fatal("%sunknown option '%s': did you mean '%s'? (--help lists all)", where, name, near);
     fatal("%sunknown option '%s' (--help lists all)", where, name);
@@ -118,7 +132,8 @@ static void check_choice(const struct entry *e, const char *value, const char *w
     const char *list[16];
     int count = 0;
     snprintf(words, sizeof words, "%.*s", (int)(end - e->help), e->help);
-    for (char *word = strtok_r(words, "|", &save); word && count < 16; word = strtok_r(NULL, "|", &save)) {
+    for (char *word = strtok_r(words, "|", &save); word && count < 16;
+         word = strtok_r(NULL, "|", &save)) {
         if (!strcmp(word, value))
             return;
         list[count++] = word;
@@ -126,13 +141,14 @@ static void check_choice(const struct entry *e, const char *value, const char *w
     const char *near = config_nearest(value, list, count);
     char name[NAME_SIZE];
     option_name(name, e);
-    fatal("%s--%s: '%s' is not one of %.*s%s%s%s", where, name, value, (int)(end - e->help), e->help, near ? "; did you mean '" : "",
-          near ? near : "", near ? "'?" : "");
+    fatal("%s--%s: '%s' is not one of %.*s%s%s%s", where, name, value, (int)(end - e->help),
+          e->help, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static bool flag_of(const char *name, const char *value, const char *where)
 {
-    if (!value || !strcmp(value, "yes") || !strcmp(value, "true") || !strcmp(value, "on") || !strcmp(value, "1"))
+    if (!value || !strcmp(value, "yes") || !strcmp(value, "true") || !strcmp(value, "on") ||
+        !strcmp(value, "1"))
         return true;
     if (strcmp(value, "no") && strcmp(value, "false") && strcmp(value, "off") && strcmp(value, "0"))
         fatal("%s--%s: '%s' is neither yes nor no", where, name, value);
@@ -181,7 +197,7 @@ struct config_text {
 static const char *keep(struct options *o, const char *text)
 {
     size_t size = strlen(text) + 1;
-    struct config_text *t = obtain(1, sizeof *t + size);
+    struct config_text *t = xcalloc(1, sizeof *t + size);
     t->next = o->texts;
     o->texts = t;
     return memcpy(t->text, text, size);
@@ -196,7 +212,8 @@ static char *trim(char *text)
     return text;
 }
 
-/* A value is all that stands behind the '=': there is a ';' in a list of delays, so that none begins a comment there. */
+/* A value is all that stands behind the '=': there is a ';' in a list of delays, so that none
+ * begins a comment there. */
 static void take_line(struct options *o, char *line, const char *where)
 {
     char *name = trim(line), *equals = strchr(name, '=');
@@ -243,7 +260,8 @@ static error_t take(int key, char *arg, struct argp_state *state)
         p->version(stdout);
         exit(0);
     } else if (key == HELP_KEY) {
-        argp_state_help(state, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC | ARGP_HELP_EXIT_OK);
+        argp_state_help(state, stdout,
+                        ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC | ARGP_HELP_EXIT_OK);
     } else if (key == ARGP_KEY_ARG) {
         fatal("'%s' stands alone: options begin with --", arg);
     } else if (key >= FIRST_KEY && key < FIRST_KEY + ENTRIES) {
@@ -258,7 +276,8 @@ static error_t take(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-/* argp's own messages are two lines each and name nothing that is near, so that what it would refuse is looked at before. */
+/* argp's own messages are two lines each and name nothing that is near, so that what it would
+ * refuse is looked at before. */
 static void check_names(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -268,8 +287,10 @@ static void check_names(int argc, char **argv)
         if (strncmp(argv[i], "--", 2) || !argv[i][2])
             continue;
         snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[i] + 2, "="), argv[i] + 2);
-        const struct entry *e = strchr(name, '_') ? NULL : find(name), *negated = strncmp(name, "no-", 3) ? NULL : find(name + 3);
-        bool bare = !strcmp(name, "help") || !strcmp(name, "version") || (!e && negated && negated->type == FLAG);
+        const struct entry *e = strchr(name, '_') ? NULL : find(name),
+                           *negated = strncmp(name, "no-", 3) ? NULL : find(name + 3);
+        bool bare = !strcmp(name, "help") || !strcmp(name, "version") ||
+                    (!e && negated && negated->type == FLAG);
         if (!e && !bare && strcmp(name, "config"))
             unknown_option("", name);
         bool has_value = strchr(argv[i], '='), wants = !bare && !(e && e->type == FLAG);
@@ -280,7 +301,8 @@ static void check_names(int argc, char **argv)
     }
 }
 
-/* One argp option for each entry, one hidden --no-NAME for each flag, a heading for each group. Texts go to the pool. */
+/* One argp option for each entry, one hidden --no-NAME for each flag, a heading for each group.
+ * Texts go to the pool. */
 static void make_table(struct argp_option *table, char (*pool)[POOL_SIZE])
 {
     struct argp_option *end = table;
@@ -294,29 +316,43 @@ static void make_table(struct argp_option *table, char (*pool)[POOL_SIZE])
             option_name(text, e);
             memcpy(no, "no-", 3);
             option_name(no + 3, e);
-            snprintf(help, POOL_SIZE - 2 * NAME_SIZE, *e->preset ? "%s [%s]" : "%s", e->help, e->preset);
+            snprintf(help, POOL_SIZE - 2 * NAME_SIZE, *e->preset ? "%s [%s]" : "%s", e->help,
+                     e->preset);
             bool flag = e->type == FLAG;
-            *end++ = (struct argp_option){text, FIRST_KEY + i, flag ? "yes|no" : e->placeholder, flag ? OPTION_ARG_OPTIONAL : 0, help, g};
+            *end++ = (struct argp_option){text,
+                                          FIRST_KEY + i,
+                                          flag ? "yes|no" : e->placeholder,
+                                          flag ? OPTION_ARG_OPTIONAL : 0,
+                                          help,
+                                          g};
             if (flag)
-                *end++ = (struct argp_option){no, FIRST_KEY + ENTRIES + i, NULL, OPTION_HIDDEN, NULL, g};
+                *end++ =
+                    (struct argp_option){no, FIRST_KEY + ENTRIES + i, NULL, OPTION_HIDDEN, NULL, g};
         }
     }
     *end++ = (struct argp_option){.doc = headings[PROGRAM], .group = PROGRAM};
-    *end++ = (struct argp_option){"config", CONFIG_KEY, "FILE", 0, "options from a file, name = value; the command line wins", PROGRAM};
+    *end++ = (struct argp_option){
+        "config", CONFIG_KEY, "FILE", 0, "options from a file, name = value; the command line wins",
+        PROGRAM};
     *end++ = (struct argp_option){"help", HELP_KEY, NULL, 0, "this", PROGRAM};
-    *end++ = (struct argp_option){"version", VERSION_KEY, NULL, 0, "backends and libraries with their versions", PROGRAM};
+    *end++ = (struct argp_option){
+        "version", VERSION_KEY, NULL, 0, "backends and libraries with their versions", PROGRAM};
 }
 
-void config_parse(struct options *o, int argc, char **argv, const char *epilog, void (*version)(FILE *))
+void config_parse(struct options *o, int argc, char **argv, const char *epilog,
+                  void (*version)(FILE *))
 {
     for (int i = 0; i < ENTRIES; i++)
         set(o, &entries[i], entries[i].preset, "");
     check_names(argc, argv);
     size_t size = strlen(epilog) + 200;
-    char *doc = obtain(size, 1);
-    snprintf(doc, size, "Trains a network by distributed SGD over MPI: rank 0 is a parameter server, the others are workers.\v%s", epilog);
-    struct argp_option *table = obtain(3 * ENTRIES + 20, sizeof *table);
-    char(*pool)[POOL_SIZE] = obtain(ENTRIES, POOL_SIZE);
+    char *doc = xcalloc(size, 1);
+    snprintf(doc, size,
+             "Trains a network by distributed SGD over MPI: rank 0 is a parameter server, the "
+             "others are workers.\v%s",
+             epilog);
+    struct argp_option *table = xcalloc(3 * ENTRIES + 20, sizeof *table);
+    char(*pool)[POOL_SIZE] = xcalloc(ENTRIES, POOL_SIZE);
     make_table(table, pool);
     struct argp argp = {.options = table, .parser = take, .doc = doc};
     argp_err_exit_status = EXIT_USER;
@@ -324,9 +360,9 @@ void config_parse(struct options *o, int argc, char **argv, const char *epilog, 
     argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &p);
     p.files = false;
     argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &p);
-    release(doc);
-    release(table);
-    release(pool);
+    xfree(doc);
+    xfree(table);
+    xfree(pool);
 }
 
 /* The shortest decimal that reads back as the same number. */

@@ -1,8 +1,9 @@
 /* Coroutines: a switch of our own where we know the machine, ucontext's elsewhere.
  *
- * swapcontext() asks the kernel for the signal mask at every switch: 340 ns there and back, measured; the few
- * instructions below keep what the System V ABI says a call preserves: 21 ns. Elsewhere swapcontext() does the work.
- * AddressSanitizer is told of each switch, and of the stacks as places where pointers to live memory lie. */
+ * swapcontext() asks the kernel for the signal mask at every switch: 340 ns there and back,
+ * measured; the few instructions below keep what the System V ABI says a call preserves: 21 ns.
+ * Elsewhere swapcontext() does the work. AddressSanitizer is told of each switch, and of the stacks
+ * as places where pointers to live memory lie. */
 #include "base/coroutine.h"
 
 #include <assert.h>
@@ -15,9 +16,12 @@
 #include "base/check.h"
 
 /* AddressSanitizer's side; NULL in a program that is built without it. */
-extern void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t bytes) __attribute__((weak));
-extern void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *bytes) __attribute__((weak));
-extern void __asan_unpoison_memory_region(const volatile void *from, size_t bytes) __attribute__((weak));
+extern void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t bytes)
+    __attribute__((weak));
+extern void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *bytes)
+    __attribute__((weak));
+extern void __asan_unpoison_memory_region(const volatile void *from, size_t bytes)
+    __attribute__((weak));
 extern void __lsan_register_root_region(const void *from, size_t bytes) __attribute__((weak));
 extern void __lsan_unregister_root_region(const void *from, size_t bytes) __attribute__((weak));
 
@@ -36,7 +40,8 @@ struct frame {
     void (*back)(void);
 };
 
-/* noipa: the compiler must not look inside and conclude that the caller-saved registers survive the call. */
+/* noipa: the compiler must not look inside and conclude that the caller-saved registers survive the
+ * call. */
 __attribute__((naked, noipa)) static void swap(__attribute__((unused)) struct context *from,
                                                __attribute__((unused)) const struct context *to)
 {
@@ -72,10 +77,12 @@ __attribute__((naked)) static void enter(void)
             "ud2");
 }
 
-static void prepare(struct context *context, char *stack, size_t bytes, struct coroutines *all, int index)
+static void prepare(struct context *context, char *stack, size_t bytes, struct coroutines *all,
+                    int index)
 {
     struct frame *frame = (struct frame *)(stack + bytes) - 1;
-    *frame = (struct frame){.rbx = (uintptr_t)all, .r12 = (uintptr_t)index, .r13 = (uintptr_t)begin, .back = enter};
+    *frame = (struct frame){
+        .rbx = (uintptr_t)all, .r12 = (uintptr_t)index, .r13 = (uintptr_t)begin, .back = enter};
     __asm__("stmxcsr %0" : "=m"(frame->mxcsr));
     __asm__("fnstcw %0" : "=m"(frame->x87));
     context->top = frame;
@@ -100,12 +107,14 @@ static void enter(unsigned high, unsigned low, int index)
     begin((struct coroutines *)(uintptr_t)((uint64_t)high << 32 | low), index);
 }
 
-static void prepare(struct context *context, char *stack, size_t bytes, struct coroutines *all, int index)
+static void prepare(struct context *context, char *stack, size_t bytes, struct coroutines *all,
+                    int index)
 {
     uint64_t address = (uintptr_t)all;
     CHECK(!getcontext(&context->saved), "getcontext failed");
     context->saved.uc_stack = (stack_t){.ss_sp = stack, .ss_size = bytes};
-    makecontext(&context->saved, (void (*)(void))enter, 3, (unsigned)(address >> 32), (unsigned)address, index);
+    makecontext(&context->saved, (void (*)(void))enter, 3, (unsigned)(address >> 32),
+                (unsigned)address, index);
 }
 
 #endif
@@ -160,7 +169,8 @@ static void begin(struct coroutines *all, int index)
     bool first = !all->outside_bottom;
     tell_arrive(NULL, &all->outside_bottom, &all->outside_bytes);
     if (first && all->outside_bottom)
-        tell_root(all->outside_bottom, all->outside_bytes, true); /* who exits in here leaves it behind, with all it points to */
+        /* who exits in here leaves it behind, with all it points to */
+        tell_root(all->outside_bottom, all->outside_bytes, true);
     all->body(all->argument, index);
     tell_leave(NULL, all->outside_bottom, all->outside_bytes);
     swap(&all->inside[index], &all->outside);
@@ -186,25 +196,30 @@ void coroutine_yield(struct coroutines *all)
     tell_arrive(fake, &all->outside_bottom, &all->outside_bytes);
 }
 
-struct coroutines *coroutines_open(int count, size_t stack_bytes, void (*body)(void *argument, int index), void *argument)
+struct coroutines *coroutines_open(int count, size_t stack_bytes,
+                                   void (*body)(void *argument, int index), void *argument)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    struct coroutines *all = obtain(1, sizeof *all);
+    struct coroutines *all = xcalloc(1, sizeof *all);
     all->count = count;
     all->stack_bytes = (stack_bytes + page - 1) / page * page;
     all->stride = all->stack_bytes + page;
     all->body = body;
     all->argument = argument;
     all->running = -1;
-    all->inside = obtain((size_t)count, sizeof *all->inside);
+    all->inside = xcalloc((size_t)count, sizeof *all->inside);
     size_t bytes = (size_t)count * all->stride;
-    all->stacks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    CHECK(all->stacks != MAP_FAILED, "no address space for %d stacks of %zu bytes", count, all->stack_bytes);
+    all->stacks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    CHECK(all->stacks != MAP_FAILED, "no address space for %d stacks of %zu bytes", count,
+          all->stack_bytes);
     madvise(all->stacks, bytes, MADV_NOHUGEPAGE); /* a touched stack costs its pages, not 2 MiB */
     for (int i = 0; i < count; i++) {
         char *stack = stack_of(all, i);
         CHECK(!mprotect(stack - page, page, PROT_NONE),
-              "no guard page for stack %d of %d: the kernel's vm.max_map_count allows no more; take fewer ranks or raise it", i, count);
+              "no guard page for stack %d of %d: the kernel's vm.max_map_count allows no more; "
+              "take fewer ranks or raise it",
+              i, count);
         tell_root(stack, all->stack_bytes, true);
         prepare(&all->inside[i], stack, all->stack_bytes, all, i);
     }
@@ -219,6 +234,6 @@ void coroutines_close(struct coroutines *all)
         tell_root(all->outside_bottom, all->outside_bytes, false);
     tell_unmapped(all->stacks, (size_t)all->count * all->stride);
     munmap(all->stacks, (size_t)all->count * all->stride);
-    release(all->inside);
-    release(all);
+    xfree(all->inside);
+    xfree(all);
 }

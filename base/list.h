@@ -1,4 +1,5 @@
-/* Rings of links: a list is a link, and what is listed carries one. Appending and removing touch the neighbours only. */
+/* Rings of links: a list is a link, and what is listed carries one. Appending and removing touch
+ * the neighbours only. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 
@@ -9,7 +10,7 @@ struct link {
 };
 
 /* The struct of this type whose `member` is the link. */
-#define LINKED(type, member, link) ((type *)((char *)(link)-offsetof(type, member)))
+#define container_of(type, member, link) ((type *)((char *)(link)-offsetof(type, member)))
 
 /* An empty list, or a link that is in none. */
 static inline void list_clear(struct link *list)

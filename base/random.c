@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "base/wide.h"
+#include "base/simd.h"
 
 #define STRIDE 0x9e3779b97f4a7c15u /* as random_bits() goes from one number to the next */
 
@@ -20,7 +20,8 @@ struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uin
 uint64_t random_below(struct random *r, uint64_t limit)
 {
     assert(limit > 0);
-    uint64_t excess = -limit % limit; /* 2^64 mod limit: the numbers below it would come once too often */
+    /* 2^64 mod limit: the numbers below it would come once too often */
+    uint64_t excess = -limit % limit;
     uint64_t bits;
     do
         bits = random_bits(r);
@@ -28,18 +29,20 @@ uint64_t random_below(struct random *r, uint64_t limit)
     return bits % limit;
 }
 
-/* As random_uniform(), whose 53 bits are taken here in two parts that fit an int32: vector units convert no wider ones. */
-WIDE_LOOP uniforms_loop(uint64_t key, double *list, int count)
+/* As random_uniform(), whose 53 bits are taken here in two parts that fit an int32: vector units
+ * convert no wider ones. */
+SIMD_LOOP uniforms_loop(uint64_t key, double *list, int count)
 {
 #pragma omp simd linear(key : STRIDE)
     for (int i = 0; i < count; i++) {
         uint64_t bits = random_mix(key) >> 11;
-        list[i] = (double)(int32_t)(bits >> 27) * 0x1p-26 + (double)(int32_t)(bits & 0x7ffffff) * 0x1p-53;
+        list[i] =
+            (double)(int32_t)(bits >> 27) * 0x1p-26 + (double)(int32_t)(bits & 0x7ffffff) * 0x1p-53;
         key += STRIDE;
     }
 }
 
-WIDE(uniforms, (uint64_t key, double *list, int count), (key, list, count))
+SIMD(uniforms, (uint64_t key, double *list, int count), (key, list, count))
 
 void random_uniforms(struct random *r, double *list, int count)
 {

@@ -1,7 +1,9 @@
-/* Random numbers by key, not by stream: what is drawn depends on the key alone, never on who drew before.
+/* Random numbers by key, not by stream: what is drawn depends on the key alone, never on who drew
+ * before.
  *
- * So the order of the data, the delays, the augmentation and the first weights are the same for every scheme. A key is a
- * purpose and up to four numbers (seed, epoch, worker, step, ...). Mixing: SplitMix64's finaliser (Steele, Lea, Flood 2014). */
+ * So the order of the data, the delays, the augmentation and the first weights are the same for
+ * every scheme. A key is a purpose and up to four numbers (seed, epoch, worker, step, ...). Mixing:
+ * SplitMix64's finaliser (Steele, Lea, Flood 2014). */
 #ifndef BASE_RANDOM_H
 #define BASE_RANDOM_H
 
@@ -13,10 +15,10 @@ enum random_purpose {
     RANDOM_ORDER,
     RANDOM_AUGMENT,
     RANDOM_DELAY,
-    RANDOM_PICTURE,
+    RANDOM_IMAGE,
     RANDOM_LINK,
     RANDOM_TEST,
-    RANDOM_WIRE,
+    RANDOM_CODEC,
     RANDOM_TRIGGER,
     RANDOM_SCATTER
 };
@@ -26,7 +28,8 @@ struct random {
 };
 
 /* The generator of this key; its n-th number is a pure function of (key, n). */
-struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+struct random random_at(enum random_purpose purpose, uint64_t a, uint64_t b, uint64_t c,
+                        uint64_t d);
 
 static inline uint64_t random_mix(uint64_t z) /* SplitMix64's finaliser */
 {
@@ -46,10 +49,12 @@ static inline double random_uniform(struct random *r) /* [0, 1), 53 bits */
     return (double)(int64_t)(random_bits(r) >> 11) * 0x1p-53;
 }
 
-void random_uniforms(struct random *r, double *list, int count); /* the next `count` of random_uniform(), quicker than one by one */
+/* the next `count` of random_uniform(), quicker than one by one */
+void random_uniforms(struct random *r, double *list, int count);
 
-uint64_t random_below(struct random *r, uint64_t limit);             /* 0 .. limit-1, without bias; limit > 0 */
-double random_normal(struct random *r);                              /* mean 0, deviation 1 (Box and Muller; two draws a call) */
-void random_shuffle(struct random *r, int32_t *list, int64_t count); /* Fisher and Yates, in place */
+uint64_t random_below(struct random *r, uint64_t limit); /* 0 .. limit-1, without bias; limit > 0 */
+double random_normal(struct random *r); /* mean 0, deviation 1 (Box and Muller; two draws a call) */
+/* Fisher and Yates, in place */
+void random_shuffle(struct random *r, int32_t *list, int64_t count);
 
 #endif

@@ -9,7 +9,7 @@
 #
 #   PARTS='tests steps ranks train'  those alone (bench/gpu/NAME.sh); '': only the README and the figure, anew, from the rows in OUT
 #   OUT=DIR BUILD=build/release      where the rows go; where the programs are
-#   DATA=DIR                         the folder of CIFAR-10; without it data/, else generated pictures, and it is said
+#   DATA=DIR                         the folder of CIFAR-10; without it data/, else generated images, and it is said
 #   PYTHON=python3                   the Python that has torch; without one ours is measured alone
 #   MPIRUN='mpiexec.hydra -iface lo' how ranks are started (mpirun)
 #   PREFIX=DIR                       MPI's run time, unpacked there from its packages (DIR/usr/bin, DIR/usr/lib): neither compiler nor

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""The peer of bench/step.c: the same networks in PyTorch, channels last, one training step on generated pictures, by turns.
+"""The peer of bench/step.c: the same networks in PyTorch, channels last, one training step on generated images, by turns.
 
 The ResNets are those of He et al. (2016) with the stride in the 3x3 convolution, as torchvision has them; resnet20 .. resnet110 are
 the small ones of its section 4.2 with shortcuts without parameters (option A). bf16 is torch.autocast, PyTorch's own
-way. On a GPU the pictures lie there already. --compile MODE is torch.compile's (default, reduce-overhead: with CUDA graphs), and
+way. On a GPU the images lie there already. --compile MODE is torch.compile's (default, reduce-overhead: with CUDA graphs), and
 takes the fused optimizer. turns.h says what is read and printed.
 """
 import argparse
@@ -104,7 +104,7 @@ def main():
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True
     model = build(o.network, o.stem).train().to(o.device, memory_format=torch.channels_last)
-    pictures = torch.randn(o.batch, 3, o.side, o.side).to(o.device, memory_format=torch.channels_last)
+    images = torch.randn(o.batch, 3, o.side, o.side).to(o.device, memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (o.batch,)).to(o.device)
     fused = {"fused": True} if o.compile else {}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, **fused)
@@ -116,7 +116,7 @@ def main():
     def step():
         optimizer.zero_grad(set_to_none=o.device == "cuda")
         with torch.autocast(o.device, dtype=torch.bfloat16, enabled=o.dtype == "bf16"):
-            loss = functional.cross_entropy(model(pictures), labels)
+            loss = functional.cross_entropy(model(images), labels)
         loss.backward()
         if not o.gradient:
             optimizer.step()

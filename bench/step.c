@@ -1,10 +1,14 @@
-/* One training step on generated pictures: forward, backward, SGD with momentum and weight decay; images a second.
+/* One training step on generated images: forward, backward, SGD with momentum and weight decay;
+ * images a second.
  *
- *   step [--network resnet50] [--stem cifar|imagenet] [--side PIXELS] [--batch N] [--threads N] [--dtype f32|bf16] [--backend NAME]
- *        [--cache FILE] [--warm STEPS] [--seconds S] [--gradient] [--turns]     (turns.h; without --turns: S seconds and one line)
+ *   step [--network resnet50] [--stem cifar|imagenet] [--side PIXELS] [--batch N] [--threads N]
+ *     [--dtype f32|bf16] [--backend NAME]
+ *        [--cache FILE] [--warm STEPS] [--seconds S] [--gradient] [--turns]     (turns.h; without
+ *            --turns: S seconds and one line)
  *
- * --gradient leaves out the update; --check reads the words and leaves. The peer is bench/pytorch.py with the same words. No loader and no
- * messages: those are measured on the whole program. */
+ * --gradient leaves out the update; --check reads the words and leaves. The peer is
+ * bench/pytorch.py with the same words. No loader and no messages: those are measured on the whole
+ * program. */
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
@@ -15,9 +19,9 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "bench/turns.h"
-#include "network.h"
-#include "optimizer.h"
-#include "resnet.h"
+#include "network/network.h"
+#include "optimizer/optimizer.h"
+#include "resnet/resnet.h"
 
 enum { CLASSES = 10, CHANNELS = 3, MOST = 100000, MOST_PIXELS = 1 << 28, PAGE = 4096 };
 
@@ -30,16 +34,16 @@ struct setting {
 
 struct step {
     struct setting setting;
-    struct architecture architecture;
+    struct model model;
     const struct backend *backend;
     struct device *device;
     struct network *network;
     struct optimizer *optimizer;
     int64_t count; /* floats in w */
-    float *w, *g, *pictures;
+    float *w, *g, *images;
     void *block[3]; /* that they lie in */
     int32_t *labels;
-    uint64_t stamp;
+    uint64_t weights_version;
     double loss;
 };
 
@@ -50,16 +54,19 @@ static void read_arguments(struct setting *s, int argc, char **argv)
         int *number;
         bool *flag;
     } known[] = {
-        {"network", &s->network, NULL, NULL}, {"stem", &s->stem, NULL, NULL},         {"dtype", &s->dtype, NULL, NULL},
-        {"backend", &s->backend, NULL, NULL}, {"cache", &s->cache, NULL, NULL},       {"seconds", &s->seconds_text, NULL, NULL},
-        {"side", NULL, &s->side, NULL},       {"batch", NULL, &s->batch, NULL},       {"threads", NULL, &s->threads, NULL},
-        {"warm", NULL, &s->warm, NULL},       {"gradient", NULL, NULL, &s->gradient}, {"check", NULL, NULL, &s->check},
+        {"network", &s->network, NULL, NULL},   {"stem", &s->stem, NULL, NULL},
+        {"dtype", &s->dtype, NULL, NULL},       {"backend", &s->backend, NULL, NULL},
+        {"cache", &s->cache, NULL, NULL},       {"seconds", &s->seconds_text, NULL, NULL},
+        {"side", NULL, &s->side, NULL},         {"batch", NULL, &s->batch, NULL},
+        {"threads", NULL, &s->threads, NULL},   {"warm", NULL, &s->warm, NULL},
+        {"gradient", NULL, NULL, &s->gradient}, {"check", NULL, NULL, &s->check},
         {"turns", NULL, NULL, &s->turns},
     };
     enum { WORDS = sizeof known / sizeof *known };
     struct option words[WORDS + 1] = {{0}};
     for (int i = 0; i < WORDS; i++)
-        words[i] = (struct option){known[i].name, known[i].flag ? no_argument : required_argument, NULL, i};
+        words[i] = (struct option){known[i].name, known[i].flag ? no_argument : required_argument,
+                                   NULL, i};
     for (int i; (i = getopt_long(argc, argv, "", words, NULL)) != -1;) {
         if (i < 0 || i >= WORDS)
             exit(EXIT_USER);
@@ -75,7 +82,8 @@ static void read_arguments(struct setting *s, int argc, char **argv)
     if (s->batch < 1 || s->batch > MOST || s->threads < 1 || s->threads > 1024 || s->warm < 0)
         fatal("--batch, --threads or --warm is out of range");
     if (s->side < 8 || s->side > MOST || (int64_t)s->side * s->side * s->batch > MOST_PIXELS)
-        fatal("--side %d, a batch of %d: take 8 pixels or more, and no more than %d in all", s->side, s->batch, MOST_PIXELS);
+        fatal("--side %d, a batch of %d: take 8 pixels or more, and no more than %d in all",
+              s->side, s->batch, MOST_PIXELS);
     if (strcmp(s->dtype, "f32") && strcmp(s->dtype, "bf16"))
         fatal("--dtype '%s': f32 or bf16", s->dtype);
 }
@@ -84,7 +92,7 @@ static void read_arguments(struct setting *s, int argc, char **argv)
 static float *take(struct step *s, int which, size_t floats)
 {
     size_t bytes = (floats * sizeof(float) + PAGE - 1) / PAGE * PAGE;
-    s->block[which] = obtain(bytes + PAGE, 1);
+    s->block[which] = xcalloc(bytes + PAGE, 1);
     char *pages = (char *)(((uintptr_t)s->block[which] + PAGE - 1) / PAGE * PAGE);
     if (s->backend->apart)
         s->backend->share(s->device, pages, bytes);
@@ -95,7 +103,7 @@ static void give(struct step *s, int which, float *pages)
 {
     if (s->backend->apart)
         s->backend->unshare(s->device, pages);
-    release(s->block[which]);
+    xfree(s->block[which]);
 }
 
 static void open_step(struct step *s)
@@ -103,25 +111,30 @@ static void open_step(struct step *s)
     const struct setting *o = &s->setting;
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     size_t floats = (size_t)o->batch * CHANNELS * (size_t)o->side * (size_t)o->side;
-    resnet_describe(&s->architecture, &(struct resnet_options){o->network, o->stem, o->batch, CLASSES, CHANNELS, o->side, o->side});
+    resnet_describe(&s->model, &(struct resnet_options){o->network, o->stem, o->batch, CLASSES,
+                                                        CHANNELS, o->side, o->side});
     s->backend = backend_find(o->backend, dtype);
-    s->device = s->backend->open(&(struct device_options){.threads = o->threads, .dtype = dtype, .cache = o->cache, .quiet = true});
-    s->network = network_open(&s->architecture, s->backend, s->device, 0, true);
-    s->count = architecture_parameters(&s->architecture);
+    s->device = s->backend->open(&(struct device_options){
+        .threads = o->threads, .dtype = dtype, .cache = o->cache, .quiet = true});
+    s->network = network_open(&s->model, s->backend, s->device, 0, true);
+    s->count = model_parameters(&s->model);
     s->w = take(s, 0, (size_t)s->count);
     s->g = take(s, 1, (size_t)s->count);
-    s->pictures = take(s, 2, floats);
-    s->labels = obtain((size_t)o->batch, sizeof *s->labels);
-    architecture_initialise(&s->architecture, 1, false, s->w);
-    struct random r = random_at(RANDOM_PICTURE, 1, 0, 0, 0);
+    s->images = take(s, 2, floats);
+    s->labels = xcalloc((size_t)o->batch, sizeof *s->labels);
+    model_initialise(&s->model, 1, false, s->w);
+    struct random r = random_at(RANDOM_IMAGE, 1, 0, 0, 0);
     for (size_t i = 0; i < floats; i++)
-        s->pictures[i] = (float)random_normal(&r);
+        s->images[i] = (float)random_normal(&r);
     for (int i = 0; i < o->batch; i++)
         s->labels[i] = (int32_t)random_below(&r, CLASSES);
-    s->optimizer = optimizer_open(&(struct optimizer_options){.rule = "sgd", .momentum = 0.9, .decay = 1e-4, .threads = o->threads},
-                                  (struct range){0, s->count}, NULL, 0);
+    s->optimizer = optimizer_open(
+        &(struct optimizer_options){
+            .rule = "sgd", .momentum = 0.9, .decay = 1e-4, .threads = o->threads},
+        (struct range){0, s->count}, NULL, 0);
     if (!o->gradient)
-        optimizer_move(s->optimizer, s->backend->holder, s->w, 1, 0); /* the update is the GPU's, too */
+        /* the update is the GPU's, too */
+        optimizer_offload(s->optimizer, s->backend->holder, s->w, 1, 0);
     optimizer_share(s->optimizer, s->g, (size_t)s->count * sizeof *s->g);
 }
 
@@ -131,30 +144,32 @@ static void close_step(struct step *s)
     network_close(s->network);
     give(s, 0, s->w);
     give(s, 1, s->g);
-    give(s, 2, s->pictures);
+    give(s, 2, s->images);
     s->backend->close(s->device);
-    release(s->labels);
-    release(s);
+    xfree(s->labels);
+    xfree(s);
 }
 
-/* Images a second of one step. Without an update the weights stay, and so does their stamp. */
+/* Images a second of one step. Without an update the weights stay, and so does their
+ * weights_version. */
 static double measure(void *self)
 {
     struct step *s = self;
     struct loss loss = {0};
     double begin = turns_now();
-    s->stamp += !s->stamp || !s->setting.gradient;
-    network_gradient(s->network, (struct weights){s->w, s->stamp}, (struct pictures){.floats = s->pictures}, s->labels, s->g, &loss, NULL,
-                     NULL);
+    s->weights_version += !s->weights_version || !s->setting.gradient;
+    network_gradient(s->network, (struct weights){s->w, s->weights_version},
+                     (struct images){.floats = s->images}, s->labels, s->g, &loss, NULL, NULL);
     if (!s->setting.gradient)
         optimizer_step(s->optimizer, s->w, s->g, 0.01);
     double took = turns_now() - begin;
     s->loss = loss.sum / s->setting.batch;
-    CHECK(isfinite(s->loss), "the loss is no number after %llu steps", (unsigned long long)s->stamp);
+    CHECK(isfinite(s->loss), "the loss is no number after %llu steps",
+          (unsigned long long)s->weights_version);
     return s->setting.batch / took;
 }
 
-/* Pairs of an output and a tap, along one axis, in which the tap sees the picture. */
+/* Pairs of an output and a tap, along one axis, in which the tap sees the image. */
 static double living(int in, int out, const struct unit_shape *u)
 {
     int count = 0;
@@ -166,14 +181,17 @@ static double living(int in, int out, const struct unit_shape *u)
     return count;
 }
 
-/* FLOPs a picture that a step by plain sums cannot do without: no taps in the padding, no gradient of the pictures. */
-static double needed_flops(const struct architecture *a)
+/* FLOPs a image that a step by plain sums cannot do without: no taps in the padding, no gradient of
+ * the images. */
+static double needed_flops(const struct model *a)
 {
     double sum = 0;
     for (int i = 0; i < a->units; i++) {
         const struct unit_shape *u = &a->unit[i].shape;
-        double forward = u->kind == UNIT_CONV ? 2.0 * u->in_c * u->out_c * living(u->in_h, u->out_h, u) * living(u->in_w, u->out_w, u)
-                                              : unit_flops(u) / u->batch;
+        double forward = u->kind == UNIT_CONV
+                             ? 2.0 * u->in_c * u->out_c * living(u->in_h, u->out_h, u) *
+                                   living(u->in_w, u->out_w, u)
+                             : unit_flops(u) / u->batch;
         sum += forward * (u->first ? 2 : 3);
     }
     return sum;
@@ -181,25 +199,28 @@ static double needed_flops(const struct architecture *a)
 
 int main(int argc, char **argv)
 {
-    struct step *s = obtain(1, sizeof *s);
+    struct step *s = xcalloc(1, sizeof *s);
     struct rusage use;
-    s->setting = (struct setting){"resnet50", "cifar", "f32", "auto", NULL, 32, 32, 1, 2, "5", false, false, false};
+    s->setting = (struct setting){"resnet50", "cifar", "f32", "auto", NULL,  32,   32,
+                                  1,          2,       "5",   false,  false, false};
     read_arguments(&s->setting, argc, argv);
     if (s->setting.check)
         return 0;
     open_step(s);
     for (int i = 0; i < s->setting.warm; i++)
         measure(s);
-    double flops = 3 * architecture_flops(&s->architecture), needed = needed_flops(&s->architecture);
+    double flops = 3 * model_flops(&s->model), needed = needed_flops(&s->model);
     getrusage(RUSAGE_SELF, &use);
-    printf("ready backend=%s parameters=%lld flops=%.6g needed=%.6g rss_mb=%ld loss=%.5f\n", s->backend->name, (long long)s->count, flops,
-           needed, use.ru_maxrss / 1024, s->loss);
+    printf("ready backend=%s parameters=%lld flops=%.6g needed=%.6g rss_mb=%ld loss=%.5f\n",
+           s->backend->name, (long long)s->count, flops, needed, use.ru_maxrss / 1024, s->loss);
     fflush(stdout);
     if (s->setting.turns) {
         turns_serve(measure, s);
     } else {
-        printf("%s, %s stem, %d x %d, batch %d, %d thread%s, %s: images/s of each step\n", s->setting.network, s->setting.stem,
-               s->setting.side, s->setting.side, s->setting.batch, s->setting.threads, s->setting.threads > 1 ? "s" : "", s->setting.dtype);
+        printf("%s, %s stem, %d x %d, batch %d, %d thread%s, %s: images/s of each step\n",
+               s->setting.network, s->setting.stem, s->setting.side, s->setting.side,
+               s->setting.batch, s->setting.threads, s->setting.threads > 1 ? "s" : "",
+               s->setting.dtype);
         turns_answer(atof(s->setting.seconds_text), measure, s);
     }
     close_step(s);

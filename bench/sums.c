@@ -1,8 +1,11 @@
-/* The all-reduce of ResNet-50's gradient among workers, by every method, beside MPI's own; and what regions cost. Medians, all in turn.
+/* The all-reduce of ResNet-50's gradient among workers, by every method, beside MPI's own; and what
+ * regions cost. Medians, all in turn.
  *
- *   mpirun -n 5 sums [--turns N] [--threads N]      rank 0 keeps the time; NBSGD_HOSTS=n for pretended hosts
+ *   mpirun -n 5 sums [--turns N] [--threads N]      rank 0 keeps the time; NBSGD_HOSTS=n for
+ *                                                   pretended hosts
  *
- * A line for each: name to column 40, milliseconds, GB/s, of which MPI_Allreduce counts 2 (W - 1)/W vectors a worker and a region one. */
+ * A line for each: name to column 40, milliseconds, GB/s, of which MPI_Allreduce counts 2 (W - 1)/W
+ * vectors a worker and a region one. */
 #include <getopt.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -11,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "collective.h"
+#include "collective/collective.h"
 #include "node/private.h"
 
 enum { COUNT = 23520842, KINDS = 8, MOST_TURNS = 101 };
@@ -23,7 +26,7 @@ struct sums {
     struct options options;
     float *vector, *plain;
     struct collective *direct, *ring, *vendor;
-    struct region *region;
+    struct rma_window *region;
     MPI_Comm workers;
 };
 
@@ -54,17 +57,17 @@ static void do_mpi(struct sums *s)
 
 static void do_get(struct sums *s)
 {
-    net_region_get(s->region, s->plain, 0, COUNT * sizeof(float));
+    net_window_get(s->region, s->plain, 0, COUNT * sizeof(float));
 }
 
 static void do_add(struct sums *s)
 {
-    net_region_add(s->region, s->vector, 0, COUNT);
+    net_window_add(s->region, s->vector, 0, COUNT);
 }
 
 static void do_step(struct sums *s)
 {
-    float *shared = net_region_data(s->region);
+    float *shared = net_window_data(s->region);
     if (shared)
         vector_add(shared, s->vector, COUNT, s->threads);
 }
@@ -91,15 +94,17 @@ static int by_size(const void *a, const void *b)
 static void print_row(const struct sums *s, int k, double *took)
 {
     int workers = s->net->ranks - 1;
-    double bytes = sizeof(float) * (double)COUNT * (kinds[k].all ? 2.0 * (workers - 1) / workers : 1);
+    double bytes =
+        sizeof(float) * (double)COUNT * (kinds[k].all ? 2.0 * (workers - 1) / workers : 1);
     qsort(took, (size_t)s->turns, sizeof *took, by_size);
     double middle = took[s->turns / 2];
-    printf("%-40s %8.2f ms (best %7.2f)  %6.2f GB/s\n", kinds[k].name, 1e3 * middle, 1e3 * took[0], k ? 1e-9 * bytes / middle : 0);
+    printf("%-40s %8.2f ms (best %7.2f)  %6.2f GB/s\n", kinds[k].name, 1e3 * middle, 1e3 * took[0],
+           k ? 1e-9 * bytes / middle : 0);
 }
 
 static void measure(struct sums *s)
 {
-    double(*took)[MOST_TURNS] = obtain(KINDS, sizeof *took);
+    double(*took)[MOST_TURNS] = xcalloc(KINDS, sizeof *took);
     for (int turn = -1; turn < s->turns; turn++) /* the first maps and warms */
         for (int k = 0; k < KINDS; k++) {
             bool works = s->net->rank > 0 && (kinds[k].all || s->net->rank == 1);
@@ -114,7 +119,7 @@ static void measure(struct sums *s)
         }
     for (int k = 0; k < KINDS && s->net->rank == 0; k++)
         print_row(s, k, took[k]);
-    release(took);
+    xfree(took);
 }
 
 static struct collective *open_sum(struct sums *s, const char *method)
@@ -126,22 +131,25 @@ static struct collective *open_sum(struct sums *s, const char *method)
 static void body(struct net *net, void *argument)
 {
     struct sums *s = argument;
-    struct node_private own = {.gone = obtain((size_t)net->ranks, sizeof *own.gone)};
-    struct setting setting = {.options = &s->options, .workers = net->ranks - 1, .servers = 1, .threads = s->threads};
+    struct node_private own = {.gone = xcalloc((size_t)net->ranks, sizeof *own.gone)};
+    struct run_context context = {
+        .options = &s->options, .workers = net->ranks - 1, .servers = 1, .threads = s->threads};
     s->net = net;
-    s->node = (struct node){.net = net, .setting = &setting, .rank = net->rank, .worker = net->rank - 1, .own = &own};
+    s->node = (struct node){
+        .net = net, .context = &context, .rank = net->rank, .worker = net->rank - 1, .own = &own};
     s->vector = net_alloc(net, COUNT * sizeof(float));
-    s->plain = obtain(COUNT, sizeof(float));
+    s->plain = xcalloc(COUNT, sizeof(float));
     MPI_Comm_split(MPI_COMM_WORLD, net->rank > 0, 0, &s->workers);
     s->direct = open_sum(s, "direct");
     s->ring = open_sum(s, "ring");
     s->vendor = open_sum(s, "vendor");
-    s->region = net_region_open(net, 0, net->rank ? NULL : s->vector, COUNT * sizeof(float));
+    s->region = net_window_open(net, 0, net->rank ? NULL : s->vector, COUNT * sizeof(float));
     if (net->rank == 0)
-        printf("%d workers, %d thread%s each, rank 1 on %s as rank 0\n", setting.workers, s->threads, s->threads > 1 ? "s" : "",
+        printf("%d workers, %d thread%s each, rank 1 on %s as rank 0\n", context.workers,
+               s->threads, s->threads > 1 ? "s" : "",
                strcmp(net_host(net, 0), net_host(net, 1)) ? "another host" : "the same host");
     measure(s);
-    net_region_close(s->region);
+    net_window_close(s->region);
     if (net->rank > 0) {
         collective_close(s->direct);
         collective_close(s->ring);
@@ -149,8 +157,8 @@ static void body(struct net *net, void *argument)
     }
     MPI_Comm_free(&s->workers);
     net_free(net, s->vector);
-    release(s->plain);
-    release(own.gone);
+    xfree(s->plain);
+    xfree(own.gone);
 }
 
 int main(int argc, char **argv)

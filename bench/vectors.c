@@ -1,9 +1,11 @@
-/* Vector work beside the machine's memory: each kind of work in turn, round after round, on as many floats as ResNet-50 has.
+/* Vector work beside the machine's memory: each kind of work in turn, round after round, on as many
+ * floats as ResNet-50 has.
  *
  *   vectors [--csv] [--rounds N]     1 thread, then all cores
  *
- * The limit is the triad a = b + s c of STREAM (McCalpin 1995). Bytes are those that move: a line that is overwritten is read first,
- * so the triad moves four floats an element. Work that writes past the caches can come out above 1. */
+ * The limit is the triad a = b + s c of STREAM (McCalpin 1995). Bytes are those that move: a line
+ * that is overwritten is read first, so the triad moves four floats an element. Work that writes
+ * past the caches can come out above 1. */
 #include <getopt.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,9 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/wide.h"
+#include "base/simd.h"
 #include "bench/turns.h"
-#include "optimizer.h"
+#include "optimizer/optimizer.h"
 
 enum { COUNT = 23520842, SOURCES = 4, KINDS = 6, MOST_ROUNDS = 1000 };
 
@@ -23,20 +25,22 @@ struct vectors {
     int threads;
 };
 
-WIDE_LOOP triad_loop(float *restrict a, const float *restrict b, const float *restrict c, int64_t count)
+SIMD_LOOP triad_loop(float *restrict a, const float *restrict b, const float *restrict c,
+                     int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
         a[i] = b[i] + 0.5f * c[i];
 }
 
-WIDE(triad, (float *a, const float *b, const float *c, int64_t count), (a, b, c, count))
+SIMD(triad, (float *a, const float *b, const float *c, int64_t count), (a, b, c, count))
 
 static void do_triad(struct vectors *v)
 {
 #pragma omp parallel for num_threads(v->threads) schedule(static)
     for (int part = 0; part < v->threads; part++) {
-        int64_t from = (int64_t)COUNT * part / v->threads, to = (int64_t)COUNT * (part + 1) / v->threads;
+        int64_t from = (int64_t)COUNT * part / v->threads,
+                to = (int64_t)COUNT * (part + 1) / v->threads;
         triad(v->g + from, v->source[0] + from, v->source[1] + from, to - from);
     }
 }
@@ -50,7 +54,8 @@ static const double quarter[SOURCES] = {0.25, 0.25, 0.25, 0.25};
 
 static void do_step_sum(struct vectors *v)
 {
-    optimizer_step_sum(v->optimizer, v->w, NULL, (const float *const *)v->source, quarter, SOURCES, 1e-3);
+    optimizer_step_sum(v->optimizer, v->w, NULL, (const float *const *)v->source, quarter, SOURCES,
+                       1e-3);
 }
 
 static void do_sum(struct vectors *v)
@@ -91,19 +96,23 @@ static void print_row(int k, int threads, double *speed, double *share, int roun
     qsort(share, (size_t)rounds, sizeof *share, by_size);
     int middle = rounds / 2, last = rounds - 1;
     if (csv)
-        printf("%s,%d,%.3f,%.3f,%.3f,%.4f,%.4f,%.4f\n", kinds[k].name, threads, speed[middle], speed[0], speed[last], share[middle],
-               share[0], share[last]);
+        printf("%s,%d,%.3f,%.3f,%.3f,%.4f,%.4f,%.4f\n", kinds[k].name, threads, speed[middle],
+               speed[0], speed[last], share[middle], share[0], share[last]);
     else
-        printf("%-26s %2d thread%s %7.2f GB/s (%.2f .. %.2f) %6.2f x triad (%.2f .. %.2f) %7.2f ms\n", kinds[k].name, threads,
-               threads > 1 ? "s" : " ", speed[middle], speed[0], speed[last], share[middle], share[0], share[last],
-               4e-6 * kinds[k].floats * COUNT / speed[middle]);
+        printf(
+            "%-26s %2d thread%s %7.2f GB/s (%.2f .. %.2f) %6.2f x triad (%.2f .. %.2f) %7.2f ms\n",
+            kinds[k].name, threads, threads > 1 ? "s" : " ", speed[middle], speed[0], speed[last],
+            share[middle], share[0], share[last], 4e-6 * kinds[k].floats * COUNT / speed[middle]);
 }
 
 static void measure(struct vectors *v, int rounds, bool csv)
 {
-    double(*speed)[MOST_ROUNDS] = obtain(KINDS, sizeof *speed), (*share)[MOST_ROUNDS] = obtain(KINDS, sizeof *share);
-    v->optimizer = optimizer_open(&(struct optimizer_options){.rule = "sgd", .momentum = 0.9, .decay = 1e-4, .threads = v->threads},
-                                  (struct range){0, COUNT}, NULL, 0);
+    double(*speed)[MOST_ROUNDS] = xcalloc(KINDS, sizeof *speed),
+    (*share)[MOST_ROUNDS] = xcalloc(KINDS, sizeof *share);
+    v->optimizer = optimizer_open(
+        &(struct optimizer_options){
+            .rule = "sgd", .momentum = 0.9, .decay = 1e-4, .threads = v->threads},
+        (struct range){0, COUNT}, NULL, 0);
     for (int round = -1; round < rounds; round++) /* the first maps and warms */
         for (int k = 0; k < KINDS; k++) {
             double begin = turns_now();
@@ -116,14 +125,14 @@ static void measure(struct vectors *v, int rounds, bool csv)
     for (int k = 0; k < KINDS; k++)
         print_row(k, v->threads, speed[k], share[k], rounds, csv);
     optimizer_close(v->optimizer);
-    release(speed);
-    release(share);
+    xfree(speed);
+    xfree(share);
 }
 
 int main(int argc, char **argv)
 {
     static const struct option words[] = {{"csv", 0, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {0}};
-    struct vectors v = {.w = obtain(COUNT, sizeof *v.w), .g = obtain(COUNT, sizeof *v.g)};
+    struct vectors v = {.w = xcalloc(COUNT, sizeof *v.w), .g = xcalloc(COUNT, sizeof *v.g)};
     int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), rounds = 15, word;
     bool csv = false;
     while ((word = getopt_long(argc, argv, "", words, NULL)) != -1) {
@@ -135,12 +144,12 @@ int main(int argc, char **argv)
     if (rounds < 1 || rounds > MOST_ROUNDS)
         fatal("--rounds: take 1 to %d", MOST_ROUNDS);
     for (int i = 0; i < SOURCES; i++)
-        v.source[i] = obtain(COUNT, sizeof *v.source[i]);
+        v.source[i] = xcalloc(COUNT, sizeof *v.source[i]);
     for (v.threads = 1; v.threads <= cores; v.threads += v.threads < cores ? cores - 1 : 1)
         measure(&v, rounds, csv);
     for (int i = 0; i < SOURCES; i++)
-        release(v.source[i]);
-    release(v.w);
-    release(v.g);
+        xfree(v.source[i]);
+    xfree(v.w);
+    xfree(v.g);
     return 0;
 }

@@ -1,9 +1,11 @@
 /* Slices go round the ring of workers twice: added on the way, then copied.
  *
- * Rule: in step s = 0 .. W - 2 worker i sends slice i - s to worker i + 1 and adds what comes from worker i - 1 to its own; then slice
- * i + 1 is whole at worker i and goes round once more. Slices move in pieces, so that a piece is on its way to the next worker while
- * the one behind it comes. Cost: 2 (W - 1) steps, 2 (W - 1)/W n floats out and as many in, over one link each way, which no
- * algorithm undercuts; 2 (W - 1) latencies. Slice k is added from worker k on, round the ring. Patarasuk, Yuan 2009. */
+ * Rule: in step s = 0 .. W - 2 worker i sends slice i - s to worker i + 1 and adds what comes from
+ * worker i - 1 to its own; then slice i + 1 is whole at worker i and goes round once more. Slices
+ * move in pieces, so that a piece is on its way to the next worker while the one behind it comes.
+ * Cost: 2 (W - 1) steps, 2 (W - 1)/W n floats out and as many in, over one link each way, which no
+ * algorithm undercuts; 2 (W - 1) latencies. Slice k is added from worker k on, round the ring.
+ * Patarasuk, Yuan 2009. */
 #include "base/alloc.h"
 #include "collective/kinds.h"
 
@@ -18,7 +20,7 @@ struct ring {
 
 static void open(struct collective *c)
 {
-    struct ring *r = c->own = obtain(1, sizeof *r);
+    struct ring *r = c->own = xcalloc(1, sizeof *r);
     int64_t longest = 1;
     for (int i = 0; i < c->workers; i++) {
         struct range at = collective_slice(c, i);
@@ -26,12 +28,12 @@ static void open(struct collective *c)
     }
     r->pieces = (longest + PIECE - 1) / PIECE;
     r->turns = 2 * (c->workers - 1) * r->pieces;
-    r->sent = obtain((size_t)r->turns, sizeof *r->sent);
+    r->sent = xcalloc((size_t)r->turns, sizeof *r->sent);
 }
 
 static void close(struct collective *c)
 {
-    release(((struct ring *)c->own)->sent);
+    xfree(((struct ring *)c->own)->sent);
 }
 
 static int neighbour(const struct collective *c, int by)
@@ -65,14 +67,16 @@ static void send(struct collective *c, const float *vector, int64_t turn)
 {
     struct ring *r = c->own;
     if (turn < r->turns)
-        r->sent[turn] = collective_send(c, neighbour(c, 1), adds(c, turn) ? TAG_REDUCE : TAG_GATHER, vector, piece_out(c, turn));
+        r->sent[turn] = collective_send(c, neighbour(c, 1), adds(c, turn) ? TAG_REDUCE : TAG_GATHER,
+                                        vector, piece_out(c, turn));
 }
 
 static void expect(struct collective *c, int64_t turn)
 {
     struct ring *r = c->own;
     if (turn < r->turns)
-        r->come[turn % AHEAD] = net_recv(c->n->net, collective_rank(c, neighbour(c, -1)), adds(c, turn) ? TAG_REDUCE : TAG_GATHER, NULL, 0);
+        r->come[turn % AHEAD] = net_recv(c->n->net, collective_rank(c, neighbour(c, -1)),
+                                         adds(c, turn) ? TAG_REDUCE : TAG_GATHER, NULL, 0);
 }
 
 static void sum(struct collective *c, float *vector, double scale)
@@ -90,12 +94,14 @@ static void sum(struct collective *c, float *vector, double scale)
         const float *const both[] = {theirs, vector + at.from};
         if (adds(c, turn)) {
             double factor = last ? scale : 1;
-            collective_add(c, vector + at.from, both, (const double[]){factor, factor}, 2, at.to - at.from);
+            collective_add(c, vector + at.from, both, (const double[]){factor, factor}, 2,
+                           at.to - at.from);
         } else {
-            collective_done(c, &r->sent[turn - r->turns / 2], behind); /* the same floats went out then */
+            /* the same floats went out then */
+            collective_done(c, &r->sent[turn - r->turns / 2], behind);
             collective_copy(c, vector + at.from, theirs, at.to - at.from);
         }
-        net_drop(c->n->net, r->come[turn % AHEAD]);
+        net_release(c->n->net, r->come[turn % AHEAD]);
         expect(c, turn + AHEAD);
         send(c, vector, turn + r->pieces);
     }

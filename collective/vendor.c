@@ -1,14 +1,17 @@
-/* The all-reduce of the world's library (MPI_Iallreduce), for comparison and for networks that it knows best.
+/* The all-reduce of the world's library (MPI_Iallreduce), for comparison and for networks that it
+ * knows best.
  *
- * Rule: the library's. Cost: the library's, and one pass for the scale. All workers meet when it is opened, and make a first sum at once:
- * in that call the library gathers its ranks, hears no pause and looks for no silence, so it must wait for nobody who is not on his way.
- * It is polled with naps in between. Where the library takes memory of a GPU and a GPU computes, the vector goes there, is summed there
- * (no copy through the host's memory between hosts, and the GPU adds), and comes back: n floats more each way over the bus. */
+ * Rule: the library's. Cost: the library's, and one pass for the scale. All workers meet when it is
+ * opened, and make a first sum at once: in that call the library gathers its ranks, hears no pause
+ * and looks for no silence, so it must wait for nobody who is not on his way. It is polled with
+ * naps in between. Where the library takes memory of a GPU and a GPU computes, the vector goes
+ * there, is summed there (no copy through the host's memory between hosts, and the GPU adds), and
+ * comes back: n floats more each way over the bus. */
 #include <math.h>
 #include <stdio.h>
 
 #include "collective/kinds.h"
-#include "twin.h"
+#include "backend/backend.h"
 
 static bool fits(struct collective *c, char *why, size_t size)
 {
@@ -19,30 +22,31 @@ static bool fits(struct collective *c, char *why, size_t size)
 static void close(struct collective *c)
 {
     if (c->own)
-        c->n->setting->problem->twin->close(c->own);
+        c->n->context->problem->twin->close(c->own);
     c->own = NULL;
 }
 
 static bool reached(void *self)
 {
     struct collective *c = self;
-    return c->n->setting->problem->twin->reached(c->own);
+    return c->n->context->problem->twin->reached(c->own);
 }
 
 static void sum_at(struct collective *c, float *vector, int64_t count)
 {
     struct request *list[2] = {NULL, net_sum(c->n->net, collective_rank(c, 0), vector, count)};
     node_wait(c->n, list, 2, INFINITY, "the library's sum", NET_ANY);
-    net_drop(c->n->net, list[1]);
+    net_release(c->n->net, list[1]);
 }
 
-/* c->own is the twin; NULL: the sum is made where the vector lies. The first sum is of nothing, at once: see above. */
+/* c->own is the twin; NULL: the sum is made where the vector lies. The first sum is of nothing, at
+ * once: see above. */
 static void open(struct collective *c)
 {
-    const struct twin_kind *kind = c->n->setting->problem->twin;
+    const struct twin_kind *kind = c->n->context->problem->twin;
     float *nothing = net_alloc(c->n->net, sizeof *nothing);
-    if (kind && c->n->net->there)
-        c->own = kind->open(c->n->net->mate, c->count);
+    if (kind && c->n->net->gpu_aware)
+        c->own = kind->open(c->n->net->local_rank, c->count);
     collective_meet(c);
     if (c->workers > 1)
         sum_at(c, nothing, 1);
@@ -51,7 +55,7 @@ static void open(struct collective *c)
 
 static void sum(struct collective *c, float *vector, double scale)
 {
-    const struct twin_kind *kind = c->n->setting->problem->twin;
+    const struct twin_kind *kind = c->n->context->problem->twin;
     const float *const only = vector;
     if (c->own) {
         kind->up(c->own, vector, 0, c->count);

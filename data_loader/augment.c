@@ -1,7 +1,7 @@
 /* Bytes to normalised floats by a table, a row of a channel at a time.
  *
- * Cost: one load, one look-up (1 KiB a channel, in L1) and one store a value; about 2 us for a picture of 32 x 32 x 3,
- * whatever is done to it. */
+ * Cost: one load, one look-up (1 KiB a channel, in L1) and one store a value; about 2 us for a
+ * image of 32 x 32 x 3, whatever is done to it. */
 #include "data_loader/augment.h"
 
 #include <stddef.h>
@@ -28,8 +28,10 @@ static int between(int low, int x, int high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* out[x step] for 0 <= x < width is row[x + right], and black where the row has no such pixel or there is no row. */
-static void row_write(float *out, int64_t step, const uint8_t *row, int width, int right, const float *level)
+/* out[x step] for 0 <= x < width is row[x + right], and black where the row has no such pixel or
+ * there is no row. */
+static void row_write(float *out, int64_t step, const uint8_t *row, int width, int right,
+                      const float *level)
 {
     int from = row ? between(0, -right, width) : width;
     int to = row ? between(from, width - right, width) : width;
@@ -41,17 +43,20 @@ static void row_write(float *out, int64_t step, const uint8_t *row, int width, i
         out[x * step] = level[0];
 }
 
-void picture_write(float *out, const struct dataset *d, int32_t sample, struct augment how, const struct levels *levels)
+void image_write(float *out, const struct dataset *d, int32_t sample, struct augment how,
+                 const struct levels *levels)
 {
     int64_t width = d->width, height = d->height, channels = d->channels;
-    const uint8_t *picture = d->pixels + sample * channels * height * width;
-    int64_t step = how.mirror ? -channels : channels, start = how.mirror ? (width - 1) * channels : 0;
+    const uint8_t *image = d->pixels + sample * channels * height * width;
+    int64_t step = how.mirror ? -channels : channels,
+            start = how.mirror ? (width - 1) * channels : 0;
     for (int64_t y = 0; y < height; y++) {
         int64_t from = y + how.down;
         bool inside = 0 <= from && from < height;
         for (int64_t c = 0; c < channels; c++) {
-            const uint8_t *row = inside ? picture + (c * height + from) * width : NULL;
-            row_write(out + y * width * channels + start + c, step, row, d->width, how.right, levels->of[c]);
+            const uint8_t *row = inside ? image + (c * height + from) * width : NULL;
+            row_write(out + y * width * channels + start + c, step, row, d->width, how.right,
+                      levels->of[c]);
         }
     }
 }

@@ -1,8 +1,9 @@
 /* CIFAR-10 in its binary form (Krizhevsky 2009; https://www.cs.toronto.edu/~kriz/cifar.html).
  *
- * Five training files and one test file, each 10,000 records of one label byte and 3 x 32 x 32 pixel bytes. All files of the
- * wanted half are read through whatever the limit, so that a bad one is found before training: its length, each label, and
- * that no class is missing (a file of zeros has the right length). Cost: 154 MB to read, and 3,073 bytes of memory a sample. */
+ * Five training files and one test file, each 10,000 records of one label byte and 3 x 32 x 32
+ * pixel bytes. All files of the wanted half are read through whatever the limit, so that a bad one
+ * is found before training: its length, each label, and that no class is missing (a file of zeros
+ * has the right length). Cost: 154 MB to read, and 3,073 bytes of memory a sample. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,10 +13,19 @@
 #include "base/check.h"
 #include "data_loader/kinds.h"
 
-enum { CLASSES = 10, SIDE = 32, PICTURE = 3 * SIDE * SIDE, RECORD = 1 + PICTURE, RECORDS = 10000, CHUNK = 100, LONG_PATH = 4096 };
+enum {
+    CLASSES = 10,
+    SIDE = 32,
+    IMAGE = 3 * SIDE * SIDE,
+    RECORD = 1 + IMAGE,
+    RECORDS = 10000,
+    CHUNK = 100,
+    LONG_PATH = 4096
+};
 
 static const char sub_folder[] = "cifar-10-batches-bin";
-static const char *const train_files[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+static const char *const train_files[] = {"data_batch_1.bin", "data_batch_2.bin",
+                                          "data_batch_3.bin", "data_batch_4.bin",
                                           "data_batch_5.bin"};
 static const char *const test_files[] = {"test_batch.bin"};
 
@@ -34,12 +44,14 @@ static const char *grouped(char *text, int64_t number)
     return text;
 }
 
-static const char fetch_again[] = "fetch it again with data_loader/fetch FOLDER and give --data FOLDER";
+static const char fetch_again[] =
+    "fetch it again with data_loader/fetch FOLDER and give --data FOLDER";
 
 _Noreturn static void refuse_length(const char *path, const char *found)
 {
     char expected[32];
-    fatal("%s: %s bytes expected, %s found; %s", path, grouped(expected, (int64_t)RECORDS * RECORD), found, fetch_again);
+    fatal("%s: %s bytes expected, %s found; %s", path, grouped(expected, (int64_t)RECORDS * RECORD),
+          found, fetch_again);
 }
 
 /* fetch leaves a file of the right length alone. */
@@ -80,25 +92,27 @@ static void check_classes(const char *path, const int *seen)
     for (int c = 0; c < CLASSES; c++) {
         snprintf(found, sizeof found, "none of class %d", c);
         if (!seen[c])
-            refuse_labels(path, "pictures of all 10 classes", found);
+            refuse_labels(path, "images of all 10 classes", found);
     }
 }
 
 /* Reads and checks all of one file; the first `wanted` records go to pixels and labels. */
-static void read_file(const char *path, int64_t wanted, uint8_t *pixels, uint8_t *labels, uint8_t *chunk)
+static void read_file(const char *path, int64_t wanted, uint8_t *pixels, uint8_t *labels,
+                      uint8_t *chunk)
 {
     int seen[CLASSES] = {0};
     FILE *file = open_checked(path);
     for (int i = 0; i < RECORDS; i++) {
         const uint8_t *record = chunk + (i % CHUNK) * RECORD;
         if (i % CHUNK == 0)
-            CHECK(fread(chunk, RECORD, CHUNK, file) == CHUNK, "%s: cannot be read beyond record %d (%s)", path, i,
+            CHECK(fread(chunk, RECORD, CHUNK, file) == CHUNK,
+                  "%s: cannot be read beyond record %d (%s)", path, i,
                   ferror(file) ? strerror(errno) : "it has become shorter");
         uint8_t label = label_checked(path, i, record[0]);
         seen[label]++;
         if (i < wanted) {
             labels[i] = label;
-            memcpy(pixels + (int64_t)i * PICTURE, record + 1, PICTURE);
+            memcpy(pixels + (int64_t)i * IMAGE, record + 1, IMAGE);
         }
     }
     fclose(file);
@@ -122,18 +136,21 @@ static void find(char *path, const char *folder, const char *name)
 static void cifar_open(struct dataset *d, const struct dataset_options *options)
 {
     if (!options->folder || !*options->folder)
-        fatal("cifar10 needs the folder of its files: give --data FOLDER (data_loader/fetch FOLDER fills one)");
+        fatal("cifar10 needs the folder of its files: give --data FOLDER (data_loader/fetch FOLDER "
+              "fills one)");
     const char *const *names = options->train ? train_files : test_files;
     int files = options->train ? (int)(sizeof train_files / sizeof *train_files) : 1;
-    int64_t all = (int64_t)files * RECORDS, count = options->limit > 0 && options->limit < all ? options->limit : all;
-    uint8_t *pixels = obtain((size_t)count, PICTURE), *labels = obtain((size_t)count, 1), *chunk = obtain(CHUNK, RECORD);
+    int64_t all = (int64_t)files * RECORDS,
+            count = options->limit > 0 && options->limit < all ? options->limit : all;
+    uint8_t *pixels = xcalloc((size_t)count, IMAGE), *labels = xcalloc((size_t)count, 1),
+            *chunk = xcalloc(CHUNK, RECORD);
     char path[LONG_PATH];
     for (int i = 0; i < files; i++) {
         int64_t first = (int64_t)i * RECORDS < count ? (int64_t)i * RECORDS : count;
         find(path, options->folder, names[i]);
-        read_file(path, count - first, pixels + first * PICTURE, labels + first, chunk);
+        read_file(path, count - first, pixels + first * IMAGE, labels + first, chunk);
     }
-    release(chunk);
+    xfree(chunk);
     *d = (struct dataset){.count = count,
                           .classes = CLASSES,
                           .channels = 3,
@@ -143,14 +160,17 @@ static void cifar_open(struct dataset *d, const struct dataset_options *options)
                           .labels = labels,
                           .mean = {0.4914f, 0.4822f, 0.4465f},
                           .deviation = {0.2470f, 0.2435f, 0.2616f}};
-    snprintf(d->source, sizeof d->source, "CIFAR-10, %s samples, from %s", options->train ? "training" : "test", options->folder);
+    snprintf(d->source, sizeof d->source, "CIFAR-10, %s samples, from %s",
+             options->train ? "training" : "test", options->folder);
 }
 
 static void cifar_close(struct dataset *d)
 {
-    release((void *)d->pixels);
-    release((void *)d->labels);
+    xfree((void *)d->pixels);
+    xfree((void *)d->labels);
 }
 
-const struct dataset_kind dataset_cifar10 = {
-    .name = "cifar10", .summary = "CIFAR-10, binary form, from --data", .open = cifar_open, .close = cifar_close};
+const struct dataset_kind dataset_cifar10 = {.name = "cifar10",
+                                             .summary = "CIFAR-10, binary form, from --data",
+                                             .open = cifar_open,
+                                             .close = cifar_close};

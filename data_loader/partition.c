@@ -1,7 +1,9 @@
-/* A kind names an owner for each sample; one counting sort then puts each worker's samples into one piece.
+/* A kind names an owner for each sample; one counting sort then puts each worker's samples into one
+ * piece.
  *
- * Cost: 10 ns a sample (half of it the shuffle), for dirichlet 160 ns a class and worker more; 12 bytes of memory a sample while it
- * is made, 4 are kept. The sorts are stable: within a class and a share all samples stay in the order of the one shuffle. */
+ * Cost: 10 ns a sample (half of it the shuffle), for dirichlet 160 ns a class and worker more; 12
+ * bytes of memory a sample while it is made, 4 are kept. The sorts are stable: within a class and a
+ * share all samples stay in the order of the one shuffle. */
 #include "data_loader/partition.h"
 
 #include <assert.h>
@@ -17,7 +19,8 @@
 enum { CLASSES = 256 };                       /* of a label in a byte */
 enum { KEY_SAMPLES, KEY_CLASSES, KEY_GAMMA }; /* what is drawn under RANDOM_SHARE */
 
-/* What a kind works on: all samples, shuffled; owner[i] is to be the worker that gets list[i]. A kind may reorder the list. */
+/* What a kind works on: all samples, shuffled; owner[i] is to be the worker that gets list[i]. A
+ * kind may reorder the list. */
 struct deal {
     const struct partition_options *o;
     const uint8_t *labels;
@@ -29,7 +32,8 @@ struct kind {
     const char *name;
     void (*deal)(struct deal *d); /* NULL: everybody gets everything */
     bool cut;                     /* to the smallest share */
-    const char *remedy;           /* for a worker without a sample: why, and what to do; NULL: there is none */
+    const char
+        *remedy; /* for a worker without a sample: why, and what to do; NULL: there is none */
 };
 
 struct partition {
@@ -40,10 +44,11 @@ struct partition {
     int64_t *first, *size; /* [workers] each: where a share begins in it, and how long it is */
 };
 
-/* Moves list[0 .. count - 1] into the order of its keys, 0 .. keys - 1; those of key k begin at first[k], first[keys] is the end. */
+/* Moves list[0 .. count - 1] into the order of its keys, 0 .. keys - 1; those of key k begin at
+ * first[k], first[keys] is the end. */
 static void sort_by(const int32_t *key, int keys, int32_t *list, int64_t count, int64_t *first)
 {
-    int32_t *sorted = obtain((size_t)count, sizeof *sorted);
+    int32_t *sorted = xcalloc((size_t)count, sizeof *sorted);
     memset(first, 0, ((size_t)keys + 1) * sizeof *first);
     for (int64_t i = 0; i < count; i++)
         first[key[i] + 1]++;
@@ -51,10 +56,11 @@ static void sort_by(const int32_t *key, int keys, int32_t *list, int64_t count, 
         first[k + 1] += first[k];
     for (int64_t i = 0; i < count; i++)
         sorted[first[key[i]]++] = list[i];
-    memmove(first + 1, first, (size_t)keys * sizeof *first); /* each first has moved on to its end, which is the next one's first */
+    /* each first has moved on to its end, which is the next one's first */
+    memmove(first + 1, first, (size_t)keys * sizeof *first);
     first[0] = 0;
     memcpy(list, sorted, (size_t)count * sizeof *list);
-    release(sorted);
+    xfree(sorted);
 }
 
 struct remainder {
@@ -65,13 +71,14 @@ struct remainder {
 static int greater_first(const void *a, const void *b)
 {
     const struct remainder *x = a, *y = b;
-    return x->rest != y->rest ? (x->rest < y->rest) - (x->rest > y->rest) : (x->of > y->of) - (x->of < y->of);
+    return x->rest != y->rest ? (x->rest < y->rest) - (x->rest > y->rest)
+                              : (x->of > y->of) - (x->of < y->of);
 }
 
 /* Cuts `total` in proportion to weight[n] by largest remainders; of equal ones the first. */
 static void apportion(int64_t total, const double *weight, int n, int64_t *part)
 {
-    struct remainder *order = obtain((size_t)n, sizeof *order);
+    struct remainder *order = xcalloc((size_t)n, sizeof *order);
     double sum = 0;
     int64_t rest = total;
     for (int i = 0; i < n; i++)
@@ -86,7 +93,7 @@ static void apportion(int64_t total, const double *weight, int n, int64_t *part)
     qsort(order, (size_t)n, sizeof *order, greater_first);
     for (int64_t i = 0; i < rest; i++)
         part[order[i].of]++;
-    release(order);
+    xfree(order);
 }
 
 /* Gives `count` places in n equal pieces to the workers first, first + step, ... */
@@ -99,12 +106,12 @@ static void give_equally(int32_t *owner, int64_t count, int n, int first, int st
 
 static void give_in_proportion(int32_t *owner, int64_t count, const double *weight, int workers)
 {
-    int64_t *part = obtain((size_t)workers, sizeof *part);
+    int64_t *part = xcalloc((size_t)workers, sizeof *part);
     apportion(count, weight, workers, part);
     for (int w = 0; w < workers; w++)
         for (; part[w]; part[w]--)
             *owner++ = w;
-    release(part);
+    xfree(part);
 }
 
 static void deal_split(struct deal *d)
@@ -115,13 +122,13 @@ static void deal_split(struct deal *d)
 static void deal_by_speed(struct deal *d)
 {
     int workers = d->o->workers;
-    double *speed = obtain((size_t)workers, sizeof *speed);
+    double *speed = xcalloc((size_t)workers, sizeof *speed);
     for (int w = 0; w < workers; w++) {
         speed[w] = d->o->speeds ? d->o->speeds[w] : 1;
         assert(speed[w] > 0 && isfinite(speed[w]));
     }
     give_in_proportion(d->owner, d->count, speed, workers);
-    release(speed);
+    xfree(speed);
 }
 
 /* Brings the list into the order of its labels; first[CLASSES + 1]. */
@@ -150,8 +157,9 @@ static void deal_by_label(struct deal *d)
     }
 }
 
-/* The logarithm of a gamma variate of this shape and scale 1 (Marsaglia and Tsang 2000). A shape a < 1 is had from a + 1 and a
- * uniform u, as G(a + 1) u^(1/a); in logarithms, because u^(1/a) underflows: at a = 0.001 one in two is below 1e-300. */
+/* The logarithm of a gamma variate of this shape and scale 1 (Marsaglia and Tsang 2000). A shape a
+ * < 1 is had from a + 1 and a uniform u, as G(a + 1) u^(1/a); in logarithms, because u^(1/a)
+ * underflows: at a = 0.001 one in two is below 1e-300. */
 static double draw_log_gamma(struct random *r, double shape)
 {
     if (shape < 1) {
@@ -167,7 +175,8 @@ static double draw_log_gamma(struct random *r, double shape)
     }
 }
 
-/* Gamma variates, divided by their sum, are a Dirichlet variate; apportion() divides. The greatest is scaled to 1, so the sum is not 0. */
+/* Gamma variates, divided by their sum, are a Dirichlet variate; apportion() divides. The greatest
+ * is scaled to 1, so the sum is not 0. */
 static void draw_weights(const struct partition_options *o, int label, double *weight)
 {
     double greatest = -INFINITY;
@@ -185,7 +194,7 @@ static void deal_by_dirichlet(struct deal *d)
     int64_t first[CLASSES + 1];
     if (!(d->o->alpha >= 1e-9 && d->o->alpha <= 1e9))
         fatal("--dirichlet %g: take 1e-9 to 1e9; 0.1 is uneven, 100 nearly even", d->o->alpha);
-    double *weight = obtain((size_t)d->o->workers, sizeof *weight);
+    double *weight = xcalloc((size_t)d->o->workers, sizeof *weight);
     group(d, first);
     for (int c = 0; c < CLASSES; c++) {
         if (first[c] == first[c + 1])
@@ -193,16 +202,21 @@ static void deal_by_dirichlet(struct deal *d)
         draw_weights(d->o, c, weight);
         give_in_proportion(d->owner + first[c], first[c + 1] - first[c], weight, d->o->workers);
     }
-    release(weight);
+    xfree(weight);
 }
 
 static const struct kind kinds[] = {
     {"split", deal_split, false, NULL},
     {"shared", NULL, false, NULL},
-    {"label", deal_by_label, true, "its class has fewer samples than workers that share it; use fewer workers or more samples"},
-    {"label-unscaled", deal_by_label, false, "its class has fewer samples than workers that share it; use fewer workers or more samples"},
-    {"dirichlet", deal_by_dirichlet, false, "proportions so uneven were drawn; use a larger --dirichlet, fewer workers or another --seed"},
-    {"speed", deal_by_speed, false, "it is too slow beside the others for a whole one; use smaller factors in --slow or more samples"},
+    {"label", deal_by_label, true,
+     "its class has fewer samples than workers that share it; use fewer workers or more samples"},
+    {"label-unscaled", deal_by_label, false,
+     "its class has fewer samples than workers that share it; use fewer workers or more samples"},
+    {"dirichlet", deal_by_dirichlet, false,
+     "proportions so uneven were drawn; use a larger --dirichlet, fewer workers or another --seed"},
+    {"speed", deal_by_speed, false,
+     "it is too slow beside the others for a whole one; use smaller factors in --slow or more "
+     "samples"},
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -218,7 +232,8 @@ static const struct kind *kind_of(const char *name)
     fatal("--partition: '%s' is not one of %s", name, known);
 }
 
-/* Keeps the first `wanted` samples of a share, of each class its part. The samples of a class stand together in it. */
+/* Keeps the first `wanted` samples of a share, of each class its part. The samples of a class stand
+ * together in it. */
 static void cut_share(int32_t *list, int64_t size, int64_t wanted, const uint8_t *labels)
 {
     double length[CLASSES] = {0};
@@ -263,28 +278,29 @@ static void deal(struct partition *p, const uint8_t *labels)
         return;
     }
     struct deal d = {.o = &p->options, .labels = labels, .count = p->count, .list = p->list};
-    d.owner = obtain((size_t)p->count, sizeof *d.owner);
+    d.owner = xcalloc((size_t)p->count, sizeof *d.owner);
     p->kind->deal(&d);
     sort_by(d.owner, workers, p->list, p->count, p->first);
     for (int w = 0; w < workers; w++)
         p->size[w] = p->first[w + 1] - p->first[w];
-    release(d.owner);
+    xfree(d.owner);
     if (p->kind->cut)
         cut_to_smallest(p, labels);
 }
 
-struct partition *partition_open(const struct partition_options *o, const uint8_t *labels, int64_t count)
+struct partition *partition_open(const struct partition_options *o, const uint8_t *labels,
+                                 int64_t count)
 {
     assert(o->workers > 0 && count > 0 && count <= INT32_MAX);
-    struct partition *p = obtain(1, sizeof *p);
+    struct partition *p = xcalloc(1, sizeof *p);
     *p = (struct partition){.options = *o, .kind = kind_of(o->name), .count = count};
     p->options.name = p->kind->name;
     if (o->speeds) {
-        double *speeds = obtain((size_t)o->workers, sizeof *speeds);
+        double *speeds = xcalloc((size_t)o->workers, sizeof *speeds);
         p->options.speeds = memcpy(speeds, o->speeds, (size_t)o->workers * sizeof *speeds);
     }
-    p->list = obtain((size_t)count, sizeof *p->list);
-    p->first = obtain(2 * (size_t)o->workers + 1, sizeof *p->first);
+    p->list = xcalloc((size_t)count, sizeof *p->list);
+    p->first = xcalloc(2 * (size_t)o->workers + 1, sizeof *p->first);
     p->size = p->first + o->workers + 1;
     deal(p, labels);
     return p;
@@ -292,17 +308,18 @@ struct partition *partition_open(const struct partition_options *o, const uint8_
 
 void partition_close(struct partition *p)
 {
-    release((void *)p->options.speeds);
-    release(p->list);
-    release(p->first);
-    release(p);
+    xfree((void *)p->options.speeds);
+    xfree(p->list);
+    xfree(p->first);
+    xfree(p);
 }
 
 bool partition_is(const struct partition *p, const struct partition_options *o)
 {
     const struct partition_options *have = &p->options;
-    return have->seed == o->seed && have->workers == o->workers && have->alpha == o->alpha && kind_of(o->name) == p->kind &&
-           !have->speeds == !o->speeds && (!o->speeds || !memcmp(have->speeds, o->speeds, (size_t)o->workers * sizeof *o->speeds));
+    return have->seed == o->seed && have->workers == o->workers && have->alpha == o->alpha &&
+           kind_of(o->name) == p->kind && !have->speeds == !o->speeds &&
+           (!o->speeds || !memcmp(have->speeds, o->speeds, (size_t)o->workers * sizeof *o->speeds));
 }
 
 const int32_t *partition_share(const struct partition *p, int worker, int64_t *count)
@@ -316,9 +333,11 @@ void partition_check(const struct partition *p)
 {
     const struct partition_options *o = &p->options;
     if (p->kind->deal && p->count < o->workers)
-        fatal("%lld training samples are too few for %d workers: some would have none; use fewer workers or more samples",
+        fatal("%lld training samples are too few for %d workers: some would have none; use fewer "
+              "workers or more samples",
               (long long)p->count, o->workers);
     for (int w = 0; w < o->workers; w++)
         if (!p->size[w])
-            fatal("--partition %s: worker %d of 0 .. %d would have no sample: %s", o->name, w, o->workers - 1, p->kind->remedy);
+            fatal("--partition %s: worker %d of 0 .. %d would have no sample: %s", o->name, w,
+                  o->workers - 1, p->kind->remedy);
 }

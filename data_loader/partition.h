@@ -1,16 +1,24 @@
 /* Whose samples are whose.
  *
- * Law: pure functions of (name, seed, workers, labels) and of what is named behind. N samples are shuffled once by seed, the samples
- * of a class stand in that order, too. Workers and places count from 0; "equal" is to one sample; C classes have samples.
- *   split           worker w has the places N w / W .. N (w + 1) / W - 1: disjoint, complete, equal.
+ * Law: pure functions of (name, seed, workers, labels) and of what is named behind. N samples are
+ * shuffled once by seed, the samples of a class stand in that order, too. Workers and places count
+ * from 0; "equal" is to one sample; C classes have samples.
+ *   split           worker w has the places N w / W .. N (w + 1) / W - 1: disjoint, complete,
+ *                   equal.
  *   shared          each worker has all samples.
- *   label-unscaled  the classes are shuffled by seed. W <= C: the j-th belongs to worker j mod W, whole. W > C: worker w has the
- *                   class w mod C; those of one class share it equally. Disjoint, complete; only then is a class divided.
- *   label           the same, cut to the smallest share, each class of a worker in proportion: disjoint, all of one size.
- *   dirichlet       each class is cut in proportions drawn from Dirichlet(alpha, .. alpha) over the workers: disjoint, complete
- *                   (Yurochkin et al. 2019, arXiv:1905.12022; Hsu et al. 2019, arXiv:1909.06335, draw a worker's classes instead).
+ *   label-unscaled  the classes are shuffled by seed. W <= C: the j-th belongs to worker j mod W,
+ *                   whole. W > C: worker w has the
+ *                   class w mod C; those of one class share it equally. Disjoint, complete; only
+ *                     then is a class divided.
+ *   label           the same, cut to the smallest share, each class of a worker in proportion:
+ *                   disjoint, all of one size.
+ *   dirichlet       each class is cut in proportions drawn from Dirichlet(alpha, .. alpha) over the
+ *                   workers: disjoint, complete
+ *                   (Yurochkin et al. 2019, arXiv:1905.12022; Hsu et al. 2019, arXiv:1909.06335,
+ *                     draw a worker's classes instead).
  *   speed           shares in proportion to the workers' speeds: disjoint, complete.
- * Proportions become whole numbers by largest remainders: each is met to less than one sample, and the sum exactly. */
+ * Proportions become whole numbers by largest remainders: each is met to less than one sample, and
+ * the sum exactly. */
 #ifndef DATA_LOADER_PARTITION_H
 #define DATA_LOADER_PARTITION_H
 
@@ -22,16 +30,20 @@ struct partition_options {
     uint64_t seed;
     int workers;
     double alpha;         /* of dirichlet */
-    const double *speeds; /* [workers], of speed; samples a second to any scale, each more than 0; NULL: all equal */
+    const double *speeds; /* [workers], of speed; samples a second to any scale, each more than 0;
+                             NULL: all equal */
 };
 
 struct partition;
 
-/* Deals samples 0 .. count - 1 of these labels; borrows nothing beyond the call. A name or an alpha that cannot be is fatal. */
-struct partition *partition_open(const struct partition_options *options, const uint8_t *labels, int64_t count);
+/* Deals samples 0 .. count - 1 of these labels; borrows nothing beyond the call. A name or an alpha
+ * that cannot be is fatal. */
+struct partition *partition_open(const struct partition_options *options, const uint8_t *labels,
+                                 int64_t count);
 void partition_close(struct partition *p);
 
-bool partition_is(const struct partition *p, const struct partition_options *options); /* was it made from these? */
+/* was it made from these? */
+bool partition_is(const struct partition *p, const struct partition_options *options);
 
 /* The worker's samples, borrowed until the partition is closed; possibly none. */
 const int32_t *partition_share(const struct partition *p, int worker, int64_t *count);

@@ -1,7 +1,8 @@
-/* The ring's state is two numbers under one lock: `held`, the oldest thing that must stay, and `next`, the first that is not
- * made. The thread may write slot next % slots, outside the lock, while next < held + slots: nobody else looks at it. A
- * restart moves both and counts itself, so that what was under way then is thrown away when it is done; the caller waits for
- * the thread in any case, so no slot is ever written and read at once. */
+/* The ring's state is two numbers under one lock: `held`, the oldest thing that must stay, and
+ * `next`, the first that is not made. The thread may write slot next % slots, outside the lock,
+ * while next < held + slots: nobody else looks at it. A restart moves both and counts itself, so
+ * that what was under way then is thrown away when it is done; the caller waits for the thread in
+ * any case, so no slot is ever written and read at once. */
 #include "data_loader/prefetch.h"
 
 #include <assert.h>
@@ -62,7 +63,7 @@ static void start(struct prefetch *p)
 struct prefetch *prefetch_open(int slots, void (*make)(void *of, int64_t index, int slot), void *of)
 {
     assert(slots > 0);
-    struct prefetch *p = obtain(1, sizeof *p);
+    struct prefetch *p = xcalloc(1, sizeof *p);
     *p = (struct prefetch){.make = make, .of = of, .slots = slots};
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->room, NULL);
@@ -81,7 +82,7 @@ void prefetch_close(struct prefetch *p)
     pthread_cond_destroy(&p->made);
     pthread_cond_destroy(&p->room);
     pthread_mutex_destroy(&p->lock);
-    release(p);
+    xfree(p);
 }
 
 int prefetch_take(struct prefetch *p, int64_t index)

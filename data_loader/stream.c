@@ -1,4 +1,5 @@
-/* Orders. A pass is shuffled when it is entered: share x 10 ns, and 8 bytes of memory a sample of the share. */
+/* Orders. A pass is shuffled when it is entered: share x 10 ns, and 8 bytes of memory a sample of
+ * the share. */
 #include "data_loader/stream.h"
 
 #include <assert.h>
@@ -11,13 +12,13 @@ void stream_open(struct stream *s, int32_t *mine, int64_t share, uint64_t seed, 
 {
     assert(share > 0 && worker >= 0);
     *s = (struct stream){.seed = seed, .worker = worker, .share = share, .mine = mine, .pass = -1};
-    s->order = obtain((size_t)share, sizeof *s->order);
+    s->order = xcalloc((size_t)share, sizeof *s->order);
 }
 
 void stream_close(struct stream *s)
 {
-    release(s->order);
-    release(s->mine);
+    xfree(s->order);
+    xfree(s->mine);
 }
 
 static void enter(struct stream *s, int64_t pass)

@@ -1,17 +1,27 @@
-/* Pictures that are made, not taken: 32 x 32 x 3 with a class to learn, for machines without the real ones.
+/* Images that are made, not taken: 32 x 32 x 3 with a class to learn, for machines without the real
+ * ones.
  *
- * A picture is a plain ground with a slope of brightness, and on it a rectangle filled with the class's texture in two random
- * colours, at a random place, phase, size, tilt and mirror, under noise. Every texture covers exactly half of its tile and
- * colours, places and noise don't ask for the class: so no pixel's mean and no colour tells the classes apart, a linear model
- * finds next to nothing, and a small neighbourhood tells all. Classes are closed under mirroring (augmentation flips). Whole numbers
- * only, keyed by (seed, half, sample): the same bytes on every machine, train and test apart. About 10 us a picture. */
+ * A image is a plain ground with a slope of brightness, and on it a rectangle filled with the
+ * class's texture in two random colours, at a random place, phase, size, tilt and mirror, under
+ * noise. Every texture covers exactly half of its tile and colours, places and noise don't ask for
+ * the class: so no pixel's mean and no colour tells the classes apart, a linear model finds next to
+ * nothing, and a small neighbourhood tells all. Classes are closed under mirroring (augmentation
+ * flips). Whole numbers only, keyed by (seed, half, sample): the same bytes on every machine, train
+ * and test apart. About 10 us a image. */
 #include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
 #include "data_loader/kinds.h"
 
-enum { CLASSES = 10, SIDE = 32, PLANE = SIDE * SIDE, PICTURE = 3 * PLANE, TRAIN = 50000, TEST = 10000 };
+enum {
+    CLASSES = 10,
+    SIDE = 32,
+    PLANE = SIDE * SIDE,
+    IMAGE = 3 * PLANE,
+    TRAIN = 50000,
+    TEST = 10000
+};
 enum { ONE = 256, NOISE = 48, CONTRAST = 100 };
 
 /* Eight rows of eight bits, half of them set. */
@@ -28,7 +38,8 @@ static const uint8_t tiles[CLASSES][8] = {
     {0x00, 0x7e, 0x7e, 0x66, 0x66, 0x7e, 0x7e, 0x00}, /* frames */
 };
 
-/* How one picture looks, in pixels and 1/256 of them. A place (x, y) shows the tile's (u, v); sums wrap, 8 x 256 divides 2^32. */
+/* How one image looks, in pixels and 1/256 of them. A place (x, y) shows the tile's (u, v); sums
+ * wrap, 8 x 256 divides 2^32. */
 struct look {
     const uint8_t *tile;
     uint32_t u, v, u_right, v_right, u_down, v_down;
@@ -95,7 +106,7 @@ static void put(uint8_t *pixel, const int *colours, int light, uint64_t bits)
     }
 }
 
-static void draw(uint8_t *picture, struct random *r, int label)
+static void draw(uint8_t *image, struct random *r, int label)
 {
     struct look k = look_at(r, label);
     for (int y = 0; y < SIDE; y++) {
@@ -105,21 +116,22 @@ static void draw(uint8_t *picture, struct random *r, int label)
             bool set = k.tile[v / ONE % 8] >> (u / ONE % 8) & 1;
             int slope = k.slope_right * (x - SIDE / 2) + k.slope_down * (y - SIDE / 2);
             if (high && k.left <= x && x < k.left + k.width)
-                put(picture + y * SIDE + x, set ? k.ink : k.paper, 0, random_bits(r));
+                put(image + y * SIDE + x, set ? k.ink : k.paper, 0, random_bits(r));
             else
-                put(picture + y * SIDE + x, k.ground, slope / 16, random_bits(r));
+                put(image + y * SIDE + x, k.ground, slope / 16, random_bits(r));
         }
     }
 }
 
 static void synthetic_open(struct dataset *d, const struct dataset_options *options)
 {
-    int64_t all = options->train ? TRAIN : TEST, count = options->limit > 0 && options->limit < all ? options->limit : all;
-    uint8_t *pixels = obtain((size_t)count, PICTURE), *labels = obtain((size_t)count, 1);
+    int64_t all = options->train ? TRAIN : TEST,
+            count = options->limit > 0 && options->limit < all ? options->limit : all;
+    uint8_t *pixels = xcalloc((size_t)count, IMAGE), *labels = xcalloc((size_t)count, 1);
     for (int64_t i = 0; i < count; i++) {
-        struct random r = random_at(RANDOM_PICTURE, options->seed, options->train, (uint64_t)i, 0);
+        struct random r = random_at(RANDOM_IMAGE, options->seed, options->train, (uint64_t)i, 0);
         labels[i] = (uint8_t)(i % CLASSES);
-        draw(pixels + i * PICTURE, &r, labels[i]);
+        draw(pixels + i * IMAGE, &r, labels[i]);
     }
     *d = (struct dataset){.generated = true,
                           .count = count,
@@ -131,15 +143,17 @@ static void synthetic_open(struct dataset *d, const struct dataset_options *opti
                           .labels = labels,
                           .mean = {0.5f, 0.5f, 0.5f},
                           .deviation = {0.23f, 0.23f, 0.23f}};
-    snprintf(d->source, sizeof d->source, "GENERATED textures, not real pictures; %s half, seed %llu", options->train ? "training" : "test",
-             (unsigned long long)options->seed);
+    snprintf(d->source, sizeof d->source, "GENERATED textures, not real images; %s half, seed %llu",
+             options->train ? "training" : "test", (unsigned long long)options->seed);
 }
 
 static void synthetic_close(struct dataset *d)
 {
-    release((void *)d->pixels);
-    release((void *)d->labels);
+    xfree((void *)d->pixels);
+    xfree((void *)d->labels);
 }
 
-const struct dataset_kind dataset_synthetic = {
-    .name = "synthetic", .summary = "made textures, no files needed", .open = synthetic_open, .close = synthetic_close};
+const struct dataset_kind dataset_synthetic = {.name = "synthetic",
+                                               .summary = "made textures, no files needed",
+                                               .open = synthetic_open,
+                                               .close = synthetic_close};

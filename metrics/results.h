@@ -1,10 +1,10 @@
-/* What metrics.c and metrics/summary.c share: the files of one run, open. */
+/* What metrics/metrics.c and metrics/summary.c share: the files of one run, open. */
 #ifndef METRICS_RESULTS_H
 #define METRICS_RESULTS_H
 
 #include <stdio.h>
 
-#include "metrics.h"
+#include "metrics/metrics.h"
 
 enum { MAX_THRESHOLDS = 32 };
 
@@ -14,15 +14,18 @@ struct results {
     bool full; /* a write failed and was reported */
     bool live, quiet;
     double report_s, started_s, reported_s;
-    double last_seconds; /* of the training clock, at the last report: what the speed is taken over */
+    /* of the training clock, at the last report: what the speed is taken over */
+    double last_seconds;
     int64_t last_samples;
-    struct score *score; /* all of them, for the time to accuracy */
+    struct evaluation *evaluation; /* all of them, for the time to accuracy */
     int score_count, score_room;
     double threshold[MAX_THRESHOLDS];
     int thresholds;
 };
 
-FILE *results_file(struct results *r, const char *name, bool head); /* a new file in the folder; NULL is reported once */
-void results_made(struct results *r, FILE *f, const char *name);    /* after a write: reports a failure once */
+/* a new file in the folder; NULL is reported once */
+FILE *results_file(struct results *r, const char *name, bool head);
+/* after a write: reports a failure once */
+void results_made(struct results *r, FILE *f, const char *name);
 
 #endif

@@ -1,12 +1,12 @@
-/* What network.c and network/apart.c share. */
+/* What network/network.c and network/device.c share. */
 #ifndef NETWORK_PRIVATE_H
 #define NETWORK_PRIVATE_H
 
-#include "network.h"
-#include "network/plan.h"
+#include "network/network.h"
+#include "network/memory_plan.h"
 
 struct network {
-    struct architecture a;
+    struct model a;
     const struct backend *backend;
     struct device *device;
     float smoothing;
@@ -25,26 +25,30 @@ struct network {
 };
 
 /* What unit i reads and writes, as the plan has it; with g == NULL no gradients. */
-struct unit_io network_io(const struct network *n, const struct plan *p, int i, struct weights w, float *g);
+struct unit_io network_io(const struct network *n, const struct plan *p, int i, struct weights w,
+                          float *g);
 
-/* ---- network/apart.c: the caller's side is the host's memory, the backend's is its own */
+/* ---- network/device.c: the caller's side is the host's memory, the backend's is its own */
 
 void apart_open(struct network *n, bool training);
 void apart_close(struct network *n);
 
-/* Where an evaluation finds these weights on the backend's side; they are brought there unless they (by their stamp) lie there already. */
+/* Where an evaluation finds these weights on the backend's side; they are brought there unless they
+ * (by their weights_version) lie there already. */
 struct weights apart_weights(struct network *n, struct weights w);
 
-/* Where an evaluation's loss puts its sums; and those sums, and the statistics, on the host's side, when all is done. */
+/* Where an evaluation's loss puts its sums; and those sums, and the statistics, on the host's side,
+ * when all is done. */
 struct loss *apart_sums(struct network *n);
 struct loss apart_loss(struct network *n);
 const float *apart_statistics(struct network *n);
 
 /* Brings a batch, and has the first unit's input made of it. */
-void apart_pictures(struct network *n, const struct plan *p, struct pictures pictures);
+void apart_images(struct network *n, const struct plan *p, struct images images);
 
 /* network_gradient() */
-bool apart_gradient(struct network *n, struct weights w, struct pictures pictures, const int32_t *labels, float *g, struct loss *loss,
-                    network_hook *hook, void *self);
+bool apart_gradient(struct network *n, struct weights w, struct images images,
+                    const int32_t *labels, float *g, struct loss *loss, network_hook *hook,
+                    void *self);
 
 #endif

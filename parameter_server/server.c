@@ -1,7 +1,9 @@
-/* A server's side: what comes, what is answered, how it ends; what pushes do to the slice is in update.c.
+/* A server's side: what comes, what is answered, how it ends; what pushes do to the slice is in
+ * update.c.
  *
- * One receive is posted for each worker's next push. Pushes are summed in worker order, whatever the order in which they came, so that a
- * synchronous scheme gives the same bits under any delays. When training is over, whatever still comes is dropped and answered. */
+ * One receive is posted for each worker's next push. Pushes are summed in worker order, whatever
+ * the order in which they came, so that a synchronous scheme gives the same bits under any delays.
+ * When training is over, whatever still comes is dropped and answered. */
 #include <math.h>
 #include <string.h>
 
@@ -21,20 +23,24 @@ static size_t push_bytes(const struct ps *ps)
 
 void ps_expect_push(struct ps *ps, int worker)
 {
-    ps->come[AT_PUSH + worker] = ps->awaited[worker] = net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
+    ps->come[AT_PUSH + worker] = ps->awaited[worker] =
+        net_recv(ps->n->net, ps_rank_of(ps, worker), TAG_PUSH, NULL, 0);
 }
 
 static void open_wires(struct ps *ps)
 {
-    const struct options *o = ps->n->setting->options;
-    struct coder_options options = {.count = ps_slice_count(ps), .part = o->wire_part, .seed = (uint64_t)o->seed, .stream = ps->n->rank};
-    if (!ps->weights_wire->in_place) {
-        ps->encode = coder_open(ps->weights_wire, &options);
+    const struct options *o = ps->n->context->options;
+    struct coder_options options = {.count = ps_slice_count(ps),
+                                    .part = o->compress_ratio,
+                                    .seed = (uint64_t)o->seed,
+                                    .stream = ps->n->rank};
+    if (!ps->weights_codec->in_place) {
+        ps->encode = coder_open(ps->weights_codec, &options);
         ps->outgoing = net_alloc(ps->n->net, coder_bytes(ps->encode));
     }
     options.only_unpacks = true;
-    if (!ps->wire->in_place)
-        ps->decode = coder_open(ps->wire, &options);
+    if (!ps->codec->in_place)
+        ps->decode = coder_open(ps->codec, &options);
     for (int i = 0; i < ps->workers && ps->decode; i++) {
         ps->unpacked[i] = net_alloc(ps->n->net, (size_t)ps_slice_count(ps) * sizeof(float));
         optimizer_share(ps->optimizer, ps->unpacked[i], (size_t)ps_slice_count(ps) * sizeof(float));
@@ -48,27 +54,28 @@ void ps_open_server(struct ps *ps)
     size_t workers = (size_t)ps->workers;
     ps->slice = node_slice(n, n->rank);
     ps->optimizer = node_optimizer(n, ps->slice);
-    optimizer_move(ps->optimizer, n->setting->holder, n->w + ps->slice.from, ps->workers + 1, n->net->mate);
+    optimizer_offload(ps->optimizer, n->context->holder, n->w + ps->slice.from, ps->workers + 1,
+                      n->net->local_rank);
     optimizer_share(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);
-    ps->come = obtain(workers + AT_PUSH, sizeof *ps->come);
-    ps->list = obtain(workers + AT_PUSH, sizeof *ps->list);
-    ps->awaited = obtain(workers, sizeof *ps->awaited);
-    ps->arrival = obtain(workers, sizeof *ps->arrival);
-    ps->owed = obtain(workers, sizeof *ps->owed);
-    ps->leaves = obtain(workers, sizeof *ps->leaves);
-    ps->has_left = obtain(workers, sizeof *ps->has_left);
-    ps->answer = obtain(workers, sizeof *ps->answer);
-    ps->unpacked = obtain(workers, sizeof *ps->unpacked);
-    ps->is_unpacked = obtain(workers, sizeof *ps->is_unpacked);
-    ps->instead = obtain(workers, sizeof *ps->instead);
-    ps->source = obtain(workers + 1, sizeof *ps->source); /* and the weights themselves */
-    ps->scale = obtain(workers + 1, sizeof *ps->scale);
-    ps->sent_by = obtain(workers, sizeof *ps->sent_by);
-    ps->sent_to = obtain(workers, sizeof *ps->sent_to);
+    ps->come = xcalloc(workers + AT_PUSH, sizeof *ps->come);
+    ps->list = xcalloc(workers + AT_PUSH, sizeof *ps->list);
+    ps->awaited = xcalloc(workers, sizeof *ps->awaited);
+    ps->arrival = xcalloc(workers, sizeof *ps->arrival);
+    ps->owed = xcalloc(workers, sizeof *ps->owed);
+    ps->leaves = xcalloc(workers, sizeof *ps->leaves);
+    ps->has_left = xcalloc(workers, sizeof *ps->has_left);
+    ps->answer = xcalloc(workers, sizeof *ps->answer);
+    ps->unpacked = xcalloc(workers, sizeof *ps->unpacked);
+    ps->is_unpacked = xcalloc(workers, sizeof *ps->is_unpacked);
+    ps->instead = xcalloc(workers, sizeof *ps->instead);
+    ps->source = xcalloc(workers + 1, sizeof *ps->source); /* and the weights themselves */
+    ps->scale = xcalloc(workers + 1, sizeof *ps->scale);
+    ps->sent_by = xcalloc(workers, sizeof *ps->sent_by);
+    ps->sent_to = xcalloc(workers, sizeof *ps->sent_to);
     ps->update.worst = NET_ANY;
     ps->order = order_open(n);
     open_wires(ps);
-    ps->come[AT_LEAVE] = net_recv(n->net, NET_ANY, TAG_LEAVE, NULL, 0);
+    ps->come[AT_LEAVE] = net_recv(n->net, NET_ANY, TAG_DEPART, NULL, 0);
     if (n->rank > 0)
         ps->come[AT_STOP] = net_recv(n->net, 0, TAG_STOP, NULL, 0);
     order_hear(ps);
@@ -84,7 +91,7 @@ static void take_answer_back(struct ps *ps, int worker)
     if (!list[1])
         return;
     node_wait(ps->n, list, 2, INFINITY, "its taking of the weights", ps_rank_of(ps, worker));
-    net_drop(ps->n->net, list[1]);
+    net_release(ps->n->net, list[1]);
     ps->answer[worker] = NULL;
 }
 
@@ -99,10 +106,10 @@ void ps_take_answers_back(struct ps *ps)
 /* Of many finishers in one round the first is passed on: the others' signals say nothing new. */
 static void relay(struct ps *ps)
 {
-    struct mail signal = *net_mail(ps->come[AT_SIGNAL]);
+    struct header signal = *net_header(ps->come[AT_SIGNAL]);
     int from = signal.from;
     bool news = signal.version > ps->newest_signal;
-    net_drop(ps->n->net, ps->come[AT_SIGNAL]);
+    net_release(ps->n->net, ps->come[AT_SIGNAL]);
     ps->come[AT_SIGNAL] = net_recv(ps->n->net, NET_ANY, TAG_SIGNAL, NULL, 0);
     ps->relayed++;
     ps->newest_signal = news ? signal.version : ps->newest_signal;
@@ -113,7 +120,8 @@ static void relay(struct ps *ps)
         }
 }
 
-/* What is no push: a worker that leaves, a signal to relay, rank 0's word that training is over, another server's on its record. */
+/* What is no push: a worker that leaves, a signal to relay, rank 0's word that training is over,
+ * another server's on its record. */
 static void attend(struct ps *ps, int index)
 {
     struct net *net = ps->n->net;
@@ -121,9 +129,9 @@ static void attend(struct ps *ps, int index)
         relay(ps);
         return;
     }
-    const struct mail m = *net_mail(ps->come[index]);
+    const struct header m = *net_header(ps->come[index]);
     int worker = m.from - ps->servers;
-    net_drop(net, ps->come[index]);
+    net_release(net, ps->come[index]);
     ps->come[index] = NULL;
     if ((index == AT_STOP || index == AT_ORDER) && m.flags)
         order_drop(ps->order);
@@ -136,59 +144,64 @@ static void attend(struct ps *ps, int index)
     } else {
         ps->sent_by[worker] = m.count;
         ps->leaves[worker] = true;
-        ps->leaving++;
-        node_gone(ps->n, m.from);
-        ps->come[AT_LEAVE] = net_recv(net, NET_ANY, TAG_LEAVE, NULL, 0);
+        ps->departing++;
+        node_mark_departed(ps->n, m.from);
+        ps->come[AT_LEAVE] = net_recv(net, NET_ANY, TAG_DEPART, NULL, 0);
     }
 }
 
-/* Of those who have said that they leave, the next one that is to be missed: anybody, or whom the record has. -1: nobody. */
+/* Of those who have said that they leave, the next one that is to be missed: anybody, or
+ * allocation_listener the record has. -1: nobody. */
 static int leaver(const struct ps *ps, struct due wanted)
 {
     bool any = wanted.kind == DUE_ANY;
-    for (int i = 0; i < ps->workers && ps->left < ps->leaving && (any || wanted.kind == DUE_LEAVING); i++)
+    for (int i = 0;
+         i < ps->workers && ps->left < ps->departing && (any || wanted.kind == DUE_LEAVING); i++)
         if (ps->leaves[i] && !ps->has_left[i] && (any || i == wanted.worker))
             return i;
     return -1;
 }
 
-static const struct arrival *miss(struct ps *ps, int worker)
+static const struct push *miss(struct ps *ps, int worker)
 {
     ps->has_left[worker] = true;
     ps->left++;
-    ps->arrival[worker] = (struct arrival){.worker = worker};
+    ps->arrival[worker] = (struct push){.worker = worker};
     return &ps->arrival[worker];
 }
 
-/* Weights that are held elsewhere (on a GPU): what is here goes there while others are waited for. */
+/* Weights that are held elsewhere (on a GPU): what is here goes there while others are waited
+ * for. */
 static void send_ahead(struct ps *ps)
 {
-    for (int i = 0; i < ps->workers && optimizer_is_away(ps->optimizer); i++)
+    for (int i = 0; i < ps->workers && optimizer_is_offloaded(ps->optimizer); i++)
         if (ps->arrival[i].bytes)
             optimizer_bring(ps->optimizer, ps_vector(ps, i));
 }
 
 /* A push has come from this worker: checked before any byte of it is used. */
-static const struct arrival *admit(struct ps *ps, int worker)
+static const struct push *admit(struct ps *ps, int worker)
 {
     const struct node *n = ps->n;
     const struct request *come = ps->come[AT_PUSH + worker];
-    const struct mail *m = net_mail(come);
+    const struct header *m = net_header(come);
     size_t bytes = m->count && !(m->flags & PUSH_TELLS) ? push_bytes(ps) : 0;
-    CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came", (long long)m->version, m->from, bytes,
-          (unsigned long long)m->bytes);
-    CHECK(m->version >= 0 && m->version <= n->version && m->count >= 0, "push of version %lld from rank %d: this server is at version %lld",
+    CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came",
+          (long long)m->version, m->from, bytes, (unsigned long long)m->bytes);
+    CHECK(m->version >= 0 && m->version <= n->version && m->count >= 0,
+          "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
-    ps->arrival[worker] = (struct arrival){.worker = worker,
-                                           .asks = !(m->flags & PUSH_MUTE),
-                                           .mail = m,
-                                           .bytes = m->bytes ? net_data(come) : NULL,
-                                           .clock = (int64_t)m->note[5],
-                                           .stale = n->version - m->version + (int64_t)m->note[3]};
+    ps->arrival[worker] = (struct push){.worker = worker,
+                                        .asks = !(m->flags & PUSH_MUTE),
+                                        .header = m,
+                                        .bytes = m->bytes ? net_data(come) : NULL,
+                                        .clock = (int64_t)m->note[5],
+                                        .staleness = n->version - m->version + (int64_t)m->note[3]};
     ps->awaited[worker] = NULL;
     ps->owed[worker] |= ps->arrival[worker].asks;
     size_t whole = 0;
-    const void *block = optimizer_is_away(ps->optimizer) && m->bytes ? net_block(n->net, come, &whole) : NULL;
+    const void *block =
+        optimizer_is_offloaded(ps->optimizer) && m->bytes ? net_block(n->net, come, &whole) : NULL;
     if (block)
         optimizer_share(ps->optimizer, block, whole);
     return &ps->arrival[worker];
@@ -197,14 +210,17 @@ static const struct arrival *admit(struct ps *ps, int worker)
 bool ps_collect(struct ps *ps)
 {
     for (int i = 0; i < ps->workers; i++) {
-        while (!ps->arrival[i].mail && !ps->has_left[i]) {
+        while (!ps->arrival[i].header && !ps->has_left[i]) {
             struct request **list = ps->list;
-            int count = optimizer_is_away(ps->optimizer) ? ps->workers - i : 1; /* others that come meanwhile can be sent ahead */
+            int count = optimizer_is_offloaded(ps->optimizer)
+                            ? ps->workers - i
+                            : 1; /* others that come meanwhile can be sent ahead */
             memcpy(list, ps->come, AT_PUSH * sizeof *list);
             for (int k = 0; k < count; k++)
-                list[AT_PUSH + k] = ps->arrival[i + k].mail ? NULL : ps->come[AT_PUSH + i + k];
+                list[AT_PUSH + k] = ps->arrival[i + k].header ? NULL : ps->come[AT_PUSH + i + k];
             send_ahead(ps);
-            int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "the push of its version", ps_rank_of(ps, i));
+            int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "the push of its version",
+                                  ps_rank_of(ps, i));
             if (index >= AT_PUSH)
                 admit(ps, i + index - AT_PUSH);
             else
@@ -212,8 +228,9 @@ bool ps_collect(struct ps *ps)
             for (int gone; (gone = leaver(ps, (struct due){DUE_ANY, 0})) >= 0;)
                 miss(ps, gone);
         }
-        CHECK(ps->has_left[i] || ps->arrival[i].mail->version == ps->n->version,
-              "push of version %lld from rank %d, but version %lld is open", (long long)ps->arrival[i].mail->version, ps_rank_of(ps, i),
+        CHECK(ps->has_left[i] || ps->arrival[i].header->version == ps->n->version,
+              "push of version %lld from rank %d, but version %lld is open",
+              (long long)ps->arrival[i].header->version, ps_rank_of(ps, i),
               (long long)ps->n->version);
     }
     return ps->left < ps->workers;
@@ -224,17 +241,18 @@ int ps_present(const struct ps *ps)
     return ps->workers - ps->left;
 }
 
-bool ps_has_left(const struct ps *ps, int worker)
+bool ps_has_departed(const struct ps *ps, int worker)
 {
     return ps->has_left[worker];
 }
 
-/* Rank 0 decides; the other servers are told once: whether at once, or where their records end as rank 0's does. */
+/* Rank 0 decides; the other servers are told once: whether at once, or where their records end as
+ * rank 0's does. */
 void ps_tell_end(struct ps *ps)
 {
     bool at_once = order_next(ps->order).kind != DUE_END;
     for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->ended; s++)
-        net_send(ps->n->net, s, &(struct mail){.tag = TAG_STOP, .flags = at_once}, NULL, 0);
+        net_send(ps->n->net, s, &(struct header){.tag = TAG_STOP, .flags = at_once}, NULL, 0);
     ps->ended = true;
 }
 
@@ -242,19 +260,21 @@ void ps_tell_end(struct ps *ps)
 static void dismiss(struct ps *ps)
 {
     for (int i = 0; i < ps->workers; i++) {
-        ps_forget(ps, i);
+        ps_discard(ps, i);
         if (ps->owed[i])
-            ps_answer(ps, i);
+            ps_reply(ps, i);
     }
 }
 
-/* What is to come next. A server whose record has run out tells the others: what it takes from now on may not be what theirs lean on. */
+/* What is to come next. A server whose record has run out tells the others: what it takes from now
+ * on may not be what theirs lean on. */
 static struct due wanted(struct ps *ps)
 {
     struct due e = order_next(ps->order);
     if (e.kind == DUE_ANY)
         order_tell(ps, true);
-    ps->n->stop |= (ps->over || (ps->n->rank == 0 && e.kind == DUE_END)) && !order_goes_on(ps->order);
+    ps->n->stop |=
+        (ps->over || (ps->n->rank == 0 && e.kind == DUE_END)) && !order_goes_on(ps->order);
     if (!ps->n->stop)
         return e;
     ps_tell_end(ps);
@@ -266,24 +286,28 @@ static struct due wanted(struct ps *ps)
 static int await(struct ps *ps, struct due e)
 {
     struct request **list = ps->list;
-    int first = e.kind == DUE_ANY ? ps->next : e.worker, count = e.kind == DUE_ANY ? ps->workers : e.kind != DUE_END;
-    int behind = count < ps->workers - first ? count : ps->workers - first; /* from the first on; then those before it */
+    int first = e.kind == DUE_ANY ? ps->next : e.worker,
+        count = e.kind == DUE_ANY ? ps->workers : e.kind != DUE_END;
+    int behind = count < ps->workers - first
+                     ? count
+                     : ps->workers - first; /* from the first on; then those before it */
     order_check(ps);
     memcpy(list, ps->come, AT_PUSH * sizeof *list);
     memcpy(list + AT_PUSH, ps->awaited + first, (size_t)behind * sizeof *list);
     memcpy(list + AT_PUSH + behind, ps->awaited, (size_t)(count - behind) * sizeof *list);
     send_ahead(ps);
-    int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push", count == 1 ? ps_rank_of(ps, first) : NET_ANY);
+    int index = node_wait(ps->n, list, AT_PUSH + count, INFINITY, "a push",
+                          count == 1 ? ps_rank_of(ps, first) : NET_ANY);
     if (e.kind == DUE_LEAVING)
         order_check(ps); /* a push has come instead */
     return index < AT_PUSH ? index : AT_PUSH + (first + index - AT_PUSH) % ps->workers;
 }
 
-const struct arrival *ps_next(struct ps *ps)
+const struct push *ps_next(struct ps *ps)
 {
     while (ps->left < ps->workers) {
         struct due e = wanted(ps);
-        const struct arrival *a;
+        const struct push *a;
         int gone = leaver(ps, e), index = gone < 0 ? await(ps, e) : AT_LEAVE;
         if (gone < 0 && index < AT_PUSH) {
             attend(ps, index);
@@ -303,7 +327,7 @@ const struct arrival *ps_next(struct ps *ps)
     return NULL;
 }
 
-const struct arrival *ps_arrival(const struct ps *ps, int worker)
+const struct push *ps_received(const struct ps *ps, int worker)
 {
     return &ps->arrival[worker];
 }
@@ -313,17 +337,17 @@ const struct arrival *ps_arrival(const struct ps *ps, int worker)
 static void answer(struct ps *ps, int worker, int flags, const void *payload, size_t bytes)
 {
     struct node *n = ps->n;
-    struct mail head = {.tag = TAG_PARAMS,
-                        .flags = flags | (n->stop ? ANSWER_STOP : 0) | n->status << ANSWER_STATUS,
-                        .version = n->version,
-                        .count = n->clock,
-                        .samples = n->samples,
-                        .value = node_rate(n)};
+    struct header head = {.tag = TAG_PARAMS,
+                          .flags = flags | (n->stop ? ANSWER_STOP : 0) | n->status << ANSWER_STATUS,
+                          .version = n->version,
+                          .count = n->clock,
+                          .samples = n->samples,
+                          .value = node_lr(n)};
     take_answer_back(ps, worker);
     ps->answer[worker] = net_send(n->net, ps_rank_of(ps, worker), &head, payload, bytes);
 }
 
-void ps_answer(struct ps *ps, int worker)
+void ps_reply(struct ps *ps, int worker)
 {
     const void *payload = ps->n->w + ps->slice.from;
     size_t bytes = (size_t)ps_slice_count(ps) * sizeof(float);
@@ -337,8 +361,8 @@ void ps_answer(struct ps *ps, int worker)
         bytes = coder_bytes(ps->encode);
     }
     ps->owed[worker] = false;
-    ps->n->account.plain_bytes += ps_slice_count(ps) * (int64_t)sizeof(float);
-    ps->n->account.wire_bytes += (int64_t)bytes;
+    ps->n->counters.uncompressed_bytes += ps_slice_count(ps) * (int64_t)sizeof(float);
+    ps->n->counters.compressed_bytes += (int64_t)bytes;
     answer(ps, worker, 0, payload, bytes);
 }
 
@@ -347,17 +371,17 @@ void ps_send_word(struct ps *ps, int worker, int flags)
     answer(ps, worker, flags, NULL, 0);
 }
 
-void ps_answer_same(struct ps *ps, int worker)
+void ps_reply_unchanged(struct ps *ps, int worker)
 {
     ps->owed[worker] = false;
     ps_send_word(ps, worker, ANSWER_SAME);
 }
 
-void ps_answer_all(struct ps *ps)
+void ps_reply_all(struct ps *ps)
 {
     for (int i = 0; i < ps->workers; i++)
         if (ps->owed[i])
-            ps_answer(ps, i);
+            ps_reply(ps, i);
 }
 
 void ps_relay_signals(struct ps *ps)
@@ -383,7 +407,7 @@ static int64_t signals_sent(const struct ps *ps)
 static void see_off(struct ps *ps)
 {
     ps_take_answers_back(ps);
-    while (ps->leaving < ps->workers || ps->come[AT_STOP] || ps->come[AT_ORDER] ||
+    while (ps->departing < ps->workers || ps->come[AT_STOP] || ps->come[AT_ORDER] ||
            (ps->come[AT_SIGNAL] && ps->relayed < signals_sent(ps))) {
         struct request *list[AT_PUSH];
         memcpy(list, ps->come, sizeof list);
@@ -392,15 +416,16 @@ static void see_off(struct ps *ps)
     if (ps->n->rank > 0) {
         struct request *list[2] = {NULL, net_recv(ps->n->net, 0, TAG_FAREWELL, NULL, 0)};
         node_wait(ps->n, list, 2, INFINITY, "the last evaluation", 0);
-        net_drop(ps->n->net, list[1]);
+        net_release(ps->n->net, list[1]);
         return;
     }
-    node_ended(ps->n);
+    node_final_evaluation(ps->n);
     for (int s = 1; s < ps->servers; s++)
-        net_send(ps->n->net, s, &(struct mail){.tag = TAG_FAREWELL}, NULL, 0);
+        net_send(ps->n->net, s, &(struct header){.tag = TAG_FAREWELL}, NULL, 0);
     for (int i = 0; i < ps->workers; i++) {
         int64_t count = ps->relays ? ps->sent_to[i] : signals_sent(ps) - ps->sent_by[i];
-        net_send(ps->n->net, ps_rank_of(ps, i), &(struct mail){.tag = TAG_FAREWELL, .count = count}, NULL, 0);
+        net_send(ps->n->net, ps_rank_of(ps, i),
+                 &(struct header){.tag = TAG_FAREWELL, .count = count}, NULL, 0);
     }
 }
 
@@ -411,9 +436,9 @@ void ps_close_server(struct ps *ps)
     order_tell(ps, false);
     see_off(ps);
     for (int i = 0; i < ps->workers; i++)
-        net_drop(net, ps->come[AT_PUSH + i]);
-    net_drop(net, ps->come[AT_LEAVE]);
-    net_drop(net, ps->come[AT_SIGNAL]);
+        net_release(net, ps->come[AT_PUSH + i]);
+    net_release(net, ps->come[AT_LEAVE]);
+    net_release(net, ps->come[AT_SIGNAL]);
     optimizer_close(ps->optimizer);
     for (int i = 0; i < ps->workers; i++)
         net_free(net, ps->unpacked[i]);
@@ -421,8 +446,9 @@ void ps_close_server(struct ps *ps)
     coder_close(ps->encode);
     order_close(ps->order);
     net_free(net, ps->outgoing);
-    void *blocks[] = {ps->come,     ps->list,        ps->awaited, ps->arrival, ps->owed,  ps->leaves,  ps->has_left, ps->answer,
-                      ps->unpacked, ps->is_unpacked, ps->instead, ps->source,  ps->scale, ps->sent_by, ps->sent_to};
+    void *blocks[] = {ps->come,    ps->list,     ps->awaited, ps->arrival,  ps->owed,
+                      ps->leaves,  ps->has_left, ps->answer,  ps->unpacked, ps->is_unpacked,
+                      ps->instead, ps->source,   ps->scale,   ps->sent_by,  ps->sent_to};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        release(blocks[i]);
+        xfree(blocks[i]);
 }

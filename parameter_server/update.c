@@ -1,5 +1,5 @@
-/* A server's side: what pushes do to the slice, and to the account. Weights are not changed while a worker still copies them: an update
- * first waits for the last answers to be taken. */
+/* A server's side: what pushes do to the slice, and to the account. Weights are not changed while a
+ * worker still copies them: an update first waits for the last answers to be taken. */
 #include <math.h>
 
 #include "base/check.h"
@@ -14,14 +14,15 @@ struct range ps_slice(const struct ps *ps)
 
 const float *ps_vector(struct ps *ps, int worker)
 {
-    const struct arrival *a = &ps->arrival[worker];
+    const struct push *a = &ps->arrival[worker];
     if (ps->instead[worker])
         return ps->instead[worker];
     if (!ps->decode)
         return a->bytes;
     if (!ps->is_unpacked[worker]) {
         const char *wrong = coder_unpack(ps->decode, ps->unpacked[worker], a->bytes);
-        CHECK(!wrong, "push of version %lld from rank %d: %s", (long long)a->mail->version, a->mail->from, wrong);
+        CHECK(!wrong, "push of version %lld from rank %d: %s", (long long)a->header->version,
+              a->header->from, wrong);
     }
     ps->is_unpacked[worker] = true;
     return ps->unpacked[worker];
@@ -36,29 +37,30 @@ void ps_replace(struct ps *ps, int worker, const float *vector)
 static void give_back(struct ps *ps, int worker)
 {
     if (ps->arrival[worker].bytes)
-        optimizer_forget(ps->optimizer, ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
-    net_drop(ps->n->net, ps->come[AT_PUSH + worker]);
+        optimizer_forget(ps->optimizer,
+                         ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
+    net_release(ps->n->net, ps->come[AT_PUSH + worker]);
     ps_expect_push(ps, worker);
-    ps->arrival[worker] = (struct arrival){.worker = worker};
+    ps->arrival[worker] = (struct push){.worker = worker};
     ps->is_unpacked[worker] = false;
     ps->instead[worker] = NULL;
 }
 
-void ps_forget(struct ps *ps, int worker)
+void ps_discard(struct ps *ps, int worker)
 {
-    const struct mail *m = ps->arrival[worker].mail;
+    const struct header *m = ps->arrival[worker].header;
     if (!m)
         return;
-    ps->n->account.dropped_minibatches += m->count;
-    ps->n->account.dropped_samples += m->samples;
+    ps->n->counters.dropped_minibatches += m->count;
+    ps->n->counters.dropped_samples += m->samples;
     give_back(ps, worker);
 }
 
 /* The worker's push is part of the update that comes next. */
 static void count(struct ps *ps, int worker)
 {
-    const struct arrival *a = &ps->arrival[worker];
-    const struct mail *m = a->mail;
+    const struct push *a = &ps->arrival[worker];
+    const struct header *m = a->header;
     struct update *u = &ps->update;
     if (!m)
         return;
@@ -66,8 +68,8 @@ static void count(struct ps *ps, int worker)
     u->samples += m->samples;
     u->contributions += m->count > 0;
     if (m->count)
-        histogram_add(&ps->n->account.stale, a->stale);
-    u->stale = a->stale > u->stale ? a->stale : u->stale;
+        histogram_add(&ps->n->counters.staleness, a->staleness);
+    u->staleness = a->staleness > u->staleness ? a->staleness : u->staleness;
     u->aborted += (int64_t)m->note[0];
     u->aborted_s += m->note[1];
     u->wait_s += m->note[4];
@@ -104,8 +106,8 @@ static int list_sources(struct ps *ps, const double *scale)
 /* Passes the virtual time that so many passes over the slice take. */
 static void end_update(struct ps *ps, double began, int passes)
 {
-    node_spend_vector(ps->n, ps_slice_count(ps), passes);
-    ps->n->account.update_s += node_clock(ps->n) - began;
+    node_advance_vector(ps->n, ps_slice_count(ps), passes);
+    ps->n->counters.update_s += node_clock(ps->n) - began;
     ps_close_version(ps);
 }
 
@@ -116,28 +118,29 @@ void ps_step(struct ps *ps, const double *scale)
     double began = node_clock(n);
     int sources = list_sources(ps, scale);
     if (sources)
-        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale, sources, node_rate(n));
+        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale,
+                           sources, node_lr(n));
     end_update(ps, began, sources ? sources + 2 : 0);
 }
 
-void ps_keep(struct ps *ps, int worker)
+void ps_accumulate(struct ps *ps, int worker)
 {
     struct node *n = ps->n;
     double began = node_clock(n);
     if (ps->arrival[worker].bytes) {
-        optimizer_keep(ps->optimizer, ps_vector(ps, worker));
-        node_spend_vector(n, ps_slice_count(ps), 3);
+        optimizer_accumulate(ps->optimizer, ps_vector(ps, worker));
+        node_advance_vector(n, ps_slice_count(ps), 3);
     }
-    n->account.update_s += node_clock(n) - began;
+    n->counters.update_s += node_clock(n) - began;
     count(ps, worker);
 }
 
-void ps_step_kept(struct ps *ps, double scale)
+void ps_step_accumulated(struct ps *ps, double scale)
 {
     struct node *n = ps->n;
     ps_take_answers_back(ps);
     double began = node_clock(n);
-    optimizer_step_kept(ps->optimizer, n->w + ps->slice.from, scale, node_rate(n));
+    optimizer_step_accumulated(ps->optimizer, n->w + ps->slice.from, scale, node_lr(n));
     end_update(ps, began, 4);
 }
 

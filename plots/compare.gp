@@ -16,7 +16,7 @@ set grid lc rgb "#dddddd"
 set border 3
 set tics nomirror
 set key bottom right noenhanced
-set ylabel "top-1 of the test pictures, %"
+set ylabel "top-1 of the test images, %"
 do for [column in "seconds samples"] {
     set xlabel column eq "seconds" ? "seconds of the training clock" : "samples used, all workers together"
     plot for [run in runs] file(run) using column:"top1" with lines lt colour(run) notitle, \

@@ -16,13 +16,13 @@ set tics nomirror
 set style data linespoints
 set pointsize 0.7
 set key bottom right noenhanced
-set ylabel "top-1 of the test pictures, %"
+set ylabel "top-1 of the test images, %"
 set xlabel "seconds of the training clock"
 plot for [i=2:ARGC] file(i) using "seconds":"top1" title title_of(i) lt i-1 pt 7
 set xlabel "samples used, all workers together"
 plot for [i=2:ARGC] file(i) using "samples":"top1" title title_of(i) lt i-1 pt 7
 set key top right noenhanced
-set ylabel "loss on the test pictures, nats"
+set ylabel "loss on the test images, nats"
 set logscale y
 set xlabel "seconds of the training clock"
 plot for [i=2:ARGC] file(i) using "seconds":"loss" title title_of(i) lt i-1 pt 7

@@ -2,12 +2,13 @@
 #ifndef PROBLEM_KINDS_H
 #define PROBLEM_KINDS_H
 
-#include "problem.h"
+#include "problem/problem.h"
 
-/* A network that tells pictures apart: architecture, backend, data set, loaders. */
-void picture_open(struct problem *p, const struct problem_options *o);
+/* A network that tells images apart: architecture, backend, data set, loaders. */
+void image_open(struct problem *p, const struct problem_options *o);
 
-/* f(w) = 1/2 sum_i a_i (w_i - t_i)^2, its gradient with keyed noise; 1,000 floats. For the simulator, where learning is not the point. */
+/* f(w) = 1/2 sum_i a_i (w_i - t_i)^2, its gradient with keyed noise; 1,000 floats. For the
+ * simulator, where learning is not the point. */
 void quadratic_open(struct problem *p, const struct problem_options *o);
 
 #endif

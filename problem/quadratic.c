@@ -1,18 +1,25 @@
-/* A convex toy: f(w) = 1/2 sum_i a_i (w_i - t_i)^2 with curvatures a_i from 0.1 to 1 and an optimum t drawn by the seed.
+/* A convex toy: f(w) = 1/2 sum_i a_i (w_i - t_i)^2 with curvatures a_i from 0.1 to 1 and an optimum
+ * t drawn by the seed.
  *
- * On the virtual clock the first half of a mini-batch's steps are forward's, in the second half the gradient becomes final from its end.
- * A mini-batch's gradient carries noise keyed by (seed, worker, index), deviation NOISE / sqrt(samples). Evaluation: the exact loss;
- * top-1 is the percentage of coordinates within 0.1 of the optimum, top-5 within 0.5. */
+ * On the virtual clock the first half of a mini-batch's steps are forward's, in the second half the
+ * gradient becomes final from its end. A mini-batch's gradient carries noise keyed by (seed,
+ * worker, index), deviation NOISE / sqrt(samples). Evaluation: the exact loss; top-1 is the
+ * percentage of coordinates within 0.1 of the optimum, top-5 within 0.5. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "base/wide.h"
+#include "base/simd.h"
 #include "problem/kinds.h"
 
-enum { COUNT = 1000, RUN = 8, TRAINING_SAMPLES = 50000, STEPS = 16 }; /* steps: how often a mini-batch listens on the virtual clock */
+enum {
+    COUNT = 1000,
+    RUN = 8,
+    TRAINING_SAMPLES = 50000,
+    STEPS = 16
+}; /* steps: how often a mini-batch listens on the virtual clock */
 _Static_assert(COUNT % RUN == 0, "whole runs");
 static const double noise = 1.0;
 
@@ -35,7 +42,7 @@ static void initialise(struct problem *p, float *w)
 
 static struct stream *stream_open(struct problem *p, int worker, int workers)
 {
-    struct stream *s = obtain(1, sizeof *s);
+    struct stream *s = xcalloc(1, sizeof *s);
     (void)p, (void)workers;
     s->worker = (uint64_t)worker;
     return s;
@@ -44,7 +51,7 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
 static void stream_close(struct problem *p, struct stream *s)
 {
     (void)p;
-    release(s);
+    xfree(s);
 }
 
 static double stream_wait_s(const struct stream *s)
@@ -53,9 +60,11 @@ static double stream_wait_s(const struct stream *s)
     return 0;
 }
 
-/* The gradient, with the numbers drawn as its noise, which is uniform: cheap, and its deviation is what counts. The loss is summed one
- * coordinate after the other, run by run, so that these additions, each of which waits for the one before, are made beside the rest. */
-WIDE_LOOP slope_loop(const struct quadratic *q, const float *restrict w, float *restrict g, double *loss)
+/* The gradient, with the numbers drawn as its noise, which is uniform: cheap, and its deviation is
+ * what counts. The loss is summed one coordinate after the other, run by run, so that these
+ * additions, each of which waits for the one before, are made beside the rest. */
+SIMD_LOOP slope_loop(const struct quadratic *q, const float *restrict w, float *restrict g,
+                     double *loss)
 {
     double spread = q->deviation * sqrt(12), sum = 0;
     for (int from = 0; from < COUNT; from += RUN) {
@@ -73,10 +82,11 @@ WIDE_LOOP slope_loop(const struct quadratic *q, const float *restrict w, float *
     *loss = sum;
 }
 
-WIDE(slope, (const struct quadratic *q, const float *restrict w, float *restrict g, double *loss), (q, w, g, loss))
+SIMD(slope, (const struct quadratic *q, const float *restrict w, float *restrict g, double *loss),
+     (q, w, g, loss))
 
-static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g, struct loss *loss, network_hook *hook,
-                     void *self)
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
+                     struct loss *loss, network_hook *hook, void *self)
 {
     struct quadratic *q = p->self;
     struct random r = random_at(RANDOM_TEST, q->seed, s->worker, (uint64_t)index, 1);
@@ -98,7 +108,8 @@ static int64_t final_from(const struct problem *p, int step)
     return step < STEPS / 2 ? p->count : p->count * (STEPS - 1 - step) / (STEPS / 2);
 }
 
-static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums, void (*breathe)(void *), void *self)
+static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
+                       void (*breathe)(void *), void *self)
 {
     (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)breathe, (void)self;
 }
@@ -108,8 +119,8 @@ static void finish_statistics(const struct problem *p, const double *sums, float
     (void)p, (void)sums, (void)unused;
 }
 
-static void evaluate(struct problem *p, struct weights w, const float *unused, int share, int shares, struct loss *loss,
-                     void (*breathe)(void *), void *self)
+static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
+                     int shares, struct loss *loss, void (*breathe)(void *), void *self)
 {
     const struct quadratic *q = p->self;
     (void)unused, (void)breathe, (void)self;
@@ -129,7 +140,7 @@ static bool save(struct problem *p, const char *path, const float *w, const floa
 
 static void quadratic_close(struct problem *p)
 {
-    release(p->self);
+    xfree(p->self);
 }
 
 static const struct problem_kind quadratic_kind = {
@@ -149,11 +160,12 @@ static const struct problem_kind quadratic_kind = {
 
 void quadratic_open(struct problem *p, const struct problem_options *o)
 {
-    struct quadratic *q = obtain(1, sizeof *q);
+    struct quadratic *q = xcalloc(1, sizeof *q);
     if (*o->options->save || *o->options->init)
         fatal("--save, --init: the quadratic toy has no weights worth a file");
     if (strcmp(o->options->partition, "split"))
-        fatal("--partition %s: the quadratic toy has no samples to part; take a network", o->options->partition);
+        fatal("--partition %s: the quadratic toy has no samples to part; take a network",
+              o->options->partition);
     q->seed = (uint64_t)o->options->seed;
     q->deviation = noise / sqrt(o->minibatch);
     struct random r = random_at(RANDOM_TEST, q->seed, 0, 0, 0);

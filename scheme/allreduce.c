@@ -1,17 +1,20 @@
-/* Synchronous SGD without a server: workers sum their gradients among themselves, and each makes the same step.
+/* Synchronous SGD without a server: workers sum their gradients among themselves, and each makes
+ * the same step.
  *
- *   w(v+1) = w(v) - rate x (1 / W B) sum over W workers, B mini-batches of grad f(w(v)),   on every worker
+ *   w(v+1) = w(v) - rate x (1 / W B) sum over W workers, B mini-batches of grad f(w(v)),   on every
+ *       worker
  *
- * Rank 0 only watches: it counts, evaluates the first worker's weights (all have the same bits) and gives the rate. Cost: 2 (W - 1) / W
- * n floats sent by each worker (--allreduce), two heads to and from rank 0. Staleness 0. The direct sum runs in worker order and
- * gives the same bits as ssgd. Goyal et al. 2017, arXiv:1706.02677; ring: Patarasuk, Yuan 2009. */
-#include "collective.h"
-#include "parameter_server.h"
-#include "scheme.h"
+ * Rank 0 only watches: it counts, evaluates the first worker's weights (all have the same bits) and
+ * gives the rate. Cost: 2 (W - 1) / W n floats sent by each worker (--allreduce), two heads to and
+ * from rank 0. Staleness 0. The direct sum runs in worker order and gives the same bits as ssgd.
+ * Goyal et al. 2017, arXiv:1706.02677; ring: Patarasuk, Yuan 2009. */
+#include "collective/collective.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 void allreduce_work(struct node *n)
 {
-    double scale = 1.0 / ((double)n->setting->workers * n->setting->minibatches);
+    double scale = 1.0 / ((double)n->context->workers * n->context->minibatches);
     struct ps *ps = ps_open(n);
     struct collective *all = collective_open(n, n->count);
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
@@ -19,10 +22,10 @@ void allreduce_work(struct node *n)
     while (ps_wait(ps)) {
         node_batch(n);
         collective_sum(all, n->sum, scale);
-        optimizer_step(optimizer, n->w, n->sum, n->rate);
-        node_spend_vector(n, n->count, 3);
-        node_changed(n);
-        ps_tell(ps, n->w);
+        optimizer_step(optimizer, n->w, n->sum, n->lr);
+        node_advance_vector(n, n->count, 3);
+        node_weights_changed(n);
+        ps_report(ps, n->w);
         ps_pull(ps, n->w);
     }
     optimizer_close(optimizer);
@@ -33,6 +36,6 @@ void allreduce_work(struct node *n)
 void allreduce_serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    ps_watch(ps, true);
+    ps_monitor(ps, true);
     ps_close(ps);
 }

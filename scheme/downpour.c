@@ -1,16 +1,20 @@
-/* Downpour SGD: workers move on their own, push what they have gathered every n_push batches, fetch every n_fetch.
+/* Downpour SGD: workers move on their own, push what they have gathered every n_push batches, fetch
+ * every n_fetch.
  *
- *   worker  w_i <- w_i - (rate / B) g after each batch, g its sum over B mini-batches; delta_i <- delta_i + g; every n_push batches:
+ *   worker  w_i <- w_i - (rate / B) g after each batch, g its sum over B mini-batches; delta_i <-
+ *           delta_i + g; every n_push batches:
  *           push delta_i, delta_i <- 0; every n_fetch batches: w_i <- w
- *   server  w <- w - (rate / B) delta_i by its optimizer (the paper's: sgd, or adagrad with a rate about ten times as great)
+ *   server  w <- w - (rate / B) delta_i by its optimizer (the paper's: sgd, or adagrad with a rate
+ *           about ten times as great)
  *
- * So with --optimizer sgd and no momentum the server moves as far as the worker did. A push is not waited for, a fetch is; with
- * n_push = n_fetch = 1 both are one message and its answer, the local move is overwritten, and the scheme is asgd. With --warm-start the
- * first worker trains alone for that part of the run. Cost: n floats every n_push batches and n every n_fetch. Staleness
+ * So with --optimizer sgd and no momentum the server moves as far as the worker did. A push is not
+ * waited for, a fetch is; with n_push = n_fetch = 1 both are one message and its answer, the local
+ * move is overwritten, and the scheme is asgd. With --warm-start the first worker trains alone for
+ * that part of the run. Cost: n floats every n_push batches and n every n_fetch. Staleness
  * unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 struct worker {
     struct node *n;
@@ -24,22 +28,23 @@ struct worker {
 static void advance(struct worker *k)
 {
     struct node *n = k->n;
-    int threads = n->setting->threads;
-    if (n->setting->options->n_push == 1)
+    int threads = n->context->threads;
+    if (n->context->options->n_push == 1)
         ps_batch(k->ps); /* its sum is the push */
     else
         node_batch(n);
-    vector_sum(n->w, (const float *const[]){n->w, n->sum}, (double[]){1, -n->rate / n->setting->minibatches}, 2, n->count, threads);
-    node_changed(n);
+    vector_sum(n->w, (const float *const[]){n->w, n->sum},
+               (double[]){1, -n->lr / n->context->minibatches}, 2, n->count, threads);
+    node_weights_changed(n);
     if (k->finished) {
         vector_add(k->delta, n->sum, n->count, threads);
     } else {
         float *taken = k->delta;
-        ps_taken(k->ps);
+        ps_flush(k->ps);
         k->delta = n->sum;
         n->sum = taken;
     }
-    node_spend_vector(n, n->count, k->finished ? 6 : 3);
+    node_advance_vector(n, n->count, k->finished ? 6 : 3);
     k->finished += n->finished;
     k->loss += n->loss;
 }
@@ -48,15 +53,16 @@ static void push(struct worker *k, bool fetches)
 {
     k->n->finished = k->finished;
     k->n->loss = k->loss;
-    (fetches ? ps_push : ps_give)(k->ps, k->delta);
+    (fetches ? ps_push : ps_push_async)(k->ps, k->delta);
     k->finished = 0;
     k->loss = 0;
 }
 
 void downpour_work(struct node *n)
 {
-    const struct options *o = n->setting->options;
-    struct worker k = {.n = n, .ps = ps_open(n), .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
+    const struct options *o = n->context->options;
+    struct worker k = {
+        .n = n, .ps = ps_open(n), .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
     ps_pull(k.ps, n->w);
     bool training = ps_wait(k.ps);
     for (int64_t batches = 1; training; batches++) {
@@ -65,7 +71,7 @@ void downpour_work(struct node *n)
         if (pushes)
             push(&k, fetches);
         else if (fetches)
-            ps_ask(k.ps);
+            ps_request(k.ps);
         if (!fetches)
             continue;
         ps_pull(k.ps, n->w);
@@ -79,32 +85,32 @@ void downpour_work(struct node *n)
 
 void downpour_serve(struct node *n)
 {
-    const struct options *o = n->setting->options;
+    const struct options *o = n->context->options;
     struct ps *ps = ps_open(n);
-    double *scale = obtain((size_t)n->setting->workers, sizeof *scale);
+    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     bool alone = o->warm_start > 0;
     n->races = true;
     if (alone)
-        ps_answer(ps, 0);
+        ps_reply(ps, 0);
     else
-        ps_answer_all(ps);
-    for (const struct arrival *a; (a = ps_next(ps));) {
+        ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        bool asks = a->asks, first_left = worker == 0 && !a->mail;
-        if (a->mail && a->mail->count) {
-            scale[worker] = 1.0 / n->setting->minibatches;
+        bool asks = a->asks, first_left = worker == 0 && !a->header;
+        if (a->header && a->header->count) {
+            scale[worker] = 1.0 / n->context->minibatches;
             ps_step(ps, scale);
             scale[worker] = 0;
         } else {
-            ps_forget(ps, worker);
+            ps_discard(ps, worker);
         }
         if (asks)
-            ps_answer(ps, worker);
+            ps_reply(ps, worker);
         if (alone && (node_done(n) >= o->warm_start || first_left)) {
             alone = false;
-            ps_answer_all(ps);
+            ps_reply_all(ps);
         }
     }
-    release(scale);
+    xfree(scale);
     ps_close(ps);
 }

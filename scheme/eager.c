@@ -1,20 +1,24 @@
-/* Eager SGD: an all-reduce begins as soon as one worker has finished its batch; whoever has not gives what it has, or zero.
+/* Eager SGD: an all-reduce begins as soon as one worker has finished its batch; whoever has not
+ * gives what it has, or zero.
  *
- *   w(v+1) = w(v) - rate x (1 / W B) sum over workers of the gradients finished since the last all-reduce,   on every worker
+ *   w(v+1) = w(v) - rate x (1 / W B) sum over workers of the gradients finished since the last
+ *       all-reduce,   on every worker
  *
- * solo: whoever finishes a batch during which no all-reduce took place triggers the next one; one that comes too late leaves its
- * gradient for the next. majority: a worker drawn at random for each version triggers, the others that have finished wait for it, so
- * that half of them contribute on average. A mini-batch goes on under an all-reduce: its gradient is then as many versions stale as took
- * place meanwhile. Rank 0 only watches. Cost: 2 (W - 1) / W n floats sent by each worker (--allreduce), W - 1 signals. Staleness
- * unbounded, 1 for most. Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
+ * solo: whoever finishes a batch during which no all-reduce took place triggers the next one; one
+ * that comes too late leaves its gradient for the next. majority: a worker drawn at random for each
+ * version triggers, the others that have finished wait for it, so that half of them contribute on
+ * average. A mini-batch goes on under an all-reduce: its gradient is then as many versions stale as
+ * took place meanwhile. Rank 0 only watches. Cost: 2 (W - 1) / W n floats sent by each worker
+ * (--allreduce), W - 1 signals. Staleness unbounded, 1 for most. Li, Ben-Nun, Di Girolamo,
+ * Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
 #include <math.h>
 #include <string.h>
 
 #include "base/random.h"
-#include "collective.h"
-#include "parameter_server.h"
-#include "scheme.h"
-#include "signals.h"
+#include "collective/collective.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
+#include "signals/signals.h"
 
 struct worker {
     struct node *n;
@@ -31,7 +35,7 @@ struct worker {
 static void take_part(struct worker *k)
 {
     struct node *n = k->n;
-    const struct setting *s = n->setting;
+    const struct run_context *s = n->context;
     float *given = n->finished ? n->sum : k->nothing, *w = k->computing ? k->newest : n->w;
     if (!n->finished)
         memset(given, 0, (size_t)n->count * sizeof *given);
@@ -39,14 +43,14 @@ static void take_part(struct worker *k)
     if (k->computing && !k->stepped)
         vector_copy(w, n->w, n->count, s->threads);
     k->stepped = k->computing;
-    optimizer_step(k->optimizer, w, given, n->rate);
-    node_spend_vector(n, n->count, k->computing ? 5 : 3);
-    ps_tell(k->ps, w);
+    optimizer_step(k->optimizer, w, given, n->lr);
+    node_advance_vector(n, n->count, k->computing ? 5 : 3);
+    ps_report(k->ps, w);
     ps_pull(k->ps, n->w);
     ps_wait(k->ps);
     node_clear(n);
     if (!k->computing)
-        node_changed(n);
+        node_weights_changed(n);
     k->signals.round = n->version;
 }
 
@@ -71,22 +75,24 @@ static void compute(struct worker *k)
         n->w = k->newest;
         k->newest = w;
         k->stepped = false;
-        node_changed(n);
+        node_weights_changed(n);
     }
-    if (done && n->version - began_at > n->stale)
-        n->stale = n->version - began_at;
+    if (done && n->version - began_at > n->staleness)
+        n->staleness = n->version - began_at;
 }
 
 static bool triggers(const struct worker *k, int64_t began_at)
 {
     const struct node *n = k->n;
-    if (strcmp(n->setting->options->eager, "majority"))
+    if (strcmp(n->context->options->eager_trigger, "majority"))
         return n->version == began_at;
-    struct random draw = random_at(RANDOM_TRIGGER, (uint64_t)n->setting->options->seed, (uint64_t)n->version, 0, 0);
-    return random_below(&draw, (uint32_t)n->setting->workers) == (uint32_t)n->worker;
+    struct random draw =
+        random_at(RANDOM_TRIGGER, (uint64_t)n->context->options->seed, (uint64_t)n->version, 0, 0);
+    return random_below(&draw, (uint32_t)n->context->workers) == (uint32_t)n->worker;
 }
 
-/* The batch is done: starts an all-reduce, waits for one, or, when it came too late for that, goes on. */
+/* The batch is done: starts an all-reduce, waits for one, or, when it came too late for that, goes
+ * on. */
 static void finish(struct worker *k, int64_t began_at)
 {
     struct node *n = k->n;
@@ -115,16 +121,16 @@ void eager_work(struct node *n)
     k.signals = signals_open(n, false);
     ps_pull(k.ps, n->w);
     ps_wait(k.ps);
-    node_listen(n, hear, &k, &k.signals.posted);
+    node_set_interrupt(n, hear, &k, &k.signals.posted);
     while (!n->stop) {
         int64_t began_at = n->version;
-        for (int i = 0; i < n->setting->minibatches && !n->stop; i++)
+        for (int i = 0; i < n->context->minibatches && !n->stop; i++)
             compute(&k);
         if (!n->stop)
             finish(&k, began_at);
     }
-    node_listen(n, NULL, NULL, NULL);
-    signals_close(&k.signals, ps_leave(k.ps, k.signals.sent));
+    node_set_interrupt(n, NULL, NULL, NULL);
+    signals_close(&k.signals, ps_depart(k.ps, k.signals.sent));
     optimizer_close(k.optimizer);
     collective_close(k.all);
     net_free(n->net, k.nothing);
@@ -135,6 +141,6 @@ void eager_work(struct node *n)
 void eager_serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    ps_watch(ps, true);
+    ps_monitor(ps, true);
     ps_close(ps);
 }

@@ -1,39 +1,46 @@
-/* Elastic averaging SGD: workers explore on their own; every tau mini-batches an elastic force pulls each and the centre together.
+/* Elastic averaging SGD: workers explore on their own; every tau mini-batches an elastic force
+ * pulls each and the centre together.
  *
- *   every tau mini-batches: d = alpha (w_i - w~);  w_i <- w_i - d;  w~ <- w~ + d,   alpha = beta / W
- *   in between:             w_i <- w_i - rate g(w_i)              (eamsgd: Nesterov's momentum --momentum at the worker)
+ *   every tau mini-batches: d = alpha (w_i - w~);  w_i <- w_i - d;  w~ <- w~ + d,   alpha = beta /
+ *                                                  W
+ *   in between:             w_i <- w_i - rate g(w_i)              (eamsgd: Nesterov's momentum
+ *                           --momentum at the worker)
  *
- * The worker asks for the centre w~, and both use the same d, so the force is symmetric and the sum of all weights is conserved (a
- * lossy wire changes what the centre gets). The centre is what is evaluated. Cost: n floats down and n up every tau mini-batches. No
- * gradient is ever stale: they are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
+ * The worker asks for the centre w~, and both use the same d, so the force is symmetric and the sum
+ * of all weights is conserved (a lossy wire changes what the centre gets). The centre is what is
+ * evaluated. Cost: n floats down and n up every tau mini-batches. No gradient is ever stale: they
+ * are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 static void work(struct node *n, struct optimizer *local)
 {
-    const struct setting *s = n->setting;
-    double alpha = s->options->elastic / s->workers;
+    const struct run_context *s = n->context;
+    double alpha = s->options->easgd_beta / s->workers;
     struct ps *ps = ps_open(n);
-    float *centre = net_alloc(n->net, (size_t)n->count * sizeof *centre), *d = net_alloc(n->net, (size_t)n->count * sizeof *d);
+    float *centre = net_alloc(n->net, (size_t)n->count * sizeof *centre),
+          *d = net_alloc(n->net, (size_t)n->count * sizeof *d);
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
         node_clear(n);
         while (n->finished < s->options->local_steps)
-            node_local_step(n, local, n->rate);
-        ps_ask(ps);
+            node_local_step(n, local, n->lr);
+        ps_request(ps);
         ps_pull(ps, centre);
         training = ps_wait(ps);
-        vector_sum(d, (const float *const[]){n->w, centre}, (double[]){alpha, -alpha}, 2, n->count, s->threads);
-        vector_sum(n->w, (const float *const[]){n->w, d}, (double[]){1, -1}, 2, n->count, s->threads);
-        node_spend_vector(n, n->count, 6);
-        node_changed(n);
+        vector_sum(d, (const float *const[]){n->w, centre}, (double[]){alpha, -alpha}, 2, n->count,
+                   s->threads);
+        vector_sum(n->w, (const float *const[]){n->w, d}, (double[]){1, -1}, 2, n->count,
+                   s->threads);
+        node_advance_vector(n, n->count, 6);
+        node_weights_changed(n);
         if (training)
-            ps_give(ps, d);
+            ps_push_async(ps, d);
         else
             node_discard(n);
     }
-    ps_taken(ps);
+    ps_flush(ps);
     net_free(n->net, centre);
     net_free(n->net, d);
     optimizer_close(local);
@@ -43,23 +50,23 @@ static void work(struct node *n, struct optimizer *local)
 static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    double *scale = obtain((size_t)n->setting->workers, sizeof *scale);
+    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = true;
-    ps_answer_all(ps);
-    for (const struct arrival *a; (a = ps_next(ps));) {
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        if (!a->mail)
+        if (!a->header)
             continue; /* it has left */
         if (a->asks) {
-            ps_forget(ps, worker);
-            ps_answer(ps, worker);
+            ps_discard(ps, worker);
+            ps_reply(ps, worker);
             continue;
         }
         scale[worker] = 1;
         ps_add(ps, scale);
         scale[worker] = 0;
     }
-    release(scale);
+    xfree(scale);
     ps_close(ps);
 }
 
@@ -75,7 +82,7 @@ void easgd_serve(struct node *n)
 
 void eamsgd_work(struct node *n)
 {
-    work(n, node_local_optimizer(n, "nesterov", n->setting->options->momentum));
+    work(n, node_local_optimizer(n, "nesterov", n->context->options->momentum));
 }
 
 void eamsgd_serve(struct node *n)

@@ -2,22 +2,25 @@
  *
  *   w <- w - (rate / B) sum over B mini-batches of g(w),   whatever others write meanwhile
  *
- * Workers of rank 0's host compute straight on its memory and step with plain loads and stores: reads are torn, and of two writes at once
- * one is lost. On other hosts the weights are fetched one-sided before a batch, and the step is added to them element by element.
- * Behind the weights lie PROBES floats that every step raises by 1 in the same way: what they miss in the end is what was lost.
- * Rank 0 computes nothing: it counts the updates and evaluates. No vector is sent on one host; two heads an update. Each worker has its
- * own --momentum (the paper has none). Staleness unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
-#include "parameter_server.h"
-#include "scheme.h"
+ * Workers of rank 0's host compute straight on its memory and step with plain loads and stores:
+ * reads are torn, and of two writes at once one is lost. On other hosts the weights are fetched
+ * one-sided before a batch, and the step is added to them element by element. Behind the weights
+ * lie PROBES floats that every step raises by 1 in the same way: what they miss in the end is what
+ * was lost. Rank 0 computes nothing: it counts the updates and evaluates. No vector is sent on one
+ * host; two heads an update. Each worker has its own --momentum (the paper has none). Staleness
+ * unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 enum { PROBES = 16 };
 
 struct worker {
     struct node *n;
-    struct region *region;
-    float *shared;                  /* the weights and the probes themselves; NULL on another host */
-    float *before;                  /* there: the weights as they were fetched, then the step */
-    struct optimizer *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
+    struct rma_window *region;
+    float *shared; /* the weights and the probes themselves; NULL on another host */
+    float *before; /* there: the weights as they were fetched, then the step */
+    struct optimizer
+        *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
 };
 
 static size_t shared_floats(const struct node *n)
@@ -33,30 +36,31 @@ static struct range part_of(const struct node *n, int i)
 static void step(struct worker *k)
 {
     struct node *n = k->n;
-    const double scale = 1.0 / n->setting->minibatches;
+    const double scale = 1.0 / n->context->minibatches;
     volatile float *probe = n->w + n->count;
     for (int i = 0; i < PROBES; i++) {
         struct range r = part_of(n, i);
         const float *sum = n->sum + r.from;
-        optimizer_step_sum(k->part[i], n->w + r.from, NULL, &sum, &scale, 1, n->rate);
+        optimizer_step_sum(k->part[i], n->w + r.from, NULL, &sum, &scale, 1, n->lr);
         probe[i] = probe[i] + 1;
     }
-    node_spend_vector(n, n->count, 3);
+    node_advance_vector(n, n->count, 3);
 }
 
 static void fetch(struct worker *k)
 {
     struct node *n = k->n;
-    net_region_get(k->region, n->w, 0, shared_floats(n) * sizeof *n->w);
-    vector_copy(k->before, n->w, (int64_t)shared_floats(n), n->setting->threads);
+    net_window_get(k->region, n->w, 0, shared_floats(n) * sizeof *n->w);
+    vector_copy(k->before, n->w, (int64_t)shared_floats(n), n->context->threads);
 }
 
 static void add(struct worker *k)
 {
     struct node *n = k->n;
     const float *const both[] = {n->w, k->before};
-    vector_sum(k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n), n->setting->threads);
-    net_region_add(k->region, k->before, 0, (int64_t)shared_floats(n));
+    vector_sum(k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n),
+               n->context->threads);
+    net_window_add(k->region, k->before, 0, (int64_t)shared_floats(n));
 }
 
 void hogwild_work(struct node *n)
@@ -65,9 +69,9 @@ void hogwild_work(struct node *n)
     struct ps *ps = ps_open(n);
     ps_pull(ps, n->w);
     bool training = ps_wait(ps); /* rank 0's word to begin: from here on it waits for nobody */
-    struct worker k = {.n = n, .region = net_region_open(n->net, 0, NULL, bytes)};
+    struct worker k = {.n = n, .region = net_window_open(n->net, 0, NULL, bytes)};
     float *own = n->w, *copy = NULL;
-    k.shared = net_region_data(k.region);
+    k.shared = net_window_data(k.region);
     if (!k.shared) {
         copy = net_alloc(n->net, bytes);
         k.before = net_alloc(n->net, bytes);
@@ -79,14 +83,14 @@ void hogwild_work(struct node *n)
         if (!k.shared)
             fetch(&k);
         node_clear(n);
-        while (n->finished < n->setting->minibatches) {
-            node_changed(n); /* others have written meanwhile */
+        while (n->finished < n->context->minibatches) {
+            node_weights_changed(n); /* others have written meanwhile */
             node_minibatch(n);
         }
         step(&k);
         if (!k.shared)
             add(&k);
-        ps_tell(ps, NULL);
+        ps_report(ps, NULL);
         ps_pull(ps, n->w);
         training = ps_wait(ps);
     }
@@ -96,18 +100,18 @@ void hogwild_work(struct node *n)
     net_free(n->net, copy);
     net_free(n->net, k.before);
     ps_close(ps);
-    net_region_close(k.region);
+    net_window_close(k.region);
 }
 
 /* Says what part of the updates the probes have missed. */
 static void report_lost(const struct node *n, const float *probe)
 {
-    int64_t steps = n->version + n->account.dropped_minibatches / n->setting->minibatches;
+    int64_t steps = n->version + n->counters.dropped_minibatches / n->context->minibatches;
     double raised = 0;
     for (int i = 0; i < PROBES; i++)
         raised += probe[i];
-    results_event(n->setting->results, "lost", node_clock(n), "\"updates\": %lld, \"lost\": %.6g", (long long)steps,
-                  (double)steps - raised / PROBES);
+    results_event(n->context->results, "lost", node_clock(n), "\"updates\": %lld, \"lost\": %.6g",
+                  (long long)steps, (double)steps - raised / PROBES);
 }
 
 struct watched {
@@ -119,8 +123,8 @@ struct watched {
 static void copy_weights(void *self)
 {
     const struct watched *k = self;
-    vector_copy(k->n->w, k->shared, k->n->count, k->n->setting->threads);
-    node_changed(k->n);
+    vector_copy(k->n->w, k->shared, k->n->count, k->n->context->threads);
+    node_weights_changed(k->n);
 }
 
 void hogwild_serve(struct node *n)
@@ -128,15 +132,16 @@ void hogwild_serve(struct node *n)
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
     struct ps *ps = ps_open(n);
-    vector_copy(shared, n->w, n->count, n->setting->threads);
-    for (int i = 0; i < n->setting->workers; i++)
-        ps_answer_same(ps, i);
-    struct region *region = net_region_open(n->net, 0, shared, shared_floats(n) * sizeof *shared);
+    vector_copy(shared, n->w, n->count, n->context->threads);
+    for (int i = 0; i < n->context->workers; i++)
+        ps_reply_unchanged(ps, i);
+    struct rma_window *region =
+        net_window_open(n->net, 0, shared, shared_floats(n) * sizeof *shared);
     n->races = true;
     node_before_evaluation(n, copy_weights, &k);
-    ps_watch(ps, false);
+    ps_monitor(ps, false);
     ps_close(ps);
-    net_region_close(region);
+    net_window_close(region);
     report_lost(n, shared + n->count);
     node_before_evaluation(n, NULL, NULL);
     copy_weights(&k);

@@ -2,17 +2,18 @@
  *
  *   w_i <- optimizer(w_i, g(w_i)), H times;   w <- w + (1 / W) sum_i (w_i - w)
  *
- * A step is a mini-batch; the workers' optimizers keep their momentum, which is not averaged. What travels is the difference w_i - w, so
- * that every wire format carries it. Cost: n floats up and n down every H mini-batches. --post-local P: H = 1 for the first part P
- * of the run. With H = 1, plain SGD, the scheme is ssgd with one mini-batch a batch. Stich ICLR 2019, arXiv:1805.09767; post-local: Lin,
- * Stich, Patel, Jaggi ICLR 2020, arXiv:1808.07217. */
+ * A step is a mini-batch; the workers' optimizers keep their momentum, which is not averaged. What
+ * travels is the difference w_i - w, so that every wire format carries it. Cost: n floats up and n
+ * down every H mini-batches. --post-local P: H = 1 for the first part P of the run. With H = 1,
+ * plain SGD, the scheme is ssgd with one mini-batch a batch. Stich ICLR 2019, arXiv:1805.09767;
+ * post-local: Lin, Stich, Patel, Jaggi ICLR 2020, arXiv:1808.07217. */
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 void localsgd_work(struct node *n)
 {
-    const struct setting *s = n->setting;
+    const struct run_context *s = n->context;
     struct ps *ps = ps_open(n);
     struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
     float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
@@ -20,11 +21,12 @@ void localsgd_work(struct node *n)
     while (ps_wait(ps)) {
         int64_t steps = node_done(n) < s->options->post_local ? 1 : s->options->local_steps;
         vector_copy(n->w, start, n->count, s->threads);
-        node_changed(n);
+        node_weights_changed(n);
         node_clear(n);
         while (n->finished < steps)
-            node_local_step(n, local, n->rate);
-        vector_sum(n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count, s->threads);
+            node_local_step(n, local, n->lr);
+        vector_sum(n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count,
+                   s->threads);
         ps_push(ps, n->sum);
         ps_pull(ps, start);
     }
@@ -35,16 +37,16 @@ void localsgd_work(struct node *n)
 
 void localsgd_serve(struct node *n)
 {
-    int workers = n->setting->workers;
+    int workers = n->context->workers;
     struct ps *ps = ps_open(n);
-    double *scale = obtain((size_t)workers, sizeof *scale);
-    ps_answer_all(ps);
+    double *scale = xcalloc((size_t)workers, sizeof *scale);
+    ps_reply_all(ps);
     while (ps_collect(ps)) {
         for (int i = 0; i < workers; i++)
             scale[i] = 1.0 / ps_present(ps);
         ps_add(ps, scale);
-        ps_answer_all(ps);
+        ps_reply_all(ps);
     }
-    release(scale);
+    xfree(scale);
     ps_close(ps);
 }

@@ -1,31 +1,34 @@
-/* Non-blocking synchronous SGD: the first to finish its batch signals, everybody pushes what it has at once, nobody waits for the
- * slowest.
+/* Non-blocking synchronous SGD: the first to finish its batch signals, everybody pushes what it has
+ * at once, nobody waits for the slowest.
  *
- *   w(v+1) = w(v) - rate x (sum of the gradients at w(v) of all mini-batches finished in version v) / (their number)
+ *   w(v+1) = w(v) - rate x (sum of the gradients at w(v) of all mini-batches finished in version v)
+ *     / (their number)
  *
- * A version costs each worker one push and one pull of n floats, and the finisher W - 1 signals without payload. Staleness 0, but
- * for --nb-inflight carry (an interrupted mini-batch counts in the version it ends in) and --nb-server racing.
- * He, Dube 2022, arXiv:2211.00889; the choices it leaves open are the options --nb-*.
+ * A version costs each worker one push and one pull of n floats, and the finisher W - 1 signals
+ * without payload. Staleness 0, but for --nb-inflight carry (an interrupted mini-batch counts in
+ * the version it ends in) and --nb-server racing. He, Dube 2022, arXiv:2211.00889; the choices it
+ * leaves open are the options --nb-*.
  *
- * With a racing server versions differ between workers, so a signal's round is a logical clock, which each exchange moves past the
- * newest signal heard; else it is the version. */
+ * With a racing server versions differ between workers, so a signal's round is a logical clock,
+ * which each exchange moves past the newest signal heard; else it is the version. */
 #include <string.h>
 
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
-#include "signals.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
+#include "signals/signals.h"
 
 struct worker {
     struct node *n;
     struct ps *ps;
     struct signals signals;
-    int64_t position;          /* mini-batches of its own batch that are done */
-    int64_t steps;             /* weights: local steps of this version */
-    struct optimizer *local;   /* weights: what takes them */
-    float *spare;              /* carry: where the next weights land while a mini-batch is under way */
-    bool under_way, landed;    /* carry: an exchange is; its weights lie in spare */
-    bool racing, reset, early; /* early: nothing can come between its batch's last mini-batch and the push */
+    int64_t position;        /* mini-batches of its own batch that are done */
+    int64_t steps;           /* weights: local steps of this version */
+    struct optimizer *local; /* weights: what takes them */
+    float *spare;           /* carry: where the next weights land while a mini-batch is under way */
+    bool under_way, landed; /* carry: an exchange is; its weights lie in spare */
+    /* early: nothing can come between its batch's last mini-batch and the push */
+    bool racing, reset, early;
 };
 
 static bool is(const char *option, const char *value)
@@ -62,11 +65,12 @@ static bool hear_and_abort(void *self)
     return signals_heard(&((struct worker *)self)->signals);
 }
 
-/* Between two units of a mini-batch that goes on whatever comes: exchanges start and end under it. */
+/* Between two units of a mini-batch that goes on whatever comes: exchanges start and end under
+ * it. */
 static bool hear_and_carry(void *self)
 {
     struct worker *k = self;
-    if (k->under_way && ps_here(k->ps))
+    if (k->under_way && ps_pull_ready(k->ps))
         land(k);
     if (signals_heard(&k->signals) && !k->under_way && !k->n->stop)
         exchange(k, k->spare);
@@ -86,15 +90,15 @@ static void advance(struct worker *k)
         float *w = n->w;
         n->w = k->spare;
         k->spare = w;
-        node_changed(n);
+        node_weights_changed(n);
     }
     if (!done)
         return;
     k->position++;
-    n->stale = n->version - began_at > n->stale ? n->version - began_at : n->stale;
+    n->staleness = n->version - began_at > n->staleness ? n->version - began_at : n->staleness;
     if (k->local) {
-        optimizer_step(k->local, n->w, n->sum, n->rate);
-        node_changed(n);
+        optimizer_step(k->local, n->w, n->sum, n->lr);
+        node_weights_changed(n);
         k->steps++;
         n->finished = 0;
     }
@@ -102,8 +106,9 @@ static void advance(struct worker *k)
 
 static struct worker open_worker(struct node *n)
 {
-    const struct options *o = n->setting->options;
-    struct worker k = {.n = n, .racing = is(o->nb_server, "racing"), .reset = is(o->nb_batch, "reset")};
+    const struct options *o = n->context->options;
+    struct worker k = {
+        .n = n, .racing = is(o->nb_server, "racing"), .reset = is(o->nb_batch, "reset")};
     k.signals = signals_open(n, is(o->nb_signal, "relay"));
     if (is(o->nb_payload, "weights"))
         k.local = node_optimizer(n, (struct range){0, n->count});
@@ -116,7 +121,7 @@ static struct worker open_worker(struct node *n)
 
 static void close_worker(struct worker *k)
 {
-    signals_close(&k->signals, ps_leave(k->ps, k->signals.sent));
+    signals_close(&k->signals, ps_depart(k->ps, k->signals.sent));
     net_free(k->n->net, k->spare);
     if (k->local)
         optimizer_close(k->local);
@@ -128,17 +133,17 @@ void nbssgd_work(struct node *n)
     struct worker k = open_worker(n);
     ps_pull(k.ps, n->w);
     land(&k);
-    if (!is(n->setting->options->nb_inflight, "finish"))
-        node_listen(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
-    while (!n->stop && !node_leaves(n)) {
-        while (k.position < n->setting->minibatches && !signals_heard(&k.signals) && !n->stop) {
-            if (k.early && k.position == n->setting->minibatches - 1)
-                ps_early(k.ps);
+    if (!is(n->context->options->nb_inflight, "finish"))
+        node_set_interrupt(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
+    while (!n->stop && !node_departs(n)) {
+        while (k.position < n->context->minibatches && !signals_heard(&k.signals) && !n->stop) {
+            if (k.early && k.position == n->context->minibatches - 1)
+                ps_stream_next(k.ps);
             advance(&k);
         }
         if (n->stop)
             break;
-        if (k.position >= n->setting->minibatches) {
+        if (k.position >= n->context->minibatches) {
             if (!signals_heard(&k.signals))
                 signals_send(&k.signals);
             k.position = 0;
@@ -146,51 +151,53 @@ void nbssgd_work(struct node *n)
         exchange(&k, n->w);
         land(&k);
     }
-    node_listen(n, NULL, NULL, NULL);
+    node_set_interrupt(n, NULL, NULL, NULL);
     close_worker(&k);
 }
 
 /* How much each worker's push counts in one update; 0 for all when nothing was finished. */
 static void weigh(const struct node *n, const struct ps *ps, bool weights, bool full, double *scale)
 {
-    int workers = n->setting->workers;
+    int workers = n->context->workers;
     double total = 0;
     for (int i = 0; i < workers; i++)
-        total += ps_arrival(ps, i)->mail ? (double)ps_arrival(ps, i)->mail->count : 0;
+        total += ps_received(ps, i)->header ? (double)ps_received(ps, i)->header->count : 0;
     if (full)
-        total = (double)workers * n->setting->minibatches;
+        total = (double)workers * n->context->minibatches;
     for (int i = 0; i < workers; i++) {
-        const struct mail *m = ps_arrival(ps, i)->mail;
+        const struct header *m = ps_received(ps, i)->header;
         scale[i] = m && m->count ? (weights ? (double)m->count : 1) / total : 0;
     }
 }
 
-/* Locked: the pushes of all workers make one update. Racing: each makes its own at once; pushed weights then move the server's by
- * their part of a whole version, so that they count as in the locked case. */
+/* Locked: the pushes of all workers make one update. Racing: each makes its own at once; pushed
+ * weights then move the server's by their part of a whole version, so that they count as in the
+ * locked case. */
 void nbssgd_serve(struct node *n)
 {
-    const struct options *o = n->setting->options;
+    const struct options *o = n->context->options;
     bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
     struct ps *ps = ps_open(n);
-    double *scale = obtain((size_t)n->setting->workers, sizeof *scale);
+    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = is(o->nb_server, "racing");
     if (is(o->nb_signal, "relay"))
         ps_relay_signals(ps);
-    ps_answer_all(ps);
+    ps_reply_all(ps);
     for (;;) {
-        const struct arrival *one = n->races ? ps_next(ps) : NULL;
+        const struct push *one = n->races ? ps_next(ps) : NULL;
         int worker = one ? one->worker : -1;
         if (n->races ? !one : !ps_collect(ps))
             break;
-        if (one && !one->mail)
+        if (one && !one->header)
             continue; /* it has left */
         weigh(n, ps, weights, full || (n->races && weights), scale);
-        if (one && !one->mail->count) /* met by a signal with nothing finished: no update, so nobody's staleness */
-            ps_forget(ps, worker);
+        if (one && !one->header->count) /* met by a signal with nothing finished: no update, so
+                                           nobody's staleness */
+            ps_discard(ps, worker);
         else
             (weights ? ps_average : ps_step)(ps, scale);
-        n->races ? ps_answer(ps, worker) : ps_answer_all(ps);
+        n->races ? ps_reply(ps, worker) : ps_reply_all(ps);
     }
-    release(scale);
+    xfree(scale);
     ps_close(ps);
 }

@@ -1,23 +1,27 @@
-/* Rennala SGD: an update needs S mini-batch gradients at the current version, from whichever workers.
+/* Rennala SGD: an update needs S mini-batch gradients at the current version, from whichever
+ * workers.
  *
  *   w(v+1) = w(v) - rate x (1 / S) sum of the first S gradients at w(v)
  *
- * A worker gives every mini-batch's gradient and goes on at the same weights, until new ones come: what is under way then is dropped and
- * done again (the paper lets it end in vain), a gradient that comes too late is dropped. Fast workers give more; nobody is waited
- * for. Cost: n floats a mini-batch up, n an update and worker down. Staleness 0. S is --gather, by default workers x mini-batches: with
- * equal speeds the scheme is then ssgd. Tyurin, Richtarik NeurIPS 2023, arXiv:2305.12387, algorithm 2 and method 4. */
-#include "parameter_server.h"
-#include "scheme.h"
+ * A worker gives every mini-batch's gradient and goes on at the same weights, until new ones come:
+ * what is under way then is dropped and done again (the paper lets it end in vain), a gradient that
+ * comes too late is dropped. Fast workers give more; nobody is waited for. Cost: n floats a
+ * mini-batch up, n an update and worker down. Staleness 0. S is --rennala-batch, by default workers
+ * x mini-batches: with equal speeds the scheme is then ssgd. Tyurin, Richtarik NeurIPS 2023,
+ * arXiv:2305.12387, algorithm 2 and method 4. */
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 static bool hear(void *self)
 {
-    return ps_here(self);
+    return ps_pull_ready(self);
 }
 
-/* Asks for the next weights, so that they are owed, by a server that hears of the end before it has made them, too. */
+/* Asks for the next weights, so that they are owed, by a server that hears of the end before it has
+ * made them, too. */
 static void ask(struct node *n, struct ps *ps)
 {
-    ps_ask(ps);
+    ps_request(ps);
     ps_pull(ps, n->w);
 }
 
@@ -30,49 +34,51 @@ void rennala_work(struct node *n)
     node_clear(n);
     if (training)
         ask(n, ps);
-    node_listen(n, hear, ps, ps_coming(ps));
+    node_set_interrupt(n, hear, ps, ps_pending_pull(ps));
     while (training) {
-        if (node_minibatch(n) && !ps_free(ps)) {
+        if (node_minibatch(n) && !ps_flush_or_pull(ps)) {
             node_discard(n);
         } else if (n->finished) {
             sum = n->sum;
-            ps_give(ps, sum);
+            ps_push_async(ps, sum);
             n->sum = spare; /* the server still reads the other */
             spare = sum;
             node_clear(n);
         }
-        if (ps_here(ps)) {
+        if (ps_pull_ready(ps)) {
             training = ps_wait(ps);
             if (training)
                 ask(n, ps);
         }
     }
-    node_listen(n, NULL, NULL, NULL);
+    node_set_interrupt(n, NULL, NULL, NULL);
     net_free(n->net, spare);
     ps_close(ps);
 }
 
 void rennala_serve(struct node *n)
 {
-    const struct setting *s = n->setting;
-    int64_t wanted = s->options->gather ? s->options->gather : (int64_t)s->workers * s->minibatches, here = 0;
+    const struct run_context *s = n->context;
+    int64_t wanted = s->options->rennala_batch ? s->options->rennala_batch
+                                               : (int64_t)s->workers * s->minibatches,
+            here = 0;
     struct ps *ps = ps_open(n);
     n->races = true;
-    ps_answer_all(ps);
-    for (const struct arrival *a; (a = ps_next(ps));) {
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        bool asks = a->asks, late = a->stale > 0;
-        if (!a->mail || asks || late) {
-            ps_forget(ps, worker);
+        bool asks = a->asks, late = a->staleness > 0;
+        if (!a->header || asks || late) {
+            ps_discard(ps, worker);
             if (asks && late)
-                ps_answer(ps, worker);
+                ps_reply(ps, worker);
             continue;
         }
-        ps_keep(ps, worker);
+        ps_accumulate(ps, worker);
         if (++here < wanted)
             continue;
-        ps_step_kept(ps, 1.0 / (double)wanted);
-        ps_answer_all(ps);
+        ps_step_accumulated(ps, 1.0 / (double)wanted);
+        ps_reply_all(ps);
         here = 0;
     }
     ps_close(ps);

@@ -2,24 +2,26 @@
  *
  *   w <- w - rate x (1 / W B) sum over W workers' batches of B mini-batches of grad f(w)
  *
- * It draws the same samples in the same order as W workers would (--workers), sums in the same order, and sends nothing. */
+ * It draws the same samples in the same order as W workers would (--workers), sums in the same
+ * order, and sends nothing. */
 #include "base/alloc.h"
-#include "scheme.h"
+#include "scheme/scheme.h"
 
 /* The joint batch's mean gradient, worker by worker, as the server would sum it. */
 static void joint_gradient(struct node *n, float *total, struct update *u)
 {
-    int workers = n->setting->workers;
+    int workers = n->context->workers;
     for (int i = 0; i < workers; i++) {
         node_select(n, i);
         node_clear(n);
-        while (n->finished < n->setting->minibatches)
+        while (n->finished < n->context->minibatches)
             node_minibatch(n);
         const float *source[2] = {total, n->sum};
-        const double scale[2] = {1, 1.0 / ((double)workers * n->setting->minibatches)};
-        vector_sum(total, i ? source : source + 1, i ? scale : scale + 1, i ? 2 : 1, n->count, n->setting->threads);
+        const double scale[2] = {1, 1.0 / ((double)workers * n->context->minibatches)};
+        vector_sum(total, i ? source : source + 1, i ? scale : scale + 1, i ? 2 : 1, n->count,
+                   n->context->threads);
         u->minibatches += n->finished;
-        u->samples += n->finished * n->setting->minibatch;
+        u->samples += n->finished * n->context->minibatch;
         u->loss += n->loss;
     }
 }
@@ -27,15 +29,15 @@ static void joint_gradient(struct node *n, float *total, struct update *u)
 void serial_work(struct node *n)
 {
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
-    float *total = obtain((size_t)n->count, sizeof *total);
+    float *total = xcalloc((size_t)n->count, sizeof *total);
     while (!n->stop) {
-        struct update u = {.contributions = n->setting->workers};
+        struct update u = {.contributions = n->context->workers};
         joint_gradient(n, total, &u);
-        optimizer_step(optimizer, n->w, total, node_rate(n));
-        histogram_add(&n->account.stale, 0);
+        optimizer_step(optimizer, n->w, total, node_lr(n));
+        histogram_add(&n->counters.staleness, 0);
         node_updated(n, &u);
     }
-    release(total);
+    xfree(total);
     optimizer_close(optimizer);
 }
 

@@ -2,11 +2,12 @@
  *
  *   w(v+1) = w(v) - rate x (1 / W B) sum over W workers, B mini-batches of grad f(w(v))
  *
- * A version costs each worker one push and one pull of n floats. Staleness 0. The sum runs in worker order, so the bits don't
- * depend on who was first. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2. */
+ * A version costs each worker one push and one pull of n floats. Staleness 0. The sum runs in
+ * worker order, so the bits don't depend on who was first. Chen, Pan, Monga, Bengio, Jozefowicz
+ * 2016, arXiv:1604.00981, section 2. */
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 void ssgd_work(struct node *n)
 {
@@ -16,15 +17,15 @@ void ssgd_work(struct node *n)
 void ssgd_serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    int workers = n->setting->workers;
-    double *scale = obtain((size_t)workers, sizeof *scale);
-    ps_answer_all(ps);
+    int workers = n->context->workers;
+    double *scale = xcalloc((size_t)workers, sizeof *scale);
+    ps_reply_all(ps);
     while (ps_collect(ps)) {
         for (int i = 0; i < workers; i++)
-            scale[i] = 1.0 / ((double)ps_present(ps) * n->setting->minibatches);
+            scale[i] = 1.0 / ((double)ps_present(ps) * n->context->minibatches);
         ps_step(ps, scale);
-        ps_answer_all(ps);
+        ps_reply_all(ps);
     }
-    release(scale);
+    xfree(scale);
     ps_close(ps);
 }

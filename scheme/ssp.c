@@ -1,20 +1,24 @@
-/* Stale synchronous parallel: a worker may be at most s batches ahead of the slowest; who is further waits at the server when it reads.
+/* Stale synchronous parallel: a worker may be at most s batches ahead of the slowest; who is
+ * further waits at the server when it reads.
  *
- *   worker  at clock c: its weights must hold all updates of clocks <= c - s - 1, else it reads and waits for that; g at w_i;
+ *   worker  at clock c: its weights must hold all updates of clocks <= c - s - 1, else it reads and
+ *           waits for that; g at w_i;
  *           pushes it, moves w_i by it (it reads its own writes), c <- c + 1
- *   server  w <- w - rate x (1 / W B) g_i at each push; answers a reader at clock c when the slowest worker has finished c - s batches
+ *   server  w <- w - rate x (1 / W B) g_i at each push; answers a reader at clock c when the
+ *           slowest worker has finished c - s batches
  *
- * Each push counts for 1 / W, so that with --slack 0, where all read at every clock and w moves by the mean gradient of all between two
- * reads, the scheme is ssgd (plain SGD; with momentum W small steps are not one). Cost: n floats a batch, and n a read: every
- * batch at s = 0, as seldom as the slack allows else. Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
+ * Each push counts for 1 / W, so that with --ssp-staleness 0, where all read at every clock and w
+ * moves by the mean gradient of all between two reads, the scheme is ssgd (plain SGD; with momentum
+ * W small steps are not one). Cost: n floats a batch, and n a read: every batch at s = 0, as seldom
+ * as the slack allows else. Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
 #include "base/alloc.h"
-#include "parameter_server.h"
-#include "scheme.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
 
 void ssp_work(struct node *n)
 {
-    const struct setting *s = n->setting;
-    int64_t slack = s->options->slack;
+    const struct run_context *s = n->context;
+    int64_t slack = s->options->ssp_staleness;
     struct ps *ps = ps_open(n);
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
     ps_pull(ps, n->w);
@@ -24,10 +28,11 @@ void ssp_work(struct node *n)
         sum = n->sum;
         if (n->heard >= n->clock - slack) {
             const float *const both[] = {n->w, sum};
-            ps_give(ps, sum);
-            vector_sum(n->w, both, (double[]){1, -n->rate / ((double)s->workers * s->minibatches)}, 2, n->count, s->threads);
-            node_spend_vector(n, n->count, 3);
-            node_changed(n);
+            ps_push_async(ps, sum);
+            vector_sum(n->w, both, (double[]){1, -n->lr / ((double)s->workers * s->minibatches)}, 2,
+                       n->count, s->threads);
+            node_advance_vector(n, n->count, 3);
+            node_weights_changed(n);
         } else {
             ps_push(ps, sum);
             ps_pull(ps, n->w);
@@ -36,7 +41,7 @@ void ssp_work(struct node *n)
         n->sum = spare; /* the server may still read the other */
         spare = sum;
     }
-    ps_taken(ps);
+    ps_flush(ps);
     net_free(n->net, spare);
     ps_close(ps);
 }
@@ -51,20 +56,21 @@ static int64_t slowest(const int64_t *clock, int workers)
 
 void ssp_serve(struct node *n)
 {
-    int workers = n->setting->workers;
-    int64_t slack = n->setting->options->slack;
+    int workers = n->context->workers;
+    int64_t slack = n->context->options->ssp_staleness;
     struct ps *ps = ps_open(n);
-    double *scale = obtain((size_t)workers, sizeof *scale);
-    int64_t *clock = obtain((size_t)workers, sizeof *clock); /* batches that each worker has finished */
-    bool *reads = obtain((size_t)workers, sizeof *reads);
+    double *scale = xcalloc((size_t)workers, sizeof *scale);
+    /* batches that each worker has finished */
+    int64_t *clock = xcalloc((size_t)workers, sizeof *clock);
+    bool *reads = xcalloc((size_t)workers, sizeof *reads);
     n->races = true;
-    ps_answer_all(ps);
-    for (const struct arrival *a; (a = ps_next(ps));) {
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        clock[worker] = a->mail ? a->clock : INT64_MAX; /* nobody waits for one who has left */
+        clock[worker] = a->header ? a->clock : INT64_MAX; /* nobody waits for one who has left */
         reads[worker] = a->asks;
-        if (a->mail) {
-            scale[worker] = 1.0 / ((double)workers * n->setting->minibatches);
+        if (a->header) {
+            scale[worker] = 1.0 / ((double)workers * n->context->minibatches);
             ps_step(ps, scale);
             scale[worker] = 0;
         }
@@ -72,11 +78,11 @@ void ssp_serve(struct node *n)
         for (int i = 0; i < workers; i++)
             if (reads[i] && n->clock >= clock[i] - slack) {
                 reads[i] = false;
-                ps_answer(ps, i);
+                ps_reply(ps, i);
             }
     }
-    release(scale);
-    release(clock);
-    release(reads);
+    xfree(scale);
+    xfree(clock);
+    xfree(reads);
     ps_close(ps);
 }

@@ -1,15 +1,17 @@
-/* bfloat16 on the wire: the upper half of a float32, rounded to nearest, ties to even. Cost: 2 bytes a float, one pass.
+/* bfloat16 on the wire: the upper half of a float32, rounded to nearest, ties to even. Cost: 2
+ * bytes a float, one pass.
  *
- * Adding 0x7fff, and 1 more when the half's last bit is odd, carries into it exactly when rounding goes up; the greatest floats
- * round to infinity, as they should. A NaN would lose its payload or its nature by that, so it is made quiet and cut instead.
- * Plain integer code, which vectorises on every machine. */
+ * Adding 0x7fff, and 1 more when the half's last bit is odd, carries into it exactly when rounding
+ * goes up; the greatest floats round to infinity, as they should. A NaN would lose its payload or
+ * its nature by that, so it is made quiet and cut instead. Plain integer code, which vectorises on
+ * every machine. */
 #include "serialization/kinds.h"
 
 #include <string.h>
 
-#include "base/wide.h"
+#include "base/simd.h"
 
-WIDE_LOOP pack_loop(void *to, const float *from, int64_t count)
+SIMD_LOOP pack_loop(void *to, const float *from, int64_t count)
 {
     uint16_t *halves = to;
 #pragma omp simd
@@ -22,9 +24,9 @@ WIDE_LOOP pack_loop(void *to, const float *from, int64_t count)
     }
 }
 
-WIDE(pack, (void *to, const float *from, int64_t count), (to, from, count))
+SIMD(pack, (void *to, const float *from, int64_t count), (to, from, count))
 
-WIDE_LOOP unpack_loop(float *to, const void *from, int64_t count)
+SIMD_LOOP unpack_loop(float *to, const void *from, int64_t count)
 {
     const uint16_t *halves = from;
 #pragma omp simd
@@ -34,7 +36,7 @@ WIDE_LOOP unpack_loop(float *to, const void *from, int64_t count)
     }
 }
 
-WIDE(unpack, (float *to, const void *from, int64_t count), (to, from, count))
+SIMD(unpack, (float *to, const void *from, int64_t count), (to, from, count))
 
 static size_t message_bytes(const struct coder *c)
 {
@@ -52,4 +54,8 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct wire wire_bf16 = {.name = "bf16", .weights = true, .message_bytes = message_bytes, .encode = encode, .decode = decode};
+const struct codec codec_bf16 = {.name = "bf16",
+                                 .weights = true,
+                                 .message_bytes = message_bytes,
+                                 .encode = encode,
+                                 .decode = decode};

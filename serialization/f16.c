@@ -1,13 +1,15 @@
-/* IEEE 754 half on the wire: 10 bits of fraction, rounded to nearest, ties to even. Cost: 2 bytes a float, one pass.
+/* IEEE 754 half on the wire: 10 bits of fraction, rounded to nearest, ties to even. Cost: 2 bytes a
+ * float, one pass.
  *
- * From 65520 on it is infinity, below 2^-14 a multiple of 2^-24, at most 2^-25 is zero; a NaN stays a NaN, made quiet. All three cases are
- * computed and one is chosen, without branches, so that it vectorises on every machine. Where halves are subnormal the float adder rounds:
- * beside 0.5 the last bit is 2^-24. */
+ * From 65520 on it is infinity, below 2^-14 a multiple of 2^-24, at most 2^-25 is zero; a NaN stays
+ * a NaN, made quiet. All three cases are computed and one is chosen, without branches, so that it
+ * vectorises on every machine. Where halves are subnormal the float adder rounds: beside 0.5 the
+ * last bit is 2^-24. */
 #include "serialization/kinds.h"
 
 #include <string.h>
 
-#include "base/wide.h"
+#include "base/simd.h"
 
 enum {
     HALF = 0x3f000000,             /* 0.5f */
@@ -18,7 +20,7 @@ enum {
     HALF_INFINITE = 0x7c00
 };
 
-WIDE_LOOP pack_loop(void *to, const float *from, int64_t count)
+SIMD_LOOP pack_loop(void *to, const float *from, int64_t count)
 {
     uint16_t *halves = to;
 #pragma omp simd
@@ -33,14 +35,15 @@ WIDE_LOOP pack_loop(void *to, const float *from, int64_t count)
         int32_t half = (magnitude - EXPONENT + 0xfff + (magnitude >> FRACTION & 1)) >> FRACTION;
         half = half > HALF_INFINITE ? HALF_INFINITE : half;
         half = magnitude < NORMAL ? (int32_t)small - HALF : half;
-        half = magnitude > INFINITE ? HALF_INFINITE | 0x200 | (magnitude >> FRACTION & 0x3ff) : half;
+        half =
+            magnitude > INFINITE ? HALF_INFINITE | 0x200 | (magnitude >> FRACTION & 0x3ff) : half;
         halves[i] = (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)half);
     }
 }
 
-WIDE(pack, (void *to, const float *from, int64_t count), (to, from, count))
+SIMD(pack, (void *to, const float *from, int64_t count), (to, from, count))
 
-WIDE_LOOP unpack_loop(float *to, const void *from, int64_t count)
+SIMD_LOOP unpack_loop(float *to, const void *from, int64_t count)
 {
     const uint16_t *halves = from;
 #pragma omp simd
@@ -59,7 +62,7 @@ WIDE_LOOP unpack_loop(float *to, const void *from, int64_t count)
     }
 }
 
-WIDE(unpack, (float *to, const void *from, int64_t count), (to, from, count))
+SIMD(unpack, (float *to, const void *from, int64_t count), (to, from, count))
 
 static size_t message_bytes(const struct coder *c)
 {
@@ -77,4 +80,8 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct wire wire_f16 = {.name = "f16", .weights = true, .message_bytes = message_bytes, .encode = encode, .decode = decode};
+const struct codec codec_f16 = {.name = "f16",
+                                .weights = true,
+                                .message_bytes = message_bytes,
+                                .encode = encode,
+                                .decode = decode};

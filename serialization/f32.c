@@ -1,4 +1,5 @@
-/* float32 on the wire: the vector itself. Sent from where it lies; packing is for those who want a copy. Cost: 4 bytes a float. */
+/* float32 on the wire: the vector itself. Sent from where it lies; packing is for those who want a
+ * copy. Cost: 4 bytes a float. */
 #include "serialization/kinds.h"
 
 #include <string.h>
@@ -19,5 +20,9 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct wire wire_f32 = {
-    .name = "f32", .in_place = true, .weights = true, .message_bytes = message_bytes, .encode = encode, .decode = decode};
+const struct codec codec_f32 = {.name = "f32",
+                                .in_place = true,
+                                .weights = true,
+                                .message_bytes = message_bytes,
+                                .encode = encode,
+                                .decode = decode};

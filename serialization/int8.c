@@ -1,16 +1,19 @@
-/* 8 bits a float and a scale for each block of 512 on the wire, rounded at random without bias (QSGD: Alistarh et al. 2017,
- * arXiv:1610.02132, with the greatest magnitude as the norm), so there is no error to feed back.
+/* 8 bits a float and a scale for each block of 512 on the wire, rounded at random without bias
+ * (QSGD: Alistarh et al. 2017, arXiv:1610.02132, with the greatest magnitude as the norm), so there
+ * is no error to feed back.
  *
- * scale = greatest / 127; x / scale lies between two integers and becomes the upper one with the probability of its distance from the
- * lower. 16 bits are drawn for that, so the mean of what arrives is x within 2^-17 scales: about what a float as great as the block's
- * greatest is rounded by. A block with a NaN or an infinity arrives as NaN; one that reaches the end of float's range (2^-22 below it)
- * may arrive with infinities. Cost: 1 byte a float, 4 a block; two passes, the second in the cache. */
+ * scale = greatest / 127; x / scale lies between two integers and becomes the upper one with the
+ * probability of its distance from the lower. 16 bits are drawn for that, so the mean of what
+ * arrives is x within 2^-17 scales: about what a float as great as the block's greatest is rounded
+ * by. A block with a NaN or an infinity arrives as NaN; one that reaches the end of float's range
+ * (2^-22 below it) may arrive with infinities. Cost: 1 byte a float, 4 a block; two passes, the
+ * second in the cache. */
 #include "serialization/kinds.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "base/wide.h"
+#include "base/simd.h"
 
 enum { BLOCK = 512, GREATEST = 127, DRAWS = 4 /* of 16 bits, from one random number */ };
 
@@ -29,7 +32,7 @@ static int64_t length_at(const struct coder *c, int64_t i)
     return c->count - i < BLOCK ? c->count - i : BLOCK;
 }
 
-WIDE_LOOP greatest_loop(const float *v, int64_t count, int32_t *greatest)
+SIMD_LOOP greatest_loop(const float *v, int64_t count, int32_t *greatest)
 {
     int32_t most = 0;
 #pragma omp simd reduction(max : most)
@@ -42,9 +45,10 @@ WIDE_LOOP greatest_loop(const float *v, int64_t count, int32_t *greatest)
     *greatest = most;
 }
 
-WIDE(greatest, (const float *v, int64_t count, int32_t *greatest), (v, count, greatest))
+SIMD(greatest, (const float *v, int64_t count, int32_t *greatest), (v, count, greatest))
 
-/* The least scale that brings the block within 127 of them, rounded up; NaN where the block is not finite. */
+/* The least scale that brings the block within 127 of them, rounded up; NaN where the block is not
+ * finite. */
 static float scale_of(const float *v, int64_t count)
 {
     int32_t bits;
@@ -57,7 +61,8 @@ static float scale_of(const float *v, int64_t count)
     return (double)scale * GREATEST < most ? nextafterf(scale, INFINITY) : scale;
 }
 
-WIDE_LOOP quantize_loop(int8_t *restrict q, const float *restrict v, int64_t count, float scale, const uint16_t *restrict draw)
+SIMD_LOOP quantize_loop(int8_t *restrict q, const float *restrict v, int64_t count, float scale,
+                        const uint16_t *restrict draw)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -68,7 +73,9 @@ WIDE_LOOP quantize_loop(int8_t *restrict q, const float *restrict v, int64_t cou
     }
 }
 
-WIDE(quantize, (int8_t *restrict q, const float *restrict v, int64_t count, float scale, const uint16_t *restrict draw),
+SIMD(quantize,
+     (int8_t *restrict q, const float *restrict v, int64_t count, float scale,
+      const uint16_t *restrict draw),
      (q, v, count, scale, draw))
 
 static void encode_block(struct block *to, const float *from, int64_t count, struct random *r)
@@ -86,14 +93,16 @@ static void encode_block(struct block *to, const float *from, int64_t count, str
         memset(to->q, 0, (size_t)count);
 }
 
-WIDE_LOOP decode_block_loop(float *restrict to, const int8_t *restrict q, int64_t count, float scale)
+SIMD_LOOP decode_block_loop(float *restrict to, const int8_t *restrict q, int64_t count,
+                            float scale)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
         to[i] = scale * (float)q[i];
 }
 
-WIDE(decode_block, (float *restrict to, const int8_t *restrict q, int64_t count, float scale), (to, q, count, scale))
+SIMD(decode_block, (float *restrict to, const int8_t *restrict q, int64_t count, float scale),
+     (to, q, count, scale))
 
 static size_t message_bytes(const struct coder *c)
 {
@@ -116,4 +125,5 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct wire wire_int8 = {.name = "int8", .message_bytes = message_bytes, .encode = encode, .decode = decode};
+const struct codec codec_int8 = {
+    .name = "int8", .message_bytes = message_bytes, .encode = encode, .decode = decode};

@@ -1,4 +1,5 @@
-/* The scanner of JSON (RFC 8259), as far as a safetensors header goes. Cost: one pass, a switch a character. */
+/* The scanner of JSON (RFC 8259), as far as a safetensors header goes. Cost: one pass, a switch a
+ * character. */
 #include "serialization/json.h"
 
 #include <stdarg.h>
@@ -12,7 +13,8 @@ bool json_fail(struct json *j, const char *format, ...)
     va_start(args, format);
     vsnprintf(j->why, j->why_size, format, args);
     va_end(args);
-    for (char *c = j->why; *c; c++) /* names come from the file: nothing of theirs may steer a terminal */
+    for (char *c = j->why; *c;
+         c++) /* names come from the file: nothing of theirs may steer a terminal */
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
     j->failed = true;
@@ -21,7 +23,8 @@ bool json_fail(struct json *j, const char *format, ...)
 
 static bool fail_here(struct json *j, const char *what)
 {
-    return json_fail(j, "its header is no JSON of a safetensors file: %s at byte %zu", what, (size_t)(j->at - j->begin));
+    return json_fail(j, "its header is no JSON of a safetensors file: %s at byte %zu", what,
+                     (size_t)(j->at - j->begin));
 }
 
 static void skip_spaces(struct json *j)

@@ -1,7 +1,9 @@
-/* A strict scanner for the little JSON that a safetensors header is: objects, arrays, strings, unsigned integers.
+/* A strict scanner for the little JSON that a safetensors header is: objects, arrays, strings,
+ * unsigned integers.
  *
- * It reads from memory that need not end with NUL, never behind its end. The first thing that is wrong is kept as a sentence in
- * why[], with its place; everything after it fails too. Nothing is allocated, nothing recurses. */
+ * It reads from memory that need not end with NUL, never behind its end. The first thing that is
+ * wrong is kept as a sentence in why[], with its place; everything after it fails too. Nothing is
+ * allocated, nothing recurses. */
 #ifndef SERIALIZATION_JSON_H
 #define SERIALIZATION_JSON_H
 
@@ -16,14 +18,17 @@ struct json {
     bool failed;
 };
 
-bool json_accept(struct json *j, char c); /* takes c when it comes next, spaces before it in any case */
+/* takes c when it comes next, spaces before it in any case */
+bool json_accept(struct json *j, char c);
 bool json_expect(struct json *j, char c); /* fails when something else comes */
 bool json_ended(struct json *j);          /* nothing but spaces is left */
 
-/* A string, its escapes decoded to UTF-8, with NUL behind. One that does not fit, or holds a NUL, comes out empty: no name of ours. */
+/* A string, its escapes decoded to UTF-8, with NUL behind. One that does not fit, or holds a NUL,
+ * comes out empty: no name of ours. */
 bool json_string(struct json *j, char *text, size_t size);
 
-bool json_unsigned(struct json *j, uint64_t *number); /* digits, without sign, fraction, exponent or leading zero */
+/* digits, without sign, fraction, exponent or leading zero */
+bool json_unsigned(struct json *j, uint64_t *number);
 
 /* Fails for the caller's reason; false, so that it can be returned. The first reason stays. */
 bool json_fail(struct json *j, const char *format, ...) __attribute__((format(printf, 2, 3)));

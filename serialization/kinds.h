@@ -3,16 +3,16 @@
 #define SERIALIZATION_KINDS_H
 
 #include "base/random.h"
-#include "serialization.h"
+#include "serialization/serialization.h"
 
-#define WIRES(X) X(f32) X(bf16) X(f16) X(int8) X(topk) X(randk) X(sign)
+#define CODECS(X) X(f32) X(bf16) X(f16) X(int8) X(topk) X(randk) X(sign)
 
-#define DECLARE_WIRE(name) extern const struct wire wire_##name;
-WIRES(DECLARE_WIRE)
-#undef DECLARE_WIRE
+#define DECLARE_CODEC(name) extern const struct codec codec_##name;
+CODECS(DECLARE_CODEC)
+#undef DECLARE_CODEC
 
 struct coder {
-    const struct wire *wire;
+    const struct codec *codec;
     int64_t count, kept; /* floats of a vector; of these a sparse message carries `kept` */
     uint64_t seed, messages;
     int worker, stream;
@@ -23,7 +23,7 @@ struct coder {
 /* The random numbers of the message that is being packed. */
 static inline struct random coder_random(const struct coder *c)
 {
-    return random_at(RANDOM_WIRE, c->seed, (uint64_t)c->worker, (uint64_t)c->stream, c->messages);
+    return random_at(RANDOM_CODEC, c->seed, (uint64_t)c->worker, (uint64_t)c->stream, c->messages);
 }
 
 #endif

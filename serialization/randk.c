@@ -1,14 +1,15 @@
-/* Floats drawn at random on the wire, with error feedback (Stich et al. 2018, arXiv:1809.07599): unscaled, for what is left out is
- * sent when its turn comes.
+/* Floats drawn at random on the wire, with error feedback (Stich et al. 2018, arXiv:1809.07599):
+ * unscaled, for what is left out is sent when its turn comes.
  *
- * Each set of k indices is equally likely (Floyd's sampling; Bentley 1987): the indices drawn are marked in a map of bits, which is
- * then read in order. A NaN is seen when its index is drawn, and stays until then: after count / k messages in the mean.
- * Cost: 8 bytes a float that is sent; a bit a float of memory; one pass over the vector and k draws. */
+ * Each set of k indices is equally likely (Floyd's sampling; Bentley 1987): the indices drawn are
+ * marked in a map of bits, which is then read in order. A NaN is seen when its index is drawn, and
+ * stays until then: after count / k messages in the mean. Cost: 8 bytes a float that is sent; a bit
+ * a float of memory; one pass over the vector and k draws. */
 #include "serialization/sparse.h"
 
 #include <string.h>
 
-#include "optimizer.h"
+#include "base/vector.h"
 
 enum { WORD = 64 };
 
@@ -49,10 +50,10 @@ static void encode(struct coder *c, void *to, const float *from)
         }
 }
 
-const struct wire wire_randk = {.name = "randk",
-                                .remembers = true,
-                                .sparse = true,
-                                .message_bytes = sparse_bytes,
-                                .work_bytes = work_bytes,
-                                .encode = encode,
-                                .decode = sparse_decode};
+const struct codec codec_randk = {.name = "randk",
+                                  .remembers = true,
+                                  .sparse = true,
+                                  .message_bytes = sparse_bytes,
+                                  .work_bytes = work_bytes,
+                                  .encode = encode,
+                                  .decode = sparse_decode};

@@ -1,11 +1,14 @@
-/* Weights in files: safetensors (https://huggingface.co/docs/safetensors), written and read by our own code.
+/* Weights in files: safetensors (https://huggingface.co/docs/safetensors), written and read by our
+ * own code.
  *
  * A file is a length (8 bytes, little endian), that many bytes of JSON, and the tensors' bytes:
- *   {"conv1.weight": {"dtype": "F32", "shape": [64, 3, 3, 3], "data_offsets": [from, to]}, ..., "__metadata__": {...}}
- * Offsets count from the end of the JSON. Convolutions lie there as PyTorch has them, [out][in][kh][kw], in our vector as
- * [out][kh][kw][in]. The reader takes tensors in any order and passes over those that are not ours; it writes nothing before all
- * of the header has been judged. The writer puts the 64-bit counters first, so that everything lies aligned. */
-#include "serialization.h"
+ *   {"conv1.weight": {"dtype": "F32", "shape": [64, 3, 3, 3], "data_offsets": [from, to]}, ...,
+ *     "__metadata__": {...}}
+ * Offsets count from the end of the JSON. Convolutions lie there as PyTorch has them,
+ * [out][in][kh][kw], in our vector as [out][kh][kw][in]. The reader takes tensors in any order and
+ * passes over those that are not ours; it writes nothing before all of the header has been judged.
+ * The writer puts the 64-bit counters first, so that everything lies aligned. */
+#include "serialization/serialization.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +23,8 @@
 #include "base/check.h"
 #include "serialization/json.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file's numbers are little endian, and are copied as they are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the file's numbers are little endian, and are copied as they are");
 
 enum {
     LENGTH_BYTES = 8,
@@ -63,7 +67,8 @@ static void describe(char *text, const char *dtype, uint64_t dims, const uint64_
 {
     int used = snprintf(text, SHAPE_SIZE, "%.12s [", dtype);
     for (int i = 0; i < 4 && (uint64_t)i < dims; i++)
-        used += snprintf(text + used, SHAPE_SIZE - (size_t)used, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+        used += snprintf(text + used, SHAPE_SIZE - (size_t)used, "%s%llu", i ? ", " : "",
+                         (unsigned long long)shape[i]);
     snprintf(text + used, SHAPE_SIZE - (size_t)used, "%s]", dims > 4 ? ", ..." : "");
 }
 
@@ -98,7 +103,8 @@ static bool read_shape(struct json *j, struct entry *e)
 
 static bool read_offsets(struct json *j, struct entry *e)
 {
-    return json_expect(j, '[') && json_unsigned(j, &e->from) && json_expect(j, ',') && json_unsigned(j, &e->to) && json_expect(j, ']');
+    return json_expect(j, '[') && json_unsigned(j, &e->from) && json_expect(j, ',') &&
+           json_unsigned(j, &e->to) && json_expect(j, ']');
 }
 
 static bool read_field(struct json *j, const char *name, struct entry *e)
@@ -113,7 +119,9 @@ static bool read_field(struct json *j, const char *name, struct entry *e)
     if (!has || *has)
         return json_fail(j, "tensor %s: %s field '%s'", name, has ? "a second" : "an unknown", key);
     *has = true;
-    return has == &e->has_dtype ? json_string(j, e->dtype, sizeof e->dtype) : has == &e->has_shape ? read_shape(j, e) : read_offsets(j, e);
+    return has == &e->has_dtype   ? json_string(j, e->dtype, sizeof e->dtype)
+           : has == &e->has_shape ? read_shape(j, e)
+                                  : read_offsets(j, e);
 }
 
 static bool read_entry(struct json *j, const char *name, uint64_t data_bytes, struct entry *e)
@@ -127,10 +135,16 @@ static bool read_entry(struct json *j, const char *name, uint64_t data_bytes, st
     if (!json_expect(j, '}'))
         return false;
     if (!e->has_dtype || !e->has_shape || !e->has_offsets)
-        return json_fail(j, "tensor %s: no %s", name, !e->has_dtype ? "dtype" : !e->has_shape ? "shape" : "data_offsets");
+        return json_fail(j, "tensor %s: no %s", name,
+                         !e->has_dtype   ? "dtype"
+                         : !e->has_shape ? "shape"
+                                         : "data_offsets");
     if (e->from > e->to || e->to > data_bytes)
-        return json_fail(j, "tensor %s: its bytes %llu to %llu are not among the %llu of the file; is it truncated?", name,
-                         (unsigned long long)e->from, (unsigned long long)e->to, (unsigned long long)data_bytes);
+        return json_fail(j,
+                         "tensor %s: its bytes %llu to %llu are not among the %llu of the file; is "
+                         "it truncated?",
+                         name, (unsigned long long)e->from, (unsigned long long)e->to,
+                         (unsigned long long)data_bytes);
     return true;
 }
 
@@ -151,8 +165,8 @@ static bool fits(struct json *j, const struct tensor *t, const struct entry *e)
     }
     uint64_t bytes = (uint64_t)t->count * sizeof(float);
     if (e->to - e->from != bytes)
-        return json_fail(j, "tensor %s: expected %llu bytes, found %llu", t->name, (unsigned long long)bytes,
-                         (unsigned long long)(e->to - e->from));
+        return json_fail(j, "tensor %s: expected %llu bytes, found %llu", t->name,
+                         (unsigned long long)bytes, (unsigned long long)(e->to - e->from));
     return true;
 }
 
@@ -164,13 +178,15 @@ static bool read_metadata(struct json *j)
     if (json_accept(j, '}'))
         return true;
     do {
-        if (!json_string(j, ignored, sizeof ignored) || !json_expect(j, ':') || !json_string(j, ignored, sizeof ignored))
+        if (!json_string(j, ignored, sizeof ignored) || !json_expect(j, ':') ||
+            !json_string(j, ignored, sizeof ignored))
             return false;
     } while (json_accept(j, ','));
     return json_expect(j, '}');
 }
 
-static bool read_tensor(struct json *j, const uint8_t *data, uint64_t data_bytes, struct wanted *list, int count)
+static bool read_tensor(struct json *j, const uint8_t *data, uint64_t data_bytes,
+                        struct wanted *list, int count)
 {
     char name[NAME_SIZE];
     struct entry e = {.dims = 0};
@@ -191,7 +207,8 @@ static bool read_tensor(struct json *j, const uint8_t *data, uint64_t data_bytes
     return true; /* not ours */
 }
 
-static bool read_header(struct json *j, const uint8_t *data, uint64_t data_bytes, struct wanted *list, int count)
+static bool read_header(struct json *j, const uint8_t *data, uint64_t data_bytes,
+                        struct wanted *list, int count)
 {
     if (!json_expect(j, '{'))
         return false;
@@ -201,11 +218,13 @@ static bool read_header(struct json *j, const uint8_t *data, uint64_t data_bytes
         if (!read_tensor(j, data, data_bytes, list, count))
             return false;
     } while (json_accept(j, ','));
-    return json_expect(j, '}') && (json_ended(j) || json_fail(j, "its header goes on after its end"));
+    return json_expect(j, '}') &&
+           (json_ended(j) || json_fail(j, "its header goes on after its end"));
 }
 
 /* All parameters must be there; of the statistics all or none. */
-static bool all_there(struct json *j, const struct wanted *list, int count, int parameters, bool *has_statistics)
+static bool all_there(struct json *j, const struct wanted *list, int count, int parameters,
+                      bool *has_statistics)
 {
     int statistics = 0;
     for (int i = parameters; i < count; i++)
@@ -240,8 +259,9 @@ static struct wanted *want(const struct tensor *list, int count, float *to, stru
     return end;
 }
 
-const char *weights_parse(const uint8_t *bytes, size_t size, const struct architecture *a, float *w, float *statistics,
-                          bool *has_statistics, char *why, size_t why_size)
+const char *weights_parse(const uint8_t *bytes, size_t size, const struct tensor_table *table,
+                          float *w, float *statistics, bool *has_statistics, char *why,
+                          size_t why_size)
 {
     struct json j = {.why = why, .why_size = why_size};
     uint64_t header = 0;
@@ -250,56 +270,62 @@ const char *weights_parse(const uint8_t *bytes, size_t size, const struct archit
         *has_statistics = false;
     memcpy(&header, bytes, size < LENGTH_BYTES ? size : LENGTH_BYTES);
     if (size < LENGTH_BYTES)
-        json_fail(&j, "it is truncated: %zu bytes, a safetensors file begins with %d", size, LENGTH_BYTES);
+        json_fail(&j, "it is truncated: %zu bytes, a safetensors file begins with %d", size,
+                  LENGTH_BYTES);
     else if (header > HEADER_MOST)
-        json_fail(&j, "it is no safetensors file: its header would be %llu bytes long, at most %d are read", (unsigned long long)header,
-                  HEADER_MOST);
+        json_fail(
+            &j,
+            "it is no safetensors file: its header would be %llu bytes long, at most %d are read",
+            (unsigned long long)header, HEADER_MOST);
     else if (header > size - LENGTH_BYTES)
-        json_fail(&j, "it is truncated: its header has %llu bytes, %zu are there", (unsigned long long)header, size - LENGTH_BYTES);
+        json_fail(&j, "it is truncated: its header has %llu bytes, %zu are there",
+                  (unsigned long long)header, size - LENGTH_BYTES);
     if (j.failed)
         return why;
-    int parameters, others = 0;
-    struct tensor *tensors = architecture_tensors(a, &parameters);
-    struct tensor *running = statistics ? architecture_statistic_tensors(a, &others) : NULL;
+    const struct tensor *tensors = table->parameter, *running = table->statistic;
+    int parameters = table->parameters, others = statistics ? table->statistics : 0;
     int count = parameters + others;
-    struct wanted *list = obtain((size_t)count, sizeof *list);
+    struct wanted *list = xcalloc((size_t)count, sizeof *list);
     want(running, others, statistics, want(tensors, parameters, w, list));
     const uint8_t *data = bytes + LENGTH_BYTES + header;
     j.begin = j.at = bytes + LENGTH_BYTES;
     j.end = data;
-    if (read_header(&j, data, size - LENGTH_BYTES - header, list, count) && all_there(&j, list, count, parameters, &has)) {
-        float *row = obtain((size_t)longest_row(tensors, parameters), sizeof *row);
+    if (read_header(&j, data, size - LENGTH_BYTES - header, list, count) &&
+        all_there(&j, list, count, parameters, &has)) {
+        float *row = xcalloc((size_t)longest_row(tensors, parameters), sizeof *row);
         for (int i = 0; i < count; i++)
             if (list[i].from)
                 copy_in(&list[i], row);
-        release(row);
+        xfree(row);
     }
-    release(list);
-    release(running);
-    release(tensors);
+    xfree(list);
     if (has_statistics)
         *has_statistics = has;
     return j.failed ? why : NULL;
 }
 
-void weights_load(const char *path, const struct architecture *a, float *w, float *statistics, bool *has_statistics)
+void weights_load(const char *path, const struct tensor_table *table, float *w, float *statistics,
+                  bool *has_statistics)
 {
     char why[400];
     struct stat s;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &s))
-        fatal("weights '%s': %s; give a safetensors file of %s", path, strerror(errno), a->name);
+        fatal("weights '%s': %s; give a safetensors file of %s", path, strerror(errno),
+              table->model);
     if (!S_ISREG(s.st_mode))
-        fatal("weights '%s': it is no file; give a safetensors file of %s", path, a->name);
+        fatal("weights '%s': it is no file; give a safetensors file of %s", path, table->model);
     size_t size = (size_t)s.st_size;
-    const uint8_t *bytes = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0) : (const uint8_t *)"";
+    const uint8_t *bytes =
+        size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0) : (const uint8_t *)"";
     CHECK(bytes != MAP_FAILED, "weights '%s' cannot be mapped: %s", path, strerror(errno));
     close(file);
-    const char *wrong = weights_parse(bytes, size, a, w, statistics, has_statistics, why, sizeof why);
+    const char *wrong =
+        weights_parse(bytes, size, table, w, statistics, has_statistics, why, sizeof why);
     if (size)
         munmap((void *)bytes, size);
     if (wrong)
-        fatal("weights '%s': %s; give a safetensors file of %s", path, wrong, a->name);
+        fatal("weights '%s': %s; give a safetensors file of %s", path, wrong, table->model);
 }
 
 struct item { /* a tensor as it stands in the file */
@@ -315,9 +341,11 @@ static bool same_module(const char *a, const char *b)
     return strrchr(b, '.') - b == length && !strncmp(a, b, (size_t)length);
 }
 
-/* PyTorch's order: a norm's weight and bias, then its running_mean, running_var and num_batches_tracked. */
-static int make_list(struct item *list, const struct tensor *tensors, int parameters, const struct tensor *running, int others,
-                     const float *w, const float *statistics)
+/* PyTorch's order: a norm's weight and bias, then its running_mean, running_var and
+ * num_batches_tracked. */
+static int make_list(struct item *list, const struct tensor *tensors, int parameters,
+                     const struct tensor *running, int others, const float *w,
+                     const float *statistics)
 {
     struct item *end = list;
     int next = 0;
@@ -325,14 +353,17 @@ static int make_list(struct item *list, const struct tensor *tensors, int parame
         const struct tensor *t = &tensors[i];
         *end = (struct item){.tensor = t, .from = w + t->offset};
         strcpy((end++)->name, t->name);
-        if (next == others || !same_module(t->name, running[next].name) || strcmp(strrchr(t->name, '.'), ".bias"))
+        if (next == others || !same_module(t->name, running[next].name) ||
+            strcmp(strrchr(t->name, '.'), ".bias"))
             continue;
         for (int k = 0; k < 2; k++, next++) {
-            *end = (struct item){.tensor = &running[next], .from = statistics + running[next].offset};
+            *end =
+                (struct item){.tensor = &running[next], .from = statistics + running[next].offset};
             strcpy((end++)->name, running[next].name);
         }
         *end = (struct item){.tensor = NULL};
-        snprintf(end->name, sizeof end->name, "%.*s.num_batches_tracked", (int)(strrchr(t->name, '.') - t->name), t->name);
+        snprintf(end->name, sizeof end->name, "%.*s.num_batches_tracked",
+                 (int)(strrchr(t->name, '.') - t->name), t->name);
         end++;
     }
     assert(next == others);
@@ -343,17 +374,19 @@ static bool write_header(FILE *file, const struct item *list, int count, int cou
 {
     enum { ENTRY_MOST = NAME_SIZE + SHAPE_SIZE + 100 };
     size_t size = ((size_t)count + 1) * ENTRY_MOST, used = 0;
-    char *text = obtain(size, 1);
+    char *text = xcalloc(size, 1);
     uint64_t counter_at = 0, at = (uint64_t)counters * sizeof(int64_t);
     used += (size_t)snprintf(text, size, "{\"__metadata__\":{\"format\":\"pt\"}");
     for (int i = 0; i < count; i++) {
         const struct tensor *t = list[i].tensor;
-        uint64_t *from = t ? &at : &counter_at, bytes = t ? (uint64_t)t->count * sizeof(float) : sizeof(int64_t);
-        used += (size_t)snprintf(text + used, size - used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", list[i].name, t ? "F32" : "I64");
+        uint64_t *from = t ? &at : &counter_at,
+                 bytes = t ? (uint64_t)t->count * sizeof(float) : sizeof(int64_t);
+        used += (size_t)snprintf(text + used, size - used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[",
+                                 list[i].name, t ? "F32" : "I64");
         for (int k = 0; t && k < t->dims; k++)
             used += (size_t)snprintf(text + used, size - used, "%s%d", k ? "," : "", t->shape[k]);
-        used += (size_t)snprintf(text + used, size - used, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)*from,
-                                 (unsigned long long)(*from + bytes));
+        used += (size_t)snprintf(text + used, size - used, "],\"data_offsets\":[%llu,%llu]}",
+                                 (unsigned long long)*from, (unsigned long long)(*from + bytes));
         *from += bytes;
     }
     text[used++] = '}';
@@ -361,7 +394,7 @@ static bool write_header(FILE *file, const struct item *list, int count, int cou
         text[used++] = ' ';
     uint64_t length = used;
     bool written = fwrite(&length, sizeof length, 1, file) == 1 && fwrite(text, used, 1, file) == 1;
-    release(text);
+    xfree(text);
     return written;
 }
 
@@ -402,7 +435,7 @@ static bool write_all(FILE *file, const struct item *list, int count, float *row
 static bool write_beside(const char *path, const struct item *list, int count, float *row_buffer)
 {
     size_t size = strlen(path) + sizeof ".part";
-    char *part = obtain(size, 1);
+    char *part = xcalloc(size, 1);
     snprintf(part, size, "%s.part", path);
     FILE *file = fopen(part, "wb");
     bool saved = file && write_all(file, list, count, row_buffer);
@@ -417,24 +450,23 @@ static bool write_beside(const char *path, const struct item *list, int count, f
     }
     if (file && !saved)
         unlink(part);
-    release(part);
+    xfree(part);
     errno = error;
     return saved;
 }
 
-bool weights_save(const char *path, const struct architecture *a, const float *w, const float *statistics)
+bool weights_save(const char *path, const struct tensor_table *table, const float *w,
+                  const float *statistics)
 {
-    int parameters, others = 0;
-    struct tensor *tensors = architecture_tensors(a, &parameters);
-    struct tensor *running = statistics ? architecture_statistic_tensors(a, &others) : NULL;
-    struct item *list = obtain((size_t)parameters + 2 * (size_t)others, sizeof *list);
-    float *row = obtain((size_t)longest_row(tensors, parameters), sizeof *row);
-    bool saved = write_beside(path, list, make_list(list, tensors, parameters, running, others, w, statistics), row);
+    const struct tensor *tensors = table->parameter, *running = table->statistic;
+    int parameters = table->parameters, others = statistics ? table->statistics : 0;
+    struct item *list = xcalloc((size_t)parameters + 2 * (size_t)others, sizeof *list);
+    float *row = xcalloc((size_t)longest_row(tensors, parameters), sizeof *row);
+    bool saved = write_beside(
+        path, list, make_list(list, tensors, parameters, running, others, w, statistics), row);
     int error = errno;
-    release(row);
-    release(list);
-    release(running);
-    release(tensors);
+    xfree(row);
+    xfree(list);
     errno = error;
     return saved;
 }

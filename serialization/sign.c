@@ -1,16 +1,17 @@
-/* The signs on the wire, and for each block of 512 floats its mean magnitude, with error feedback (Seide et al. 2014; scaled sign:
- * Karimireddy et al. 2019, arXiv:1901.09847).
+/* The signs on the wire, and for each block of 512 floats its mean magnitude, with error feedback
+ * (Seide et al. 2014; scaled sign: Karimireddy et al. 2019, arXiv:1901.09847).
  *
- * A float arrives as + or - the mean, which of all scales leaves the least error. Bit j of word i is the sign of float 16 j + i of
- * the block, so that sixteen floats are looked at together and nothing crosses lanes. The mean is summed in eight lanes of doubles on
- * every machine, so its bits are the same everywhere. A block with a NaN arrives as NaN now and ever after, for that is what is left of
- * it; so it is with an infinity, which arrives as infinities first. Cost: 68 bytes a block, the last one too; two passes, the second in
- * the cache. */
+ * A float arrives as + or - the mean, which of all scales leaves the least error. Bit j of word i
+ * is the sign of float 16 j + i of the block, so that sixteen floats are looked at together and
+ * nothing crosses lanes. The mean is summed in eight lanes of doubles on every machine, so its bits
+ * are the same everywhere. A block with a NaN arrives as NaN now and ever after, for that is what
+ * is left of it; so it is with an infinity, which arrives as infinities first. Cost: 68 bytes a
+ * block, the last one too; two passes, the second in the cache. */
 #include "serialization/kinds.h"
 
 #include <string.h>
 
-#include "base/wide.h"
+#include "base/simd.h"
 
 enum { BLOCK = 512, WORDS = BLOCK / 32, LANES = 8 };
 
@@ -34,7 +35,8 @@ static inline float float_of(uint32_t bits)
 }
 
 /* What a row of up to WORDS floats, the row-th, becomes. */
-static inline __attribute__((always_inline)) void decode_row(float *restrict to, const struct block *restrict b, int row, int count)
+static inline __attribute__((always_inline)) void
+decode_row(float *restrict to, const struct block *restrict b, int row, int count)
 {
 #pragma omp simd
     for (int i = 0; i < count; i++)
@@ -42,7 +44,8 @@ static inline __attribute__((always_inline)) void decode_row(float *restrict to,
 }
 
 /* left += from, and b->scale becomes the mean magnitude. */
-WIDE_LOOP add_loop(float *restrict left, const float *restrict from, int count, struct block *restrict b)
+SIMD_LOOP add_loop(float *restrict left, const float *restrict from, int count,
+                   struct block *restrict b)
 {
     double sum[LANES] = {0}, whole = 0;
     int even = count / LANES * LANES;
@@ -61,10 +64,12 @@ WIDE_LOOP add_loop(float *restrict left, const float *restrict from, int count, 
     b->scale = (float)(whole / count);
 }
 
-WIDE(add, (float *restrict left, const float *restrict from, int count, struct block *restrict b), (left, from, count, b))
+SIMD(add, (float *restrict left, const float *restrict from, int count, struct block *restrict b),
+     (left, from, count, b))
 
 /* The signs of left; then what they say is taken from it. */
-static inline __attribute__((always_inline)) void encode_row(struct block *restrict b, float *restrict left, int row, int count)
+static inline __attribute__((always_inline)) void
+encode_row(struct block *restrict b, float *restrict left, int row, int count)
 {
 #pragma omp simd
     for (int i = 0; i < count; i++) {
@@ -74,7 +79,7 @@ static inline __attribute__((always_inline)) void encode_row(struct block *restr
     }
 }
 
-WIDE_LOOP encode_block_loop(struct block *restrict b, float *restrict left, int count)
+SIMD_LOOP encode_block_loop(struct block *restrict b, float *restrict left, int count)
 {
     int rows = count / WORDS;
     memset(b->sign, 0, sizeof b->sign);
@@ -83,9 +88,9 @@ WIDE_LOOP encode_block_loop(struct block *restrict b, float *restrict left, int 
     encode_row(b, left + rows * WORDS, rows, count % WORDS);
 }
 
-WIDE(encode_block, (struct block *restrict b, float *restrict left, int count), (b, left, count))
+SIMD(encode_block, (struct block *restrict b, float *restrict left, int count), (b, left, count))
 
-WIDE_LOOP decode_block_loop(float *restrict to, const struct block *restrict b, int count)
+SIMD_LOOP decode_block_loop(float *restrict to, const struct block *restrict b, int count)
 {
     int rows = count / WORDS;
     for (int row = 0; row < rows; row++)
@@ -93,7 +98,7 @@ WIDE_LOOP decode_block_loop(float *restrict to, const struct block *restrict b, 
     decode_row(to + rows * WORDS, b, rows, count % WORDS);
 }
 
-WIDE(decode_block, (float *restrict to, const struct block *restrict b, int count), (to, b, count))
+SIMD(decode_block, (float *restrict to, const struct block *restrict b, int count), (to, b, count))
 
 static int length_at(const struct coder *c, int64_t i)
 {
@@ -122,4 +127,8 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct wire wire_sign = {.name = "sign", .remembers = true, .message_bytes = message_bytes, .encode = encode, .decode = decode};
+const struct codec codec_sign = {.name = "sign",
+                                 .remembers = true,
+                                 .message_bytes = message_bytes,
+                                 .encode = encode,
+                                 .decode = decode};

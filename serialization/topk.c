@@ -1,16 +1,18 @@
-/* The floats of greatest magnitude on the wire, with error feedback (Aji, Heafield 2017; Stich et al. 2018, arXiv:1809.07599).
+/* The floats of greatest magnitude on the wire, with error feedback (Aji, Heafield 2017; Stich et
+ * al. 2018, arXiv:1809.07599).
  *
- * Magnitudes are ordered as their bits are, so the k-th greatest is found by radix: three passes count the upper 11, the next 10 and
- * the last 10 bits, each among those that agree with what is known by then; a fourth collects. Of equal magnitudes the lowest indices
- * are sent. A NaN is greater than infinity: it is sent first, and those for which there is no room stay and are sent next.
- * Cost: 8 bytes a float that is sent; four passes, O(count). */
+ * Magnitudes are ordered as their bits are, so the k-th greatest is found by radix: three passes
+ * count the upper 11, the next 10 and the last 10 bits, each among those that agree with what is
+ * known by then; a fourth collects. Of equal magnitudes the lowest indices are sent. A NaN is
+ * greater than infinity: it is sent first, and those for which there is no room stay and are sent
+ * next. Cost: 8 bytes a float that is sent; four passes, O(count). */
 #include "serialization/sparse.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include "base/wide.h"
-#include "optimizer.h"
+#include "base/simd.h"
+#include "base/vector.h"
 
 enum { UPPER = 11, NEXT = 10, CHUNK = 4096, GROUP = 16 };
 
@@ -21,8 +23,9 @@ static inline uint32_t magnitude(float f)
     return bits & 0x7fffffff;
 }
 
-/* Moves *at on to the first group in which a magnitude is at least `least`; most groups have none. The last, short one counts as such. */
-WIDE_LOOP skip_loop(const float *v, int64_t count, uint32_t least, int64_t *at)
+/* Moves *at on to the first group in which a magnitude is at least `least`; most groups have none.
+ * The last, short one counts as such. */
+SIMD_LOOP skip_loop(const float *v, int64_t count, uint32_t least, int64_t *at)
 {
     for (; *at + GROUP <= count; *at += GROUP) {
         int32_t found = 0;
@@ -34,7 +37,7 @@ WIDE_LOOP skip_loop(const float *v, int64_t count, uint32_t least, int64_t *at)
     }
 }
 
-WIDE(skip, (const float *v, int64_t count, uint32_t least, int64_t *at), (v, count, least, at))
+SIMD(skip, (const float *v, int64_t count, uint32_t least, int64_t *at), (v, count, least, at))
 
 static int64_t next_group(const float *v, int64_t count, uint32_t least, int64_t at)
 {
@@ -58,11 +61,13 @@ static void add_and_count(float *left, const float *from, int64_t count, uint32_
     }
 }
 
-/* Counts the magnitudes that begin with `prefix` by the NEXT bits that follow it; `shift` more stand behind these. */
+/* Counts the magnitudes that begin with `prefix` by the NEXT bits that follow it; `shift` more
+ * stand behind these. */
 static void count_next(const float *v, int64_t count, uint32_t prefix, int shift, uint32_t *bucket)
 {
     uint32_t least = prefix << (shift + NEXT);
-    for (int64_t at = next_group(v, count, least, 0); at < count; at = next_group(v, count, least, at + GROUP))
+    for (int64_t at = next_group(v, count, least, 0); at < count;
+         at = next_group(v, count, least, at + GROUP))
         for (int64_t i = at; i < group_end(at, count); i++)
             if (magnitude(v[i]) >> (shift + NEXT) == prefix)
                 bucket[magnitude(v[i]) >> shift & ((1 << NEXT) - 1)]++;
@@ -91,7 +96,8 @@ static void encode(struct coder *c, void *to, const float *from)
     uint32_t *index = to;
     float *value = (float *)(index + c->kept);
     int64_t sent = 0, ties = rank; /* of those that equal the least */
-    for (int64_t at = next_group(c->left, c->count, least, 0); at < c->count; at = next_group(c->left, c->count, least, at + GROUP))
+    for (int64_t at = next_group(c->left, c->count, least, 0); at < c->count;
+         at = next_group(c->left, c->count, least, at + GROUP))
         for (int64_t i = at; i < group_end(at, c->count); i++)
             if (magnitude(c->left[i]) > least || (magnitude(c->left[i]) == least && ties-- > 0)) {
                 index[sent] = (uint32_t)i;
@@ -101,5 +107,9 @@ static void encode(struct coder *c, void *to, const float *from)
     assert(sent == c->kept);
 }
 
-const struct wire wire_topk = {
-    .name = "topk", .remembers = true, .sparse = true, .message_bytes = sparse_bytes, .encode = encode, .decode = sparse_decode};
+const struct codec codec_topk = {.name = "topk",
+                                 .remembers = true,
+                                 .sparse = true,
+                                 .message_bytes = sparse_bytes,
+                                 .encode = encode,
+                                 .decode = sparse_decode};

@@ -26,16 +26,16 @@ refuses "'nb_inflight': did you mean 'nb-inflight'" "${toy[@]}" --nb_inflight ca
 refuses "unknown option 'xyzzyxyzzyxyzzy'" "${toy[@]}" --xyzzyxyzzyxyzzy
 refuses "'batch=8' stands alone" "${toy[@]}" batch=8
 refuses "'-b': options begin with two dashes" "${toy[@]}" -b 8
-refuses '--rate wants a value' "${toy[@]}" --rate
+refuses '--lr wants a value' "${toy[@]}" --lr
 refuses '--no-pin takes no value' "${toy[@]}" --no-pin=3
 
 # numbers
-for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--rate: '$bad' is not a number" "${toy[@]}" --rate="$bad"; done
+for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--lr: '$bad' is not a number" "${toy[@]}" --lr="$bad"; done
 for bad in -8 2.5 1e3 99999999999999999999 ''; do refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"; done
 refuses '--batch 10 is not divided by --minibatches 4' "${toy[@]}" --batch 10 --minibatches 4
 refuses '--batch 0 ' "${toy[@]}" --batch 0
 refuses '--minibatches 0' "${toy[@]}" --minibatches 0
-refuses '--rate 1e.300: give a number' "${toy[@]}" --rate 1e300
+refuses '--lr 1e.300: give a number' "${toy[@]}" --lr 1e300
 refuses '--epsilon 0: give a number' "${toy[@]}" --optimizer adam --epsilon 0
 refuses '--momentum' "${toy[@]}" --momentum 1
 refuses '--target 101 is more than 100' "${toy[@]}" --target 101
@@ -46,25 +46,25 @@ refuses '--servers 65' "${toy[@]}" --servers 65
 refuses '--threads 2000' "${toy[@]}" --threads 2000
 refuses '--eval-batches 0' "${toy[@]}" --eval-batches 0
 refuses '--sim-bandwidth must be more than 0' "${toy[@]}" --sim-bandwidth 0
-refuses "--steps '0.5,2'" "${toy[@]}" --steps 0.5,2
+refuses "--milestones '0.5,2'" "${toy[@]}" --milestones 0.5,2
 refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
 
 # words
 refuses "unknown scheme 'nbsgd'; did you mean 'nbssgd'" "${toy[@]}" --scheme nbsgd
 refuses "unknown network 'resnet21'; known are .*resnet20" "${toy[@]}" --network resnet21
 refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
-refuses "--wire: 'f23' .*did you mean 'f32'" "${toy[@]}" --wire f23
+refuses "--compress: 'f23' .*did you mean 'f32'" "${toy[@]}" --compress f23
 refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
 refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
-for scheme in allreduce eager hogwild; do refuses "--wire int8: nothing is pushed to a server in $scheme" "${toy[@]}" --scheme $scheme --wire int8; done
+for scheme in allreduce eager hogwild; do refuses "--compress int8: nothing is pushed to a server in $scheme" "${toy[@]}" --scheme $scheme --compress int8; done
 refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild --servers 2
-refuses '--backups 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backups 4
-refuses '--nb-payload weights: weights would not survive --wire sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --wire sign
-refuses '--wire-part: 0 is not a part' "${toy[@]}" --wire topk --wire-part 0
+refuses '--backup-workers 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backup-workers 4
+refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --compress sign
+refuses '--compress-ratio: 0 is not a part' "${toy[@]}" --compress topk --compress-ratio 0
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
 refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd --optimizer adamw
-refuses '--stale-rate inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-rate inverse --optimizer adam
+refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
     refuses '--server-device gpu: this .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
@@ -81,12 +81,12 @@ refuses '--slow: rank 0 is a server' "${toy[@]}" --slow 0=2
 refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1@1
 
 # files of options
-printf '[what]\n# the rate\nrate = 0.1\nbacth = 8\n' >key.ini
-printf 'rate = fast\n' >value.ini
+printf '[what]\n# the rate\nlr = 0.1\nbacth = 8\n' >key.ini
+printf 'lr = fast\n' >value.ini
 printf 'batch: 8\n' >form.ini
 printf 'config = key.ini\n' >nested.ini
 refuses "key.ini:4: unknown option 'bacth': did you mean 'batch'" "${toy[@]}" --config key.ini
-refuses "value.ini:1: --rate: 'fast' is not a number" "${toy[@]}" --config value.ini
+refuses "value.ini:1: --lr: 'fast' is not a number" "${toy[@]}" --config value.ini
 refuses "nested.ini:1: unknown option 'config'" "${toy[@]}" --config nested.ini
 grep -q "did you mean 'config'" <<<"$out" && fails 'what no file may hold is not proposed'
 refuses "form.ini:1: neither 'name = value' nor" "${toy[@]}" --config form.ini
@@ -106,7 +106,7 @@ truncate -s 30730000 foreign/test_batch.bin # as long, but all zeros
 { head -c $((3073 * 700)) good/test_batch.bin && printf '\012' && tail -c +$((3073 * 700 + 2)) good/test_batch.bin; } >labels/test_batch.bin
 refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --data gone
 refuses 'truncated/test_batch.bin: 30,730,000 bytes expected, 30,729,999 found' "${net[@]}" --data truncated
-refuses 'foreign/test_batch.bin: pictures of all 10 classes expected, none of class 1' "${net[@]}" --data foreign
+refuses 'foreign/test_batch.bin: images of all 10 classes expected, none of class 1' "${net[@]}" --data foreign
 refuses 'labels/test_batch.bin: labels 0 to 9 expected, 10 in record 700' "${net[@]}" --data labels
 refuses 'no cifar-10-batches-bin' "${net[@]}" --dataset cifar10
 refuses '--train-samples' "${net[@]}" --dataset synthetic --train-samples 3

@@ -1,12 +1,14 @@
-/* backend_double: the reference's loops compiled for double behind the contract of backend.h.
+/* backend_double: the reference's loops compiled for double behind the contract of
+ * backend/backend.h.
  *
- * With it a walk over a network can be held against PyTorch's double and against finite differences to seven digits, where float32
- * leaves three to five. Scratch as in the reference backend: one for all units, as large as the greediest wants it. */
+ * With it a walk over a network can be held against PyTorch's double and against finite differences
+ * to seven digits, where float32 leaves three to five. Scratch as in the reference backend: one for
+ * all units, as large as the greediest wants it. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "tests/rig.h"
+#include "tests/network_fixture.h"
 
 #define real double
 #include "backend/ref/kernels.h"
@@ -30,38 +32,46 @@ static bool has(enum backend_dtype dtype)
 
 static struct device *open_device(const struct device_options *options)
 {
-    struct device *d = obtain(1, sizeof *d);
+    struct device *d = xcalloc(1, sizeof *d);
     d->threads = options->threads;
     return d;
 }
 
 static void close_device(struct device *d)
 {
-    release(d->scratch);
-    release(d);
+    xfree(d->scratch);
+    xfree(d);
 }
 
-static struct unit *open_unit(struct device *d, const struct unit_shape *shape, const struct unit *x_from, const struct unit *skip_from,
+static struct unit *open_unit(struct device *d, const struct unit_shape *shape,
+                              const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from;
-    struct unit *u = obtain(1, sizeof *u);
-    size_t parameters = (size_t)unit_parameters(shape), channels = (size_t)shape->out_c, scratch = ref_scratch(shape);
-    double *block = obtain(2 * parameters + 2 * channels, sizeof *block);
-    *u = (struct unit){d, *shape, block, block + parameters, block + 2 * parameters, block + 2 * parameters + channels};
+    struct unit *u = xcalloc(1, sizeof *u);
+    size_t parameters = (size_t)unit_parameters(shape), channels = (size_t)shape->out_c,
+           scratch = ref_scratch(shape);
+    double *block = xcalloc(2 * parameters + 2 * channels, sizeof *block);
+    *u = (struct unit){d,
+                       *shape,
+                       block,
+                       block + parameters,
+                       block + 2 * parameters,
+                       block + 2 * parameters + channels};
     if (scratch > d->scratch_count) {
-        release(d->scratch);
-        d->scratch = obtain(scratch, sizeof *d->scratch);
+        xfree(d->scratch);
+        d->scratch = xcalloc(scratch, sizeof *d->scratch);
         d->scratch_count = scratch;
     }
-    *sizes = (struct unit_sizes){.y_bytes = y_count(shape) * sizeof(double), .saved_bytes = ref_saved(shape) * sizeof(double)};
+    *sizes = (struct unit_sizes){.y_bytes = y_count(shape) * sizeof(double),
+                                 .saved_bytes = ref_saved(shape) * sizeof(double)};
     return u;
 }
 
 static void close_unit(struct unit *u)
 {
-    release(u->w);
-    release(u);
+    xfree(u->w);
+    xfree(u);
 }
 
 static void widen(double *to, const float *from, int64_t count)
@@ -78,7 +88,14 @@ static void narrow(float *to, const double *from, int64_t count)
 
 static struct ref_call call_of(const struct unit *u, const struct unit_io *io)
 {
-    struct ref_call c = {.w = u->w, .g = u->g, .y = io->y, .saved = io->saved, .x = io->x, .skip = io->skip, .dy = io->dy, .dy2 = io->dy2};
+    struct ref_call c = {.w = u->w,
+                         .g = u->g,
+                         .y = io->y,
+                         .saved = io->saved,
+                         .x = io->x,
+                         .skip = io->skip,
+                         .dy = io->dy,
+                         .dy2 = io->dy2};
     c.dx = io->dx;
     c.dskip = io->dskip;
     c.mean = io->mean ? u->mean : NULL;
@@ -88,12 +105,12 @@ static struct ref_call call_of(const struct unit *u, const struct unit_io *io)
     return c;
 }
 
-/* Pictures come in float32: the unit that reads them gets a copy. */
-static double *pictures_of(const struct unit *u, struct ref_call *c, const struct unit_io *io)
+/* Images come in float32: the unit that reads them gets a copy. */
+static double *images_of(const struct unit *u, struct ref_call *c, const struct unit_io *io)
 {
     if (!u->shape.first)
         return NULL;
-    double *x = obtain(x_count(&u->shape), sizeof *x);
+    double *x = xcalloc(x_count(&u->shape), sizeof *x);
     widen(x, io->x, (int64_t)x_count(&u->shape));
     c->x = x;
     return x;
@@ -102,8 +119,9 @@ static double *pictures_of(const struct unit *u, struct ref_call *c, const struc
 static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mode)
 {
     struct ref_call c = call_of(u, io);
-    double *pictures = pictures_of(u, &c, io);
-    bool norm_in = u->shape.norm && mode == UNIT_INFER, norm_out = u->shape.norm && mode == UNIT_TRAIN && io->mean;
+    double *images = images_of(u, &c, io);
+    bool norm_in = u->shape.norm && mode == UNIT_INFER,
+         norm_out = u->shape.norm && mode == UNIT_TRAIN && io->mean;
     widen(u->w, io->w, unit_parameters(&u->shape));
     if (norm_in) {
         widen(u->mean, io->mean, u->shape.out_c);
@@ -114,22 +132,22 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
         narrow(io->mean, u->mean, u->shape.out_c);
         narrow(io->variance, u->variance, u->shape.out_c);
     }
-    release(pictures);
+    xfree(images);
 }
 
 static void backward(struct unit *u, const struct unit_io *io)
 {
     struct ref_call c = call_of(u, io);
-    double *pictures = pictures_of(u, &c, io);
+    double *images = images_of(u, &c, io);
     widen(u->w, io->w, unit_parameters(&u->shape));
     ref_backward(&u->shape, &c);
     narrow(io->g, u->g, unit_parameters(&u->shape));
-    release(pictures);
+    xfree(images);
 }
 
 /* The logits are what the dense unit wrote: doubles, whatever the contract's type says. */
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                 struct loss *sums)
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums)
 {
     (void)d;
     *sums = (struct loss){0};
@@ -142,7 +160,8 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
             ahead += c != labels[b] && z[c] >= z[labels[b]];
         }
         for (int c = 0; c < classes; c++) {
-            double target = (c == labels[b] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes;
+            double target =
+                (c == labels[b] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes;
             sums->sum -= target * (z[c] - log(all));
             if (dz)
                 dz[c] = (exp(z[c]) / all - target) / batch;
@@ -155,13 +174,13 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
 static void *obtain_bytes(struct device *d, size_t bytes)
 {
     (void)d;
-    return obtain(bytes, 1);
+    return xcalloc(bytes, 1);
 }
 
 static void release_bytes(struct device *d, void *block)
 {
     (void)d;
-    release(block);
+    xfree(block);
 }
 
 static void upload(struct device *d, void *to, const void *from, size_t bytes)
@@ -185,8 +204,8 @@ const struct backend backend_double = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .obtain = obtain_bytes,
-    .release = release_bytes,
+    .alloc = obtain_bytes,
+    .free = release_bytes,
     .upload = upload,
     .finish = finish,
 };

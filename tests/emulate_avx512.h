@@ -1,13 +1,16 @@
-/* The AVX-512 intrinsics that backend/onednn uses, lane by lane as Intel's Software Developer's Manual defines them, for machines that
- * lack the instructions. Included before a source that is written for them, it takes their place: the same text then computes the
- * same numbers by AVX2. What it cannot show is what the compiler makes of the text for the real instructions, and how fast. */
+/* The AVX-512 intrinsics that backend/onednn uses, lane by lane as Intel's Software Developer's
+ * Manual defines them, for machines that lack the instructions. Included before a source that is
+ * written for them, it takes their place: the same text then computes the same numbers by AVX2.
+ * What it cannot show is what the compiler makes of the text for the real instructions, and how
+ * fast. */
 #ifndef TESTS_EMULATE_AVX512_H
 #define TESTS_EMULATE_AVX512_H
 
 #include <immintrin.h>
 #include <stdint.h>
 
-/* What is asked about the machine and of the compiler. Kernels are unrolled only for speed, and took minutes to compile. */
+/* What is asked about the machine and of the compiler. Kernels are unrolled only for speed, and
+ * took minutes to compile. */
 #define __AVX512BF16__ 1
 #define __builtin_cpu_supports(feature) __builtin_cpu_supports("avx2")
 #define target(isa) target("avx2,fma")
@@ -78,7 +81,7 @@ EMULATED __m512 emulated_setzero_ps(void)
 }
 
 /* The first is the last lane. */
-#define emulated_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)                                                                 \
+#define emulated_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)                         \
     (((union emulated){.u32 = {a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p}}).si)
 
 EMULATED __m512 emulated_fmadd_ps(__m512 a, __m512 b, __m512 c)

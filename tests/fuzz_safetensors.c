@@ -7,16 +7,23 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "serialization.h"
+#include "serialization/serialization.h"
 
 enum { FLOATS = 97, STATISTICS = 6 };
 
 static const float untouched = -7.25e-20f;
 
-void fuzz_architecture(struct architecture *a)
+void fuzz_architecture(struct model *a)
 {
-    *a = (struct architecture){.name = "small", .batch = 1, .classes = 5, .channels = 2, .height = 4, .width = 4, .units = 4};
-    a->unit[0] = (struct unit_spec){.input = PICTURES, .skip = NO_SKIP, .weight = "conv1", .norm = "bn1", .place = 0};
+    *a = (struct model){.name = "small",
+                        .batch = 1,
+                        .classes = 5,
+                        .channels = 2,
+                        .height = 4,
+                        .width = 4,
+                        .units = 4};
+    a->unit[0] = (struct unit_spec){
+        .input = IMAGES, .skip = NO_SKIP, .weight = "conv1", .norm = "bn1", .place = 0};
     a->unit[0].shape = (struct unit_shape){.kind = UNIT_CONV,
                                            .batch = 1,
                                            .in_c = 2,
@@ -31,24 +38,51 @@ void fuzz_architecture(struct architecture *a)
                                            .norm = true,
                                            .relu = true,
                                            .first = true};
-    a->unit[1] = (struct unit_spec){.input = 0, .skip = NO_SKIP, .weight = "layer1.0.conv1", .place = 1};
-    a->unit[1].shape = (struct unit_shape){
-        .kind = UNIT_CONV, .batch = 1, .in_c = 3, .in_h = 4, .in_w = 4, .out_c = 4, .out_h = 4, .out_w = 4, .kernel = 1, .stride = 1};
+    a->unit[1] =
+        (struct unit_spec){.input = 0, .skip = NO_SKIP, .weight = "layer1.0.conv1", .place = 1};
+    a->unit[1].shape = (struct unit_shape){.kind = UNIT_CONV,
+                                           .batch = 1,
+                                           .in_c = 3,
+                                           .in_h = 4,
+                                           .in_w = 4,
+                                           .out_c = 4,
+                                           .out_h = 4,
+                                           .out_w = 4,
+                                           .kernel = 1,
+                                           .stride = 1};
     a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .place = 2};
-    a->unit[2].shape = (struct unit_shape){
-        .kind = UNIT_MEAN_POOL, .batch = 1, .in_c = 4, .in_h = 4, .in_w = 4, .out_c = 4, .out_h = 1, .out_w = 1, .kernel = 1, .stride = 1};
+    a->unit[2].shape = (struct unit_shape){.kind = UNIT_MEAN_POOL,
+                                           .batch = 1,
+                                           .in_c = 4,
+                                           .in_h = 4,
+                                           .in_w = 4,
+                                           .out_c = 4,
+                                           .out_h = 1,
+                                           .out_w = 1,
+                                           .kernel = 1,
+                                           .stride = 1};
     a->unit[3] = (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .place = 3};
-    a->unit[3].shape = (struct unit_shape){
-        .kind = UNIT_DENSE, .batch = 1, .in_c = 4, .in_h = 1, .in_w = 1, .out_c = 5, .out_h = 1, .out_w = 1, .kernel = 1, .stride = 1};
+    a->unit[3].shape = (struct unit_shape){.kind = UNIT_DENSE,
+                                           .batch = 1,
+                                           .in_c = 4,
+                                           .in_h = 1,
+                                           .in_w = 1,
+                                           .out_c = 5,
+                                           .out_h = 1,
+                                           .out_w = 1,
+                                           .kernel = 1,
+                                           .stride = 1};
 }
 
 /* Does each tensor stand in the file, in PyTorch's order of its floats? */
-static bool stands_in(const uint8_t *bytes, size_t size, const struct tensor *list, int count, const float *w)
+static bool stands_in(const uint8_t *bytes, size_t size, const struct tensor *list, int count,
+                      const float *w)
 {
     for (int i = 0; i < count; i++) {
         const struct tensor *t = &list[i];
         float there[FLOATS];
-        int64_t in = t->dims == 4 ? t->shape[1] : 1, taps = t->dims == 4 ? t->shape[2] * t->shape[3] : 1;
+        int64_t in = t->dims == 4 ? t->shape[1] : 1,
+                taps = t->dims == 4 ? t->shape[2] * t->shape[3] : 1;
         for (int64_t k = 0; k < t->count; k++) {
             int64_t out = k / (in * taps), channel = k / taps % in, tap = k % taps;
             there[k] = w[t->offset + (out * taps + tap) * in + channel];
@@ -67,9 +101,19 @@ static bool all_untouched(const float *v, int count)
     return true;
 }
 
+const char *parse_weights(const uint8_t *bytes, size_t size, const struct model *a, float *w,
+                          float *statistics, bool *has_statistics, char *why, size_t why_size)
+{
+    struct tensor_table table = model_table(a);
+    const char *wrong =
+        weights_parse(bytes, size, &table, w, statistics, has_statistics, why, why_size);
+    model_table_free(&table);
+    return wrong;
+}
+
 const char *fuzz_complaint(const uint8_t *bytes, size_t size)
 {
-    struct architecture *a = obtain(1, sizeof *a);
+    struct model *a = xcalloc(1, sizeof *a);
     fuzz_architecture(a);
     float w[FLOATS], statistics[STATISTICS];
     for (int i = 0; i < FLOATS; i++)
@@ -79,8 +123,10 @@ const char *fuzz_complaint(const uint8_t *bytes, size_t size)
     char why[200];
     bool has = true;
     int parameters, others;
-    struct tensor *tensors = architecture_tensors(a, &parameters), *running = architecture_statistic_tensors(a, &others);
-    const char *wrong = weights_parse(bytes, size, a, w, statistics, &has, why, sizeof why), *complaint = NULL;
+    struct tensor *tensors = model_tensors(a, &parameters),
+                  *running = model_statistic_tensors(a, &others);
+    const char *wrong = parse_weights(bytes, size, a, w, statistics, &has, why, sizeof why),
+               *complaint = NULL;
     if (wrong && (!all_untouched(w, FLOATS) || !all_untouched(statistics, STATISTICS) || has))
         complaint = "an error, and yet something was written";
     else if (wrong && (!*wrong || strnlen(wrong, sizeof why) == sizeof why))
@@ -91,9 +137,9 @@ const char *fuzz_complaint(const uint8_t *bytes, size_t size)
         complaint = "a statistic was loaded that does not stand in the file";
     else if (!wrong && !has && !all_untouched(statistics, STATISTICS))
         complaint = "statistics were written that are not there";
-    release(tensors);
-    release(running);
-    release(a);
+    xfree(tensors);
+    xfree(running);
+    xfree(a);
     return complaint;
 }
 
@@ -110,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 /* The last argument is the folder of the inputs to begin with: a good file goes there. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    struct architecture *a = obtain(1, sizeof *a);
+    struct model *a = xcalloc(1, sizeof *a);
     float w[FLOATS], statistics[STATISTICS];
     char path[4096];
     fuzz_architecture(a);
@@ -119,8 +165,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     for (int i = 0; i < STATISTICS; i++)
         statistics[i] = -(float)i;
     snprintf(path, sizeof path, "%s/good", (*argv)[*argc - 1]);
-    if (!weights_save(path, a, w, statistics))
+    if (!model_save(path, a, w, statistics))
         perror(path);
-    release(a);
+    xfree(a);
     return 0;
 }

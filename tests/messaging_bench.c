@@ -1,4 +1,5 @@
-/* Heads by hand, a sum over all ranks, payloads that are pure functions of who sends what to whom. */
+/* Heads by hand, a sum over all ranks, payloads that are pure functions of who sends what to
+ * allocation_listener. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -14,22 +15,22 @@ int bench_await(struct bench *b, struct request *const *list, int count, const c
 {
     int i = net_wait(b->net, list, count, net_now(b->net) + DEADLINE_S);
     if (i < 0)
-        leave(1, "%s: nothing came for %d s (--seed %" PRIu64 ")", what, DEADLINE_S, b->seed);
+        die(1, "%s: nothing came for %d s (--seed %" PRIu64 ")", what, DEADLINE_S, b->seed);
     return i;
 }
 
-struct mail bench_hear(struct bench *b, int from, int tag)
+struct header bench_hear(struct bench *b, int from, int tag)
 {
     struct request *r = net_recv(b->net, from, tag, NULL, 0);
     bench_await(b, &r, 1, "a head");
-    struct mail mail = *net_mail(r);
-    net_drop(b->net, r);
-    return mail;
+    struct header header = *net_header(r);
+    net_release(b->net, r);
+    return header;
 }
 
 void bench_tell(struct bench *b, int to, int tag, int64_t count)
 {
-    struct request *r = net_send(b->net, to, &(struct mail){.tag = tag, .count = count}, NULL, 0);
+    struct request *r = net_send(b->net, to, &(struct header){.tag = tag, .count = count}, NULL, 0);
     EXPECT(b, !r, "a head alone left a request");
 }
 
@@ -76,9 +77,11 @@ int64_t bench_differs(const void *at, size_t bytes, uint64_t key)
     return -1;
 }
 
-void bench_check(struct bench *b, const struct mail *mail, const void *data)
+void bench_check(struct bench *b, const struct header *header, const void *data)
 {
-    int64_t at = bench_differs(data, mail->bytes, bench_key(mail->from, mail->to, mail->tag, mail->version));
-    EXPECT(b, at < 0, "%" PRIu64 " bytes of rank %d (tag %d, version %" PRId64 ") differ at %" PRId64, mail->bytes, mail->from, mail->tag,
-           mail->version, at);
+    int64_t at = bench_differs(data, header->bytes,
+                               bench_key(header->from, header->to, header->tag, header->version));
+    EXPECT(b, at < 0,
+           "%" PRIu64 " bytes of rank %d (tag %d, version %" PRId64 ") differ at %" PRId64,
+           header->bytes, header->from, header->tag, header->version, at);
 }

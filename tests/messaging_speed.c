@@ -1,4 +1,5 @@
-/* 94 MB there and back, a signal, and what waiting ranks take from computing ones; medians, everything measured in turn. */
+/* 94 MB there and back, a signal, and what waiting ranks take from computing ones; medians,
+ * everything measured in turn. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -26,16 +27,16 @@ static double median(double *list, int count)
 
 static void tell(struct net *net, int to, int tag, double value)
 {
-    net_send(net, to, &(struct mail){.tag = tag, .value = value}, NULL, 0);
+    net_send(net, to, &(struct header){.tag = tag, .value = value}, NULL, 0);
 }
 
-static struct mail hear(struct net *net, int from, int tag)
+static struct header hear(struct net *net, int from, int tag)
 {
     struct request *r = net_recv(net, from, tag, NULL, 0);
     net_wait(net, &r, 1, INFINITY);
-    struct mail mail = *net_mail(r);
-    net_drop(net, r);
-    return mail;
+    struct header header = *net_header(r);
+    net_release(net, r);
+    return header;
 }
 
 static void add(float *to, const float *from)
@@ -44,7 +45,8 @@ static void add(float *to, const float *from)
         to[i] += from[i];
 }
 
-/* All the `workers` first ranks push at once; rank 0 adds what it borrows. Returns seconds for all of it. */
+/* All the `workers` first ranks push at once; rank 0 adds what it borrows. Returns seconds for all
+ * of it. */
 static double push(struct net *net, int workers, float *sum, const float *vector)
 {
     double begin = net_now(net);
@@ -52,12 +54,12 @@ static double push(struct net *net, int workers, float *sum, const float *vector
         return 0;
     if (net->rank) {
         hear(net, 0, TAG_GO);
-        struct request *r = net_send(net, 0, &(struct mail){.tag = TAG_VECTOR}, vector, BIG);
+        struct request *r = net_send(net, 0, &(struct header){.tag = TAG_VECTOR}, vector, BIG);
         net_wait(net, &r, 1, INFINITY);
-        net_drop(net, r);
+        net_release(net, r);
         return 0;
     }
-    struct request **r = obtain((size_t)workers, sizeof *r);
+    struct request **r = xcalloc((size_t)workers, sizeof *r);
     for (int i = 0; i < workers; i++)
         r[i] = net_recv(net, i + 1, TAG_VECTOR, NULL, 0);
     for (int i = 0; i < workers; i++)
@@ -65,9 +67,9 @@ static double push(struct net *net, int workers, float *sum, const float *vector
     for (int i = 0; i < workers; i++) {
         net_wait(net, &r[i], 1, INFINITY);
         add(sum, net_data(r[i]));
-        net_drop(net, r[i]);
+        net_release(net, r[i]);
     }
-    release(r);
+    xfree(r);
     return net_now(net) - begin;
 }
 
@@ -80,17 +82,17 @@ static double pull(struct net *net, int workers, float *into, const float *weigh
     if (net->rank) {
         struct request *r = net_recv(net, 0, TAG_VECTOR, into, BIG);
         net_wait(net, &r, 1, INFINITY);
-        net_drop(net, r);
+        net_release(net, r);
         return 0;
     }
-    struct request **r = obtain((size_t)workers, sizeof *r);
+    struct request **r = xcalloc((size_t)workers, sizeof *r);
     for (int i = 0; i < workers; i++)
-        r[i] = net_send(net, i + 1, &(struct mail){.tag = TAG_VECTOR}, weights, BIG);
+        r[i] = net_send(net, i + 1, &(struct header){.tag = TAG_VECTOR}, weights, BIG);
     for (int i = 0; i < workers; i++) {
         net_wait(net, &r[i], 1, INFINITY);
-        net_drop(net, r[i]);
+        net_release(net, r[i]);
     }
-    release(r);
+    xfree(r);
     return net_now(net) - begin;
 }
 
@@ -99,14 +101,15 @@ static void print(struct net *net, const char *what, double *took, int times, do
 {
     double middle = median(took, REPEATS);
     if (net->rank == 0)
-        printf("%-40s %8.2f ms (best %7.2f)  %6.2f GB/s  %5.2f x local\n", what, 1e3 * middle, 1e3 * took[0], 1e-9 * times * BIG / middle,
-               middle / times / own);
+        printf("%-40s %8.2f ms (best %7.2f)  %6.2f GB/s  %5.2f x local\n", what, 1e3 * middle,
+               1e3 * took[0], 1e-9 * times * BIG / middle, middle / times / own);
 }
 
 static void vectors(struct net *net)
 {
-    double axpy[REPEATS] = {0}, copy[REPEATS] = {0}, one_push[REPEATS], all_push[REPEATS], one_pull[REPEATS], all_pull[REPEATS];
-    float *sum = obtain(BIG, 1), *other = obtain(BIG, 1), *vector = net_alloc(net, BIG);
+    double axpy[REPEATS] = {0}, copy[REPEATS] = {0}, one_push[REPEATS], all_push[REPEATS],
+           one_pull[REPEATS], all_pull[REPEATS];
+    float *sum = xcalloc(BIG, 1), *other = xcalloc(BIG, 1), *vector = net_alloc(net, BIG);
     int workers = net->ranks - 1;
     for (int i = -1; i < REPEATS; i++) { /* the first turn maps and warms */
         int k = i < 0 ? 0 : i;
@@ -135,8 +138,8 @@ static void vectors(struct net *net)
     print(net, "pull: copied, one worker", one_pull, 1, own_copy);
     print(net, "pull: all workers at once", all_pull, workers, own_copy);
     net_free(net, vector);
-    release(sum);
-    release(other);
+    xfree(sum);
+    xfree(other);
 }
 
 /* A head to a rank that sleeps in net_wait(), and back; half of it is one signal. */
@@ -151,7 +154,7 @@ static void signals(struct net *net)
                 tell(net, 0, TAG_GO, 0);
                 continue;
             }
-            net_spend(net, pauses_s[way]);
+            net_advance(net, pauses_s[way]);
             double begin = net_now(net);
             tell(net, 1, TAG_GO, 0);
             hear(net, 1, TAG_GO);
@@ -159,8 +162,9 @@ static void signals(struct net *net)
         }
         if (net->rank == 0) {
             double middle = median(took, SIGNALS);
-            printf("signal to a waiting rank, %-18s %8.1f us median, %.1f us at 99 %%\n", way ? "now and then" : "one after another",
-                   1e6 * middle, 1e6 * took[SIGNALS * 99 / 100]);
+            printf("signal to a waiting rank, %-18s %8.1f us median, %.1f us at 99 %%\n",
+                   way ? "now and then" : "one after another", 1e6 * middle,
+                   1e6 * took[SIGNALS * 99 / 100]);
         }
         net_barrier(net);
     }
@@ -168,7 +172,8 @@ static void signals(struct net *net)
     for (int i = 0; i < 100000; i++)
         net_poll(net);
     if (net->rank == 0)
-        printf("net_poll with nothing to do                  %8.0f ns\n", 1e9 * (net_now(net) - begin) / 100000);
+        printf("net_poll with nothing to do                  %8.0f ns\n",
+               1e9 * (net_now(net) - begin) / 100000);
     net_barrier(net);
 }
 
@@ -185,10 +190,12 @@ static double compute(struct net *net, int64_t steps)
     return net_now(net) - begin;
 }
 
-/* Ranks 1 .. cores compute; the others sleep, now in net_wait(), now in the system, where they certainly take nothing. */
+/* Ranks 1 .. cores compute; the others sleep, now in net_wait(), now in the system, where they
+ * certainly take nothing. */
 static void waiting(struct net *net)
 {
-    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), busy = cores < net->ranks - 1 ? cores : net->ranks - 1;
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
+        busy = cores < net->ranks - 1 ? cores : net->ranks - 1;
     double took[2][TURNS] = {{0}};
     int64_t steps = 1000000;
     bool computes = net->rank >= 1 && net->rank <= busy;
@@ -199,7 +206,7 @@ static void waiting(struct net *net)
         if (computes)
             took[turn % 2][turn / 2] = compute(net, steps);
         else if (turn % 2)
-            net_spend(net, 0.25);
+            net_advance(net, 0.25);
         else
             nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
     }
@@ -210,13 +217,15 @@ static void waiting(struct net *net)
     for (int i = 1; i <= busy && net->rank == 0; i++)
         sum += hear(net, i, TAG_TIME).value;
     if (net->rank == 0)
-        printf("%d computing ranks while %d wait take         %8.3f times as long\n", busy, net->ranks - busy, sum / busy);
+        printf("%d computing ranks while %d wait take         %8.3f times as long\n", busy,
+               net->ranks - busy, sum / busy);
 }
 
 void messaging_speed(struct net *net)
 {
     if (net->rank == 0)
-        printf("%d ranks, rank 1 on %s\n", net->ranks, strcmp(net_host(net, 0), net_host(net, 1)) ? "another host" : "the same host");
+        printf("%d ranks, rank 1 on %s\n", net->ranks,
+               strcmp(net_host(net, 0), net_host(net, 1)) ? "another host" : "the same host");
     vectors(net);
     signals(net);
     waiting(net);

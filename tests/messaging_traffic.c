@@ -1,6 +1,7 @@
-/* Random traffic, matched by construction: what everybody sends to everybody in a round, and how it is received, is a pure function of
- * (seed, round, from, to), so both sides know it. Heads alone and up to 3 MiB, sent whole or as they become ready, copied and borrowed,
- * posted early and late, waited for in any order, by rank and from any; loans last for random times. */
+/* Random traffic, matched by construction: what everybody sends to everybody in a round, and how it
+ * is received, is a pure function of (seed, round, from, to), so both sides know it. Heads alone
+ * and up to 3 MiB, sent whole or as they become ready, copied and borrowed, posted early and late,
+ * waited for in any order, by rank and from any; loans last for random times. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ static int plan_at(const struct bench *b, int round, int from, int to, struct pl
 {
     if (from == to)
         return 0;
-    struct random random = random_at(RANDOM_TEST, b->seed, (uint64_t)round, (uint64_t)from, (uint64_t)to);
+    struct random random =
+        random_at(RANDOM_TEST, b->seed, (uint64_t)round, (uint64_t)from, (uint64_t)to);
     int count = (int)random_below(&random, MOST + 1);
     for (int i = 0; i < count; i++) {
         static const size_t most[] = {1, 1, 1, 100, 100, 70000, 70000, LARGEST};
@@ -72,7 +74,8 @@ static void put(struct round *r, struct request *request, struct item item)
     r->open++;
 }
 
-/* Posts the receives of what `from` sends, those of the tags that come early or those of the others. */
+/* Posts the receives of what `from` sends, those of the tags that come early or those of the
+ * others. */
 static void post_receives(struct bench *b, struct round *r, int from, bool early)
 {
     struct plan plan[MOST];
@@ -81,32 +84,41 @@ static void post_receives(struct bench *b, struct round *r, int from, bool early
         const struct plan *p = &plan[i];
         bool any = p->tag == TAG_ANY;
         size_t room = any ? LARGEST : p->bytes;
-        struct item item = {.from = any ? NET_ANY : from, .tag = tag_of(p, r->number), .nth = nth[p->tag]++, .hold_s = p->hold_s};
-        struct random when = random_at(RANDOM_TEST, b->seed, (uint64_t)r->number, (uint64_t)(from + 1000 * b->net->rank), (uint64_t)p->tag);
+        struct item item = {.from = any ? NET_ANY : from,
+                            .tag = tag_of(p, r->number),
+                            .nth = nth[p->tag]++,
+                            .hold_s = p->hold_s};
+        struct random when = random_at(RANDOM_TEST, b->seed, (uint64_t)r->number,
+                                       (uint64_t)(from + 1000 * b->net->rank), (uint64_t)p->tag);
         if ((random_below(&when, 2) == 0) != early)
             continue;
         if (any)
             item.nth = r->any++;
-        put(r, net_recv(b->net, item.from, item.tag, p->into ? r->in + r->in_used : NULL, p->into ? room : 0), item);
+        put(r,
+            net_recv(b->net, item.from, item.tag, p->into ? r->in + r->in_used : NULL,
+                     p->into ? room : 0),
+            item);
         r->in_used += p->into ? (room + 63) / 64 * 64 : 0;
     }
 }
 
-/* Sends what becomes ready from its end down, and may move meanwhile; until then there is something else in its place. */
-static struct request *send_growing(struct bench *b, int to, const struct mail *mail, char *payload, size_t bytes)
+/* Sends what becomes ready from its end down, and may move meanwhile; until then there is something
+ * else in its place. */
+static struct request *send_growing(struct bench *b, int to, const struct header *header,
+                                    char *payload, size_t bytes)
 {
-    uint64_t key = bench_key(b->net->rank, to, mail->tag, mail->version);
+    uint64_t key = bench_key(b->net->rank, to, header->tag, header->version);
     struct random random = random_at(RANDOM_TEST, b->seed, key, 2000000, 0);
     memset(payload, '#', bytes);
-    struct request *request = net_begin(b->net, to, mail->tag, payload, bytes);
+    struct request *request = net_send_begin(b->net, to, header->tag, payload, bytes);
     for (size_t ready = bytes, from; ready > 0; ready = from) {
         from = random_below(&random, ready) / 8 * 8;
         bench_fill(payload + from, ready - from, key + from);
-        net_ready(b->net, request, from);
+        net_send_ready(b->net, request, from);
         if (random_below(&random, 2))
-            net_spend(b->net, 0.001 * random_uniform(&random));
+            net_advance(b->net, 0.001 * random_uniform(&random));
     }
-    net_seal(b->net, request, mail);
+    net_send_commit(b->net, request, header);
     return request;
 }
 
@@ -119,18 +131,21 @@ static void send_all(struct bench *b, struct round *r)
         int count = plan_at(b, r->number, b->net->rank, to, plan);
         for (int i = 0; i < count; i++) {
             struct plan *p = &plan[i];
-            struct mail mail = {.tag = tag_of(p, r->number), .flags = ~r->number, .count = (int64_t)p->bytes};
-            mail.version = version_at(r->number, nth[p->tag]++);
-            mail.value = 0.5 * (double)mail.version;
-            mail.samples = -mail.version;
+            struct header header = {
+                .tag = tag_of(p, r->number), .flags = ~r->number, .count = (int64_t)p->bytes};
+            header.version = version_at(r->number, nth[p->tag]++);
+            header.value = 0.5 * (double)header.version;
+            header.samples = -header.version;
             struct request *request;
             if (p->bytes && p->grows) {
-                request = send_growing(b, to, &mail, r->out + used, p->bytes);
+                request = send_growing(b, to, &header, r->out + used, p->bytes);
             } else {
-                bench_fill(r->out + used, p->bytes, bench_key(b->net->rank, to, mail.tag, mail.version));
-                request = net_send(b->net, to, &mail, p->bytes ? r->out + used : NULL, p->bytes);
+                bench_fill(r->out + used, p->bytes,
+                           bench_key(b->net->rank, to, header.tag, header.version));
+                request = net_send(b->net, to, &header, p->bytes ? r->out + used : NULL, p->bytes);
             }
-            EXPECT(b, !request == !p->bytes, "a send of %zu bytes returned %p", p->bytes, (void *)request);
+            EXPECT(b, !request == !p->bytes, "a send of %zu bytes returned %p", p->bytes,
+                   (void *)request);
             if (request)
                 put(r, request, (struct item){.sends = true});
             used += (p->bytes + 63) / 64 * 64;
@@ -146,24 +161,30 @@ static bool same_line(const struct item *a, const struct item *b)
 static void check_received(struct bench *b, struct round *r, int i)
 {
     struct item *item = &r->item[i];
-    const struct mail *mail = net_mail(r->request[i]);
-    item->met = mail->from;
-    item->version = mail->version;
-    EXPECT(b, mail->to == b->net->rank && mail->tag == item->tag && (item->from == NET_ANY || mail->from == item->from),
-           "a message from %d to %d with tag %d came to a receive from %d with tag %d", mail->from, mail->to, mail->tag, item->from,
-           item->tag);
+    const struct header *header = net_header(r->request[i]);
+    item->met = header->from;
+    item->version = header->version;
     EXPECT(b,
-           mail->flags == ~r->number && mail->count == (int64_t)mail->bytes && mail->samples == -mail->version &&
-               mail->value == 0.5 * (double)mail->version,
+           header->to == b->net->rank && header->tag == item->tag &&
+               (item->from == NET_ANY || header->from == item->from),
+           "a message from %d to %d with tag %d came to a receive from %d with tag %d",
+           header->from, header->to, header->tag, item->from, item->tag);
+    EXPECT(b,
+           header->flags == ~r->number && header->count == (int64_t)header->bytes &&
+               header->samples == -header->version &&
+               header->value == 0.5 * (double)header->version,
            "a head was changed on its way");
-    EXPECT(b, mail->sent_s > 0 && mail->sent_s < net_now(b->net) + 0.1, "sent at %g, received at %g", mail->sent_s, net_now(b->net));
-    EXPECT(b, item->from == NET_ANY || mail->version == version_at(r->number, item->nth),
-           "rank %d, tag %d: receive %d got version %" PRId64, mail->from, mail->tag, item->nth, mail->version);
+    EXPECT(b, header->sent_s > 0 && header->sent_s < net_now(b->net) + 0.1,
+           "sent at %g, received at %g", header->sent_s, net_now(b->net));
+    EXPECT(b, item->from == NET_ANY || header->version == version_at(r->number, item->nth),
+           "rank %d, tag %d: receive %d got version %" PRId64, header->from, header->tag, item->nth,
+           header->version);
     for (int k = 0; k < r->count && item->from != NET_ANY; k++)
         if (r->request[k] && same_line(&r->item[k], item) && r->item[k].nth < item->nth)
-            EXPECT(b, net_wait(b->net, &r->request[k], 1, 0) == 0, "rank %d, tag %d: message %d is done before message %d", item->from,
-                   item->tag, item->nth, r->item[k].nth);
-    bench_check(b, mail, net_data(r->request[i]));
+            EXPECT(b, net_wait(b->net, &r->request[k], 1, 0) == 0,
+                   "rank %d, tag %d: message %d is done before message %d", item->from, item->tag,
+                   item->nth, r->item[k].nth);
+    bench_check(b, header, net_data(r->request[i]));
 }
 
 /* What one rank sent to the receives from any rank met them in the order they were posted. */
@@ -172,14 +193,17 @@ static void check_any(struct bench *b, const struct round *r)
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->count && !r->item[i].sends && r->item[i].from == NET_ANY; k++)
             if (same_line(&r->item[i], &r->item[k]) && r->item[i].met == r->item[k].met)
-                EXPECT(b, (r->item[i].nth < r->item[k].nth) == (r->item[i].version < r->item[k].version),
-                       "rank %d, any tag: receives %d and %d got versions %" PRId64 " and %" PRId64, r->item[i].met, r->item[i].nth,
-                       r->item[k].nth, r->item[i].version, r->item[k].version);
+                EXPECT(b,
+                       (r->item[i].nth < r->item[k].nth) ==
+                           (r->item[i].version < r->item[k].version),
+                       "rank %d, any tag: receives %d and %d got versions %" PRId64 " and %" PRId64,
+                       r->item[i].met, r->item[i].nth, r->item[k].nth, r->item[i].version,
+                       r->item[k].version);
 }
 
 static void drop(struct bench *b, struct round *r, int i)
 {
-    net_drop(b->net, r->request[i]);
+    net_release(b->net, r->request[i]);
     r->request[i] = NULL;
     r->open--;
 }
@@ -193,7 +217,7 @@ static void finish(struct bench *b, struct round *r)
         double until = give_up;
         for (int i = 0; i < r->count; i++) {
             if (r->item[i].held && r->request[i] && net_now(b->net) >= r->item[i].drop_s) {
-                bench_check(b, net_mail(r->request[i]), net_data(r->request[i]));
+                bench_check(b, net_header(r->request[i]), net_data(r->request[i]));
                 drop(b, r, i);
             }
             waiting[i] = r->item[i].held ? NULL : r->request[i];
@@ -204,7 +228,8 @@ static void finish(struct bench *b, struct round *r)
             return;
         int i = net_wait(b->net, waiting, r->count, until);
         if (i < 0 && net_now(b->net) >= give_up)
-            leave(1, "random traffic: %d requests are never done (--seed %" PRIu64 ")", r->open, b->seed);
+            die(1, "random traffic: %d requests are never done (--seed %" PRIu64 ")", r->open,
+                b->seed);
         if (i < 0)
             continue;
         if (r->item[i].sends) {
@@ -233,13 +258,14 @@ static void shuffle(struct round *r, struct random *random)
 
 static void one_round(struct bench *b, struct round *r)
 {
-    struct random random = random_at(RANDOM_TEST, b->seed, (uint64_t)r->number, (uint64_t)b->net->rank, 1000000);
+    struct random random =
+        random_at(RANDOM_TEST, b->seed, (uint64_t)r->number, (uint64_t)b->net->rank, 1000000);
     r->count = r->any = 0;
     r->in_used = 0;
     for (int from = 0; from < b->net->ranks; from++)
         post_receives(b, r, from, true);
     if (!random_below(&random, 4))
-        net_spend(b->net, 0.005 * random_uniform(&random));
+        net_advance(b->net, 0.005 * random_uniform(&random));
     send_all(b, r);
     for (uint64_t polls = random_below(&random, 3); polls; polls--)
         net_poll(b->net);
@@ -253,14 +279,14 @@ static void one_round(struct bench *b, struct round *r)
 void messaging_traffic(void **state)
 {
     struct bench *b = *state;
-    struct round *r = obtain(1, sizeof *r);
+    struct round *r = xcalloc(1, sizeof *r);
     size_t room = (size_t)b->net->ranks * MOST * (LARGEST + 64);
     r->out = net_alloc(b->net, room);
-    r->in = obtain(room, 1);
+    r->in = xcalloc(room, 1);
     for (r->number = 0; r->number < b->rounds; r->number++)
         one_round(b, r);
     net_free(b->net, r->out);
-    release(r->in);
-    release(r);
+    xfree(r->in);
+    xfree(r);
     bench_verdict(b);
 }

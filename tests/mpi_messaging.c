@@ -1,8 +1,10 @@
-/* The whole contract of messaging.h on real processes: mpirun -n 5 build/.../tests/mpi_messaging [--thread] [--rounds N] [--seed N].
+/* The whole contract of messaging/messaging.h on real processes: mpirun -n 5
+ * build/.../tests/mpi_messaging [--thread] [--rounds N] [--seed N].
  *
- * Every rank runs every case; a case counts what is wrong on any rank, then all learn the sum, so that all pass or fail together.
- * NBSGD_HOSTS=n forces the path between hosts. --speed prints what messages cost beside the machine's own copying and adding;
- * --end CODE, --kill and --long end rank 1 badly, and the others see it (tests/messaging.sh judges what the launcher makes of that). */
+ * Every rank runs every case; a case counts what is wrong on any rank, then all learn the sum, so
+ * that all pass or fail together. NBSGD_HOSTS=n forces the path between hosts. --speed prints what
+ * messages cost beside the machine's own copying and adding; --end CODE, --kill and --long end rank
+ * 1 badly, and the others see it (tests/messaging.sh judges what the launcher makes of that). */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -30,23 +32,27 @@ static struct bench *bench_of(void **state)
 
 enum { TAG_PUSH = 10, TAG_SIGNAL, TAG_PULL, TAG_READY, TAG_LOAN, TAG_FLOOD, TAG_TIME, TAG_PING };
 
-static struct mail big_mail(const struct bench *b, int tag, int64_t version)
+static struct header big_mail(const struct bench *b, int tag, int64_t version)
 {
-    return (struct mail){.tag = tag, .version = version, .count = b->net->rank};
+    return (struct header){.tag = tag, .version = version, .count = b->net->rank};
 }
 
-/* A payload that was lent within a host lies in a block that stays; nobody vouches for one from another host. */
+/* A payload that was lent within a host lies in a block that stays; nobody vouches for one from
+ * another host. */
 static void check_block(struct bench *b, const struct request *r, bool wire)
 {
     size_t bytes = 0;
     const char *data = net_data(r), *block = net_block(b->net, r, &bytes);
     if (wire)
-        EXPECT(b, !block, "a block of rank %d is known, which is on another host", net_mail(r)->from);
+        EXPECT(b, !block, "a block of rank %d is known, which is on another host",
+               net_header(r)->from);
     else
-        EXPECT(b, block && data >= block && data + BIG <= block + bytes, "94 MB of rank %d do not lie in their block", net_mail(r)->from);
+        EXPECT(b, block && data >= block && data + BIG <= block + bytes,
+               "94 MB of rank %d do not lie in their block", net_header(r)->from);
 }
 
-/* Every worker pushes 94 MB and then signals: rank 0 has all the signals, and borrows, checks and returns all the vectors. */
+/* Every worker pushes 94 MB and then signals: rank 0 has all the signals, and borrows, checks and
+ * returns all the vectors. */
 static void test_big_push_and_signal(void **state)
 {
     struct bench *b = bench_of(state);
@@ -54,31 +60,33 @@ static void test_big_push_and_signal(void **state)
     char *block = net->rank ? net_alloc(net, BIG) : NULL;
     if (net->rank) {
         bench_fill(block, BIG, bench_key(net->rank, 0, TAG_PUSH, 1));
-        struct mail mail = big_mail(b, TAG_PUSH, 1);
-        struct request *push = net_send(net, 0, &mail, block, BIG);
+        struct header header = big_mail(b, TAG_PUSH, 1);
+        struct request *push = net_send(net, 0, &header, block, BIG);
         bench_tell(b, 0, TAG_SIGNAL, 5);
         bench_await(b, &push, 1, "a big push");
-        net_drop(net, push);
+        net_release(net, push);
         net_free(net, block);
     } else {
         for (int from = 1; from < net->ranks; from++) {
-            struct request *both[2] = {net_recv(net, from, TAG_PUSH, NULL, 0), net_recv(net, from, TAG_SIGNAL, NULL, 0)};
+            struct request *both[2] = {net_recv(net, from, TAG_PUSH, NULL, 0),
+                                       net_recv(net, from, TAG_SIGNAL, NULL, 0)};
             int first = bench_await(b, both, 2, "a push or its signal");
             bool wire = strcmp(net_host(net, from), net_host(net, 0)) != 0;
             EXPECT(b, !wire || first == 1, "rank %d's signal had to wait for 94 MB", from);
             for (int i = 0; i < 2; i++) {
                 bench_await(b, &both[i], 1, "a big push and its signal");
-                bench_check(b, net_mail(both[i]), net_data(both[i]));
+                bench_check(b, net_header(both[i]), net_data(both[i]));
                 if (i == 0)
                     check_block(b, both[i], wire);
-                net_drop(net, both[i]);
+                net_release(net, both[i]);
             }
         }
     }
     bench_verdict(b);
 }
 
-/* Rank 0 sends 94 MB to each, at once, of one block; some copy, some borrow; some take the receive back while it is under way. */
+/* Rank 0 sends 94 MB to each, at once, of one block; some copy, some borrow; some take the receive
+ * back while it is under way. */
 static void test_big_pull_and_take_back(void **state)
 {
     struct bench *b = bench_of(state);
@@ -88,73 +96,81 @@ static void test_big_pull_and_take_back(void **state)
         char *block = net_alloc(net, BIG);
         bench_fill(block, BIG, bench_key(0, 0, TAG_PULL, 7));
         for (int to = 1; to < net->ranks; to++) {
-            struct mail mail = big_mail(b, TAG_PULL, 7);
-            request[to] = net_send(net, to, &mail, block, BIG);
+            struct header header = big_mail(b, TAG_PULL, 7);
+            request[to] = net_send(net, to, &header, block, BIG);
         }
         for (int to = 1; to < net->ranks; to++) {
             bench_await(b, &request[to], 1, "a big pull");
-            net_drop(net, request[to]);
+            net_release(net, request[to]);
         }
         net_free(net, block);
     } else {
-        /* All four posted before, or each after the one before was dropped: nothing is lost, the next one gets it from the start. */
-        char *into = obtain(BIG, 1);
+        /* All four posted before, or each after the one before was dropped: nothing is lost, the
+         * next one gets it from the start. */
+        char *into = xcalloc(BIG, 1);
         struct request *r[4] = {NULL};
         for (int k = 0; k < 4; k++) {
             for (int i = k; i < 4 && (i == k || net->rank % 3 == 0) && !r[i]; i++)
-                r[i] = net_recv(net, 0, TAG_PULL, (net->rank + i) % 2 ? NULL : into, (net->rank + i) % 2 ? 0 : BIG);
+                r[i] = net_recv(net, 0, TAG_PULL, (net->rank + i) % 2 ? NULL : into,
+                                (net->rank + i) % 2 ? 0 : BIG);
             if (k < 3 && net_wait(net, &r[k], 1, net_now(net) + 0.004 * k) < 0) {
-                net_drop(net, r[k]);
+                net_release(net, r[k]);
                 continue;
             }
             bench_await(b, &r[k], 1, "a big pull");
             int64_t at = bench_differs(net_data(r[k]), BIG, bench_key(0, 0, TAG_PULL, 7));
-            EXPECT(b, at < 0 && net_mail(r[k])->bytes == BIG, "pulled weights differ at %" PRId64, at);
-            EXPECT(b, (net->rank + k) % 2 || net_data(r[k]) == into, "the data are not in the receive's buffer");
+            EXPECT(b, at < 0 && net_header(r[k])->bytes == BIG, "pulled weights differ at %" PRId64,
+                   at);
+            EXPECT(b, (net->rank + k) % 2 || net_data(r[k]) == into,
+                   "the data are not in the receive's buffer");
             for (; k < 4; k++)
-                net_drop(net, r[k]);
+                net_release(net, r[k]);
         }
-        release(into);
+        xfree(into);
     }
     bench_verdict(b);
 }
 
-/* The sender's request is done when the loan ends, and not before; with a buffer it is done without any drop. */
+/* The sender's request is done when the loan ends, and not before; with a buffer it is done without
+ * any drop. */
 static void test_loans(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
     int next = (net->rank + 1) % net->ranks, last = (net->rank + net->ranks - 1) % net->ranks;
-    char *block = net_alloc(net, 3 << 20), *into = obtain(3 << 20, 1);
+    char *block = net_alloc(net, 3 << 20), *into = xcalloc(3 << 20, 1);
     for (int way = 0; way < 2; way++) {
         size_t bytes = way ? 3 << 20 : 1000;
         bench_fill(block, bytes, bench_key(net->rank, next, TAG_LOAN, way));
-        struct mail mail = big_mail(b, TAG_LOAN, way);
-        struct request *sent = net_send(net, next, &mail, block, bytes), *got = net_recv(net, last, TAG_LOAN, NULL, 0);
+        struct header header = big_mail(b, TAG_LOAN, way);
+        struct request *sent = net_send(net, next, &header, block, bytes),
+                       *got = net_recv(net, last, TAG_LOAN, NULL, 0);
         bench_await(b, &got, 1, "a loan");
-        EXPECT(b, net_wait(net, &sent, 1, net_now(net) + 0.2) < 0, "a send of %zu bytes was done before its loan had ended", bytes);
+        EXPECT(b, net_wait(net, &sent, 1, net_now(net) + 0.2) < 0,
+               "a send of %zu bytes was done before its loan had ended", bytes);
         net_barrier(net);
-        bench_check(b, net_mail(got), net_data(got));
-        net_drop(net, got);
+        bench_check(b, net_header(got), net_data(got));
+        net_release(net, got);
         bench_await(b, &sent, 1, "the end of a loan");
-        net_drop(net, sent);
+        net_release(net, sent);
 
-        mail = big_mail(b, TAG_LOAN, way);
-        sent = net_send(net, next, &mail, block, bytes);
+        header = big_mail(b, TAG_LOAN, way);
+        sent = net_send(net, next, &header, block, bytes);
         got = net_recv(net, last, TAG_LOAN, into, bytes);
         struct request *both[2] = {got, sent};
         bench_await(b, both, 1, "a copy");
         bench_await(b, both + 1, 1, "the end of a send that was copied");
-        bench_check(b, net_mail(got), into);
-        net_drop(net, got);
-        net_drop(net, sent);
+        bench_check(b, net_header(got), into);
+        net_release(net, got);
+        net_release(net, sent);
     }
     net_free(net, block);
-    release(into);
+    xfree(into);
     bench_verdict(b);
 }
 
-/* Heads come faster than anybody looks, in all directions: nothing is lost or out of order, nobody waits for room. */
+/* Heads come faster than anybody looks, in all directions: nothing is lost or out of order, nobody
+ * waits for room. */
 static void test_flood(void **state)
 {
     enum { HEADS = 1500 };
@@ -171,14 +187,15 @@ static void test_flood(void **state)
     bench_verdict(b);
 }
 
-/* Thousands of receives posted in advance, of all ranks and tags, met in an order that has nothing to do with theirs. */
+/* Thousands of receives posted in advance, of all ranks and tags, met in an order that has nothing
+ * to do with theirs. */
 static void test_many_receives(void **state)
 {
     enum { EACH = 20, OF_TAGS = 40 };
     struct bench *b = bench_of(state);
     struct net *net = b->net;
     int count = 0, total = (net->ranks - 1) * EACH * OF_TAGS;
-    struct request **list = obtain((size_t)total + 1, sizeof *list);
+    struct request **list = xcalloc((size_t)total + 1, sizeof *list);
     for (int tag = 0; tag < OF_TAGS; tag++)
         for (int from = 0; from < net->ranks; from++)
             for (int i = 0; i < EACH && from != net->rank; i++)
@@ -189,15 +206,19 @@ static void test_many_receives(void **state)
                 bench_tell(b, (net->rank + k) % net->ranks, tag, i);
     for (int i = 0; i < total; i++) {
         bench_await(b, &list[i], 1, "one of many receives");
-        EXPECT(b, net_mail(list[i])->count == i % EACH, "receive %d got head %" PRId64, i, net_mail(list[i])->count);
+        EXPECT(b, net_header(list[i])->count == i % EACH, "receive %d got head %" PRId64, i,
+               net_header(list[i])->count);
     }
-    EXPECT(b, net_wait(net, list, total, 0) == 0 && net_wait(net, list + 1, total - 1, INFINITY) == 0, "not the lowest one that is done");
+    EXPECT(b,
+           net_wait(net, list, total, 0) == 0 && net_wait(net, list + 1, total - 1, INFINITY) == 0,
+           "not the lowest one that is done");
     for (int i = 0; i < total; i++) {
-        net_drop(net, list[i]);
+        net_release(net, list[i]);
         list[i] = NULL;
-        EXPECT(b, net_wait(net, list, total, 0) == (i + 1 < total ? i + 1 : -1), "NULLs are not passed over");
+        EXPECT(b, net_wait(net, list, total, 0) == (i + 1 < total ? i + 1 : -1),
+               "NULLs are not passed over");
     }
-    release(list);
+    xfree(list);
     bench_verdict(b);
 }
 
@@ -212,8 +233,9 @@ static void test_take_back(void **state)
         for (int i = 0; i < 3; i++)
             r[i] = net_recv(net, i == 1 ? NET_ANY : last, TAG_READY, NULL, 0);
         for (int i = 0; i < 3; i++)
-            EXPECT(b, net_wait(net, &r[i], 1, 0) < 0, "a receive was done before anything was sent");
-        net_drop(net, r[round % 3]);
+            EXPECT(b, net_wait(net, &r[i], 1, 0) < 0,
+                   "a receive was done before anything was sent");
+        net_release(net, r[round % 3]);
         r[round % 3] = net_recv(net, last, TAG_READY, NULL, 0);
         net_barrier(net);
         for (int i = 0; i < 3; i++)
@@ -221,8 +243,9 @@ static void test_take_back(void **state)
         for (int i = 0; i < 3; i++) {
             int k = i == 2 ? round % 3 : i + (i >= round % 3); /* the new one is the last in line */
             bench_await(b, &r[k], 1, "a receive after another was taken back");
-            EXPECT(b, net_mail(r[k])->count == 3 * round + i, "head %d went to the wrong receive", i);
-            net_drop(net, r[k]);
+            EXPECT(b, net_header(r[k])->count == 3 * round + i, "head %d went to the wrong receive",
+                   i);
+            net_release(net, r[k]);
         }
         net_barrier(net);
     }
@@ -235,23 +258,27 @@ static void test_time(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
-    struct request *never = net_recv(net, NET_ANY, TAG_TIME, NULL, 0), *nothing[3] = {NULL, never, NULL};
+    struct request *never = net_recv(net, NET_ANY, TAG_TIME, NULL, 0),
+                   *nothing[3] = {NULL, never, NULL};
     double begin = net_now(net);
-    EXPECT(b, net_wait(net, nothing, 3, 0) == -1 && net_now(net) - begin < 0.1, "a look took %g s", net_now(net) - begin);
+    EXPECT(b, net_wait(net, nothing, 3, 0) == -1 && net_now(net) - begin < 0.1, "a look took %g s",
+           net_now(net) - begin);
     for (int i = 0; i < 5; i++) {
         double until = net_now(net) + 0.02 * i;
-        EXPECT(b, net_wait(net, nothing, 3, until) == -1, "a receive that nobody sends to was done");
+        EXPECT(b, net_wait(net, nothing, 3, until) == -1,
+               "a receive that nobody sends to was done");
         double late = net_now(net) - until;
         EXPECT(b, late >= 0 && late < 0.5, "woke %g s after the time that was asked for", late);
     }
     begin = net_now(net);
-    net_spend(net, 0.1);
-    EXPECT(b, net_now(net) - begin >= 0.1 && net_now(net) - begin < 0.6, "spending 0.1 s took %g s", net_now(net) - begin);
-    net_drop(net, never);
+    net_advance(net, 0.1);
+    EXPECT(b, net_now(net) - begin >= 0.1 && net_now(net) - begin < 0.6, "spending 0.1 s took %g s",
+           net_now(net) - begin);
+    net_release(net, never);
 
     net_barrier(net);
     if (net->rank == net->ranks - 1)
-        net_spend(net, 0.3);
+        net_advance(net, 0.3);
     double came = net_now(net);
     net_barrier(net);
     double left = net_now(net);
@@ -264,7 +291,8 @@ static void test_time(void **state)
     bench_verdict(b);
 }
 
-/* Rank 1 stops (SIGSTOP, not only idle): its silence grows on all others, and ends when it goes on. */
+/* Rank 1 stops (SIGSTOP, not only idle): its silence grows on all others, and ends when it goes
+ * on. */
 static void test_silence(void **state)
 {
     struct bench *b = bench_of(state);
@@ -274,24 +302,29 @@ static void test_silence(void **state)
         for (int i = 0; i < net->ranks; i++)
             if (i != 1)
                 bench_tell(b, i, TAG_READY, getpid());
-        net_spend(net, 0.05);
+        net_advance(net, 0.05);
         kill(getpid(), SIGSTOP);
         net_barrier(net);
         net_barrier(net);
     } else {
         pid_t pid = (pid_t)bench_hear(b, 1, TAG_READY).count;
-        double least = b->far ? 5.5 : 2.2, patience = b->far ? 5.4 : 1.9, begin = net_now(net), silence = 0, asleep = 0;
+        double least = b->far ? 5.5 : 2.2, patience = b->far ? 5.4 : 1.9, begin = net_now(net),
+               silence = 0, asleep = 0;
         if (net->rank == net->ranks - 1)
-            net_spend(net, least); /* in one piece: the signs of life must come from within */
-        while ((silence = net_silence(net, 1)) < least && net_now(net) < begin + 15) {
-            net_spend(net, 0.05);
-            asleep = fmax(asleep, net->ranks > 2 ? net_silence(net, net->ranks - 1) : 0);
+            net_advance(net, least); /* in one piece: the signs of life must come from within */
+        while ((silence = net_since_heard(net, 1)) < least && net_now(net) < begin + 15) {
+            net_advance(net, 0.05);
+            asleep = fmax(asleep, net->ranks > 2 ? net_since_heard(net, net->ranks - 1) : 0);
         }
-        EXPECT(b, asleep < patience, "rank %d only sleeps, and was silent for %g s", net->ranks - 1, asleep);
-        EXPECT(b, silence >= least && silence < 15, "rank 1 stands still for %g s and its silence is %g s", net_now(net) - begin, silence);
+        EXPECT(b, asleep < patience, "rank %d only sleeps, and was silent for %g s", net->ranks - 1,
+               asleep);
+        EXPECT(b, silence >= least && silence < 15,
+               "rank 1 stands still for %g s and its silence is %g s", net_now(net) - begin,
+               silence);
         for (int i = 0; i < net->ranks; i++)
             if (i != 1)
-                EXPECT(b, net_silence(net, i) < patience, "rank %d waits, and is silent for %g s", i, net_silence(net, i));
+                EXPECT(b, net_since_heard(net, i) < patience,
+                       "rank %d waits, and is silent for %g s", i, net_since_heard(net, i));
         if (net->rank > 1)
             bench_tell(b, 0, TAG_TIME, 0);
         for (int i = 2; i < net->ranks && net->rank == 0; i++)
@@ -300,8 +333,8 @@ static void test_silence(void **state)
             kill(pid, SIGCONT);
         net_barrier(net);
         double end = net_now(net) + 8;
-        while ((silence = net_silence(net, 1)) > 1.5 && net_now(net) < end)
-            net_spend(net, 0.05);
+        while ((silence = net_since_heard(net, 1)) > 1.5 && net_now(net) < end)
+            net_advance(net, 0.05);
         EXPECT(b, silence <= 1.5, "rank 1 goes on and its silence is still %g s", silence);
         net_barrier(net);
     }
@@ -322,20 +355,23 @@ static void test_memory(void **state)
             block[i] = net_alloc(net, bytes);
             for (size_t k = 0; k < bytes; k++)
                 zeros += !block[i][k];
-            EXPECT(b, zeros == bytes && (uintptr_t)block[i] % 64 == 0, "net_alloc(%zu): %zu zeros, at %p", bytes, zeros, (void *)block[i]);
+            EXPECT(b, zeros == bytes && (uintptr_t)block[i] % 64 == 0,
+                   "net_alloc(%zu): %zu zeros, at %p", bytes, zeros, (void *)block[i]);
             bench_fill(block[i], bytes, bench_key(net->rank, next, TAG_LOAN, i));
         }
         for (int i = 0; i < 20; i++) { /* from the middle of a block */
             size_t skip = i > 6 ? 64 : 0;
-            struct mail mail = big_mail(b, TAG_LOAN, i);
-            struct request *sent = net_send(net, next, &mail, block[i] + skip, ((size_t)1 << i) - skip);
+            struct header header = big_mail(b, TAG_LOAN, i);
+            struct request *sent =
+                net_send(net, next, &header, block[i] + skip, ((size_t)1 << i) - skip);
             struct request *got = net_recv(net, last, TAG_LOAN, NULL, 0);
             bench_await(b, &got, 1, "a small loan");
             uint64_t key = bench_key(last, net->rank, TAG_LOAN, i) + skip;
-            EXPECT(b, bench_differs(net_data(got), net_mail(got)->bytes, key) < 0, "block %d arrived changed", i);
-            net_drop(net, got);
+            EXPECT(b, bench_differs(net_data(got), net_header(got)->bytes, key) < 0,
+                   "block %d arrived changed", i);
+            net_release(net, got);
             bench_await(b, &sent, 1, "the end of a small loan");
-            net_drop(net, sent);
+            net_release(net, sent);
         }
         for (int i = 0; i < 20; i++)
             net_free(net, block[(7 * i) % 20]);
@@ -349,19 +385,22 @@ static void test_books(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
-    struct mail sum = {
-        .tag = TAG_TIME, .count = net->sent_messages - net->received_messages, .samples = net->sent_bytes - net->received_bytes};
-    EXPECT(b, net->sent_messages > 100 && net->sent_bytes > (int64_t)sizeof sum * net->sent_messages,
+    struct header sum = {.tag = TAG_TIME,
+                         .count = net->sent_messages - net->received_messages,
+                         .samples = net->sent_bytes - net->received_bytes};
+    EXPECT(b,
+           net->sent_messages > 100 && net->sent_bytes > (int64_t)sizeof sum * net->sent_messages,
            "%" PRId64 " bytes in %" PRId64 " messages", net->sent_bytes, net->sent_messages);
     if (net->rank)
         net_send(net, 0, &sum, NULL, 0);
     for (int i = 1; i < net->ranks && net->rank == 0; i++) {
-        struct mail theirs = bench_hear(b, i, TAG_TIME);
+        struct header theirs = bench_hear(b, i, TAG_TIME);
         sum.count += theirs.count;
         sum.samples += theirs.samples;
     }
-    EXPECT(b, net->rank || (sum.count == 0 && sum.samples == 0), "%" PRId64 " messages and %" PRId64 " bytes were sent and not received",
-           sum.count, sum.samples);
+    EXPECT(b, net->rank || (sum.count == 0 && sum.samples == 0),
+           "%" PRId64 " messages and %" PRId64 " bytes were sent and not received", sum.count,
+           sum.samples);
     bench_verdict(b);
 }
 
@@ -383,21 +422,21 @@ static void end_badly(struct bench *b)
     net_barrier(net);
     double begin = net_now(net);
     if (net->rank == 0)
-        net_send(net, 1, &(struct mail){.tag = TAG_PULL}, block, 2 * sizeof into);
+        net_send(net, 1, &(struct header){.tag = TAG_PULL}, block, 2 * sizeof into);
     if (net->rank == 1 && option(b, "--kill"))
         kill(getpid(), SIGKILL);
     if (net->rank == 1 && option(b, "--end"))
-        leave(atoi(option(b, "--end")), "ends with %s", option(b, "--end"));
+        die(atoi(option(b, "--end")), "ends with %s", option(b, "--end"));
     if (net->rank == 1) {
         struct request *r = net_recv(net, 0, TAG_PULL, into, sizeof into);
         bench_await(b, &r, 1, "a message that is too long");
     }
-    while (isfinite(net_silence(net, 1)))
+    while (isfinite(net_since_heard(net, 1)))
         if (net_now(net) > begin + 8)
-            leave(1, "rank 1 is gone and its silence is %g s", net_silence(net, 1));
+            die(1, "rank 1 is gone and its silence is %g s", net_since_heard(net, 1));
         else
-            net_spend(net, 0.01);
-    leave(EXIT_SILENT, "rank 1 is gone after %.2f s", net_now(net) - begin);
+            net_advance(net, 0.01);
+    die(EXIT_SILENT, "rank 1 is gone after %.2f s", net_now(net) - begin);
 }
 
 static void body(struct net *net, void *argument)
@@ -425,11 +464,14 @@ static void body(struct net *net, void *argument)
         cmocka_unit_test_prestate(test_memory, b),
         cmocka_unit_test_prestate(test_books, b),
     };
-    if (net->rank && !freopen("/dev/null", "w", stdout)) /* one rank's list of cases is enough; what is wrong goes to stderr */
-        leave(1, "/dev/null cannot be opened");
+    if (net->rank &&
+        !freopen("/dev/null", "w",
+                 stdout)) /* one rank's list of cases is enough; what is wrong goes to stderr */
+        die(1, "/dev/null cannot be opened");
     b->failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (net->rank == 0)
-        printf("%zu passed, %d failed\n", sizeof tests / sizeof *tests - (size_t)b->failed, b->failed);
+        printf("%zu passed, %d failed\n", sizeof tests / sizeof *tests - (size_t)b->failed,
+               b->failed);
 }
 
 int main(int argc, char **argv)
@@ -439,6 +481,9 @@ int main(int argc, char **argv)
         b.seed = strtoull(option(&b, "--seed"), NULL, 10);
     if (option(&b, "--rounds"))
         b.rounds = atoi(option(&b, "--rounds"));
-    mpi_run(&(struct world_options){.progress_thread = option(&b, "--thread"), .pin = true, .threads = 1}, body, &b);
+    mpi_run(&(struct world_options){.progress_thread = option(&b, "--thread"),
+                                    .pin = true,
+                                    .threads = 1},
+            body, &b);
     return b.failed ? 1 : 0;
 }

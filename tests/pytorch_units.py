@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Prints the table `by_pytorch` of test_units.c: what PyTorch, in double, makes of units whose numbers follow a formula.
 
-Element i (in the order that backend.h gives) of x, skip, w and dy is sin or cos of a multiple of i; a tensor is reported as
+Element i (in the order that backend/backend.h gives) of x, skip, w and dy is sin or cos of a multiple of i; a tensor is reported as
 the sum of element i times cos(i). Run: python3 tests/pytorch_units.py
 """
 import math

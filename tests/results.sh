@@ -13,7 +13,7 @@ is() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'"; return 1; }; }
 run "$mpirun" -n 5 "$nbsgd" --scheme nbssgd --network resnet20 --dataset synthetic --train-samples 600 --batch 32 --minibatches 4 --samples 1500 \
     --eval-every 300 --eval-samples 80 --eval-batches 4 --threads 1 --slow 4=3 --delay exponential:0.005 --thresholds 5,8,10,12,15,99 \
     --report-every 0.05 --results a
-check 'a run' ends 0 'NO REAL PICTURES' '^ *[0-9.]+ s +update [0-9]+ +[0-9]+/1500 samples .*images/s' '^results: a$'
+check 'a run' ends 0 'NO REAL IMAGES' '^ *[0-9.]+ s +update [0-9]+ +[0-9]+/1500 samples .*images/s' '^results: a$'
 
 columns() { is "$(grep -v '^#' "a/$1" | head -n 1)" "$2"; }
 check 'columns of eval.csv' columns eval.csv seconds,samples,updates,epoch,loss,top1,top5,training_loss
@@ -117,9 +117,9 @@ for servers in 1 2; do
     check "and before the straggler's batch, $servers servers" holds "$(column b/ranks.csv compute_s | tail -n 1) > 1.1 * $(json b/summary.json '$j->{seconds}')"
     check "for which nobody waits, $servers servers" json_holds b/summary.json '$j->{wait_share} < 0.001'
 done
-trains "${toy[@]}" --samples 8192 --leave 2=2,3=2,4=2
+trains "${toy[@]}" --samples 8192 --depart 2=2,3=2,4=2
 check 'who has left does not wait' json_holds b/summary.json '$j->{wait_share} < 0.001'
-trains "${toy[@]}" --samples 8192 --leave 1=6,2=6,3=6,4=6 --eval-every 8192
+trains "${toy[@]}" --samples 8192 --depart 1=6,2=6,3=6,4=6 --eval-every 8192
 check 'weights that everybody has left are evaluated' is "$(column b/eval.csv updates | tail -n 1)" "$(json b/summary.json '$j->{updates}')"
 for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3'; do
     # shellcheck disable=SC2086
@@ -135,7 +135,7 @@ for scheme in allreduce eager; do
     seldom=$(json b/summary.json '$j->{seconds}')
     trains "${toy[@]}" --scheme $scheme --samples 8192 --eval-every 512 --sim-bandwidth 1e5
     check "$scheme: evaluations take no training time" holds "$(json b/summary.json '$j->{seconds}') < 1.01 * $seldom"
-    check "$scheme: bytes of sums are counted" json_holds b/summary.json '$j->{wire_bytes} > 4000 * $j->{updates}'
+    check "$scheme: bytes of sums are counted" json_holds b/summary.json '$j->{compressed_bytes} > 4000 * $j->{updates}'
 done
 trains "$mpirun" -n 3 "$nbsgd" --network quadratic --scheme ssgd --seconds 0.5 --delay constant:0.01
 check '--seconds of the real clock' json_holds b/summary.json '$j->{seconds} >= 0.5 && $j->{seconds} < 20 && $j->{samples} < 500000'
@@ -155,7 +155,7 @@ check '--eval-samples 20: top-1 in steps of 5 %' awk '$1 % 5 != 0 { exit 1 } END
 
 # --- the configuration starts the same run again
 long=$(printf 'long/%.0s' {1..60})
-run "${toy[@]}" --scheme nbssgd --updates 9 --slow 3=2.5 --delay 'uniform:0,0.3 ; stall:0.2,1@2' --seed 7 --rate 0.123456789 --results "$long/c"
+run "${toy[@]}" --scheme nbssgd --updates 9 --slow 3=2.5 --delay 'uniform:0,0.3 ; stall:0.2,1@2' --seed 7 --lr 0.123456789 --results "$long/c"
 check 'a run with an involved configuration' ends 0
 run "$nbsgd" --config "$long/c/config.ini" --results d
 check 'config.ini starts it again' ends 0
@@ -167,7 +167,7 @@ check 'another seed is another run' eval '! same_rows "$long/c/eval.csv" d/eval.
 
 # --- the weights, too
 net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 8 --minibatches 2 --eval-samples 16 --eval-batches 1
-    --scheme ssgd --rate 0.01)
+    --scheme ssgd --lr 0.01)
 marks() { rows "$1" | cut -d, -f 5-7; } # loss, top-1, top-5
 run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 2 --save weights --results e
 check 'a run that saves' ends 0
@@ -181,16 +181,16 @@ is_nan() { # FOLDER ROWS: what such a run leaves
     json_is "$1/summary.json" '$j->{status}' nan && json_lines "$1/events.jsonl" && grep -q '"event": "nan"' "$1/events.jsonl" &&
         is "$(rows "$1/eval.csv" | wc -l)" "$2" && ! rows "$1/eval.csv" | grep -qiE 'nan|inf'
 }
-run "$mpirun" -n 5 "$nbsgd" --network quadratic --scheme ssgd --rate 1e20 --warmup 0 --schedule constant --results g
+run "$mpirun" -n 5 "$nbsgd" --network quadratic --scheme ssgd --lr 1e20 --warmup 0 --schedule constant --results g
 check 'loss NaN: exit code 4, step and rank' ends 4 'the loss of rank [1-4] is no longer a number at update [0-9]+ .*best top-1 so far 9.50 % is kept'
 check 'loss NaN: what is left' is_nan g 1
-run "$mpirun" -n 3 "$nbsgd" "${net[@]}" --scheme nbssgd --rate 1e20 --warmup 0 --schedule constant --eval-every 1000 --samples 2000 --save nan --results h
+run "$mpirun" -n 3 "$nbsgd" "${net[@]}" --scheme nbssgd --lr 1e20 --warmup 0 --schedule constant --eval-every 1000 --samples 2000 --save nan --results h
 check 'loss NaN of a network: exit code 4, step and rank' ends 4 'the loss of rank [12] is no longer a number at update [0-9]+'
 check 'loss NaN of a network: what is left' is_nan h 1
 run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 1 --init nan --results f
 check 'loss NaN of a network: the weights of the last good evaluation' \
     is "$(column f/eval.csv top1 | head -n 1)" "$(column h/eval.csv top1 | tail -n 1)"
-run "${toy[@]}" --rate 3e38 --momentum 0 --warmup 0 --schedule constant --updates 1 --results g
+run "${toy[@]}" --lr 3e38 --momentum 0 --warmup 0 --schedule constant --updates 1 --results g
 check 'NaN in an evaluation: exit code 4' ends 4 "the evaluation's loss is no longer a number at update 1 "
 check 'NaN in an evaluation: what is left' is_nan g 1
 perl -0777 -pe 'substr($_, -4000) = pack("f<", "nan") x 1000' weights >spoilt
@@ -230,7 +230,7 @@ if command -v gnuplot >/dev/null; then
     check 'a figure' ends 0 '^figure: .*/k/figure.png'
     run gnuplot -c "$home/plots/partition.gp" partition.png a
     check 'a figure of the partition' is "$code $(head -c 4 partition.png | tail -c 3)" '0 PNG'
-    check 'which is a picture' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
+    check 'which is a image' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
 else
     passes_over 'no gnuplot, no figure'
 fi
@@ -238,12 +238,12 @@ fi
 # --- a run that goes wrong says so
 wrong=(--network resnet20 --dataset synthetic --train-samples 64 --batch 8 --minibatches 1 --eval-samples 20 --eval-batches 1
     --eval-every 16 --schedule constant --warmup 0 --threads 1)
-run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --rate 3 --momentum 0.9 --samples 96 --results climbs
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 3 --momentum 0.9 --samples 96 --results climbs
 check 'a loss that climbs is said, with its likely cause' ends 0 'the loss stays above that of the first weights' 'Likely cause: .*--momentum'
 check 'and recorded' json_holds climbs/summary.json '$j->{guard} eq "climbs"'
 check 'and an event' grep -q '"event": "guard".*"what": "climbs"' climbs/events.jsonl
-run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --rate 0 --samples 96 --chance-samples 32 --results chance
-check 'an accuracy at chance is said' ends 0 'the accuracy is still what guessing gives' 'a greater --rate'
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 0 --samples 96 --chance-samples 32 --results chance
+check 'an accuracy at chance is said' ends 0 'the accuracy is still what guessing gives' 'a greater --lr'
 check 'and recorded, too' json_holds chance/summary.json '$j->{guard} eq "chance"'
 
 finish

@@ -6,16 +6,16 @@
 . "$(dirname "$0")/checks.bash"
 
 if [ -n "$cifar" ]; then
-    pictures=(--data "$cifar" --train-samples 2000)
+    images=(--data "$cifar" --train-samples 2000)
 else
-    passes_over 'no real CIFAR-10 (DATA): generated pictures instead'
-    pictures=(--dataset synthetic --train-samples 2000)
+    passes_over 'no real CIFAR-10 (DATA): generated images instead'
+    images=(--dataset synthetic --train-samples 2000)
 fi
 batch=32 samples=1600 scored=400 compute_s=0.3 network=resnet20
 if [ "$sanitized" = 1 ]; then # ten times slower: the schemes' own code, on a problem that costs nothing
-    batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic pictures=()
+    batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic images=()
 fi
-common=(--network $network --batch $batch --minibatches 2 --rate 0.015 --momentum 0 --no-augment --threads 1 --compute-s $compute_s
+common=(--network $network --batch $batch --minibatches 2 --lr 0.015 --momentum 0 --no-augment --threads 1 --anytime-seconds $compute_s
     --local-steps 4 --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
 mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p')
 
@@ -31,13 +31,13 @@ check 'the list has the schemes of the papers' [ ${#schemes[@]} -ge 16 ]
 for scheme in "${schemes[@]}"; do
     launch=("$mpirun" -n 5)
     [ "$scheme" != serial ] || launch=()
-    run "${launch[@]}" "$nbsgd" --scheme "$scheme" "${common[@]}" "${pictures[@]}" --results "$scheme"
+    run "${launch[@]}" "$nbsgd" --scheme "$scheme" "${common[@]}" "${images[@]}" --results "$scheme"
     check "$scheme ends" ends 0 "^$scheme: [0-9]+ samples"
     [ "$sanitized" = 1 ] || check "$scheme: the loss falls" falls "$scheme/eval.csv"
     check "$scheme: samples add up" adds_up "$scheme"
 done
 
-few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --rate 0.02 --momentum 0 --threads 1 --compute-s $compute_s
+few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --lr 0.02 --momentum 0 --threads 1 --anytime-seconds $compute_s
     --local-steps 2 --samples 160 --eval-samples 20 --eval-batches 1)
 for scheme in asgd hogwild allreduce eager; do
     run env NBSGD_HOSTS=2 "$mpirun" -n 5 "$nbsgd" --scheme "$scheme" "${few[@]}" --results "hosts-$scheme"
@@ -45,11 +45,11 @@ for scheme in asgd hogwild allreduce eager; do
 done
 [ "$sanitized" = 0 ] || finish # the rest is theirs on the simulated network
 for wire in bf16 f16 int8 topk randk sign; do
-    run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --wire $wire --results "wire-$wire"
-    check "--wire $wire" ends 0
-    check "--wire $wire sends less" json_holds "wire-$wire/summary.json" '$j->{wire_bytes} < 0.8 * $j->{plain_bytes}'
+    run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --compress $wire --results "wire-$wire"
+    check "--compress $wire" ends 0
+    check "--compress $wire sends less" json_holds "wire-$wire/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
 done
-run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --leave 2=3 --results leave
+run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results leave
 check 'the others go on without one that leaves' ends 0
 check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" -le 4 ]
 

@@ -37,11 +37,11 @@ for mode in 'locked direct' 'locked relay' 'racing direct' 'racing relay'; do
 done
 
 # --- 16 bits on the wire: half the bytes, and it still learns
-real bf16 4 --scheme ssgd --wire bf16
+real bf16 4 --scheme ssgd --compress bf16
 check 'bf16: half the bytes' holds "($(of_role bf16 worker sent_bytes | sum) / $(of_role one worker sent_bytes | sum) - 0.5) ^ 2 < 0.05 ^ 2"
 check 'bf16: it learns' json_holds bf16/summary.json '$j->{top1} > 95'
 check 'bf16: not the very same' eval '! same_rows one/eval.csv bf16/eval.csv 2-8 >/dev/null'
-real bf16-nbssgd 5 --scheme nbssgd --servers 2 --wire bf16
+real bf16-nbssgd 5 --scheme nbssgd --servers 2 --compress bf16
 check 'bf16, nbssgd, 2 servers: it learns' json_holds bf16-nbssgd/summary.json '$j->{best_top1} > 90'
 
 # --- one worker of four is slow: on the simulated network time is exact

@@ -5,15 +5,15 @@
 
 enum { SEED = 5 };
 
-static int64_t picture_size(const struct snapshots *s)
+static int64_t image_size(const struct snapshots *s)
 {
     return (int64_t)s->set.channels * s->set.height * s->set.width;
 }
 
-void snapshots_open(struct snapshots *s, const struct architecture *a)
+void snapshots_open(struct snapshots *s, const struct model *a)
 {
     size_t bytes = (size_t)SNAPSHOTS * (size_t)(a->channels * a->height * a->width);
-    uint8_t *pixels = obtain(bytes, 1);
+    uint8_t *pixels = xcalloc(bytes, 1);
     struct random r = random_at(RANDOM_TEST, SEED, 0, 0, 0);
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)random_below(&r, 256);
@@ -26,16 +26,16 @@ void snapshots_open(struct snapshots *s, const struct architecture *a)
                               .mean = {0.5f, 0.4f, 0.6f},
                               .deviation = {0.25f, 0.2f, 0.3f}};
     levels_fill(&s->levels, &s->set);
-    s->crops = obtain((size_t)s->batch, sizeof *s->crops);
-    s->floats = obtain((size_t)(s->batch * picture_size(s)), sizeof *s->floats);
+    s->crops = xcalloc((size_t)s->batch, sizeof *s->crops);
+    s->floats = xcalloc((size_t)(s->batch * image_size(s)), sizeof *s->floats);
     snapshots_draw(s, 0);
 }
 
 void snapshots_close(struct snapshots *s)
 {
-    release((void *)s->set.pixels);
-    release(s->crops);
-    release(s->floats);
+    xfree((void *)s->set.pixels);
+    xfree(s->crops);
+    xfree(s->floats);
 }
 
 struct pixels snapshots_pixels(const struct snapshots *s)
@@ -54,16 +54,16 @@ void snapshots_draw(struct snapshots *s, int number)
         int32_t sample = (number * s->batch + 3 * i) % SNAPSHOTS;
         struct augment how = augment_at(SEED, number, sample);
         s->crops[i] = (struct crop){sample, how.down, how.right, how.mirror};
-        picture_write(s->floats + i * picture_size(s), &s->set, sample, how, &s->levels);
+        image_write(s->floats + i * image_size(s), &s->set, sample, how, &s->levels);
     }
 }
 
-struct pictures snapshots_floats(const struct snapshots *s)
+struct images snapshots_floats(const struct snapshots *s)
 {
-    return (struct pictures){.floats = s->floats};
+    return (struct images){.floats = s->floats};
 }
 
-struct pictures snapshots_crops(const struct snapshots *s, const struct album *album)
+struct images snapshots_crops(const struct snapshots *s, const struct album *album)
 {
-    return (struct pictures){.album = album, .crops = s->crops};
+    return (struct images){.album = album, .crops = s->crops};
 }

@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/config.h"
-#include "tests/lab.h"
+#include "tests/scheme_harness.h"
 
 enum { TAG_FOUND = 50, TAG_ENDED };
 
@@ -23,10 +23,11 @@ struct judge { /* of one worker */
     int wrong;
 };
 
-#define WRONG(j, ...)                                                                                                                      \
-    do {                                                                                                                                   \
-        if ((j)->wrong++ < 3)                                                                                                              \
-            fprintf(stderr, "rank %d, %s: ", (j)->n->rank, (j)->k->method), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr);             \
+#define WRONG(j, ...)                                                                              \
+    do {                                                                                           \
+        if ((j)->wrong++ < 3)                                                                      \
+            fprintf(stderr, "rank %d, %s: ", (j)->n->rank, (j)->k->method),                        \
+                fprintf(stderr, __VA_ARGS__), fputc('\n', stderr);                                 \
     } while (0)
 
 static uint64_t mix(uint64_t x)
@@ -51,7 +52,7 @@ static double scale_at(int round)
 /* Every worker knows what all have given. */
 static void prepare(struct judge *j, int round)
 {
-    int workers = j->n->setting->workers;
+    int workers = j->n->context->workers;
     for (int w = 0; w < workers; w++) {
         for (int64_t i = 0; i < j->k->count; i++)
             j->input[w][i] = (float)number_at(w, round, i);
@@ -65,14 +66,15 @@ static void compare(struct judge *j, int round)
 {
     for (int64_t i = 0; i < j->k->count; i++) {
         double sum = 0, size = 0, found = j->vector[i];
-        for (int w = 0; w < j->n->setting->workers; w++) {
+        for (int w = 0; w < j->n->context->workers; w++) {
             sum += scale_at(round) * j->input[w][i];
             size += scale_at(round) * fabs(j->input[w][i]);
         }
         if (!(fabs(found - sum) <= 1e-6 * size))
             WRONG(j, "sum %d, float %lld is %.9g, not %.9g", round, (long long)i, found, sum);
         else if (j->k->exact && memcmp(&j->vector[i], &j->expected[i], sizeof(float)) != 0)
-            WRONG(j, "sum %d, float %lld is %.9g, in worker order it is %.9g", round, (long long)i, found, j->expected[i]);
+            WRONG(j, "sum %d, float %lld is %.9g, in worker order it is %.9g", round, (long long)i,
+                  found, j->expected[i]);
     }
 }
 
@@ -85,24 +87,28 @@ static void work(struct judge *j)
         WRONG(j, "the method is %s", collective_name(c));
     for (int round = 0; round < k->rounds; round++) {
         prepare(j, round);
-        node_hold(n, k->delay_s * (1 + number_at(n->worker, round, -1)) / 2);
+        node_sleep(n, k->delay_s * (1 + number_at(n->worker, round, -1)) / 2);
         if (k->stops == n->worker && round == k->rounds - 1)
             kill(getpid(), SIGSTOP);
         int64_t bytes = n->net->sent_bytes, messages = n->net->sent_messages;
         collective_sum(c, j->vector, scale_at(round));
         if (k->cost)
-            k->cost[n->worker] = (struct sum_cost){n->net->sent_bytes - bytes, n->net->sent_messages - messages};
+            k->cost[n->worker] =
+                (struct sum_cost){n->net->sent_bytes - bytes, n->net->sent_messages - messages};
         compare(j, round);
         uint64_t hash = XXH3_64bits(j->vector, (size_t)k->count * sizeof(float));
-        net_send(n->net, 0, &(struct mail){.tag = TAG_FOUND, .version = (int64_t)hash, .count = j->wrong}, NULL, 0);
+        net_send(n->net, 0,
+                 &(struct header){.tag = TAG_FOUND, .version = (int64_t)hash, .count = j->wrong},
+                 NULL, 0);
     }
     collective_close(c);
     struct request *list[2] = {NULL, net_recv(n->net, 0, TAG_ENDED, NULL, 0)};
     node_wait(n, list, 2, INFINITY, "the end", 0);
-    net_drop(n->net, list[1]);
+    net_release(n->net, list[1]);
 }
 
-/* Rank 0: evaluates now and then, in the middle of the workers' sums; all must have found the same bits. */
+/* Rank 0: evaluates now and then, in the middle of the workers' sums; all must have found the same
+ * bits. */
 static void watch(struct judge *j)
 {
     struct node *n = j->n;
@@ -110,20 +116,21 @@ static void watch(struct judge *j)
         int64_t hash = 0;
         if (round % 2)
             node_updated(n, &(struct update){.samples = 1, .minibatches = 1, .contributions = 1});
-        for (int w = 0; w < n->setting->workers; w++) {
-            struct request *list[2] = {NULL, net_recv(n->net, n->setting->servers + w, TAG_FOUND, NULL, 0)};
-            node_wait(n, list, 2, INFINITY, "its sum", n->setting->servers + w);
-            const struct mail *m = net_mail(list[1]);
+        for (int w = 0; w < n->context->workers; w++) {
+            struct request *list[2] = {
+                NULL, net_recv(n->net, n->context->servers + w, TAG_FOUND, NULL, 0)};
+            node_wait(n, list, 2, INFINITY, "its sum", n->context->servers + w);
+            const struct header *m = net_header(list[1]);
             hash = w ? hash : m->version;
             if (m->version != hash)
                 WRONG(j, "sum %d: worker %d has other bits than worker 0", round, w);
             if (round == j->k->rounds - 1)
                 j->wrong += (int)m->count;
-            net_drop(n->net, list[1]);
+            net_release(n->net, list[1]);
         }
     }
     for (int r = 1; r < n->net->ranks; r++)
-        net_send(n->net, r, &(struct mail){.tag = TAG_ENDED}, NULL, 0);
+        net_send(n->net, r, &(struct header){.tag = TAG_ENDED}, NULL, 0);
 }
 
 /* Another server: takes part in the pauses, no more. */
@@ -131,29 +138,29 @@ static void stand_by(struct judge *j)
 {
     struct request *list[2] = {NULL, net_recv(j->n->net, 0, TAG_ENDED, NULL, 0)};
     node_wait(j->n, list, 2, INFINITY, "the end", 0);
-    net_drop(j->n->net, list[1]);
+    net_release(j->n->net, list[1]);
 }
 
 static void open_judge(struct judge *j)
 {
-    int workers = j->n->setting->workers;
+    int workers = j->n->context->workers;
     size_t count = (size_t)j->k->count;
     j->vector = net_alloc(j->n->net, count * sizeof(float));
-    j->expected = obtain(count, sizeof(float));
-    j->input = obtain((size_t)workers, sizeof *j->input);
-    j->scale = obtain((size_t)workers, sizeof *j->scale);
+    j->expected = xcalloc(count, sizeof(float));
+    j->input = xcalloc((size_t)workers, sizeof *j->input);
+    j->scale = xcalloc((size_t)workers, sizeof *j->scale);
     for (int w = 0; w < workers; w++)
-        j->input[w] = obtain(count, sizeof(float));
+        j->input[w] = xcalloc(count, sizeof(float));
 }
 
 static void close_judge(struct judge *j)
 {
-    for (int w = 0; w < j->n->setting->workers; w++)
-        release(j->input[w]);
+    for (int w = 0; w < j->n->context->workers; w++)
+        xfree(j->input[w]);
     net_free(j->n->net, j->vector);
-    release(j->expected);
-    release(j->input);
-    release(j->scale);
+    xfree(j->expected);
+    xfree(j->input);
+    xfree(j->scale);
 }
 
 int sum_case_run(struct net *net, const struct sum_case *k)
@@ -168,19 +175,19 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     config_parse(&options, 5, argv, "", NULL);
     ledger_problem(&problem, &ledger, 1);
     problem.twin = k->twin;
-    struct setting setting = {.options = &options,
-                              .problem = &problem,
-                              .delay = delay_parse("", net->ranks),
-                              .slowness = slowness_parse("", net->ranks),
-                              .schedule = {.shape = "constant", .rate = 1},
-                              .workers = net->ranks - k->servers,
-                              .servers = k->servers,
-                              .minibatches = 1,
-                              .minibatch = 1,
-                              .samples_wanted = 1000000,
-                              .evaluate_every = 1,
-                              .threads = 1,
-                              .asked_to_leave = &never};
+    struct run_context setting = {.options = &options,
+                                  .problem = &problem,
+                                  .delay = delay_parse("", net->ranks),
+                                  .slowness = slowness_parse("", net->ranks),
+                                  .schedule = {.shape = "constant", .lr = 1},
+                                  .workers = net->ranks - k->servers,
+                                  .servers = k->servers,
+                                  .minibatches = 1,
+                                  .minibatch = 1,
+                                  .samples_wanted = 1000000,
+                                  .evaluate_every = 1,
+                                  .threads = 1,
+                                  .stop_requested = &never};
     struct judge j = {.n = node_open(net, &setting), .k = k};
     j.n->races = true; /* other servers count no versions */
     open_judge(&j);
@@ -192,6 +199,6 @@ int sum_case_run(struct net *net, const struct sum_case *k)
         stand_by(&j);
     close_judge(&j);
     node_close(j.n);
-    release(ledger.entry);
+    xfree(ledger.entry);
     return j.wrong;
 }

@@ -1,9 +1,10 @@
-/* Sums among workers as a test case, the same on the simulated network and on real processes: rank 0 watches, evaluates in between and
- * compares what the workers found, who check each sum against one that they make themselves. */
+/* Sums among workers as a test case, the same on the simulated network and on real processes: rank
+ * 0 watches, evaluates in between and compares what the workers found, who check each sum against
+ * one that they make themselves. */
 #ifndef TESTS_SUM_CASE_H
 #define TESTS_SUM_CASE_H
 
-#include "collective.h"
+#include "collective/collective.h"
 
 struct sum_cost {            /* of a worker's last sum */
     int64_t bytes, messages; /* sent */
@@ -18,12 +19,14 @@ struct sum_case {
     bool exact;     /* the bits of vector_sum() in worker order, else to rounding */
     double delay_s; /* before each sum a worker holds up to so long, keyed by who and which */
     double deadline_s;
-    int stops;                    /* this worker stops (SIGSTOP) in the last round; -1: none */
-    struct sum_cost *cost;        /* filled by each worker; NULL: not asked for */
-    const struct twin_kind *twin; /* of the GPU on which workers are to be thought to compute; NULL: on none */
+    int stops;             /* this worker stops (SIGSTOP) in the last round; -1: none */
+    struct sum_cost *cost; /* filled by each worker; NULL: not asked for */
+    const struct twin_kind
+        *twin; /* of the GPU on which workers are to be thought to compute; NULL: on none */
 };
 
-/* On every rank; returns how many things were wrong (rank 0: on all ranks together), each told on stderr. */
+/* On every rank; returns how many things were wrong (rank 0: on all ranks together), each told on
+ * stderr. */
 int sum_case_run(struct net *net, const struct sum_case *k);
 
 #endif

@@ -1,9 +1,11 @@
 /* Does every backend that is built in compute what the reference computes?
  *
- * How activations lie is a backend's own business, so whole small networks are compared (walk.h) where they are plain: pictures
- * go in, logits and the gradients of all weights come out, and the first unit's gradient depends on every dx behind it. Each
- * network is run with other weights before, so that what a backend keeps of them is seen. Distances are relative to a tensor's
- * norm; `allow` says how large they may be. That the comparison can fail is proved on backends broken on purpose. */
+ * How activations lie is a backend's own business, so whole small networks are compared (walk.h)
+ * where they are plain: images go in, logits and the gradients of all weights come out, and the
+ * first unit's gradient depends on every dx behind it. Each network is run with other weights
+ * before, so that what a backend keeps of them is seen. Distances are relative to a tensor's norm;
+ * `allow` says how large they may be. That the comparison can fail is proved on backends broken on
+ * purpose. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "tests/walk.h"
+#include "tests/layer_harness.h"
 
 /* clang-format off */
 #define CONV(input, channels, kernel, stride)     {UNIT_CONV, input, NONE, channels, kernel, stride, kernel / 2, true, true}
@@ -32,21 +34,21 @@ enum { PLAIN, BOTTLENECK, STAGE, STAGE_ONE, OPTION_A, IMAGENET_STEM, EVERY_FLAG,
 
 static const struct chain chains[CHAINS] = {
     [PLAIN] = {"plain", {
-        CONV(PICTURES, 1, 3, 1), CONV(0, 2, 3, 2), CONV(1, 1, 1, 1), MEAN_POOL(2), DENSE(3)}},
+        CONV(IMAGES, 1, 3, 1), CONV(0, 2, 3, 2), CONV(1, 1, 1, 1), MEAN_POOL(2), DENSE(3)}},
     [BOTTLENECK] = {"bottleneck", {
-        CONV(PICTURES, 4, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), CONV_ADD(2, 0, 4, 1), MEAN_POOL(3), DENSE(4)}},
+        CONV(IMAGES, 4, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), CONV_ADD(2, 0, 4, 1), MEAN_POOL(3), DENSE(4)}},
     [STAGE] = {"stage", { /* of ResNet-50, the first two blocks of stages 2 to 4 */
-        CONV(PICTURES, 2, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 2), NORM(0, NONE, 4, 1, 2), CONV_ADD(2, 3, 4, 1),
+        CONV(IMAGES, 2, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 2), NORM(0, NONE, 4, 1, 2), CONV_ADD(2, 3, 4, 1),
         CONV(4, 1, 1, 1), CONV(5, 1, 3, 1), CONV_ADD(6, 4, 4, 1), MEAN_POOL(7), DENSE(8)}},
     [STAGE_ONE] = {"stage one", {
-        CONV(PICTURES, 1, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), NORM(0, NONE, 4, 1, 1), CONV_ADD(2, 3, 4, 1), MEAN_POOL(4), DENSE(5)}},
+        CONV(IMAGES, 1, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), NORM(0, NONE, 4, 1, 1), CONV_ADD(2, 3, 4, 1), MEAN_POOL(4), DENSE(5)}},
     [OPTION_A] = {"option A", { /* of ResNet-20, from one stage into the next */
-        CONV(PICTURES, 1, 3, 1), CONV(0, 1, 3, 1), CONV_ADD(1, 0, 1, 3), CONV(2, 2, 3, 2), SHORTCUT(2, 2, 2), CONV_ADD(3, 4, 2, 3),
+        CONV(IMAGES, 1, 3, 1), CONV(0, 1, 3, 1), CONV_ADD(1, 0, 1, 3), CONV(2, 2, 3, 2), SHORTCUT(2, 2, 2), CONV_ADD(3, 4, 2, 3),
         MEAN_POOL(5), DENSE(6)}},
     [IMAGENET_STEM] = {"imagenet stem", {
-        CONV(PICTURES, 1, 7, 2), MAX_POOL(0), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3), MEAN_POOL(3), DENSE(4)}},
+        CONV(IMAGES, 1, 7, 2), MAX_POOL(0), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3), MEAN_POOL(3), DENSE(4)}},
     [EVERY_FLAG] = {"every flag", {
-        BARE(PICTURES, NONE, 1, 3, 1, true), BARE(0, NONE, 2, 1, 1, false), BARE(1, 0, 1, 3, 1, false), BARE(2, NONE, 1, 1, 1, true),
+        BARE(IMAGES, NONE, 1, 3, 1, true), BARE(0, NONE, 2, 1, 1, false), BARE(1, 0, 1, 3, 1, false), BARE(2, NONE, 1, 1, 1, true),
         BARE(3, 2, 1, 3, 1, true), BARE(4, NONE, 3, 3, 2, true), NORM(5, NONE, 2, 1, 1), NORM(6, NONE, 3, 3, 1), NORM(7, 5, 3, 3, 1),
         MEAN_POOL(8), DENSE(9)}},
 };
@@ -60,9 +62,10 @@ struct distance {
     char where[KINDS][64];
 };
 
-/* Relative to the norm of the true tensor or, where that nearly vanishes (behind a norm over a single pixel), to `least`. */
-static void measure(struct distance *d, enum measured kind, const float *is, const float *truth, int64_t count, double least,
-                    const char *what, int unit)
+/* Relative to the norm of the true tensor or, where that nearly vanishes (behind a norm over a
+ * single pixel), to `least`. */
+static void measure(struct distance *d, enum measured kind, const float *is, const float *truth,
+                    int64_t count, double least, const char *what, int unit)
 {
     double squares = 0, norm = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -77,7 +80,8 @@ static void measure(struct distance *d, enum measured kind, const float *is, con
     }
 }
 
-static void measure_gradients(struct distance *d, const struct trial *t, const float *is, const float *truth)
+static void measure_gradients(struct distance *d, const struct trial *t, const float *is,
+                              const float *truth)
 {
     double squares = 0;
     for (int64_t i = 0; i < t->offset[t->units]; i++)
@@ -85,15 +89,20 @@ static void measure_gradients(struct distance *d, const struct trial *t, const f
     double least = 1e-2 * sqrt(squares);
     for (int i = 0; i < t->units; i++) {
         const struct unit_shape *s = &t->shape[i];
-        int64_t at = t->offset[i], end = t->offset[i + 1], channels = s->norm || s->kind == UNIT_DENSE ? s->out_c : 0;
-        int64_t weights = end - at - (s->norm ? 2 : 1) * channels, gamma = at + weights, beta = end - channels;
+        int64_t at = t->offset[i], end = t->offset[i + 1],
+                channels = s->norm || s->kind == UNIT_DENSE ? s->out_c : 0;
+        int64_t weights = end - at - (s->norm ? 2 : 1) * channels, gamma = at + weights,
+                beta = end - channels;
         measure(d, GRADIENTS, is + at, truth + at, weights, least, "weights' gradient", i);
-        measure(d, GRADIENTS, is + gamma, truth + gamma, s->norm ? channels : 0, least, "gamma's gradient", i);
-        measure(d, GRADIENTS, is + beta, truth + beta, channels, least, "beta's or bias's gradient", i);
+        measure(d, GRADIENTS, is + gamma, truth + gamma, s->norm ? channels : 0, least,
+                "gamma's gradient", i);
+        measure(d, GRADIENTS, is + beta, truth + beta, channels, least, "beta's or bias's gradient",
+                i);
     }
 }
 
-static struct distance distance_of(const struct trial *t, const struct outcome *is, const struct outcome *truth)
+static struct distance distance_of(const struct trial *t, const struct outcome *is,
+                                   const struct outcome *truth)
 {
     struct distance d = {0};
     int64_t logits = (int64_t)t->size.batch * CLASSES;
@@ -106,9 +115,10 @@ static struct distance distance_of(const struct trial *t, const struct outcome *
     measure(&d, LOGITS, is->dlogits, truth->dlogits, logits, 0, "dlogits", last);
     for (int i = 0; i < t->units; i++) {
         int64_t from = t->statistic[i], count = t->statistic[i + 1] - from;
-        measure(&d, STATISTICS, is->statistics + from, truth->statistics + from, count, 1e-2, "mean and variance", i);
-        measure(&d, STATISTICS, is->counted_statistics + from, truth->statistics + from, count, 1e-2, "mean and variance, nothing saved,",
-                i);
+        measure(&d, STATISTICS, is->statistics + from, truth->statistics + from, count, 1e-2,
+                "mean and variance", i);
+        measure(&d, STATISTICS, is->counted_statistics + from, truth->statistics + from, count,
+                1e-2, "mean and variance, nothing saved,", i);
     }
     measure_gradients(&d, t, is->g, truth->g);
     return d;
@@ -124,10 +134,12 @@ static struct verdict judge(const struct distance *d, const struct distance *all
 {
     struct verdict worst = {0};
     for (int kind = 0; kind < KINDS; kind++) {
-        double share = isfinite(d->of[kind]) ? d->of[kind] / allowed->of[kind] : INFINITY; /* a NaN is never allowed */
+        double share = isfinite(d->of[kind]) ? d->of[kind] / allowed->of[kind]
+                                             : INFINITY; /* a NaN is never allowed */
         if (share > worst.share) {
             worst.share = share;
-            snprintf(worst.text, sizeof worst.text, "%s is off by %.2g, allowed %.2g", d->where[kind], d->of[kind], allowed->of[kind]);
+            snprintf(worst.text, sizeof worst.text, "%s is off by %.2g, allowed %.2g",
+                     d->where[kind], d->of[kind], allowed->of[kind]);
         }
     }
     return worst;
@@ -140,59 +152,68 @@ static const struct backend *reference(void)
 
 enum run { ONCE, ROUNDED, AGAIN, AGAIN_WITH_STAMPS };
 
-static void run_on(const struct trial *t, const struct backend *b, const struct device_options *options, enum run run, struct outcome *o)
+static void run_on(const struct trial *t, const struct backend *b,
+                   const struct device_options *options, enum run run, struct outcome *o)
 {
-    struct walk k;
-    walk_open(&k, t, b, options);
+    struct harness k;
+    harness_open(&k, t, b, options);
     outcome_open(o, t);
     k.rounds = run == ROUNDED;
     if (run <= ROUNDED)
-        walk_once(&k, 1, o);
+        harness_once(&k, 1, o);
     else
-        walk_again(&k, run == AGAIN_WITH_STAMPS, o);
-    walk_close(&k);
+        harness_again(&k, run == AGAIN_WITH_STAMPS, o);
+    harness_close(&k);
 }
 
 static void run_reference(const struct trial *t, int threads, enum run run, struct outcome *o)
 {
-    run_on(t, reference(), &(struct device_options){.threads = threads, .dtype = DTYPE_F32, .quiet = true}, run, o);
+    run_on(t, reference(),
+           &(struct device_options){.threads = threads, .dtype = DTYPE_F32, .quiet = true}, run, o);
 }
 
 enum { MOST_BACKENDS = 8, DTYPES = 2 };
 
 static const char *const type_name[DTYPES] = {"f32", "bf16"};
 
-/* May an activation fall on the other side of a ReLU's 0, or another pixel be the greatest? Each that does moves a gradient by
- * 1 / sqrt(elements). LINEAR: there is no ReLU. SAFE: none is near enough to 0 for float32. UNSAFE: some are. */
+/* May an activation fall on the other side of a ReLU's 0, or another pixel be the greatest? Each
+ * that does moves a gradient by 1 / sqrt(elements). LINEAR: there is no ReLU. SAFE: none is near
+ * enough to 0 for float32. UNSAFE: some are. */
 enum care { LINEAR, SAFE, UNSAFE };
 
-/* float32 noise is about 1e-6; a norm over a single pixel, which divides it by sqrt(epsilon), makes up to 1e-4 of it. bf16: what
- * rounding does to the reference, times a slack; where few pixels are left a gradient hangs on single activations, and is not judged. */
-static void allow(const struct trial *t, const struct outcome *truth, enum care care, struct distance allowed[DTYPES])
+/* float32 noise is about 1e-6; a norm over a single pixel, which divides it by sqrt(epsilon), makes
+ * up to 1e-4 of it. bf16: what rounding does to the reference, times a slack; where few pixels are
+ * left a gradient hangs on single activations, and is not judged. */
+static void allow(const struct trial *t, const struct outcome *truth, enum care care,
+                  struct distance allowed[DTYPES])
 {
     const double slack = 4;
     int pixels = t->size.batch * t->size.h * t->size.w;
     double f32 = pixels < 8 ? 2e-3 : 1e-4;
     struct outcome rounded;
     run_reference(t, 2, ROUNDED, &rounded);
-    allowed[DTYPE_F32] = (struct distance){.of = {[LOGITS] = f32, [STATISTICS] = f32, [GRADIENTS] = care == UNSAFE ? 3e-2 : 2 * f32}};
+    allowed[DTYPE_F32] = (struct distance){
+        .of = {[LOGITS] = f32, [STATISTICS] = f32, [GRADIENTS] = care == UNSAFE ? 3e-2 : 2 * f32}};
     allowed[DTYPE_BF16] = distance_of(t, &rounded, truth);
     double *bf16 = allowed[DTYPE_BF16].of;
     assert_true(isfinite(bf16[LOGITS] + bf16[STATISTICS] + bf16[GRADIENTS]));
     bf16[LOGITS] = 1e-2 + slack * bf16[LOGITS];
     bf16[STATISTICS] = 1e-2 + slack * bf16[STATISTICS];
-    bf16[GRADIENTS] = pixels < 80 ? INFINITY : (care == LINEAR ? 1e-2 : 1e-1) + slack * bf16[GRADIENTS];
+    bf16[GRADIENTS] =
+        pixels < 80 ? INFINITY : (care == LINEAR ? 1e-2 : 1e-1) + slack * bf16[GRADIENTS];
     outcome_close(&rounded);
 }
 
-/* What a test knows while it goes through its trials; `cache` spares the backends to time a shape twice. */
+/* What a test knows while it goes through its trials; `cache` spares the backends to time a shape
+ * twice. */
 struct progress {
     char cache[64];
     int turn;
     struct verdict worst[MOST_BACKENDS][DTYPES];
 };
 
-/* Runs every backend but the reference in every type, by turns with one thread and two, with stamps and without. */
+/* Runs every backend but the reference in every type, by turns with one thread and two, with
+ * weights_versions and without. */
 static void check_trial(const struct trial *t, enum care care, struct progress *p)
 {
     struct outcome truth, is;
@@ -205,12 +226,15 @@ static void check_trial(const struct trial *t, enum care care, struct progress *
         for (int dtype = 0; dtype < DTYPES; dtype++) {
             if (backends[i] == reference() || !backends[i]->has((enum backend_dtype)dtype))
                 continue;
-            run_on(t, backends[i], &(struct device_options){.threads = threads, .dtype = dtype, .cache = p->cache, .quiet = true}, run,
-                   &is);
+            run_on(t, backends[i],
+                   &(struct device_options){
+                       .threads = threads, .dtype = dtype, .cache = p->cache, .quiet = true},
+                   run, &is);
             struct distance d = distance_of(t, &is, &truth);
             struct verdict v = judge(&d, &allowed[dtype]);
             if (!(v.share <= 1))
-                fail_msg("%s %s, %d threads, %s: %s", backends[i]->name, type_name[dtype], threads, t->name, v.text);
+                fail_msg("%s %s, %d threads, %s: %s", backends[i]->name, type_name[dtype], threads,
+                         t->name, v.text);
             if (v.share > p->worst[i][dtype].share)
                 p->worst[i][dtype] = v;
             outcome_close(&is);
@@ -236,7 +260,8 @@ static void end(const struct progress *p, const char *what)
     for (int i = 0; backends[i]; i++)
         for (int dtype = 0; dtype < DTYPES; dtype++)
             if (p->worst[i][dtype].share > 0)
-                print_message("%s, %s %s: %s\n", what, backends[i]->name, type_name[dtype], p->worst[i][dtype].text);
+                print_message("%s, %s %s: %s\n", what, backends[i]->name, type_name[dtype],
+                              p->worst[i][dtype].text);
 }
 
 static struct chain without_relu(const struct chain *chain)
@@ -247,13 +272,14 @@ static struct chain without_relu(const struct chain *chain)
     return linear;
 }
 
-/* The first seed under which no activation is so near to where it matters that two backends may differ about its side. */
+/* The first seed under which no activation is so near to where it matters that two backends may
+ * differ about its side. */
 static void open_safely(struct trial *t, const struct chain *chain, struct size size)
 {
     const uint64_t seeds = 100;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         trial_open(t, chain, size, seed);
-        if (walk_margin(t, reference()) > 3e-5)
+        if (harness_margin(t, reference()) > 3e-5)
             return;
         trial_close(t);
     }
@@ -264,8 +290,9 @@ static void open_safely(struct trial *t, const struct chain *chain, struct size 
 static void test_odd_shapes(void **state)
 {
     (void)state;
-    static const struct size sizes[] = {{1, 3, 1, 1, 4},  {32, 3, 1, 1, 24}, {3, 1, 2, 2, 5},  {32, 3, 2, 2, 3},
-                                        {4, 3, 3, 7, 17}, {3, 4, 9, 5, 1},   {5, 3, 4, 4, 64}, {2, 3, 8, 8, 32}};
+    static const struct size sizes[] = {{1, 3, 1, 1, 4},  {32, 3, 1, 1, 24}, {3, 1, 2, 2, 5},
+                                        {32, 3, 2, 2, 3}, {4, 3, 3, 7, 17},  {3, 4, 9, 5, 1},
+                                        {5, 3, 4, 4, 64}, {2, 3, 8, 8, 32}};
     struct progress p;
     begin(&p);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -280,13 +307,15 @@ static void test_odd_shapes(void **state)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-enum { WIDEST = 128 }; /* a step of ResNet-50 (test_step) has the wider ones under a sanitizer, too */
+enum {
+    WIDEST = 128
+}; /* a step of ResNet-50 (test_step) has the wider ones under a sanitizer, too */
 #else
 enum { WIDEST = 512 };
 #endif
 
-/* The shapes of ResNet-50 (with both stems) and of ResNet-20 on pictures of 32x32, in small batches. With so many activations some
- * are always near 0, so most are run without ReLU, and strictly. */
+/* The shapes of ResNet-50 (with both stems) and of ResNet-20 on images of 32x32, in small batches.
+ * With so many activations some are always near 0, so most are run without ReLU, and strictly. */
 static void test_real_shapes(void **state)
 {
     (void)state;
@@ -295,10 +324,12 @@ static void test_real_shapes(void **state)
         struct size size;
         enum care care;
     } real[] = {
-        {STAGE_ONE, {1, 3, 32, 32, 64}, LINEAR}, {STAGE, {1, 3, 32, 32, 128}, LINEAR},        {STAGE, {1, 3, 32, 32, 128}, UNSAFE},
-        {STAGE, {1, 3, 16, 16, 256}, LINEAR},    {STAGE, {2, 3, 8, 8, 512}, LINEAR},          {STAGE_ONE, {4, 3, 8, 8, 64}, UNSAFE},
-        {STAGE, {4, 3, 8, 8, 128}, LINEAR},      {STAGE, {8, 3, 4, 4, 256}, LINEAR},          {STAGE, {32, 3, 2, 2, 512}, LINEAR},
-        {STAGE, {32, 3, 2, 2, 512}, UNSAFE},     {OPTION_A, {2, 3, 32, 32, 16}, LINEAR},      {OPTION_A, {4, 3, 16, 16, 32}, LINEAR},
+        {STAGE_ONE, {1, 3, 32, 32, 64}, LINEAR}, {STAGE, {1, 3, 32, 32, 128}, LINEAR},
+        {STAGE, {1, 3, 32, 32, 128}, UNSAFE},    {STAGE, {1, 3, 16, 16, 256}, LINEAR},
+        {STAGE, {2, 3, 8, 8, 512}, LINEAR},      {STAGE_ONE, {4, 3, 8, 8, 64}, UNSAFE},
+        {STAGE, {4, 3, 8, 8, 128}, LINEAR},      {STAGE, {8, 3, 4, 4, 256}, LINEAR},
+        {STAGE, {32, 3, 2, 2, 512}, LINEAR},     {STAGE, {32, 3, 2, 2, 512}, UNSAFE},
+        {OPTION_A, {2, 3, 32, 32, 16}, LINEAR},  {OPTION_A, {4, 3, 16, 16, 32}, LINEAR},
         {OPTION_A, {4, 3, 16, 16, 32}, UNSAFE},  {IMAGENET_STEM, {4, 3, 32, 32, 64}, UNSAFE},
     };
     struct progress p;
@@ -327,7 +358,8 @@ static void test_reference_threads(void **state)
         run_reference(&t, 3, AGAIN, &three);
         size_t logits = (size_t)t.size.batch * CLASSES * sizeof(float);
         assert_memory_equal(one.g, three.g, (size_t)t.offset[t.units] * sizeof(float));
-        assert_memory_equal(one.statistics, three.counted_statistics, (size_t)t.statistic[t.units] * sizeof(float));
+        assert_memory_equal(one.statistics, three.counted_statistics,
+                            (size_t)t.statistic[t.units] * sizeof(float));
         assert_memory_equal(one.logits, three.logits, logits);
         assert_memory_equal(one.logits, one.counted, logits);
         assert_memory_equal(one.inferred, three.inferred, logits);
@@ -345,14 +377,17 @@ static void test_nan_reaches_the_loss(void **state)
         struct trial t;
         struct outcome o;
         trial_open(&t, &chains[c], (struct size){3, 3, 8, 8, 8}, 1);
-        t.pictures[0] = NAN;
+        t.images[0] = NAN;
         for (int i = 0; backends[i]; i++)
             for (int dtype = 0; dtype < DTYPES; dtype++) {
                 if (!backends[i]->has((enum backend_dtype)dtype))
                     continue;
-                run_on(&t, backends[i], &(struct device_options){.threads = 1, .dtype = dtype, .quiet = true}, ONCE, &o);
+                run_on(&t, backends[i],
+                       &(struct device_options){.threads = 1, .dtype = dtype, .quiet = true}, ONCE,
+                       &o);
                 if (!isnan(o.loss.sum) || o.loss.top1 > 2)
-                    fail_msg("%s %s, %s: a NaN in a picture leaves a loss of %g", backends[i]->name, type_name[dtype], t.name, o.loss.sum);
+                    fail_msg("%s %s, %s: a NaN in a image leaves a loss of %g", backends[i]->name,
+                             type_name[dtype], t.name, o.loss.sum);
                 outcome_close(&o);
             }
         trial_close(&t);
@@ -421,11 +456,14 @@ static void test_comparison_can_fail(void **state)
     run_reference(&t, 1, ONCE, &truth);
     allow(&t, &truth, SAFE, allowed);
     for (int i = 0; i < BROKEN; i++) {
-        run_on(&t, &broken[i], &(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true}, AGAIN, &is);
+        run_on(&t, &broken[i],
+               &(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true}, AGAIN,
+               &is);
         struct distance d = distance_of(&t, &is, &truth);
         struct verdict v = judge(&d, &allowed[DTYPE_F32]);
         if (i == WHOLE ? v.share != 0 : v.share <= 1)
-            fail_msg("broken backend %d (%d: whole) is at %.2g of what is allowed (%s)", i, WHOLE, v.share, v.text);
+            fail_msg("broken backend %d (%d: whole) is at %.2g of what is allowed (%s)", i, WHOLE,
+                     v.share, v.text);
         outcome_close(&is);
     }
     outcome_close(&truth);
@@ -435,8 +473,9 @@ static void test_comparison_can_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_comparison_can_fail), cmocka_unit_test(test_reference_threads), cmocka_unit_test(test_nan_reaches_the_loss),
-        cmocka_unit_test(test_odd_shapes),          cmocka_unit_test(test_real_shapes),
+        cmocka_unit_test(test_comparison_can_fail),  cmocka_unit_test(test_reference_threads),
+        cmocka_unit_test(test_nan_reaches_the_loss), cmocka_unit_test(test_odd_shapes),
+        cmocka_unit_test(test_real_shapes),
     };
     return cmocka_run_group_tests_name("backends", tests, NULL, NULL);
 }

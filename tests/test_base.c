@@ -1,4 +1,5 @@
-/* The ground: random numbers that are what they were in every earlier run, memory that is zero and aligned, and the ways to end. */
+/* The ground: random numbers that are what they were in every earlier run, memory that is zero and
+ * aligned, and the ways to end. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +16,12 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "tests/ends.h"
+#include "tests/death_test.h"
 
 enum { DRAWS = 1 << 20 };
 
-/* Under the address sanitizer too, memory that cannot be had is NULL and not the sanitizer's business. */
+/* Under the address sanitizer too, memory that cannot be had is NULL and not the sanitizer's
+ * business. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -52,7 +54,8 @@ static void assert_even(const char *what, const int *counts, int cells)
 static void test_known_answers(void **state)
 {
     (void)state;
-    struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4); /* computed apart, in Python; a change breaks every seed ever published */
+    /* computed apart, in Python; a change breaks every seed ever published */
+    struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4);
     assert_int_equal(random_bits(&r), 0x5e3f4b8347cb4a2d);
     assert_int_equal(random_bits(&r), 0x34d321c0a65138d2);
     assert_int_equal(random_bits(&r), 0xb53bade619d1fba3);
@@ -68,16 +71,17 @@ static void test_keys_are_apart(void **state)
 {
     (void)state;
     enum { SIDE = 8, PURPOSES = RANDOM_TEST, COUNT = PURPOSES * SIDE * SIDE * SIDE * SIDE };
-    uint64_t *bits = obtain(COUNT, sizeof *bits);
+    uint64_t *bits = xcalloc(COUNT, sizeof *bits);
     for (int i = 0; i < COUNT; i++) {
         uint64_t k = (uint64_t)i / PURPOSES;
-        struct random r = random_at((enum random_purpose)(1 + i % PURPOSES), k % 8, k / 8 % 8, k / 64 % 8, k / 512);
+        struct random r = random_at((enum random_purpose)(1 + i % PURPOSES), k % 8, k / 8 % 8,
+                                    k / 64 % 8, k / 512);
         bits[i] = random_bits(&r);
     }
     qsort(bits, COUNT, sizeof *bits, by_value);
     for (int i = 1; i < COUNT; i++)
         assert_true(bits[i] != bits[i - 1]);
-    release(bits);
+    xfree(bits);
     struct random a = generator(5), b = generator(5);
     random_normal(&a), random_normal(&a);
     for (int i = 0; i < 4; i++)
@@ -102,7 +106,8 @@ static void test_uniform(void **state)
     assert_even("uniform", counts, CELLS);
     assert_even("pairs of neighbours", pairs, CELLS);
     memset(counts, 0, sizeof counts);
-    for (uint64_t key = 0; key < DRAWS; key++) { /* the first draw of one key after another, as delays are drawn */
+    for (uint64_t key = 0; key < DRAWS;
+         key++) { /* the first draw of one key after another, as delays are drawn */
         struct random first = generator(key);
         counts[(int)(random_uniform(&first) * CELLS)]++;
     }
@@ -192,7 +197,8 @@ static void test_shuffle(void **state)
     for (int i = 0; i < DRAWS / 16; i++) {
         int32_t four[4] = {0, 1, 2, 3};
         random_shuffle(&r, four, 4);
-        int third = four[2] - (four[2] > four[0]) - (four[2] > four[1]), second = four[1] - (four[1] > four[0]);
+        int third = four[2] - (four[2] > four[0]) - (four[2] > four[1]),
+            second = four[1] - (four[1] > four[0]);
         counts[four[0] * 6 + second * 2 + third]++;
     }
     assert_even("orders of four", counts, 24);
@@ -204,46 +210,52 @@ static void test_shuffle(void **state)
 static void test_obtain(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 9 << 20};
+    static const size_t sizes[] = {
+        0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 9 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int again = 0; again < 2; again++) { /* the second time memory that was written before */
-            unsigned char *block = obtain(sizes[i], 1);
+        for (int again = 0; again < 2;
+             again++) { /* the second time memory that was written before */
+            unsigned char *block = xcalloc(sizes[i], 1);
             assert_int_equal((uintptr_t)block % 64, 0);
             for (size_t k = 0; k < sizes[i]; k++)
                 if (block[k])
                     fail_msg("byte %zu of %zu is not zero", k, sizes[i]);
             memset(block, 0xff, sizes[i]);
-            release(block);
+            xfree(block);
         }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        unsigned char *pages = obtain_pages(sizes[i]);
+        unsigned char *pages = alloc_pages(sizes[i]);
         assert_int_equal((uintptr_t)pages % 4096, 0);
-        for (size_t k = 0; k < (sizes[i] + 4095) / 4096 * 4096; k++) /* all of the last page is ours */
+        for (size_t k = 0; k < (sizes[i] + 4095) / 4096 * 4096;
+             k++) /* all of the last page is ours */
             if (pages[k]++)
                 fail_msg("byte %zu of %zu, in pages, is not zero", k, sizes[i]);
-        release(pages);
+        xfree(pages);
     }
-    double *many = obtain(1000, sizeof *many);
+    double *many = xcalloc(1000, sizeof *many);
     many[999] = 1;
-    release(many);
-    release(obtain(5, 0));
-    release(NULL);
+    xfree(many);
+    xfree(xcalloc(5, 0));
+    xfree(NULL);
 }
 
 static void obtains(const void *size)
 {
-    release(obtain(*(const size_t *)size, 1000));
+    xfree(xcalloc(*(const size_t *)size, 1000));
 }
 
 static void test_too_much(void **state)
 {
     (void)state;
     static const size_t wrap = SIZE_MAX / 1000 + 1, there_is_none = (size_t)1 << 50;
-    assert_ends(EXIT_WORLD, obtains, &wrap, (const char *const[]){"x 1000 bytes", "alloc.c:", NULL});
-    assert_ends(EXIT_WORLD, obtains, &there_is_none, (const char *const[]){"no memory for 1125899906842624000 bytes", NULL});
+    assert_dies(EXIT_WORLD, obtains, &wrap,
+                (const char *const[]){"x 1000 bytes", "alloc.c:", NULL});
+    assert_dies(EXIT_WORLD, obtains, &there_is_none,
+                (const char *const[]){"no memory for 1125899906842624000 bytes", NULL});
 }
 
-static const char *const ranks[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"};
+static const char *const ranks[] = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK",
+                                    "SLURM_PROCID"};
 
 static void become(const char *variable, const char *rank)
 {
@@ -262,7 +274,7 @@ static void errs(const void *rank)
 static void leaves(const void *code)
 {
     become(ranks[1], "12");
-    leave(*(const int *)code, "the %s", "end");
+    die(*(const int *)code, "the %s", "end");
 }
 
 static void fails(const void *argument)
@@ -275,22 +287,26 @@ static void test_ends(void **state)
 {
     (void)state;
     char said[300];
-    assert_int_equal(ends(errs, NULL, said, sizeof said), EXIT_USER);
+    assert_int_equal(death_test(errs, NULL, said, sizeof said), EXIT_USER);
     assert_string_equal(said, "nbsgd: it is 7; take another\n");
-    assert_int_equal(ends(errs, "0", said, sizeof said), EXIT_USER);
+    assert_int_equal(death_test(errs, "0", said, sizeof said), EXIT_USER);
     assert_string_equal(said, "nbsgd: it is 7; take another\n");
     struct timespec before, after;
     clock_gettime(CLOCK_MONOTONIC, &before);
-    assert_int_equal(ends(errs, "3", said, sizeof said), EXIT_USER);
+    assert_int_equal(death_test(errs, "3", said, sizeof said), EXIT_USER);
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_string_equal(said, "nbsgd: rank 3: it is 7; take another\n");
-    assert_true((double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec) >
+    assert_true((double)(after.tv_sec - before.tv_sec) +
+                    1e-9 * (double)(after.tv_nsec - before.tv_nsec) >
                 0.9); /* the first rank spoke before */
     static const int codes[] = {EXIT_NAN, EXIT_SILENT, EXIT_STOPPED};
     for (int i = 0; i < 3; i++)
-        assert_ends(codes[i], leaves, &codes[i], (const char *const[]){"nbsgd: rank 12 on ", ": the end\n", NULL});
-    assert_ends(EXIT_WORLD, fails, NULL, (const char *const[]){"nbsgd: rank 0 on ", "test_base.c:", ": no argument: 3\n", NULL});
-    assert_int_equal(ends(fails, "", said, sizeof said), 0);
+        assert_dies(codes[i], leaves, &codes[i],
+                    (const char *const[]){"nbsgd: rank 12 on ", ": the end\n", NULL});
+    assert_dies(
+        EXIT_WORLD, fails, NULL,
+        (const char *const[]){"nbsgd: rank 0 on ", "test_base.c:", ": no argument: 3\n", NULL});
+    assert_int_equal(death_test(fails, "", said, sizeof said), 0);
     assert_string_equal(said, "");
 }
 
@@ -309,10 +325,12 @@ static void test_launched_rank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_answers), cmocka_unit_test(test_keys_are_apart), cmocka_unit_test(test_uniform),
-        cmocka_unit_test(test_uniforms),      cmocka_unit_test(test_below),          cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_obtain),         cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_ends),          cmocka_unit_test(test_launched_rank),
+        cmocka_unit_test(test_known_answers), cmocka_unit_test(test_keys_are_apart),
+        cmocka_unit_test(test_uniform),       cmocka_unit_test(test_uniforms),
+        cmocka_unit_test(test_below),         cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_obtain),
+        cmocka_unit_test(test_too_much),      cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_launched_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Sums among workers and regions on the simulated network: numbers, bits, pauses in between, time, and what ends the run. */
+/* Sums among workers and regions on the simulated network: numbers, bits, pauses in between, time,
+ * and what ends the run. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "tests/ends.h"
+#include "tests/death_test.h"
 #include "tests/sum_case.h"
 
 static const int workers[] = {1, 2, 3, 5, 8};
@@ -31,11 +32,16 @@ static void sum_body(struct net *net, void *argument)
 static void judge(int ranks, const struct sum_case *sum, uint64_t seed, double jitter_s)
 {
     struct run r = {.sum = *sum};
-    sim_run(&(struct world_options){.ranks = ranks, .seed = seed, .latency_s = 20e-6, .jitter_s = jitter_s, .bandwidth = 1e9}, sum_body,
-            &r);
+    sim_run(&(struct world_options){.ranks = ranks,
+                                    .seed = seed,
+                                    .latency_s = 20e-6,
+                                    .jitter_s = jitter_s,
+                                    .bandwidth = 1e9},
+            sum_body, &r);
     if (r.wrong)
-        fail_msg("%s, %d ranks of which %d serve, %lld floats, seed %llu: %d things wrong", sum->method, ranks, sum->servers,
-                 (long long)sum->count, (unsigned long long)seed, r.wrong);
+        fail_msg("%s, %d ranks of which %d serve, %lld floats, seed %llu: %d things wrong",
+                 sum->method, ranks, sum->servers, (long long)sum->count, (unsigned long long)seed,
+                 r.wrong);
 }
 
 static void all_worlds(struct sum_case sum)
@@ -55,8 +61,12 @@ static void all_worlds(struct sum_case sum)
 static void test_many_pieces(void **state)
 {
     (void)state;
-    judge(4, &(struct sum_case){"ring", .servers = 1, .count = 2500003, .rounds = 2, .stops = -1}, 1, 1e-3);
-    judge(4, &(struct sum_case){"direct", .servers = 1, .count = 2500003, .rounds = 2, .exact = true, .stops = -1}, 1, 1e-3);
+    judge(4, &(struct sum_case){"ring", .servers = 1, .count = 2500003, .rounds = 2, .stops = -1},
+          1, 1e-3);
+    judge(4,
+          &(struct sum_case){"direct", .servers = 1, .count = 2500003, .rounds = 2, .exact = true,
+                             .stops = -1},
+          1, 1e-3);
 }
 
 static void test_direct(void **state)
@@ -75,20 +85,29 @@ static void test_ring(void **state)
 static void test_choice(void **state)
 {
     (void)state;
-    judge(4, &(struct sum_case){"auto", "direct", .servers = 1, .count = 100, .rounds = 2, .exact = true, .stops = -1}, 1, 0);
-    judge(4, &(struct sum_case){"vendor", "ring", .servers = 1, .count = 100, .rounds = 2, .stops = -1}, 1, 0);
+    judge(4,
+          &(struct sum_case){"auto", "direct", .servers = 1, .count = 100, .rounds = 2,
+                             .exact = true, .stops = -1},
+          1, 0);
+    judge(
+        4,
+        &(struct sum_case){"vendor", "ring", .servers = 1, .count = 100, .rounds = 2, .stops = -1},
+        1, 0);
 }
 
 static void vendor_body(const void *argument)
 {
     (void)argument;
-    judge(3, &(struct sum_case){"vendor", "ring", .servers = 1, .count = 10, .rounds = 1, .stops = -1}, 1, 0);
+    judge(3,
+          &(struct sum_case){"vendor", "ring", .servers = 1, .count = 10, .rounds = 1, .stops = -1},
+          1, 0);
 }
 
 static void test_choice_is_said(void **state)
 {
     (void)state;
-    assert_ends(0, vendor_body, NULL, (const char *const[]){"vendor", "sim has no all-reduce", "ring", NULL});
+    assert_dies(0, vendor_body, NULL,
+                (const char *const[]){"vendor", "sim has no all-reduce", "ring", NULL});
 }
 
 /* What the heads of the methods promise: 2 (W - 1) messages and 2 (W - 1)/W n floats a worker. */
@@ -98,30 +117,36 @@ static void test_cost(void **state)
     (void)state;
     for (int ring = 0; ring < 2; ring++) {
         struct sum_cost cost[WORKERS] = {{0}};
-        struct sum_case k = {ring ? "ring" : "direct", .servers = 1, .count = WORKERS * SLICE, .rounds = 1, .delay_s = 0.05, .stops = -1};
+        struct sum_case k = {ring ? "ring" : "direct", .servers = 1,
+                             .count = WORKERS * SLICE, .rounds = 1,
+                             .delay_s = 0.05,          .stops = -1};
         k.cost = cost;
         judge(WORKERS + 1, &k, 1, 0);
         for (int i = 0; i < WORKERS; i++) {
             assert_int_equal(cost[i].messages, 2 * (WORKERS - 1));
-            assert_int_equal(cost[i].bytes, 2 * (WORKERS - 1) * (sizeof(struct mail) + SLICE * sizeof(float)));
+            assert_int_equal(cost[i].bytes,
+                             2 * (WORKERS - 1) * (sizeof(struct header) + SLICE * sizeof(float)));
         }
     }
 }
 
 /* ---- regions */
 
-static const struct world_options slow_world = {.ranks = 5, .seed = 1, .latency_s = 1e-3, .bandwidth = 1e6};
+static const struct world_options slow_world = {
+    .ranks = 5, .seed = 1, .latency_s = 1e-3, .bandwidth = 1e6};
 
 enum { FLOATS = 1000 };
 
 static void region_body(struct net *net, void *argument)
 {
     int *right = argument;
-    float *block = net->rank == 2 ? net_alloc(net, FLOATS * sizeof(float)) : NULL, *other = net->rank ? NULL : net_alloc(net, 64);
+    float *block = net->rank == 2 ? net_alloc(net, FLOATS * sizeof(float)) : NULL,
+          *other = net->rank ? NULL : net_alloc(net, 64);
     float mine[FLOATS], got[FLOATS];
-    struct region *r = net_region_open(net, 2, block, FLOATS * sizeof(float)), *s = net_region_open(net, 0, other, 64);
-    float *data = net_region_data(r);
-    ((float *)net_region_data(s))[net->rank] = (float)(10 + net->rank);
+    struct rma_window *r = net_window_open(net, 2, block, FLOATS * sizeof(float)),
+                      *s = net_window_open(net, 0, other, 64);
+    float *data = net_window_data(r);
+    ((float *)net_window_data(s))[net->rank] = (float)(10 + net->rank);
     data[net->rank] = (float)(100 + net->rank);
     net_barrier(net);
     for (int i = 0; i < net->ranks; i++)
@@ -129,14 +154,14 @@ static void region_body(struct net *net, void *argument)
     net_barrier(net);
     for (int i = 0; i < FLOATS; i++)
         mine[i] = (float)((net->rank + 1) * i);
-    net_region_add(r, mine + 10, 10, FLOATS - 10);
+    net_window_add(r, mine + 10, 10, FLOATS - 10);
     net_barrier(net);
-    net_region_get(r, got, 0, 500 * sizeof(float));
-    net_region_get(r, got + 500, 500 * sizeof(float), 500 * sizeof(float));
+    net_window_get(r, got, 0, 500 * sizeof(float));
+    net_window_get(r, got + 500, 500 * sizeof(float), 500 * sizeof(float));
     for (int i = 10; i < FLOATS; i++)
         *right += got[i] == (float)(15 * i);
-    net_region_close(s);
-    net_region_close(r);
+    net_window_close(s);
+    net_window_close(r);
     net_free(net, block);
     net_free(net, other);
 }
@@ -155,15 +180,15 @@ static void region_time_body(struct net *net, void *argument)
     char *block = net->rank ? NULL : net_alloc(net, 4000), into[4000];
     float *from = (float *)into;
     memset(into, 0, sizeof into);
-    struct region *r = net_region_open(net, 0, block, 4000);
+    struct rma_window *r = net_window_open(net, 0, block, 4000);
     net_barrier(net);
     begin = net_now(net);
-    net_region_get(r, into, 0, 4000);
+    net_window_get(r, into, 0, 4000);
     took[2 * net->rank] = net_now(net) - begin;
     begin = net_now(net);
-    net_region_add(r, from, 250, 250);
+    net_window_add(r, from, 250, 250);
     took[2 * net->rank + 1] = net_now(net) - begin;
-    net_region_close(r);
+    net_window_close(r);
     net_free(net, block);
 }
 
@@ -182,12 +207,12 @@ static void test_region_time(void **state)
 struct bad {
     void (*body)(struct net *, void *);
     int way;
-    struct region *kept[2]; /* by rank: not lost at the end */
+    struct rma_window *kept[2]; /* by rank: not lost at the end */
 };
 
 static void open_bad(struct net *net, struct bad *bad, void *block, size_t bytes)
 {
-    bad->kept[net->rank] = net_region_open(net, 0, net->rank ? NULL : block, bytes);
+    bad->kept[net->rank] = net_window_open(net, 0, net->rank ? NULL : block, bytes);
 }
 
 static void beyond(struct net *net, void *argument)
@@ -196,9 +221,9 @@ static void beyond(struct net *net, void *argument)
     float into[100] = {0};
     open_bad(net, bad, net_alloc(net, 400), 400);
     if (net->rank && bad->way)
-        net_region_get(bad->kept[1], into, 8, 393);
+        net_window_get(bad->kept[1], into, 8, 393);
     else if (net->rank)
-        net_region_add(bad->kept[1], into, 1, 100);
+        net_window_add(bad->kept[1], into, 1, 100);
 }
 
 static void unequal(struct net *net, void *argument)
@@ -221,22 +246,26 @@ static void bad_body(const void *argument)
 static void test_bad_regions(void **state)
 {
     (void)state;
-    assert_ends(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 0},
+    assert_dies(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 0},
                 (const char *const[]){"rank 1 reaches for 400 bytes at 4 of rank 0", NULL});
-    assert_ends(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 1},
+    assert_dies(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 1},
                 (const char *const[]){"rank 1 reaches for 393 bytes at 8 of rank 0", NULL});
-    assert_ends(EXIT_WORLD, bad_body, &(struct bad){.body = unequal},
-                (const char *const[]){"rank 1 opens a region of 404 bytes, which has 400 at its owner, rank 0", NULL});
-    assert_ends(EXIT_WORLD, bad_body, &(struct bad){.body = elsewhere},
+    assert_dies(
+        EXIT_WORLD, bad_body, &(struct bad){.body = unequal},
+        (const char *const[]){
+            "rank 1 opens a region of 404 bytes, which has 400 at its owner, rank 0", NULL});
+    assert_dies(EXIT_WORLD, bad_body, &(struct bad){.body = elsewhere},
                 (const char *const[]){"does not lie in its net_alloc() memory", NULL});
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_direct), cmocka_unit_test(test_ring),           cmocka_unit_test(test_many_pieces),
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_region), cmocka_unit_test(test_region_time),    cmocka_unit_test(test_bad_regions),
+        cmocka_unit_test(test_direct),         cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_many_pieces),    cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_region),         cmocka_unit_test(test_region_time),
+        cmocka_unit_test(test_bad_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

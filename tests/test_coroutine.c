@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "base/agenda.h"
+#include "base/event_queue.h"
 #include "base/random.h"
 
 enum { COUNT = 50, YIELDS = 20 };
@@ -24,7 +24,8 @@ struct board {
     double sums[COUNT];
 };
 
-/* Keeps integers and floats in registers and on the stack over every switch, and a rounding mode of its own. */
+/* Keeps integers and floats in registers and on the stack over every switch, and a rounding mode of
+ * its own. */
 static void body(void *argument, int index)
 {
     struct board *board = argument;
@@ -69,7 +70,8 @@ static void test_coroutines_keep_their_state(void **state)
     for (int i = 0; i < COUNT; i++) {
         int n = YIELDS;
         assert_int_equal(board.turns[i], n);
-        assert_true(board.sums[i] == i + n * 0.5 * i + n * (n - 1) / 2 + i + 3 * n + 5 * n * (n - 1) / 2);
+        assert_true(board.sums[i] ==
+                    i + n * 0.5 * i + n * (n - 1) / 2 + i + 3 * n + 5 * n * (n - 1) / 2);
     }
 }
 
@@ -125,7 +127,7 @@ static void test_agenda_is_a_stable_order(void **state)
     (void)state;
     enum { EVENTS = 300, SEEDS = 50 };
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct agenda agenda = {0};
+        struct event_queue agenda = {0};
         struct random random = random_at(RANDOM_TEST, seed, 1, 0, 0);
         struct planned list[EVENTS] = {0}, *sorted[EVENTS];
         int put = 0;
@@ -135,18 +137,18 @@ static void test_agenda_is_a_stable_order(void **state)
                 continue;
             event->when_s = (double)random_below(&random, 40);
             event->put = put++;
-            agenda_put(&agenda, &event->event, event->when_s);
+            event_queue_put(&agenda, &event->event, event->when_s);
         }
         for (int i = 0; i < EVENTS; i++)
             sorted[i] = &list[i];
         qsort(sorted, EVENTS, sizeof *sorted, by_time_then_order);
         for (int i = 0; i < EVENTS; i++) {
-            if (agenda_next(&agenda) != &sorted[i]->event || agenda.now_s != sorted[i]->when_s)
+            if (event_queue_next(&agenda) != &sorted[i]->event || agenda.now_s != sorted[i]->when_s)
                 fail_msg("seed %llu: event %d came out of order", (unsigned long long)seed, i);
             assert_int_equal(sorted[i]->event.at, 0);
         }
-        assert_null(agenda_next(&agenda));
-        agenda_close(&agenda);
+        assert_null(event_queue_next(&agenda));
+        event_queue_close(&agenda);
     }
 }
 
@@ -155,39 +157,44 @@ static int soonest(const struct planned *list, int count)
 {
     int next = -1;
     for (int i = 0; i < count; i++)
-        if (list[i].put &&
-            (next < 0 || list[i].when_s < list[next].when_s || (list[i].when_s == list[next].when_s && list[i].put < list[next].put)))
+        if (list[i].put && (next < 0 || list[i].when_s < list[next].when_s ||
+                            (list[i].when_s == list[next].when_s && list[i].put < list[next].put)))
             next = i;
     return next;
 }
 
-/* As a world uses it: most of what happens puts something down that comes as much later as ever, some of it sooner or much later, and now
- * and then one is moved, wherever it stands. */
+/* As a world uses it: most of what happens puts something down that comes as much later as ever,
+ * some of it sooner or much later, and now and then one is moved, wherever it stands. */
 static void test_agenda_goes_on(void **state)
 {
     (void)state;
     enum { EVENTS = 60, TURNS = 3000, SEEDS = 20 };
     static const double later_s[] = {1, 1, 1, 1, 1, 0, 0.5, 30};
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct agenda agenda = {0};
+        struct event_queue agenda = {0};
         struct random random = random_at(RANDOM_TEST, seed, 2, 0, 0);
         struct planned list[EVENTS] = {0};
         for (int turn = 1; turn <= TURNS; turn++) {
-            int next = random_below(&random, 4) ? soonest(list, EVENTS) : -1; /* some are put down while none is taken out */
+            int next = random_below(&random, 4)
+                           ? soonest(list, EVENTS)
+                           : -1; /* some are put down while none is taken out */
             if (next >= 0) {
-                if (agenda_next(&agenda) != &list[next].event || agenda.now_s != list[next].when_s)
-                    fail_msg("seed %llu, turn %d: event %d came out of order", (unsigned long long)seed, turn, next);
+                if (event_queue_next(&agenda) != &list[next].event ||
+                    agenda.now_s != list[next].when_s)
+                    fail_msg("seed %llu, turn %d: event %d came out of order",
+                             (unsigned long long)seed, turn, next);
                 list[next].put = 0;
             }
             struct planned *event = &list[random_below(&random, EVENTS)];
-            event->when_s = agenda.now_s + later_s[random_below(&random, sizeof later_s / sizeof *later_s)];
+            event->when_s =
+                agenda.now_s + later_s[random_below(&random, sizeof later_s / sizeof *later_s)];
             event->put = turn;
-            agenda_put(&agenda, &event->event, event->when_s);
+            event_queue_put(&agenda, &event->event, event->when_s);
         }
         for (int next; (next = soonest(list, EVENTS)) >= 0; list[next].put = 0)
-            assert_ptr_equal(agenda_next(&agenda), &list[next].event);
-        assert_null(agenda_next(&agenda));
-        agenda_close(&agenda);
+            assert_ptr_equal(event_queue_next(&agenda), &list[next].event);
+        assert_null(event_queue_next(&agenda));
+        event_queue_close(&agenda);
     }
 }
 

@@ -1,7 +1,8 @@
-/* Data sets: what is read is what the files hold, a wrong file is named before training, and fetch fetches.
+/* Data sets: what is read is what the files hold, a wrong file is named before training, and fetch
+ * fetches.
  *
- * Files of CIFAR's form are made here, so that nothing is needed; the real ones are looked at where $DATA names their folder.
- * Runs from the repository's root (data_loader/fetch). */
+ * Files of CIFAR's form are made here, so that nothing is needed; the real ones are looked at where
+ * $DATA names their folder. Runs from the repository's root (data_loader/fetch). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,9 +22,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "data_loader.h"
+#include "data_loader/data_loader.h"
 
-enum { RECORDS = 10000, PICTURE = 3072, RECORD = 1 + PICTURE };
+enum { RECORDS = 10000, IMAGE = 3072, RECORD = 1 + IMAGE };
 
 static const char *const names[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                     "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
@@ -51,23 +52,23 @@ static uint8_t pixel_of(int record, int pixel)
 
 static void write_valid(const char *path)
 {
-    uint8_t *bytes = obtain(RECORDS, RECORD);
+    uint8_t *bytes = xcalloc(RECORDS, RECORD);
     for (int i = 0; i < RECORDS; i++) {
         bytes[(size_t)i * RECORD] = label_of(i);
-        for (int k = 0; k < PICTURE; k++)
+        for (int k = 0; k < IMAGE; k++)
             bytes[(size_t)i * RECORD + 1 + (size_t)k] = pixel_of(i, k);
     }
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, RECORD, RECORDS, file), RECORDS);
     assert_int_equal(fclose(file), 0);
-    release(bytes);
+    xfree(bytes);
 }
 
 /* A folder of six valid files, which are one file by six names. */
 static int make_place(void **state)
 {
-    struct place *p = obtain(1, sizeof *p);
+    struct place *p = xcalloc(1, sizeof *p);
     *state = p;
     strcpy(p->folder, "/tmp/nbsgd-test-data-XXXXXX");
     assert_non_null(mkdtemp(p->folder));
@@ -86,7 +87,7 @@ static int remove_place(void **state)
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", p->folder);
     assert_int_equal(system(command), 0);
-    release(p);
+    xfree(p);
     return 0;
 }
 
@@ -116,13 +117,15 @@ static int open_in_child(const struct dataset_options *options, char *text, size
     return WEXITSTATUS(status);
 }
 
-static void assert_refused(const struct dataset_options *options, const char *file, const char *expected, const char *found)
+static void assert_refused(const struct dataset_options *options, const char *file,
+                           const char *expected, const char *found)
 {
     char text[4096];
     int code = open_in_child(options, text, sizeof text);
-    if (code != EXIT_USER || !strstr(text, file) || !strstr(text, expected) || !strstr(text, found) ||
-        strchr(text, '\n') != strrchr(text, '\n'))
-        fail_msg("exit code 2 and one line with '%s', '%s', '%s' expected; exit code %d and: %s", file, expected, found, code, text);
+    if (code != EXIT_USER || !strstr(text, file) || !strstr(text, expected) ||
+        !strstr(text, found) || strchr(text, '\n') != strrchr(text, '\n'))
+        fail_msg("exit code 2 and one line with '%s', '%s', '%s' expected; exit code %d and: %s",
+                 file, expected, found, code, text);
 }
 
 enum fault { MISSING, TRUNCATED, LONGER, FOLDER, ZEROS, LABEL };
@@ -143,7 +146,10 @@ static void put_bad(const char *path, enum fault fault)
     if (fault == LABEL)
         assert_int_equal(pwrite(file, "\12", 1, (off_t)(RECORDS - 1) * RECORD), 1);
     else
-        assert_int_equal(ftruncate(file, fault == TRUNCATED ? 12 : fault == LONGER ? 30740000 : (off_t)RECORDS * RECORD), 0);
+        assert_int_equal(ftruncate(file, fault == TRUNCATED ? 12
+                                         : fault == LONGER  ? 30740000
+                                                            : (off_t)RECORDS * RECORD),
+                         0);
     close(file);
 }
 
@@ -154,9 +160,12 @@ static void wrong_files_are_named(void **state)
         enum fault fault;
         const char *expected, *found;
     } cases[] = {
-        {MISSING, "30,730,000 bytes expected", "nothing (No such file"}, {TRUNCATED, "30,730,000 bytes expected", ", 12 found"},
-        {LONGER, "30,730,000 bytes expected", ", 30,740,000 found"},     {FOLDER, "30,730,000 bytes expected", "a folder found"},
-        {ZEROS, "pictures of all 10 classes expected", "of class 1"},    {LABEL, "labels 0 to 9 expected", "10 in record 9999 found"},
+        {MISSING, "30,730,000 bytes expected", "nothing (No such file"},
+        {TRUNCATED, "30,730,000 bytes expected", ", 12 found"},
+        {LONGER, "30,730,000 bytes expected", ", 30,740,000 found"},
+        {FOLDER, "30,730,000 bytes expected", "a folder found"},
+        {ZEROS, "images of all 10 classes expected", "of class 1"},
+        {LABEL, "labels 0 to 9 expected", "10 in record 9999 found"},
     };
     struct place *p = *state;
     struct dataset_options options = {.name = "cifar10", .folder = p->folder, .limit = 50};
@@ -191,9 +200,10 @@ static void assert_records(const struct dataset *d)
     for (int64_t i = 0; i < d->count; i++) {
         int record = (int)(i % RECORDS);
         assert_int_equal(d->labels[i], label_of(record));
-        for (int k = 0; k < PICTURE; k += i % 100 ? 997 : 1)
-            if (d->pixels[i * PICTURE + k] != pixel_of(record, k))
-                fail_msg("sample %d, byte %d: %d expected, %d found", (int)i, k, pixel_of(record, k), d->pixels[i * PICTURE + k]);
+        for (int k = 0; k < IMAGE; k += i % 100 ? 997 : 1)
+            if (d->pixels[i * IMAGE + k] != pixel_of(record, k))
+                fail_msg("sample %d, byte %d: %d expected, %d found", (int)i, k,
+                         pixel_of(record, k), d->pixels[i * IMAGE + k]);
     }
 }
 
@@ -204,13 +214,16 @@ static void files_are_read_as_they_are(void **state)
     strcpy(inner, in(p, ""));
     for (int k = 0; k < 6; k++) {
         const int64_t limits[] = {0, 1, 10000, 10001, 34567, 99999};
-        struct dataset_options options = {.name = "cifar10", .folder = k % 2 ? p->folder : inner, .train = k != 2, .limit = limits[k]};
+        struct dataset_options options = {.name = "cifar10",
+                                          .folder = k % 2 ? p->folder : inner,
+                                          .train = k != 2,
+                                          .limit = limits[k]};
         int64_t all = options.train ? 50000 : 10000;
         struct dataset *d = dataset_open(&options);
         assert_int_equal(d->count, limits[k] && limits[k] < all ? limits[k] : all);
         assert_false(d->generated);
         assert_non_null(strstr(d->source, options.folder));
-        assert_int_equal(d->classes * d->channels * d->height * d->width, 10 * PICTURE);
+        assert_int_equal(d->classes * d->channels * d->height * d->width, 10 * IMAGE);
         assert_records(d);
         dataset_close(d);
     }
@@ -223,18 +236,19 @@ static void read_normalises(void **state)
     struct dataset_options options = {.name = "cifar10", .folder = p->folder, .limit = 40};
     struct dataset *d = dataset_open(&options);
     const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.2470f, 0.2435f, 0.2616f};
-    float *pictures = obtain(7 * PICTURE, sizeof *pictures);
+    float *images = xcalloc(7 * IMAGE, sizeof *images);
     int32_t labels[7];
-    dataset_read(d, 33, 7, pictures, labels);
+    dataset_read(d, 33, 7, images, labels);
     for (int i = 0; i < 7; i++) {
         assert_int_equal(labels[i], label_of(33 + i));
-        for (int k = 0; k < PICTURE; k++) {
+        for (int k = 0; k < IMAGE; k++) {
             int c = k % 3, place = k / 3;
-            float value = ((float)pixel_of(33 + i, c * 1024 + place) / 255.0f - mean[c]) / deviation[c];
-            assert_memory_equal(&pictures[i * PICTURE + k], &value, sizeof value);
+            float value =
+                ((float)pixel_of(33 + i, c * 1024 + place) / 255.0f - mean[c]) / deviation[c];
+            assert_memory_equal(&images[i * IMAGE + k], &value, sizeof value);
         }
     }
-    release(pictures);
+    xfree(images);
     dataset_close(d);
 }
 
@@ -242,11 +256,12 @@ static void real_cifar_agrees_with_the_constants(void **state)
 {
     (void)state;
     if (!getenv("DATA")) {
-        printf("SKIPPED: DATA doesn't name the folder of the real pictures\n");
+        printf("SKIPPED: DATA doesn't name the folder of the real images\n");
         skip();
     }
     for (int train = 0; train < 2; train++) {
-        struct dataset_options options = {.name = "cifar10", .folder = getenv("DATA"), .train = train};
+        struct dataset_options options = {
+            .name = "cifar10", .folder = getenv("DATA"), .train = train};
         struct dataset *d = dataset_open(&options);
         int64_t of_class[10] = {0};
         for (int64_t i = 0; i < d->count; i++)
@@ -256,25 +271,29 @@ static void real_cifar_agrees_with_the_constants(void **state)
         for (int c = 0; c < 3; c++) {
             double sum = 0, squares = 0, n = (double)d->count * 1024;
             for (int64_t i = 0; i < d->count * 1024; i++) {
-                double v = d->pixels[i / 1024 * PICTURE + c * 1024 + i % 1024] / 255.0;
+                double v = d->pixels[i / 1024 * IMAGE + c * 1024 + i % 1024] / 255.0;
                 sum += v;
                 squares += v * v;
             }
             double mean = sum / n, deviation = sqrt(squares / n - mean * mean);
-            if (fabs(mean - (double)d->mean[c]) > 0.01 || fabs(deviation - (double)d->deviation[c]) > 0.01)
-                fail_msg("train %d, channel %d: mean %g and deviation %g found, %g and %g stated", train, c, mean, deviation,
-                         (double)d->mean[c], (double)d->deviation[c]);
+            if (fabs(mean - (double)d->mean[c]) > 0.01 ||
+                fabs(deviation - (double)d->deviation[c]) > 0.01)
+                fail_msg("train %d, channel %d: mean %g and deviation %g found, %g and %g stated",
+                         train, c, mean, deviation, (double)d->mean[c], (double)d->deviation[c]);
         }
         dataset_close(d);
     }
 }
 
-/* Runs data_loader/fetch with an archive of the test's own as the official one; returns its exit code, its words in text. */
-static int fetch(const struct place *p, const char *base, const char *before, char *text, size_t size)
+/* Runs data_loader/fetch with an archive of the test's own as the official one; returns its exit
+ * code, its words in text. */
+static int fetch(const struct place *p, const char *base, const char *before, char *text,
+                 size_t size)
 {
     char command[1024];
     snprintf(command, sizeof command,
-             "cd '%s' && md5=$(md5sum < right/cifar-10-binary.tar.gz | cut -d' ' -f1) && mkdir -p got && { %s; } && cd \"$OLDPWD\" && "
+             "cd '%s' && md5=$(md5sum < right/cifar-10-binary.tar.gz | cut -d' ' -f1) && mkdir -p "
+             "got && { %s; } && cd \"$OLDPWD\" && "
              "CIFAR10_URL='file://%s/%s' CIFAR10_MD5=$md5 data_loader/fetch '%s/got' 2>&1",
              p->folder, before, p->folder, base, p->folder);
     FILE *pipe = popen(command, "r");
@@ -291,14 +310,18 @@ static void fetch_fetches(void **state)
     struct place *p = *state;
     char command[512], text[4096];
     snprintf(command, sizeof command,
-             "cd '%s' && mkdir right wrong && tar --hard-dereference -c cifar-10-batches-bin | gzip -1 > right/cifar-10-binary.tar.gz && "
+             "cd '%s' && mkdir right wrong && tar --hard-dereference -c cifar-10-batches-bin | "
+             "gzip -1 > right/cifar-10-binary.tar.gz && "
              "head -c 1000 right/cifar-10-binary.tar.gz > wrong/cifar-10-binary.tar.gz",
              p->folder);
     assert_int_equal(system(command), 0);
-    const char *const part = "got/cifar-10-binary.tar.gz.part", *const archive = "right/cifar-10-binary.tar.gz";
+    const char *const part = "got/cifar-10-binary.tar.gz.part", *const archive =
+                                                                    "right/cifar-10-binary.tar.gz";
     char cut[256], swollen[256];
-    snprintf(cut, sizeof cut, "rm got/cifar-10-batches-bin/data_batch_4.bin; head -c 70000 %s > %s", archive, part);
-    snprintf(swollen, sizeof swollen, "rm got/cifar-10-batches-bin/*; cat %s %s > %s", archive, archive, part);
+    snprintf(cut, sizeof cut, "rm got/cifar-10-batches-bin/data_batch_4.bin; head -c 70000 %s > %s",
+             archive, part);
+    snprintf(swollen, sizeof swollen, "rm got/cifar-10-batches-bin/*; cat %s %s > %s", archive,
+             archive, part);
     const struct {
         const char *base, *before, *says;
         int code;
@@ -313,10 +336,12 @@ static void fetch_fetches(void **state)
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int code = fetch(p, steps[i].base, steps[i].before, text, sizeof text);
         if (code != steps[i].code || !strstr(text, steps[i].says))
-            fail_msg("step %zu: exit code %d and '%s' expected; %d and: %s", i, steps[i].code, steps[i].says, code, text);
+            fail_msg("step %zu: exit code %d and '%s' expected; %d and: %s", i, steps[i].code,
+                     steps[i].says, code, text);
         char folder[128];
         snprintf(folder, sizeof folder, "%s/got", p->folder);
-        struct dataset_options options = {.name = "cifar10", .folder = folder, .train = true, .limit = 1};
+        struct dataset_options options = {
+            .name = "cifar10", .folder = folder, .train = true, .limit = 1};
         assert_int_equal(open_in_child(&options, text, sizeof text), code ? EXIT_USER : 0);
     }
 }

@@ -1,5 +1,6 @@
-/* Delays against the moments and quantiles of their distributions, asked in any order, and every way to write them wrong. */
-#include "delay.h"
+/* Delays against the moments and quantiles of their distributions, asked in any order, and every
+ * way to write them wrong. */
+#include "slowness/slowness.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -11,13 +12,14 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "tests/ends.h"
+#include "tests/death_test.h"
 
 enum { DRAWS = 200000, RANKS = 8 };
 
 static const uint64_t seed = 20220516;
 
-/* DRAWS delays of a term, over ranks and mini-batches; never negative, never NaN. The caller frees. */
+/* DRAWS delays of a term, over ranks and mini-batches; never negative, never NaN. The caller
+ * frees. */
 static double *draw(const char *text)
 {
     struct delay d = delay_parse(text, RANKS);
@@ -30,7 +32,8 @@ static double *draw(const char *text)
     return x;
 }
 
-/* The sample's mean and deviation, to five standard errors of the mean; delay_mean() says the same mean. */
+/* The sample's mean and deviation, to five standard errors of the mean; delay_mean() says the same
+ * mean. */
 static void has_moments(const char *text, double mean, double deviation)
 {
     double *x = draw(text), sum = 0, squares = 0;
@@ -47,7 +50,8 @@ static void has_moments(const char *text, double mean, double deviation)
     struct delay d = delay_parse(text, RANKS);
     for (int rank = 0; rank < RANKS; rank++)
         if (!(fabs(delay_mean(&d, rank) - mean) <= 1e-9 * (1 + mean)))
-            fail_msg("%s: delay_mean says %.12g instead of %.12g", text, delay_mean(&d, rank), mean);
+            fail_msg("%s: delay_mean says %.12g instead of %.12g", text, delay_mean(&d, rank),
+                     mean);
     free(x);
 }
 
@@ -58,7 +62,8 @@ static void test_moments(void **state)
     has_moments("constant:0", 0, 0);
     has_moments("gaussian:0.06,0.005", 0.06, 0.005);
     has_moments("gaussian:2,0", 2, 0);
-    has_moments("gaussian:0,1", 1 / sqrt(2 * M_PI), sqrt(0.5 - 0.5 / M_PI)); /* half of it cut to 0 */
+    /* half of it cut to 0 */
+    has_moments("gaussian:0,1", 1 / sqrt(2 * M_PI), sqrt(0.5 - 0.5 / M_PI));
     has_moments("exponential:0.1", 0.1, 0.1);
     has_moments("uniform:0,0.2", 0.1, 0.2 / sqrt(12));
     has_moments("uniform:3,3", 3, 0);
@@ -86,7 +91,8 @@ static void test_pareto_quantiles(void **state)
         qsort(x, DRAWS, sizeof *x, rising);
         assert_true(x[0] >= 0.05);
         for (int k = 0; k < 4; k++) {
-            double got = x[(int)(parts[k] * DRAWS)], part = 1 - pow(0.05 / got, shapes[s]); /* of the law, below the sample's quantile */
+            /* of the law, below the sample's quantile */
+            double got = x[(int)(parts[k] * DRAWS)], part = 1 - pow(0.05 / got, shapes[s]);
             if (!(fabs(part - parts[k]) <= 5 * sqrt(parts[k] * (1 - parts[k]) / DRAWS)))
                 fail_msg("%s: quantile %g is %g, which is the law's %g", text, parts[k], got, part);
         }
@@ -101,7 +107,8 @@ static void test_keyed(void **state)
 {
     (void)state;
     static double first[RANKS][100];
-    struct delay d = delay_parse("gaussian:0.5,0.1;pareto:0.05,1.5;uniform:0,1;uniform:0,1;stall:0.1,3", RANKS);
+    struct delay d =
+        delay_parse("gaussian:0.5,0.1;pareto:0.05,1.5;uniform:0,1;uniform:0,1;stall:0.1,3", RANKS);
     for (int rank = 0; rank < RANKS; rank++)
         for (int i = 0; i < 100; i++)
             first[rank][i] = delay_at(&d, seed, rank, i);
@@ -112,8 +119,10 @@ static void test_keyed(void **state)
         }
     assert_true(first[1][5] != first[2][5] && first[1][5] != first[1][6]);
     assert_true(delay_at(&d, seed + 1, 1, 5) != first[1][5]);
-    struct delay twice = delay_parse("uniform:0,1;uniform:0,1", RANKS), once = delay_parse("uniform:0,1", RANKS);
-    assert_true(delay_at(&twice, seed, 0, 0) != 2 * delay_at(&once, seed, 0, 0)); /* like terms draw apart */
+    struct delay twice = delay_parse("uniform:0,1;uniform:0,1", RANKS),
+                 once = delay_parse("uniform:0,1", RANKS);
+    /* like terms draw apart */
+    assert_true(delay_at(&twice, seed, 0, 0) != 2 * delay_at(&once, seed, 0, 0));
 }
 
 static void test_ranks(void **state)
@@ -132,19 +141,23 @@ static void test_ranks(void **state)
         assert_int_equal(d.terms, 0);
         assert_true(delay_at(&d, seed, 1, 0) == 0 && delay_mean(&d, 1) == 0);
     }
-    d = delay_parse("constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1", 2);
+    d = delay_parse(
+        "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1",
+        2);
     assert_true(d.terms == DELAY_TERMS && delay_at(&d, seed, 0, 0) == 8);
 }
 
-/* Mean 1 and the deviation that was asked for, each to five standard errors; log-normal: half of the draws are below the median. */
+/* Mean 1 and the deviation that was asked for, each to five standard errors; log-normal: half of
+ * the draws are below the median. */
 static void has_scatter(double scatter)
 {
     double sum = 0, squares = 0, variance = log1p(scatter * scatter), median = exp(-variance / 2);
     int below = 0;
     for (int i = 0; i < DRAWS; i++) {
-        double x = scatter_at(scatter, seed, i % RANKS, i / RANKS);
+        double x = jitter_at(scatter, seed, i % RANKS, i / RANKS);
         assert_true(x > 0 && isfinite(x));
-        assert_true(x == scatter_at(scatter, seed, i % RANKS, i / RANKS)); /* whatever was drawn before */
+        /* whatever was drawn before */
+        assert_true(x == jitter_at(scatter, seed, i % RANKS, i / RANKS));
         sum += x;
         squares += (x - 1) * (x - 1);
         below += x < median;
@@ -162,9 +175,10 @@ static void test_scatter(void **state)
     has_scatter(0.01);
     has_scatter(0.1);
     has_scatter(0.5);
-    assert_true(scatter_at(0, seed, 3, 7) == 1);
-    double one = scatter_at(0.1, seed, 3, 7);
-    assert_true(one != scatter_at(0.1, seed + 1, 3, 7) && one != scatter_at(0.1, seed, 4, 7) && one != scatter_at(0.1, seed, 3, 8));
+    assert_true(jitter_at(0, seed, 3, 7) == 1);
+    double one = jitter_at(0.1, seed, 3, 7);
+    assert_true(one != jitter_at(0.1, seed + 1, 3, 7) && one != jitter_at(0.1, seed, 4, 7) &&
+                one != jitter_at(0.1, seed, 3, 8));
 }
 
 static void parse_delay(const void *text)
@@ -216,13 +230,19 @@ static void test_wrong_delays(void **state)
         "constant:1@x",
         "constant:1@1@2",
         "@3",
-        "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1",
+        "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;"
+        "constant:1",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        const char *const words[] = {"--delay", wrong[i], "constant:SECONDS", "pareto:SMALLEST,SHAPE", "stall:PROBABILITY,SECONDS", NULL};
-        assert_ends(EXIT_USER, parse_delay, wrong[i], words);
+        const char *const words[] = {"--delay",
+                                     wrong[i],
+                                     "constant:SECONDS",
+                                     "pareto:SMALLEST,SHAPE",
+                                     "stall:PROBABILITY,SECONDS",
+                                     NULL};
+        assert_dies(EXIT_USER, parse_delay, wrong[i], words);
     }
-    assert_ends(0, parse_delay, "pareto:0.05,1.5@3", NULL);
+    assert_dies(0, parse_delay, "pareto:0.05,1.5@3", NULL);
 }
 
 static void test_slowness(void **state)
@@ -244,25 +264,28 @@ static void parse_slowness(const void *text)
 static void test_wrong_slowness(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"3",     "3=",   "=4",   "3=x",  "3=0.5",   "3=0",     "3=-2",    "3=nan",     "3=inf",
-                                        "100=2", "-1=2", "3=2,", ",3=2", "3=2;4=2", "3=2,3=2", "3=2 4=2", "3=2,1.5=2", "3:2"};
+    static const char *const wrong[] = {
+        "3",     "3=",   "=4",   "3=x",  "3=0.5",   "3=0",     "3=-2",    "3=nan",     "3=inf",
+        "100=2", "-1=2", "3=2,", ",3=2", "3=2;4=2", "3=2,3=2", "3=2 4=2", "3=2,1.5=2", "3:2"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_ends(EXIT_USER, parse_slowness, wrong[i], (const char *const[]){"--slow", wrong[i], "RANK=FACTOR", NULL});
+        assert_dies(EXIT_USER, parse_slowness, wrong[i],
+                    (const char *const[]){"--slow", wrong[i], "RANK=FACTOR", NULL});
     char many[1000] = "";
     int used = 0;
     for (int rank = 0; rank <= SLOW_WORKERS; rank++) {
         if (rank == SLOW_WORKERS)
-            assert_ends(0, parse_slowness, many, NULL);
+            assert_dies(0, parse_slowness, many, NULL);
         used += snprintf(many + used, sizeof many - (size_t)used, "%s%d=2", rank ? "," : "", rank);
     }
-    assert_ends(EXIT_USER, parse_slowness, many, (const char *const[]){"too many", NULL});
+    assert_dies(EXIT_USER, parse_slowness, many, (const char *const[]){"too many", NULL});
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles), cmocka_unit_test(test_keyed),
-        cmocka_unit_test(test_ranks),          cmocka_unit_test(test_wrong_delays),     cmocka_unit_test(test_slowness),
+        cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles),
+        cmocka_unit_test(test_keyed),          cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_wrong_delays),   cmocka_unit_test(test_slowness),
         cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_scatter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Are the proportions of partition dirichlet a Dirichlet distribution's? Seeds are fixed: what holds once holds always. */
+/* Are the proportions of partition dirichlet a Dirichlet distribution's? Seeds are fixed: what
+ * holds once holds always. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +18,10 @@ enum { SAMPLES = 1000 };
 /* Parts of samples of these labels that each worker gets. */
 static void draw(double alpha, int workers, uint64_t seed, const uint8_t *labels, double *part)
 {
-    struct partition *p =
-        partition_open(&(struct partition_options){.name = "dirichlet", .seed = seed, .workers = workers, .alpha = alpha}, labels, SAMPLES);
+    struct partition *p = partition_open(
+        &(struct partition_options){
+            .name = "dirichlet", .seed = seed, .workers = workers, .alpha = alpha},
+        labels, SAMPLES);
     for (int w = 0; w < workers; w++) {
         int64_t count;
         partition_share(p, w, &count);
@@ -27,7 +30,8 @@ static void draw(double alpha, int workers, uint64_t seed, const uint8_t *labels
     partition_close(p);
 }
 
-/* Mean 1 / W, variance (1 / W) (1 - 1 / W) / (W alpha + 1), also where most variates are too small for a double. */
+/* Mean 1 / W, variance (1 / W) (1 - 1 / W) / (W alpha + 1), also where most variates are too small
+ * for a double. */
 static void moments_are_right(void **state)
 {
     (void)state;
@@ -35,7 +39,8 @@ static void moments_are_right(void **state)
     const uint8_t labels[SAMPLES] = {0};
     const double alphas[] = {1e-9, 1e-6, 0.001, 0.02, 0.3, 0.999, 1, 4, 50};
     for (int k = 0; k < 9; k++) {
-        double sum[WORKERS] = {0}, squares[WORKERS] = {0}, part[WORKERS], variance = 0.2 * 0.8 / (WORKERS * alphas[k] + 1);
+        double sum[WORKERS] = {0}, squares[WORKERS] = {0}, part[WORKERS],
+               variance = 0.2 * 0.8 / (WORKERS * alphas[k] + 1);
         for (uint64_t seed = 0; seed < DRAWS; seed++) {
             draw(alphas[k], WORKERS, seed, labels, part);
             for (int w = 0; w < WORKERS; w++) {
@@ -44,9 +49,10 @@ static void moments_are_right(void **state)
             }
         }
         for (int w = 0; w < WORKERS; w++)
-            if (fabs(sum[w]) > 4.5 * sqrt(variance / DRAWS) || fabs(squares[w] / variance - 1) > 0.25)
-                fail_msg("alpha %g, worker %d: mean %+.4f from 0.2, variance %.6f instead of %.6f", alphas[k], w, sum[w], squares[w],
-                         variance);
+            if (fabs(sum[w]) > 4.5 * sqrt(variance / DRAWS) ||
+                fabs(squares[w] / variance - 1) > 0.25)
+                fail_msg("alpha %g, worker %d: mean %+.4f from 0.2, variance %.6f instead of %.6f",
+                         alphas[k], w, sum[w], squares[w], variance);
     }
 }
 
@@ -71,7 +77,8 @@ static int smaller_first(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Of two workers the one's part is Beta(alpha, alpha), for three of them a plain function: Kolmogorov and Smirnov's distance to it. */
+/* Of two workers the one's part is Beta(alpha, alpha), for three of them a plain function:
+ * Kolmogorov and Smirnov's distance to it. */
 static void the_shape_is_right(void **state)
 {
     (void)state;
@@ -80,7 +87,7 @@ static void the_shape_is_right(void **state)
         double alpha, (*below)(double);
     } cases[] = {{0.5, arcsine}, {1, uniform}, {2, parabola}};
     const uint8_t labels[SAMPLES] = {0};
-    double *parts = obtain(DRAWS, sizeof *parts);
+    double *parts = xcalloc(DRAWS, sizeof *parts);
     for (int k = 0; k < 3; k++) {
         for (uint64_t seed = 0; seed < DRAWS; seed++) {
             double part[2];
@@ -90,12 +97,14 @@ static void the_shape_is_right(void **state)
         qsort(parts, DRAWS, sizeof *parts, smaller_first);
         double distance = 0;
         for (int i = 0; i < DRAWS; i++)
-            if (i + 1 == DRAWS || parts[i] < parts[i + 1]) /* a count stands for all parts that are rounded to it */
-                distance = fmax(distance, fabs((i + 1.0) / DRAWS - cases[k].below(fmin(1, parts[i] + 0.5 / SAMPLES))));
+            if (i + 1 == DRAWS ||
+                parts[i] < parts[i + 1]) /* a count stands for all parts that are rounded to it */
+                distance = fmax(distance, fabs((i + 1.0) / DRAWS -
+                                               cases[k].below(fmin(1, parts[i] + 0.5 / SAMPLES))));
         if (distance > 1.63 / sqrt(DRAWS)) /* one set of seeds in a hundred is beyond it */
             fail_msg("alpha %g: the distribution is off by %.4f", cases[k].alpha, distance);
     }
-    release(parts);
+    xfree(parts);
 }
 
 /* Owners of class c in by_class[workers][10]. */
@@ -107,7 +116,8 @@ static int owners_of(int c, int64_t (*by_class)[10], int workers)
     return owners;
 }
 
-/* alpha = 1e-9: each class has one owner, and not all have the same; alpha = 1e9: each worker has 1 / W of each, to a sample. */
+/* alpha = 1e-9: each class has one owner, and not all have the same; alpha = 1e9: each worker has 1
+ * / W of each, to a sample. */
 static void from_one_sided_to_even(void **state)
 {
     (void)state;
@@ -119,7 +129,9 @@ static void from_one_sided_to_even(void **state)
         bool even = k < 20;
         int64_t by_class[20][10] = {0}, count, greatest = 0;
         struct partition *p = partition_open(
-            &(struct partition_options){.name = "dirichlet", .seed = 3, .workers = workers, .alpha = even ? 1e9 : 1e-9}, labels, SAMPLES);
+            &(struct partition_options){
+                .name = "dirichlet", .seed = 3, .workers = workers, .alpha = even ? 1e9 : 1e-9},
+            labels, SAMPLES);
         for (int w = 0; w < workers; w++) {
             const int32_t *mine = partition_share(p, w, &count);
             greatest = count > greatest ? count : greatest;

@@ -1,4 +1,5 @@
-/* The loader: shares, orders, augmentation, and the thread that prepares ahead. A failure prints the case that repeats it. */
+/* The loader: shares, orders, augmentation, and the thread that prepares ahead. A failure prints
+ * the case that repeats it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,11 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "data_loader.h"
+#include "data_loader/data_loader.h"
 #include "data_loader/augment.h"
 #include "data_loader/prefetch.h"
 
@@ -28,7 +29,7 @@ enum { CHANNELS = 2, HEIGHT = 9, WIDTH = 11, SIZE = CHANNELS * HEIGHT * WIDTH };
 /* A data set made by hand: random bytes in an odd shape, sample i has label i % 251. */
 static struct dataset random_set(int count)
 {
-    uint8_t *pixels = obtain((size_t)count, SIZE), *labels = obtain((size_t)count, 1);
+    uint8_t *pixels = xcalloc((size_t)count, SIZE), *labels = xcalloc((size_t)count, 1);
     struct random r = random_at(RANDOM_TEST, 7, 0, 0, 0);
     for (int64_t i = 0; i < (int64_t)count * SIZE; i++)
         pixels[i] = (uint8_t)random_bits(&r);
@@ -47,8 +48,8 @@ static struct dataset random_set(int count)
 
 static void drop(struct dataset *d)
 {
-    release((void *)d->pixels);
-    release((void *)d->labels);
+    xfree((void *)d->pixels);
+    xfree((void *)d->labels);
 }
 
 static double cpu_seconds(void)
@@ -58,35 +59,42 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Reads worker's stream up to `end`, now and then asking again for the last mini-batch or for an earlier one, as aborted ones
- * are; what a mini-batch holds may not change. seen[pass][sample] counts each mini-batch once. */
-static void walk(struct loader *l, int batch, int64_t passes, int count, int *seen, struct random *r)
+/* Reads worker's stream up to `end`, now and then asking again for the last mini-batch or for an
+ * earlier one, as aborted ones are; what a mini-batch holds may not change. seen[pass][sample]
+ * counts each mini-batch once. */
+static void walk(struct loader *l, int batch, int64_t passes, int count, int *seen,
+                 struct random *r)
 {
     int64_t share = loader_share(l), end = (passes * share + batch - 1) / batch;
-    int32_t *stream = obtain((size_t)(end * batch), sizeof *stream);
+    int32_t *stream = xcalloc((size_t)(end * batch), sizeof *stream);
     for (int64_t done = 0, met = 0; done < end;) {
-        int64_t index = random_below(r, 3) ? done : done - (int64_t)random_below(r, done < 5 ? (uint64_t)done + 1 : 5);
+        int64_t index = random_below(r, 3)
+                            ? done
+                            : done - (int64_t)random_below(r, done < 5 ? (uint64_t)done + 1 : 5);
         struct batch b = loader_batch(l, index);
         if (index < met)
             assert_memory_equal(b.samples, stream + index * batch, (size_t)batch * sizeof *stream);
         memcpy(stream + index * batch, b.samples, (size_t)batch * sizeof *stream);
         met = index < met ? met : index + 1;
-        done += index == done && random_below(r, 4); /* else: it was aborted, and is asked for again */
+        /* else: it was aborted, and is asked for again */
+        done += index == done && random_below(r, 4);
     }
     for (int64_t p = 0; p < passes * share; p++)
         seen[p / share * count + stream[p]]++;
-    release(stream);
+    xfree(stream);
 }
 
 static void check_passes(const struct dataset *d, int workers, int batch, int ahead)
 {
     enum { PASSES = 3 };
-    int count = (int)d->count, *seen = obtain(PASSES * (size_t)count, sizeof *seen);
+    int count = (int)d->count, *seen = xcalloc(PASSES * (size_t)count, sizeof *seen);
     int64_t sum = 0;
-    struct random r = random_at(RANDOM_TEST, (uint64_t)workers, (uint64_t)batch, (uint64_t)count, (uint64_t)ahead);
+    struct random r = random_at(RANDOM_TEST, (uint64_t)workers, (uint64_t)batch, (uint64_t)count,
+                                (uint64_t)ahead);
     for (int w = 0; w < workers; w++) {
-        struct loader *l =
-            loader_open(d, &(struct loader_options){.batch = batch, .seed = 5, .worker = w, .workers = workers, .ahead = ahead});
+        struct loader *l = loader_open(
+            d, &(struct loader_options){
+                   .batch = batch, .seed = 5, .worker = w, .workers = workers, .ahead = ahead});
         int64_t share = loader_share(l);
         assert_true(share == count / workers || share == (count + workers - 1) / workers);
         sum += share;
@@ -96,9 +104,10 @@ static void check_passes(const struct dataset *d, int workers, int batch, int ah
     assert_int_equal(sum, count);
     for (int i = 0; i < PASSES * count; i++)
         if (seen[i] != 1)
-            fail_msg("%d samples, %d workers, batch %d, ahead %d: sample %d comes %d times in pass %d", count, workers, batch, ahead,
-                     i % count, seen[i], i / count);
-    release(seen);
+            fail_msg(
+                "%d samples, %d workers, batch %d, ahead %d: sample %d comes %d times in pass %d",
+                count, workers, batch, ahead, i % count, seen[i], i / count);
+    xfree(seen);
 }
 
 static void each_sample_comes_once_a_pass(void **state)
@@ -115,9 +124,12 @@ static void each_sample_comes_once_a_pass(void **state)
 }
 
 /* Samples of mini-batches 0 .. n-1 of 10. */
-static void read_order(const struct dataset *d, uint64_t seed, int worker, int workers, int n, int32_t *order)
+static void read_order(const struct dataset *d, uint64_t seed, int worker, int workers, int n,
+                       int32_t *order)
 {
-    struct loader *l = loader_open(d, &(struct loader_options){.batch = 10, .seed = seed, .worker = worker, .workers = workers});
+    struct loader *l = loader_open(
+        d,
+        &(struct loader_options){.batch = 10, .seed = seed, .worker = worker, .workers = workers});
     for (int i = 0; i < n; i++)
         memcpy(order + i * 10, loader_batch(l, i).samples, 10 * sizeof *order);
     loader_close(l);
@@ -139,11 +151,13 @@ static void orders_depend_on_seed_worker_and_pass_alone(void **state)
     for (int i = 0; i < 100; i++)
         for (int k = 0; k < 100; k++)
             shared += first[i] == other[k];
-    assert_in_range(shared, 30, 70); /* another seed deals other shares: half in common, deviation 3.5 */
+    /* another seed deals other shares: half in common, deviation 3.5 */
+    assert_in_range(shared, 30, 70);
     drop(&d);
 }
 
-/* The law in plain words: a black border of 4, a crop of the old size, a mirror, the table of levels, channels last. */
+/* The law in plain words: a black border of 4, a crop of the old size, a mirror, the table of
+ * levels, channels last. */
 static void write_plainly(float *out, const struct dataset *d, int sample, struct augment how)
 {
     enum { B = AUGMENT_BORDER };
@@ -151,13 +165,15 @@ static void write_plainly(float *out, const struct dataset *d, int sample, struc
     for (int c = 0; c < CHANNELS; c++)
         for (int y = 0; y < HEIGHT; y++)
             for (int x = 0; x < WIDTH; x++)
-                padded[c][y + B][x + B] = d->pixels[((sample * CHANNELS + c) * HEIGHT + y) * WIDTH + x];
+                padded[c][y + B][x + B] =
+                    d->pixels[((sample * CHANNELS + c) * HEIGHT + y) * WIDTH + x];
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++)
             for (int c = 0; c < CHANNELS; c++) {
                 int from = how.mirror ? WIDTH - 1 - x : x;
                 float byte = padded[c][y + B + how.down][from + B + how.right];
-                out[(y * WIDTH + x) * CHANNELS + c] = (byte / 255.0f - d->mean[c]) / d->deviation[c];
+                out[(y * WIDTH + x) * CHANNELS + c] =
+                    (byte / 255.0f - d->mean[c]) / d->deviation[c];
             }
 }
 
@@ -171,9 +187,10 @@ static void pictures_are_cropped_and_mirrored_by_the_law(void **state)
     for (int k = 0; k < 3 * 81 * 2; k++) {
         struct augment how = {.down = k / 3 % 9 - 4, .right = k / 27 % 9 - 4, .mirror = k / 243};
         write_plainly(plain, &d, k % 3, how);
-        picture_write(written, &d, k % 3, how, &levels);
+        image_write(written, &d, k % 3, how, &levels);
         if (memcmp(plain, written, sizeof plain))
-            fail_msg("sample %d, down %d, right %d, mirror %d", k % 3, how.down, how.right, how.mirror);
+            fail_msg("sample %d, down %d, right %d, mirror %d", k % 3, how.down, how.right,
+                     how.mirror);
     }
     dataset_read(&d, 2, 1, written, &(int32_t){0});
     write_plainly(plain, &d, 2, (struct augment){0});
@@ -181,7 +198,8 @@ static void pictures_are_cropped_and_mirrored_by_the_law(void **state)
     drop(&d);
 }
 
-/* All 162 crops and mirrors come equally often (chi-squared: 161 expected, deviation 18), whichever part of the key runs. */
+/* All 162 crops and mirrors come equally often (chi-squared: 161 expected, deviation 18), whichever
+ * part of the key runs. */
 static void augmentation_is_spread_evenly(void **state)
 {
     (void)state;
@@ -190,7 +208,8 @@ static void augmentation_is_spread_evenly(void **state)
         int seen[CELLS] = {0};
         double squares = 0;
         for (int i = 0; i < CELLS * EACH; i++) {
-            struct augment a = augment_at(part == 0 ? (uint64_t)i : 3, part == 1 ? i : 4, part == 2 ? i : 5);
+            struct augment a =
+                augment_at(part == 0 ? (uint64_t)i : 3, part == 1 ? i : 4, part == 2 ? i : 5);
             assert_true(-4 <= a.down && a.down <= 4 && -4 <= a.right && a.right <= 4);
             seen[((a.down + 4) * 9 + a.right + 4) * 2 + a.mirror]++;
         }
@@ -201,15 +220,16 @@ static void augmentation_is_spread_evenly(void **state)
     }
 }
 
-/* Augmented pictures of pass `pass` into pictures[sample], whoever of `workers` holds them. */
-static void read_augmented(const struct dataset *d, int workers, int pass, float *pictures)
+/* Augmented images of pass `pass` into images[sample], whoever of `workers` holds them. */
+static void read_augmented(const struct dataset *d, int workers, int pass, float *images)
 {
     for (int w = 0; w < workers; w++) {
-        struct loader *l =
-            loader_open(d, &(struct loader_options){.batch = 1, .seed = 9, .worker = w, .workers = workers, .augment = true});
+        struct loader *l = loader_open(
+            d, &(struct loader_options){
+                   .batch = 1, .seed = 9, .worker = w, .workers = workers, .augment = true});
         for (int64_t i = 0; i < loader_share(l); i++) {
             struct batch b = loader_batch(l, pass * loader_share(l) + i);
-            memcpy(pictures + b.samples[0] * SIZE, b.pictures, SIZE * sizeof *pictures);
+            memcpy(images + b.samples[0] * SIZE, b.images, SIZE * sizeof *images);
             assert_int_equal(b.labels[0], d->labels[b.samples[0]]);
         }
         loader_close(l);
@@ -222,7 +242,7 @@ static void augmentation_is_the_same_whoever_draws(void **state)
     enum { COUNT = 60 };
     struct dataset d = random_set(COUNT);
     size_t bytes = COUNT * SIZE * sizeof(float);
-    float *alone = obtain(bytes, 1), *shared = obtain(bytes, 1), *last = obtain(bytes, 1);
+    float *alone = xcalloc(bytes, 1), *shared = xcalloc(bytes, 1), *last = xcalloc(bytes, 1);
     for (int pass = 0; pass < 3; pass++) {
         read_augmented(&d, 1, pass, alone);
         for (int workers = 2; workers < 8; workers++) {
@@ -235,9 +255,9 @@ static void augmentation_is_the_same_whoever_draws(void **state)
         assert_true(same < 5); /* 1 in 162 is expected to come as in the pass before */
         memcpy(last, alone, bytes);
     }
-    release(alone);
-    release(shared);
-    release(last);
+    xfree(alone);
+    xfree(shared);
+    xfree(last);
     drop(&d);
 }
 
@@ -259,34 +279,40 @@ static int64_t wander(int64_t index, struct random *r)
     }
 }
 
-/* A loader that makes crops draws what one that makes pictures does, whoever prepares them. */
-static void crops_are_the_pictures(void **state)
+/* A loader that makes crops draws what one that makes images does, whoever prepares them. */
+static void crops_are_the_images(void **state)
 {
     (void)state;
     enum { BATCH = 6, STEPS = 40 };
     struct dataset d = random_set(50);
     struct levels levels;
-    float picture[SIZE], by_byte[MAX_CHANNELS][256];
+    float image[SIZE], by_byte[MAX_CHANNELS][256];
     levels_fill(&levels, &d);
     dataset_levels(&d, by_byte);
     assert_memory_equal(by_byte, levels.of, CHANNELS * sizeof by_byte[0]);
     for (int ahead = 0; ahead <= 2; ahead += 2)
         for (int augment = 0; augment < 2; augment++) {
-            struct loader_options o = {.batch = BATCH, .seed = 3, .worker = 1, .workers = 3, .augment = augment, .ahead = ahead};
+            struct loader_options o = {.batch = BATCH,
+                                       .seed = 3,
+                                       .worker = 1,
+                                       .workers = 3,
+                                       .augment = augment,
+                                       .ahead = ahead};
             struct loader *made = loader_open(&d, &o);
             o.crops = true;
             struct loader *told = loader_open(&d, &o);
             for (int64_t index = 0; index < STEPS; index++) {
                 struct batch a = loader_batch(made, index), b = loader_batch(told, index);
                 assert_null(a.crops);
-                assert_null(b.pictures);
+                assert_null(b.images);
                 assert_memory_equal(a.samples, b.samples, BATCH * sizeof *a.samples);
                 assert_memory_equal(a.labels, b.labels, BATCH * sizeof *a.labels);
                 for (int i = 0; i < BATCH; i++) {
                     const struct crop *c = &b.crops[i];
                     assert_int_equal(c->sample, a.samples[i]);
-                    picture_write(picture, &d, c->sample, (struct augment){c->down, c->right, c->mirror}, &levels);
-                    assert_memory_equal(picture, a.pictures + (size_t)i * SIZE, sizeof picture);
+                    image_write(image, &d, c->sample,
+                                (struct augment){c->down, c->right, c->mirror}, &levels);
+                    assert_memory_equal(image, a.images + (size_t)i * SIZE, sizeof image);
                 }
             }
             loader_close(made);
@@ -314,20 +340,22 @@ static void hear_block(void *told, void *block, size_t bytes, bool comes)
     assert_int_equal(bytes, t->bytes);
 }
 
-/* Where pictures of the loader's own lie is told, in whole pages: every mini-batch lies there. Of others nothing is told. */
-static void memory_of_pictures_is_told(void **state)
+/* Where images of the loader's own lie is told, in whole pages: every mini-batch lies there. Of
+ * others nothing is told. */
+static void memory_of_images_is_told(void **state)
 {
     (void)state;
     enum { BATCH = 6, AHEAD = 2, PAGES = 4096 };
     struct dataset d = random_set(50);
-    float *scratch = obtain(BATCH * SIZE, sizeof *scratch);
+    float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
     struct told t = {0};
-    struct loader_options o = {.batch = BATCH, .seed = 3, .workers = 1, .ahead = AHEAD, .tell = hear_block, .told = &t};
+    struct loader_options o = {
+        .batch = BATCH, .seed = 3, .workers = 1, .ahead = AHEAD, .tell = hear_block, .told = &t};
     struct loader *l = loader_open(&d, &o);
     assert_int_equal((uintptr_t)t.block % PAGES, 0);
     assert_int_equal(t.bytes, (AHEAD + 1) * BATCH * SIZE * sizeof(float));
     for (int64_t index = 0; index < 3 * AHEAD; index++) {
-        const char *at = (const char *)loader_batch(l, index).pictures;
+        const char *at = (const char *)loader_batch(l, index).images;
         assert_true(at >= t.block && at + BATCH * SIZE * sizeof(float) <= t.block + t.bytes);
     }
     assert_true(t.came == 1 && t.went == 0);
@@ -335,10 +363,11 @@ static void memory_of_pictures_is_told(void **state)
     assert_true(t.came == 1 && t.went == 1);
     o.crops = true;
     loader_close(loader_open(&d, &o));
-    o = (struct loader_options){.batch = BATCH, .workers = 1, .scratch = scratch, .tell = hear_block, .told = &t};
+    o = (struct loader_options){
+        .batch = BATCH, .workers = 1, .scratch = scratch, .tell = hear_block, .told = &t};
     loader_close(loader_open(&d, &o));
     assert_true(t.came == 1 && t.went == 1);
-    release(scratch);
+    xfree(scratch);
     drop(&d);
 }
 
@@ -347,9 +376,14 @@ static void preparing_ahead_changes_no_bit(void **state)
     (void)state;
     enum { BATCH = 6, STEPS = 1500 };
     struct dataset d = random_set(50);
-    float *scratch = obtain(BATCH * SIZE, sizeof *scratch);
+    float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
     for (int ahead = 1; ahead <= 5; ahead++) {
-        struct loader_options o = {.batch = BATCH, .seed = 3, .worker = 1, .workers = 3, .augment = true, .scratch = scratch};
+        struct loader_options o = {.batch = BATCH,
+                                   .seed = 3,
+                                   .worker = 1,
+                                   .workers = 3,
+                                   .augment = true,
+                                   .scratch = scratch};
         struct loader *now = loader_open(&d, &o);
         o.ahead = ahead;
         struct loader *before = loader_open(&d, &o);
@@ -357,16 +391,18 @@ static void preparing_ahead_changes_no_bit(void **state)
         int64_t index = 0;
         for (int step = 0; step < STEPS; step++, index = wander(index, &r)) {
             struct batch a = loader_batch(before, index), b = loader_batch(now, index);
-            if (memcmp(a.pictures, b.pictures, BATCH * SIZE * sizeof(float)) || memcmp(a.samples, b.samples, BATCH * sizeof(int32_t)) ||
+            if (memcmp(a.images, b.images, BATCH * SIZE * sizeof(float)) ||
+                memcmp(a.samples, b.samples, BATCH * sizeof(int32_t)) ||
                 memcmp(a.labels, b.labels, BATCH * sizeof(int32_t)))
-                fail_msg("ahead %d, step %d: mini-batch %lld differs", ahead, step, (long long)index);
+                fail_msg("ahead %d, step %d: mini-batch %lld differs", ahead, step,
+                         (long long)index);
             if (random_below(&r, 40) == 0)
                 usleep(200); /* lets the thread fill its ring */
         }
         loader_close(before);
         loader_close(now);
     }
-    release(scratch);
+    xfree(scratch);
     drop(&d);
 }
 
@@ -428,7 +464,9 @@ static void closing_at_any_time_ends_the_thread(void **state)
     (void)state;
     struct dataset d = random_set(40);
     for (int i = 0; i < 200; i++) {
-        struct loader *l = loader_open(&d, &(struct loader_options){.batch = 8, .seed = 1, .worker = 0, .workers = 1, .ahead = 1 + i % 3});
+        struct loader *l = loader_open(
+            &d, &(struct loader_options){
+                    .batch = 8, .seed = 1, .worker = 0, .workers = 1, .ahead = 1 + i % 3});
         for (int k = 0; k < i % 5; k++)
             loader_batch(l, k * (i % 2 + 1));
         loader_close(l);
@@ -440,7 +478,8 @@ static void waiting_is_counted(void **state)
 {
     (void)state;
     struct dataset d = random_set(40);
-    struct loader *l = loader_open(&d, &(struct loader_options){.batch = 2000, .seed = 1, .worker = 0, .workers = 1});
+    struct loader *l = loader_open(
+        &d, &(struct loader_options){.batch = 2000, .seed = 1, .worker = 0, .workers = 1});
     assert_true(loader_wait_s(l) == 0);
     loader_batch(l, 0);
     double made = loader_wait_s(l);
@@ -475,14 +514,16 @@ static void too_few_samples_are_refused(void **state)
     assert_true(read(ends[0], text, sizeof text - 1) > 0);
     close(ends[0]);
     close(ends[1]);
-    if (WEXITSTATUS(status) != EXIT_USER || !strstr(text, "3 training samples are too few for 4 workers"))
+    if (WEXITSTATUS(status) != EXIT_USER ||
+        !strstr(text, "3 training samples are too few for 4 workers"))
         fail_msg("exit code %d and: %s", WEXITSTATUS(status), text);
     drop(&d);
 }
 
 static struct dataset *made_set(int64_t limit)
 {
-    return dataset_open(&(struct dataset_options){.name = "synthetic", .train = true, .limit = limit});
+    return dataset_open(
+        &(struct dataset_options){.name = "synthetic", .train = true, .limit = limit});
 }
 
 /* A simulator's thousand workers on one data set: what they cost together. */
@@ -492,12 +533,14 @@ static void a_thousand_loaders_are_cheap(void **state)
     enum { WORKERS = 1024 };
     struct dataset *d = made_set(0);
     assert_int_equal(d->count, 50000);
-    float *scratch = obtain(32 * 3072, sizeof *scratch);
-    struct loader **l = obtain(WORKERS, sizeof(struct loader *));
+    float *scratch = xcalloc(32 * 3072, sizeof *scratch);
+    struct loader **l = xcalloc(WORKERS, sizeof(struct loader *));
     size_t bytes = mallinfo2().uordblks;
     double start = cpu_seconds();
     for (int w = 0; w < WORKERS; w++)
-        l[w] = loader_open(d, &(struct loader_options){.batch = 32, .seed = 1, .worker = w, .workers = WORKERS, .scratch = scratch});
+        l[w] = loader_open(
+            d, &(struct loader_options){
+                   .batch = 32, .seed = 1, .worker = w, .workers = WORKERS, .scratch = scratch});
     double took = cpu_seconds() - start;
     bytes = mallinfo2().uordblks - bytes;
     printf("%d loaders: %.1f ms, %.1f MB\n", WORKERS, 1e3 * took, 1e-6 * (double)bytes);
@@ -505,8 +548,8 @@ static void a_thousand_loaders_are_cheap(void **state)
     assert_true(bytes < 16000000);
     for (int w = 0; w < WORKERS; w++)
         loader_close(l[w]);
-    release(l);
-    release(scratch);
+    xfree(l);
+    xfree(scratch);
     dataset_close(d);
 }
 
@@ -552,7 +595,9 @@ static void a_mini_batch_is_cheap(void **state)
 {
     (void)state;
     struct dataset *d = made_set(1000);
-    struct loader *l = loader_open(d, &(struct loader_options){.batch = 32, .seed = 1, .worker = 0, .workers = 1, .augment = true});
+    struct loader *l =
+        loader_open(d, &(struct loader_options){
+                           .batch = 32, .seed = 1, .worker = 0, .workers = 1, .augment = true});
     double best = 1;
     for (int i = 0; i < 100; i++) {
         double start = cpu_seconds();
@@ -575,8 +620,8 @@ int main(void)
         cmocka_unit_test(pictures_are_cropped_and_mirrored_by_the_law),
         cmocka_unit_test(augmentation_is_spread_evenly),
         cmocka_unit_test(augmentation_is_the_same_whoever_draws),
-        cmocka_unit_test(crops_are_the_pictures),
-        cmocka_unit_test(memory_of_pictures_is_told),
+        cmocka_unit_test(crops_are_the_images),
+        cmocka_unit_test(memory_of_images_is_told),
         cmocka_unit_test(preparing_ahead_changes_no_bit),
         cmocka_unit_test(the_thread_fills_its_ring_and_sleeps),
         cmocka_unit_test(closing_at_any_time_ends_the_thread),

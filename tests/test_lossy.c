@@ -1,6 +1,6 @@
-/* Formats that lose something on the wire, by their laws: int8 has no bias, what is left out is remembered, topk takes the greatest, randk
- * takes all alike. */
-#include "serialization.h"
+/* Formats that lose something on the wire, by their laws: int8 has no bias, what is left out is
+ * remembered, topk takes the greatest, randk takes all alike. */
+#include "serialization/serialization.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,29 +12,32 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "tests/line.h"
+#include "tests/codec_fixture.h"
 
 enum { BLOCK = 512 };
 
-/* The mean of what arrives is what was sent, float by float and in the sum of all; blocks: many sizes, one of subnormals, a short one. */
+/* The mean of what arrives is what was sent, float by float and in the sum of all; blocks: many
+ * sizes, one of subnormals, a short one. */
 static void test_int8_is_unbiased(void **state)
 {
     (void)state;
     enum { COUNT = 2 * BLOCK + 100, MESSAGES = 2000 };
-    float *v = line_floats(COUNT, 1);
+    float *v = codec_fixture_floats(COUNT, 1);
     for (int i = BLOCK; i < 2 * BLOCK; i++)
         v[i] = (float)ldexp(v[i], -140);
-    double *sum = obtain(COUNT, sizeof *sum), z_sum = 0;
-    struct line l = line_open("int8", (struct coder_options){.count = COUNT, .seed = 3, .worker = 1, .stream = 2});
+    double *sum = xcalloc(COUNT, sizeof *sum), z_sum = 0;
+    struct codec_fixture l = codec_fixture_open(
+        "int8", (struct coder_options){.count = COUNT, .seed = 3, .worker = 1, .stream = 2});
     for (int m = 0; m < MESSAGES; m++) {
-        const float *back = line_carry(&l, v);
+        const float *back = codec_fixture_carry(&l, v);
         for (int i = 0; i < COUNT; i++)
             sum[i] += (double)back[i];
     }
     for (int i = 0; i < COUNT; i++) {
         float scale;
         memcpy(&scale, l.message + i / BLOCK * (BLOCK + 4), sizeof scale);
-        double steps = fabs(v[i] / (double)scale), part = steps - floor(steps), sigma = sqrt(part * (1 - part) / MESSAGES);
+        double steps = fabs(v[i] / (double)scale), part = steps - floor(steps),
+               sigma = sqrt(part * (1 - part) / MESSAGES);
         double off = (sum[i] / MESSAGES - v[i]) / scale;
         if (fabs(off) > 5 * sigma + 0x1p-16)
             fail_msg("float %d, %g: off by %g scales in the mean, sigma %g", i, v[i], off, sigma);
@@ -42,9 +45,9 @@ static void test_int8_is_unbiased(void **state)
     }
     if (fabs(z_sum) > 5 * sqrt(COUNT))
         fail_msg("all together: off by %g sigma", z_sum / sqrt(COUNT));
-    line_close(&l);
+    codec_fixture_close(&l);
     free(v);
-    release(sum);
+    xfree(sum);
 }
 
 /* Whatever is remembered: all that was sent and what is left are all that was given. */
@@ -53,14 +56,17 @@ static void test_feedback(void **state)
     (void)state;
     enum { COUNT = 3001, MESSAGES = 50 };
     for (int f = 0; f < LINE_FORMATS; f++) {
-        if (!wire_find(line_formats[f])->remembers)
+        if (!codec_find(codec_fixture_formats[f])->remembers)
             continue;
-        double *given = obtain(COUNT, sizeof *given), *sent = obtain(COUNT, sizeof *sent), most = 0, lost = 0;
-        struct line l = line_open(line_formats[f], (struct coder_options){.count = COUNT, .part = 0.03, .seed = 5});
+        double *given = xcalloc(COUNT, sizeof *given), *sent = xcalloc(COUNT, sizeof *sent),
+               most = 0, lost = 0;
+        struct codec_fixture l =
+            codec_fixture_open(codec_fixture_formats[f],
+                               (struct coder_options){.count = COUNT, .part = 0.03, .seed = 5});
         const float *left = coder_left(l.coder);
         for (uint64_t m = 0; m < MESSAGES; m++) {
-            float *v = line_floats(COUNT, 100 + m);
-            const float *back = line_carry(&l, v);
+            float *v = codec_fixture_floats(COUNT, 100 + m);
+            const float *back = codec_fixture_carry(&l, v);
             for (int i = 0; i < COUNT; i++) {
                 given[i] += (double)v[i];
                 sent[i] += (double)back[i];
@@ -70,13 +76,14 @@ static void test_feedback(void **state)
         }
         for (int i = 0; i < COUNT; i++) {
             if (fabs(sent[i] + (double)left[i] - given[i]) > 2 * MESSAGES * most * 0x1p-24)
-                fail_msg("%s, float %d: given %.9g, sent %.9g, left %.9g", line_formats[f], i, given[i], sent[i], left[i]);
+                fail_msg("%s, float %d: given %.9g, sent %.9g, left %.9g", codec_fixture_formats[f],
+                         i, given[i], sent[i], left[i]);
             lost = fmax(lost, fabsf(left[i]));
         }
         assert_true(lost > 1e-3); /* else nothing was tried */
-        line_close(&l);
-        release(given);
-        release(sent);
+        codec_fixture_close(&l);
+        xfree(given);
+        xfree(sent);
     }
 }
 
@@ -101,20 +108,22 @@ static int by_index(const void *a, const void *b)
 
 static void expect_greatest(const float *v, int64_t count, double part)
 {
-    struct candidate *all = obtain((size_t)count, sizeof *all);
+    struct candidate *all = xcalloc((size_t)count, sizeof *all);
     for (int64_t i = 0; i < count; i++)
-        all[i] = (struct candidate){line_bits(v[i]) & 0x7fffffff, (uint32_t)i};
-    struct line l = line_open("topk", (struct coder_options){.count = count, .part = part});
-    line_carry(&l, v);
+        all[i] = (struct candidate){codec_fixture_bits(v[i]) & 0x7fffffff, (uint32_t)i};
+    struct codec_fixture l =
+        codec_fixture_open("topk", (struct coder_options){.count = count, .part = part});
+    codec_fixture_carry(&l, v);
     size_t kept = l.bytes / 8;
     qsort(all, (size_t)count, sizeof *all, by_rank);
     qsort(all, kept, sizeof *all, by_index);
     const uint32_t *index = (const uint32_t *)l.message;
     for (size_t i = 0; i < kept; i++)
-        if (index[i] != all[i].index || index[kept + i] != line_bits(v[index[i]]))
-            fail_msg("%ld floats, place %zu of %zu: sent float %u, expected %u", (long)count, i, kept, index[i], all[i].index);
-    line_close(&l);
-    release(all);
+        if (index[i] != all[i].index || index[kept + i] != codec_fixture_bits(v[index[i]]))
+            fail_msg("%ld floats, place %zu of %zu: sent float %u, expected %u", (long)count, i,
+                     kept, index[i], all[i].index);
+    codec_fixture_close(&l);
+    xfree(all);
 }
 
 static void test_topk_takes_the_greatest(void **state)
@@ -125,13 +134,16 @@ static void test_topk_takes_the_greatest(void **state)
     struct random r = random_at(RANDOM_TEST, 211, 0, 0, 0);
     for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
         for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
-            float *v = line_floats(counts[n], n);
+            float *v = codec_fixture_floats(counts[n], n);
             expect_greatest(v, counts[n], parts[p]);
-            for (int64_t i = 0; i < counts[n]; i++) /* they differ in their last bits, and there are ties */
-                v[i] = line_float(0x3f800000 | (uint32_t)random_below(&r, 3000) | (uint32_t)random_below(&r, 2) << 31);
+            for (int64_t i = 0; i < counts[n];
+                 i++) /* they differ in their last bits, and there are ties */
+                v[i] = codec_fixture_float(0x3f800000 | (uint32_t)random_below(&r, 3000) |
+                                           (uint32_t)random_below(&r, 2) << 31);
             expect_greatest(v, counts[n], parts[p]);
             for (int64_t i = 0; i < counts[n]; i++) /* any bits; few sizes; all of one size */
-                v[i] = line_float((uint32_t)random_bits(&r) | 0x400000), v[i] = v[i] == 0 ? 0 : v[i];
+                v[i] = codec_fixture_float((uint32_t)random_bits(&r) | 0x400000),
+                v[i] = v[i] == 0 ? 0 : v[i];
             expect_greatest(v, counts[n], parts[p]);
             for (int64_t i = 0; i < counts[n]; i++)
                 v[i] = (float)random_below(&r, 3);
@@ -143,7 +155,8 @@ static void test_topk_takes_the_greatest(void **state)
         }
 }
 
-/* The chi-square of counts that should all be the same; `spread`: the variance of a count over its mean. */
+/* The chi-square of counts that should all be the same; `spread`: the variance of a count over its
+ * mean. */
 static double chi_square(const int *hits, int cells, double spread)
 {
     double mean = 0, sum = 0;
@@ -161,8 +174,10 @@ static void test_randk_is_uniform(void **state)
     enum { SETS = 256, MESSAGES = 56 * 200, COUNT = 1000 };
     static const float zeros[COUNT];
     int set[SETS] = {0}, hits[COUNT] = {0}, found[56], sets = 0;
-    struct line few = line_open("randk", (struct coder_options){.count = 8, .part = 0.375, .seed = 1});
-    struct line many = line_open("randk", (struct coder_options){.count = COUNT, .part = 0.03, .seed = 1});
+    struct codec_fixture few =
+        codec_fixture_open("randk", (struct coder_options){.count = 8, .part = 0.375, .seed = 1});
+    struct codec_fixture many = codec_fixture_open(
+        "randk", (struct coder_options){.count = COUNT, .part = 0.03, .seed = 1});
     for (int m = 0; m < MESSAGES; m++) {
         uint32_t index[30];
         coder_pack(few.coder, few.message, zeros);
@@ -178,10 +193,12 @@ static void test_randk_is_uniform(void **state)
             assert_true(sets < 56 && __builtin_popcount((unsigned)i) == 3), found[sets++] = set[i];
     assert_int_equal(sets, 56);
     double of_sets = chi_square(found, 56, 1), of_floats = chi_square(hits, COUNT, 0.97);
-    if (of_sets < 20 || of_sets > 110 || of_floats < 780 || of_floats > 1220) /* 5 sigma around 55 (up) and 999 */
-        fail_msg("chi-square of the sets %g (55 degrees of freedom), of the floats %g (999)", of_sets, of_floats);
-    line_close(&few);
-    line_close(&many);
+    if (of_sets < 20 || of_sets > 110 || of_floats < 780 ||
+        of_floats > 1220) /* 5 sigma around 55 (up) and 999 */
+        fail_msg("chi-square of the sets %g (55 degrees of freedom), of the floats %g (999)",
+                 of_sets, of_floats);
+    codec_fixture_close(&few);
+    codec_fixture_close(&many);
 }
 
 int main(void)

@@ -1,8 +1,10 @@
-/* nbssgd on the simulated network: each of its races forced, and its promises held over random runs.
+/* nbssgd on the simulated network: each of its races forced, and its promises held over random
+ * runs.
  *
- * Promises of a locked server without carry: a version's update is the mean of exactly the gradients that were computed at its
- * weights (staleness 0), each sample of a share is used once, in order, aborts or not. The simulator adds its own: no mail is left
- * unread, no request leaks, nobody waits for ever. */
+ * Promises of a locked server without carry: a version's update is the mean of exactly the
+ * gradients that were computed at its weights (staleness 0), each sample of a share is used once,
+ * in order, aborts or not. The simulator adds its own: no mail is left unread, no request leaks,
+ * nobody waits for ever. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,30 +18,31 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "parameter_server.h"
-#include "tests/lab.h"
-#include "tests/words.h"
+#include "parameter_server/parameter_server.h"
+#include "tests/scheme_harness.h"
+#include "tests/option_list.h"
 
 enum { SEEDS = 1200 };
 
 /* Every worker's gradients were those of its stream, in order, each once. */
 static void check_streams(const struct experiment *e)
 {
-    int64_t *next = obtain((size_t)e->workers, sizeof *next);
+    int64_t *next = xcalloc((size_t)e->workers, sizeof *next);
     for (int i = 0; i < e->ledger->entries; i++) {
         const struct entry *x = &e->ledger->entry[i];
         assert_int_equal(x->index, next[x->worker]);
         next[x->worker]++;
     }
-    release(next);
+    xfree(next);
 }
 
-/* w[1 + i] is the sum over versions of worker i's part, if each gradient counted in the version it was computed at. */
+/* w[1 + i] is the sum over versions of worker i's part, if each gradient counted in the version it
+ * was computed at. */
 static void check_parts(const struct experiment *e)
 {
     int64_t versions = e->out.updates;
-    int64_t *all = obtain((size_t)versions + 1, sizeof *all);
-    double *part = obtain((size_t)e->workers, sizeof *part);
+    int64_t *all = xcalloc((size_t)versions + 1, sizeof *all);
+    double *part = xcalloc((size_t)e->workers, sizeof *part);
     for (int i = 0; i < e->ledger->entries; i++) {
         assert_in_range(e->ledger->entry[i].version, 0, versions - 1);
         all[e->ledger->entry[i].version]++;
@@ -51,42 +54,47 @@ static void check_parts(const struct experiment *e)
     for (int i = 0; i < e->workers; i++)
         assert_true(fabs(part[i] - e->out.w[1 + i]) < 1e-4 * (1 + part[i]));
     assert_int_equal(e->ledger->entries, (int64_t)e->out.server.effective.sum);
-    release(all);
-    release(part);
+    xfree(all);
+    xfree(part);
 }
 
 /* Options drawn by the seed; the same seed gives the same run. */
-static void draw(struct words *w, uint64_t seed, bool plain)
+static void draw(struct option_list *w, uint64_t seed, bool plain)
 {
     struct random r = random_at(RANDOM_TEST, seed, 77, 0, 0);
-    int minibatches = 1 + (int)random_below(&r, 8), workers = 1 + (int)random_below(&r, 8), servers = 1 + (int)random_below(&r, 2);
-    static const char *const delays[] = {
-        "", "exponential:0.05", "gaussian:0.06,0.03", "pareto:0.01,1.5", "stall:0.05,2", "uniform:0,0.2@1"};
-    say_plain(w, "nbssgd", 1);
-    say(w, "seed=%llu", (unsigned long long)seed);
-    say(w, "workers=%d", workers);
-    say(w, "servers=%d", servers);
-    say(w, "minibatches=%d", minibatches);
-    say(w, "batch=%d", minibatches * 4);
-    say(w, "samples=%d", 4 * (20 + (int)random_below(&r, 300)));
-    say(w, "delay=%s", delays[random_below(&r, 6)]);
-    say(w, "sim-latency=%g", pow(10, -6 + 5 * random_uniform(&r)));
-    say(w, "sim-bandwidth=%g", pow(10, 4 + 5 * random_uniform(&r)));
-    say(w, "sim-minibatch=%g", 0.01 + random_uniform(&r));
-    say(w, "nb-batch=%s", random_below(&r, 2) ? "keep" : "reset");
-    say(w, "nb-signal=%s", random_below(&r, 2) ? "direct" : "relay");
+    int minibatches = 1 + (int)random_below(&r, 8), workers = 1 + (int)random_below(&r, 8),
+        servers = 1 + (int)random_below(&r, 2);
+    static const char *const delays[] = {"",
+                                         "exponential:0.05",
+                                         "gaussian:0.06,0.03",
+                                         "pareto:0.01,1.5",
+                                         "stall:0.05,2",
+                                         "uniform:0,0.2@1"};
+    add_plain_sgd(w, "nbssgd", 1);
+    add_option(w, "seed=%llu", (unsigned long long)seed);
+    add_option(w, "workers=%d", workers);
+    add_option(w, "servers=%d", servers);
+    add_option(w, "minibatches=%d", minibatches);
+    add_option(w, "batch=%d", minibatches * 4);
+    add_option(w, "samples=%d", 4 * (20 + (int)random_below(&r, 300)));
+    add_option(w, "delay=%s", delays[random_below(&r, 6)]);
+    add_option(w, "sim-latency=%g", pow(10, -6 + 5 * random_uniform(&r)));
+    add_option(w, "sim-bandwidth=%g", pow(10, 4 + 5 * random_uniform(&r)));
+    add_option(w, "sim-minibatch=%g", 0.01 + random_uniform(&r));
+    add_option(w, "nb-batch=%s", random_below(&r, 2) ? "keep" : "reset");
+    add_option(w, "nb-signal=%s", random_below(&r, 2) ? "direct" : "relay");
     if (random_below(&r, 2))
-        say(w, "slow=%d=%g", servers + workers - 1, 1 + 20 * random_uniform(&r));
+        add_option(w, "slow=%d=%g", servers + workers - 1, 1 + 20 * random_uniform(&r));
     if (plain) {
-        say(w, "nb-inflight=%s", random_below(&r, 2) ? "abort" : "finish");
+        add_option(w, "nb-inflight=%s", random_below(&r, 2) ? "abort" : "finish");
         return;
     }
     static const char *const inflight[] = {"abort", "finish", "carry"};
-    say(w, "nb-inflight=%s", inflight[random_below(&r, 3)]);
-    say(w, "nb-payload=%s", random_below(&r, 2) ? "gradient" : "weights");
-    say(w, "nb-server=%s", random_below(&r, 2) ? "locked" : "racing");
-    say(w, "nb-weigh=%s", random_below(&r, 2) ? "finished" : "full");
-    say(w, "wire=%s", random_below(&r, 4) ? "f32" : "bf16");
+    add_option(w, "nb-inflight=%s", inflight[random_below(&r, 3)]);
+    add_option(w, "nb-payload=%s", random_below(&r, 2) ? "gradient" : "weights");
+    add_option(w, "nb-server=%s", random_below(&r, 2) ? "locked" : "racing");
+    add_option(w, "nb-weigh=%s", random_below(&r, 2) ? "finished" : "full");
+    add_option(w, "compress=%s", random_below(&r, 4) ? "f32" : "bf16");
 }
 
 static void every_gradient_counts_once_in_its_version(void **state)
@@ -94,15 +102,15 @@ static void every_gradient_counts_once_in_its_version(void **state)
     (void)state;
     int64_t aborted = 0, late = 0, twice = 0, empty = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct words w = {0};
+        struct option_list w = {0};
         struct experiment e;
         draw(&w, seed, true);
-        experiment_defaults(&e, words_list(&w));
+        experiment_defaults(&e, option_list_words(&w));
         experiment_run(&e);
         check_streams(&e);
         check_parts(&e);
         assert_true(fabs(e.out.w[0] - (double)e.out.updates) < 1e-3 * (double)e.out.updates);
-        assert_int_equal(e.out.server.stale.bin[0], e.out.server.stale.count);
+        assert_int_equal(e.out.server.staleness.bin[0], e.out.server.staleness.count);
         int64_t announced = 0;
         for (int i = 0; i < e.workers; i++) {
             aborted += e.out.worker[i].aborted_minibatches;
@@ -113,7 +121,8 @@ static void every_gradient_counts_once_in_its_version(void **state)
         empty += (int64_t)e.out.server.contributions.sum < e.out.updates * e.workers;
         experiment_close(&e);
     }
-    printf("%d runs: %lld mini-batches aborted, %lld late signals, %lld runs with two finishers in a version, %lld with empty pushes\n",
+    printf("%d runs: %lld mini-batches aborted, %lld late signals, %lld runs with two finishers in "
+           "a version, %lld with empty pushes\n",
            SEEDS, (long long)aborted, (long long)late, (long long)twice, (long long)empty);
     assert_true(aborted > 1000 && late > 1000 && twice > 50 && empty > 50);
 }
@@ -122,15 +131,16 @@ static void every_mode_ends_with_each_sample_used_once(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct words w = {0};
+        struct option_list w = {0};
         struct experiment e;
         draw(&w, seed, false);
-        experiment_defaults(&e, words_list(&w));
+        experiment_defaults(&e, option_list_words(&w));
         experiment_run(&e);
         check_streams(&e);
         assert_true(e.out.samples >= e.options.samples);
         int64_t counted = (int64_t)e.out.server.effective.sum + e.out.server.dropped_minibatches;
-        assert_in_range(e.ledger->entries - counted, 0, e.workers); /* at most the last one of each, finished after the end */
+        /* at most the last one of each, finished after the end */
+        assert_in_range(e.ledger->entries - counted, 0, e.workers);
         experiment_close(&e);
     }
 }
@@ -138,14 +148,14 @@ static void every_mode_ends_with_each_sample_used_once(void **state)
 static void two_finishers_in_one_version(void **state)
 {
     (void)state;
-    struct words w = {0};
+    struct option_list w = {0};
     struct experiment e;
-    say_plain(&w, "nbssgd", 1);
-    say(&w, "workers=4");
-    say(&w, "minibatches=2");
-    say(&w, "batch=8");
-    say(&w, "samples=800");
-    experiment_defaults(&e, words_list(&w));
+    add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "workers=4");
+    add_option(&w, "minibatches=2");
+    add_option(&w, "batch=8");
+    add_option(&w, "samples=800");
+    experiment_defaults(&e, option_list_words(&w));
     experiment_run(&e);
     check_streams(&e);
     check_parts(&e);
@@ -154,23 +164,25 @@ static void two_finishers_in_one_version(void **state)
         announced += e.out.worker[i].announced;
         late += e.out.worker[i].late_signals;
     }
-    assert_int_equal(announced, 4 * e.out.updates); /* equal speeds: all four finish before any signal has arrived */
-    assert_int_equal(late, 3 * announced);          /* each is read in the next version, those of the last one after the end */
+    /* equal speeds: all four finish before any signal has arrived */
+    assert_int_equal(announced, 4 * e.out.updates);
+    /* each is read in the next version, those of the last one after the end */
+    assert_int_equal(late, 3 * announced);
     experiment_close(&e);
 }
 
 static void a_worker_with_nothing_finished_pushes_nothing(void **state)
 {
     (void)state;
-    struct words w = {0};
+    struct option_list w = {0};
     struct experiment e;
-    say_plain(&w, "nbssgd", 1);
-    say(&w, "workers=3");
-    say(&w, "minibatches=2");
-    say(&w, "batch=8");
-    say(&w, "samples=800");
-    say(&w, "slow=3=1000");
-    experiment_defaults(&e, words_list(&w));
+    add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "workers=3");
+    add_option(&w, "minibatches=2");
+    add_option(&w, "batch=8");
+    add_option(&w, "samples=800");
+    add_option(&w, "slow=3=1000");
+    experiment_defaults(&e, option_list_words(&w));
     experiment_run(&e);
     check_streams(&e);
     check_parts(&e);
@@ -180,33 +192,37 @@ static void a_worker_with_nothing_finished_pushes_nothing(void **state)
     experiment_close(&e);
 }
 
-/* A signal that overtakes the weights must not be lost: the slow worker would otherwise hold everybody up for a whole batch. */
+/* A signal that overtakes the weights must not be lost: the slow worker would otherwise hold
+ * everybody up for a whole batch. */
 static void a_signal_ahead_of_the_weights_is_remembered(void **state)
 {
     (void)state;
-    struct words w = {0};
+    struct option_list w = {0};
     struct experiment e;
-    say_plain(&w, "nbssgd", 1);
-    say(&w, "workers=2");
-    say(&w, "minibatches=1");
-    say(&w, "batch=4");
-    say(&w, "samples=400");
-    say(&w, "slow=2=50");
-    say(&w, "sim-minibatch=1e-6"); /* the fast one is done while the other's weights (8 KB at 1 KB/s) are still on their way */
-    say(&w, "sim-bandwidth=1e3");
-    experiment_defaults(&e, words_list(&w));
+    add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "workers=2");
+    add_option(&w, "minibatches=1");
+    add_option(&w, "batch=4");
+    add_option(&w, "samples=400");
+    add_option(&w, "slow=2=50");
+    add_option(&w, "sim-minibatch=1e-6"); /* the fast one is done while the other's weights (8 KB at
+                                             1 KB/s) are still on their way */
+    add_option(&w, "sim-bandwidth=1e3");
+    experiment_defaults(&e, option_list_words(&w));
     experiment_run(&e);
     check_streams(&e);
     check_parts(&e);
     assert_int_equal(e.out.worker[1].signals, e.out.updates);
-    assert_int_equal(e.out.worker[1].minibatches + e.out.worker[1].aborted_minibatches, 0); /* asked before it could begin */
+    /* asked before it could begin */
+    assert_int_equal(e.out.worker[1].minibatches + e.out.worker[1].aborted_minibatches, 0);
     assert_int_equal((int64_t)e.out.server.contributions.sum, e.out.updates);
     experiment_close(&e);
 }
 
-/* The same contributions in any order of arrival: the workers push fixed vectors after random pauses. */
+/* The same contributions in any order of arrival: the workers push fixed vectors after random
+ * pauses. */
 struct fixed {
-    struct setting setting;
+    struct run_context context;
     uint64_t seed;
     float *result;
 };
@@ -214,7 +230,7 @@ struct fixed {
 static void push_fixed(struct net *net, void *argument)
 {
     struct fixed *f = argument;
-    struct node *n = node_open(net, &f->setting);
+    struct node *n = node_open(net, &f->context);
     if (n->worker >= 0) {
         struct ps *ps = ps_open(n);
         struct random pause = random_at(RANDOM_TEST, f->seed, (uint64_t)n->worker, 5, 0);
@@ -225,7 +241,7 @@ static void push_fixed(struct net *net, void *argument)
                 n->sum[i] = (float)random_normal(&values);
             node_clear(n);
             n->finished = 1 + (int64_t)((v + (uint64_t)n->worker) % 3);
-            net_spend(net, random_uniform(&pause));
+            net_advance(net, random_uniform(&pause));
             ps_push(ps, n->sum);
             ps_pull(ps, n->w);
         }
@@ -243,37 +259,39 @@ static void locked_gives_the_same_bits_in_any_order_of_arrival(void **state)
     (void)state;
     float first[LEDGER_FLOATS], now[LEDGER_FLOATS];
     for (uint64_t seed = 1; seed <= 1000; seed++) {
-        struct words w = {0};
+        struct option_list w = {0};
         struct experiment e;
-        say(&w, "scheme=nbssgd");
-        say(&w, "batch=16");
-        say(&w, "minibatches=4");
-        say(&w, "workers=5");
-        say(&w, "samples=200");
-        experiment_defaults(&e, words_list(&w));
+        add_option(&w, "scheme=nbssgd");
+        add_option(&w, "batch=16");
+        add_option(&w, "minibatches=4");
+        add_option(&w, "workers=5");
+        add_option(&w, "samples=200");
+        experiment_defaults(&e, option_list_words(&w));
         e.problem = NULL;
         struct fixed f = {.seed = seed, .result = now};
         static volatile sig_atomic_t never;
-        struct problem *p = obtain(1, sizeof *p);
+        struct problem *p = xcalloc(1, sizeof *p);
         struct ledger unused;
         ledger_problem(p, &unused, 4);
-        f.setting = (struct setting){.options = &e.options,
-                                     .problem = p,
-                                     .workers = 5,
-                                     .servers = 1,
-                                     .minibatches = 4,
-                                     .minibatch = 4,
-                                     .threads = 1,
-                                     .samples_wanted = 200,
-                                     .evaluate_every = 1000,
-                                     .asked_to_leave = &never,
-                                     .schedule = {.shape = "constant", .rate = 0.1}};
-        sim_run(&(struct world_options){.ranks = 6, .latency_s = 1e-5, .bandwidth = 1e6, .seed = seed}, push_fixed, &f);
+        f.context = (struct run_context){.options = &e.options,
+                                         .problem = p,
+                                         .workers = 5,
+                                         .servers = 1,
+                                         .minibatches = 4,
+                                         .minibatch = 4,
+                                         .threads = 1,
+                                         .samples_wanted = 200,
+                                         .evaluate_every = 1000,
+                                         .stop_requested = &never,
+                                         .schedule = {.shape = "constant", .lr = 0.1}};
+        sim_run(
+            &(struct world_options){.ranks = 6, .latency_s = 1e-5, .bandwidth = 1e6, .seed = seed},
+            push_fixed, &f);
         if (seed == 1)
             memcpy(first, now, sizeof first);
         assert_memory_equal(first, now, sizeof first);
-        release(unused.entry);
-        release(p);
+        xfree(unused.entry);
+        xfree(p);
         experiment_close(&e);
     }
 }

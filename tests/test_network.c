@@ -1,5 +1,6 @@
-/* What a network promises whatever computes it: the right gradient, a truthful hook, weights known by their stamp, and a plan in
- * which no tensor is overwritten while somebody still wants it. */
+/* What a network promises whatever computes it: the right gradient, a truthful hook, weights known
+ * by their weights_version, and a plan in which no tensor is overwritten while somebody still wants
+ * it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,42 +16,56 @@
 #include "backend/softmax.h"
 #include "base/alloc.h"
 #include "base/random.h"
-#include "tests/rig.h"
-#include "tests/spy.h"
+#include "tests/network_fixture.h"
+#include "tests/backend_spy.h"
 
 enum { SEED = 3, OTHER_SEED = 4, SMALL_UNITS = 23 };
 
-/* Shortcuts without parameters, and shortcuts whose parameters lie behind those of the unit that adds them; a max pool. */
-static const struct rig_options small = {
-    .resnet = {.name = "resnet20", .stem = "cifar", .batch = 3, .classes = 10, .channels = 3, .height = 16, .width = 12},
+/* Shortcuts without parameters, and shortcuts whose parameters lie behind those of the unit that
+ * adds them; a max pool. */
+static const struct fixture_options small = {
+    .resnet = {.name = "resnet20",
+               .stem = "cifar",
+               .batch = 3,
+               .classes = 10,
+               .channels = 3,
+               .height = 16,
+               .width = 12},
     .smoothing = 0.1,
     .seed = SEED,
     .threads = 2,
 };
-static const struct rig_options large = {
-    .resnet = {.name = "resnet18", .stem = "imagenet", .batch = 2, .classes = 7, .channels = 3, .height = 40, .width = 40},
+static const struct fixture_options large = {
+    .resnet = {.name = "resnet18",
+               .stem = "imagenet",
+               .batch = 2,
+               .classes = 7,
+               .channels = 3,
+               .height = 40,
+               .width = 40},
     .seed = SEED,
     .threads = 2,
 };
 
 static float *copy_of(const float *v, int64_t count)
 {
-    float *copy = obtain((size_t)count, sizeof *copy);
+    float *copy = xcalloc((size_t)count, sizeof *copy);
     memcpy(copy, v, (size_t)count * sizeof *copy);
     return copy;
 }
 
-static void assert_same_bits(const struct rig *r, const char *what, const float *is, const float *should, int64_t count)
+static void assert_same_bits(const struct network_fixture *r, const char *what, const float *is,
+                             const float *should, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         if (memcmp(&is[i], &should[i], sizeof *is))
-            fail_msg("%s: %s: float %lld of %lld is %.9g, was %.9g", r->name, what, (long long)i, (long long)count, (double)is[i],
-                     (double)should[i]);
+            fail_msg("%s: %s: float %lld of %lld is %.9g, was %.9g", r->name, what, (long long)i,
+                     (long long)count, (double)is[i], (double)should[i]);
 }
 
-static struct weights weights_of(const struct rig *r)
+static struct weights weights_of(const struct network_fixture *r)
 {
-    return (struct weights){r->w, r->stamp};
+    return (struct weights){r->w, r->weights_version};
 }
 
 static bool stop_behind_the_loss(void *self, int step, int64_t from)
@@ -59,17 +74,20 @@ static bool stop_behind_the_loss(void *self, int step, int64_t from)
     return step < *(const int *)self;
 }
 
-static double loss_at(struct rig *r, const float *w)
+static double loss_at(struct network_fixture *r, const float *w)
 {
     struct loss loss = {0};
-    network_gradient(r->network, (struct weights){w, 0}, r->pictures, r->labels, r->g, &loss, stop_behind_the_loss, &r->a.units);
+    network_gradient(r->network, (struct weights){w, 0}, r->images, r->labels, r->g, &loss,
+                     stop_behind_the_loss, &r->a.units);
     return loss.sum / r->a.batch;
 }
 
-/* Moves floats [from, to) of w by some units in the last place, along g and at random, and holds the loss's difference against the
- * gradient's word for the steps that float32 really made: so short that no ReLU comes to its kink. Returns the error in parts of
+/* Moves floats [from, to) of w by some units in the last place, along g and at random, and holds
+ * the loss's difference against the gradient's word for the steps that float32 really made: so
+ * short that no ReLU comes to its kink. Returns the error in parts of
  * |step| (|g there| + |g| / 1000). */
-static double slope_error(struct rig *r, const float *g, int64_t from, int64_t to, double random_part, uint64_t key)
+static double slope_error(struct network_fixture *r, const float *g, int64_t from, int64_t to,
+                          double random_part, uint64_t key)
 {
     struct random random = random_at(RANDOM_TEST, SEED, key, 0, 0);
     float *side[2] = {copy_of(r->w, r->floats), copy_of(r->w, r->floats)};
@@ -80,7 +98,8 @@ static double slope_error(struct rig *r, const float *g, int64_t from, int64_t t
         here += (double)g[i] * g[i];
         w_squares += (double)r->w[i] * r->w[i];
     }
-    double unit = sqrt((double)(to - from)), size = 3e-7 * (w_squares > 0 ? sqrt(w_squares) / unit : 1);
+    double unit = sqrt((double)(to - from)),
+           size = 3e-7 * (w_squares > 0 ? sqrt(w_squares) / unit : 1);
     for (int64_t i = from; i < to; i++) {
         double along = here > 0 ? g[i] / sqrt(here) * unit : 0;
         double move = size * (along + random_part * random_normal(&random));
@@ -91,48 +110,55 @@ static double slope_error(struct rig *r, const float *g, int64_t from, int64_t t
         step += moved * moved;
     }
     double difference = loss_at(r, side[0]) - loss_at(r, side[1]);
-    release(side[0]);
-    release(side[1]);
+    xfree(side[0]);
+    xfree(side[1]);
     return fabs(difference - word) / (sqrt(step) * (sqrt(here) + sqrt(all) / 1000));
 }
 
 /* The last gamma of each block. */
-static void clear_gammas(struct rig *r, const struct tensor *t, int count)
+static void clear_gammas(struct network_fixture *r, const struct tensor *t, int count)
 {
     for (int k = 0; k < count; k++)
         if (strstr(t[k].name, ".bn2.weight"))
             memset(r->w + t[k].offset, 0, (size_t)t[k].count * sizeof *r->w);
-    r->stamp++;
+    r->weights_version++;
 }
 
 static void check_slopes(double smoothing, bool zero_gamma, bool every_tensor)
 {
     const struct engine engine = {.backend = &backend_double, .dtype = DTYPE_F32, .name = "double"};
-    struct rig_options options = small;
+    struct fixture_options options = small;
     options.resnet.batch = 4;
     options.resnet.width = 16;
     options.smoothing = smoothing;
-    struct rig r;
-    rig_open(&r, &engine, &options);
+    struct network_fixture r;
+    fixture_open(&r, &engine, &options);
     int count;
-    struct tensor *t = architecture_tensors(&r.a, &count);
+    struct tensor *t = model_tensors(&r.a, &count);
     if (zero_gamma)
         clear_gammas(&r, t, count);
-    rig_gradient(&r);
+    fixture_gradient(&r);
     float *g = copy_of(r.g, r.floats);
     double worst = 0;
-    for (int k = -3; k < (every_tensor ? count : 0); k++) { /* -3: along g; -2, -1: all at random; then each tensor */
+    for (int k = -3; k < (every_tensor ? count : 0);
+         k++) { /* -3: along g; -2, -1: all at random; then each tensor */
         int64_t from = k < 0 ? 0 : t[k].offset, to = k < 0 ? r.floats : t[k].offset + t[k].count;
-        double error = slope_error(&r, g, from, to, k == -3 ? 0 : k < 0 ? 10 : 1, (uint64_t)(k + 3));
+        double error = slope_error(&r, g, from, to,
+                                   k == -3 ? 0
+                                   : k < 0 ? 10
+                                           : 1,
+                                   (uint64_t)(k + 3));
         if (!(error <= 1e-5))
-            fail_msg("%s, smoothing %g, zero gamma %d, %s: the gradient and finite differences differ by %.3g", r.name, smoothing,
-                     zero_gamma, k < 0 ? "all tensors" : t[k].name, error);
+            fail_msg("%s, smoothing %g, zero gamma %d, %s: the gradient and finite differences "
+                     "differ by %.3g",
+                     r.name, smoothing, zero_gamma, k < 0 ? "all tensors" : t[k].name, error);
         worst = fmax(worst, error);
     }
-    print_message("smoothing %g, zero gamma %d: slopes differ by %.1e at most\n", smoothing, zero_gamma, worst);
-    release(t);
-    release(g);
-    rig_close(&r);
+    print_message("smoothing %g, zero gamma %d: slopes differ by %.1e at most\n", smoothing,
+                  zero_gamma, worst);
+    xfree(t);
+    xfree(g);
+    fixture_close(&r);
 }
 
 /* Of a whole network in double, along the gradient, in random directions, and in each tensor. */
@@ -145,21 +171,22 @@ static void test_finite_differences(void **state)
     check_slopes(0.1, true, false);
 }
 
-static void for_each_engine(const struct rig_options *options, void (*check)(struct rig *))
+static void for_each_engine(const struct fixture_options *options,
+                            void (*check)(struct network_fixture *))
 {
     struct engine engines[MOST_ENGINES];
     int count = list_engines(engines);
     assert_true(count > 0);
     for (int e = 0; e < count; e++) {
-        struct rig r;
-        rig_open(&r, &engines[e], options);
+        struct network_fixture r;
+        fixture_open(&r, &engines[e], options);
         check(&r);
-        rig_close(&r);
+        fixture_close(&r);
     }
 }
 
 struct watch {
-    struct rig *rig;
+    struct network_fixture *rig;
     int calls, stop_at; /* says false at this step */
     int64_t from;
     float *final; /* what the hook was told to be final, when it was told */
@@ -168,40 +195,43 @@ struct watch {
 static bool watch_steps(void *self, int step, int64_t from)
 {
     struct watch *w = self;
-    const struct rig *r = w->rig;
+    const struct network_fixture *r = w->rig;
     if (step != w->calls++)
         fail_msg("%s: step %d comes as number %d", r->name, step, w->calls - 1);
     if (step < r->a.units)
         assert_int_equal(from, r->floats);
     if (from > w->from || from < 0)
-        fail_msg("%s, step %d: floats from %lld are final, but before it was %lld", r->name, step, (long long)from, (long long)w->from);
+        fail_msg("%s, step %d: floats from %lld are final, but before it was %lld", r->name, step,
+                 (long long)from, (long long)w->from);
     for (int64_t i = from; i < w->from; i++)
         if (isnan(r->g[i]))
-            fail_msg("%s, step %d: float %lld is not there yet, though all from %lld should be", r->name, step, (long long)i,
-                     (long long)from);
+            fail_msg("%s, step %d: float %lld is not there yet, though all from %lld should be",
+                     r->name, step, (long long)i, (long long)from);
     if (from > 0 && !isnan(r->g[from - 1]))
-        fail_msg("%s, step %d: float %lld is there already, though the first should be %lld", r->name, step, (long long)from - 1,
-                 (long long)from);
+        fail_msg("%s, step %d: float %lld is there already, though the first should be %lld",
+                 r->name, step, (long long)from - 1, (long long)from);
     memcpy(w->final + from, r->g + from, (size_t)(w->from - from) * sizeof *w->final);
     w->from = from;
     return step != w->stop_at;
 }
 
 /* One gradient under watch, g full of NaN before. */
-static bool watched_gradient(struct rig *r, struct watch *w, int stop_at)
+static bool watched_gradient(struct network_fixture *r, struct watch *w, int stop_at)
 {
     struct loss loss = {0};
     *w = (struct watch){.rig = r, .stop_at = stop_at, .from = r->floats, .final = w->final};
     for (int64_t i = 0; i < r->floats; i++)
         r->g[i] = w->final[i] = NAN;
-    return network_gradient(r->network, weights_of(r), r->pictures, r->labels, r->g, &loss, watch_steps, w);
+    return network_gradient(r->network, weights_of(r), r->images, r->labels, r->g, &loss,
+                            watch_steps, w);
 }
 
-static void check_hook(struct rig *r)
+static void check_hook(struct network_fixture *r)
 {
-    struct watch w = {.final = obtain((size_t)r->floats, sizeof *w.final)};
-    const int units = r->a.units, stops[] = {0, units / 2, units - 1, units, units + units / 2, 2 * units - 1};
-    rig_gradient(r);
+    struct watch w = {.final = xcalloc((size_t)r->floats, sizeof *w.final)};
+    const int units = r->a.units,
+              stops[] = {0, units / 2, units - 1, units, units + units / 2, 2 * units - 1};
+    fixture_gradient(r);
     float *truth = copy_of(r->g, r->floats);
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         assert_false(watched_gradient(r, &w, stops[i]));
@@ -212,8 +242,8 @@ static void check_hook(struct rig *r)
     assert_int_equal(w.from, 0);
     assert_same_bits(r, "what the hook was told to be final", w.final, r->g, r->floats);
     assert_same_bits(r, "the gradient under watch", r->g, truth, r->floats);
-    release(truth);
-    release(w.final);
+    xfree(truth);
+    xfree(w.final);
 }
 
 static void test_hook(void **state)
@@ -223,9 +253,10 @@ static void test_hook(void **state)
     for_each_engine(&large, check_hook);
 }
 
-/* What evaluations and statistics give, at the network's own weights and at others, in the middle of a gradient or not. */
+/* What evaluations and statistics give, at the network's own weights and at others, in the middle
+ * of a gradient or not. */
 struct visit {
-    struct rig *rig;
+    struct network_fixture *rig;
     struct weights other;
     double *sums;
     struct loss truth[2];
@@ -237,47 +268,51 @@ static bool visit(void *self, int step, int64_t from)
 {
     (void)from;
     struct visit *v = self;
-    struct rig *r = v->rig;
+    struct network_fixture *r = v->rig;
     if (step % v->every)
         return true;
     int turn = step / v->every % 3;
     if (turn == 2) {
         memset(v->sums, 0, (size_t)r->statistic_floats * sizeof *v->sums);
-        network_statistics(r->network, v->other, r->pictures, v->sums);
+        network_statistics(r->network, v->other, r->images, v->sums);
         if (memcmp(v->sums, v->true_sums, (size_t)r->statistic_floats * sizeof *v->sums))
             fail_msg("%s: statistics from inside step %d are others", r->name, step);
         return true;
     }
     struct loss loss = {0};
-    network_evaluate(r->network, turn ? v->other : weights_of(r), r->statistics, r->pictures, r->labels, r->a.batch, &loss);
+    network_evaluate(r->network, turn ? v->other : weights_of(r), r->statistics, r->images,
+                     r->labels, r->a.batch, &loss);
     if (memcmp(&loss, &v->truth[turn], sizeof loss))
-        fail_msg("%s: an evaluation from inside step %d gives the loss %.9g, not %.9g", r->name, step, loss.sum, v->truth[turn].sum);
+        fail_msg("%s: an evaluation from inside step %d gives the loss %.9g, not %.9g", r->name,
+                 step, loss.sum, v->truth[turn].sum);
     return true;
 }
 
-static void check_visits(struct rig *r)
+static void check_visits(struct network_fixture *r)
 {
-    rig_gradient(r);
+    fixture_gradient(r);
     float *truth = copy_of(r->g, r->floats), *w = copy_of(r->w, r->floats);
     struct visit v = {.rig = r, .every = r->a.units == SMALL_UNITS ? 1 : 15};
-    v.sums = obtain(2 * (size_t)r->statistic_floats, sizeof *v.sums);
+    v.sums = xcalloc(2 * (size_t)r->statistic_floats, sizeof *v.sums);
     v.true_sums = v.sums + r->statistic_floats;
-    v.truth[0] = rig_evaluate(r);
-    rig_set_weights(r, OTHER_SEED);
+    v.truth[0] = fixture_evaluate(r);
+    fixture_set_weights(r, OTHER_SEED);
     float *other = copy_of(r->w, r->floats);
-    v.other = (struct weights){other, r->stamp++};
+    v.other = (struct weights){other, r->weights_version++};
     memcpy(r->w, w, (size_t)r->floats * sizeof *w);
-    network_evaluate(r->network, v.other, r->statistics, r->pictures, r->labels, r->a.batch, &v.truth[1]);
-    network_statistics(r->network, v.other, r->pictures, v.true_sums);
+    network_evaluate(r->network, v.other, r->statistics, r->images, r->labels, r->a.batch,
+                     &v.truth[1]);
+    network_statistics(r->network, v.other, r->images, v.true_sums);
     struct loss loss = {0};
     for (int64_t i = 0; i < r->floats; i++)
         r->g[i] = NAN;
-    assert_true(network_gradient(r->network, weights_of(r), r->pictures, r->labels, r->g, &loss, visit, &v));
+    assert_true(
+        network_gradient(r->network, weights_of(r), r->images, r->labels, r->g, &loss, visit, &v));
     assert_same_bits(r, "a gradient with evaluations in between", r->g, truth, r->floats);
-    release(v.sums);
-    release(other);
-    release(w);
-    release(truth);
+    xfree(v.sums);
+    xfree(other);
+    xfree(w);
+    xfree(truth);
 }
 
 static void test_evaluation_inside_a_gradient(void **state)
@@ -287,37 +322,40 @@ static void test_evaluation_inside_a_gradient(void **state)
     for_each_engine(&large, check_visits);
 }
 
-static void check_stamps(struct rig *r)
+static void check_stamps(struct network_fixture *r)
 {
     static const uint64_t unknown = 0;
     float *truth[2];
-    uint64_t stamp[2];
-    for (int k = 1; k >= 0; k--) { /* each at a stamp of its own, in the same memory */
-        rig_set_weights(r, k ? OTHER_SEED : SEED);
-        stamp[k] = r->stamp;
-        rig_gradient(r);
+    uint64_t weights_version[2];
+    for (int k = 1; k >= 0; k--) { /* each at a weights_version of its own, in the same memory */
+        fixture_set_weights(r, k ? OTHER_SEED : SEED);
+        weights_version[k] = r->weights_version;
+        fixture_gradient(r);
         truth[k] = copy_of(r->g, r->floats);
     }
     assert_true(memcmp(truth[0], truth[1], (size_t)r->floats * sizeof *truth[0]));
-    /* Weights 0 lie in r->w now. Which weights, under which stamp; what a backend kept of those before must not matter. */
+    /* Weights 0 lie in r->w now. Which weights, under which weights_version; what a backend kept of
+     * those before must not matter. */
     static const struct {
         int weights;
         bool known, evaluates;
-    } steps[] = {{0, true, false}, {0, false, false}, {1, false, false}, {1, true, true},  {0, true, false},
-                 {1, false, true}, {1, true, false},  {0, false, false}, {0, true, false}, {0, true, true}};
+    } steps[] = {{0, true, false}, {0, false, false}, {1, false, false}, {1, true, true},
+                 {0, true, false}, {1, false, true},  {1, true, false},  {0, false, false},
+                 {0, true, false}, {0, true, true}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int k = steps[i].weights;
         char what[80];
-        snprintf(what, sizeof what, "step %zu, weights %d under %s", i, k, steps[i].known ? "their stamp" : "stamp 0");
-        rig_set_weights(r, k ? OTHER_SEED : SEED);
-        r->stamp = steps[i].known ? stamp[k] : unknown;
+        snprintf(what, sizeof what, "step %zu, weights %d under %s", i, k,
+                 steps[i].known ? "their weights_version" : "weights_version 0");
+        fixture_set_weights(r, k ? OTHER_SEED : SEED);
+        r->weights_version = steps[i].known ? weights_version[k] : unknown;
         if (steps[i].evaluates)
-            rig_evaluate(r);
-        rig_gradient(r);
+            fixture_evaluate(r);
+        fixture_gradient(r);
         assert_same_bits(r, what, r->g, truth[k], r->floats);
     }
     for (int k = 0; k < 2; k++)
-        release(truth[k]);
+        xfree(truth[k]);
 }
 
 static void test_stamps(void **state)
@@ -326,35 +364,36 @@ static void test_stamps(void **state)
     for_each_engine(&small, check_stamps);
 }
 
-/* A gradient, whatever was computed before it and whatever the memory holds; with `cache` in a network opened anew as well. */
+/* A gradient, whatever was computed before it and whatever the memory holds; with `cache` in a
+ * network opened anew as well. */
 static void check_repeats(const struct engine *engine, const char *cache)
 {
-    struct rig_options options = small;
+    struct fixture_options options = small;
     options.cache = cache;
     float *truth = NULL;
     struct loss losses[2] = {{0}};
     for (int round = 0; round < 2; round++) {
         struct engine spied = *engine;
         spied.backend = spy_on(engine->backend, false);
-        struct rig r;
-        rig_open(&r, &spied, &options);
+        struct network_fixture r;
+        fixture_open(&r, &spied, &options);
         for (int again = 0; again < 3; again++) {
-            rig_set_batch(&r, 0);
-            losses[0] = rig_gradient(&r);
-            losses[1] = rig_evaluate(&r);
+            fixture_set_batch(&r, 0);
+            losses[0] = fixture_gradient(&r);
+            losses[1] = fixture_evaluate(&r);
             if (!truth)
                 truth = copy_of(r.g, r.floats);
             assert_same_bits(&r, round ? "opened again" : "computed again", r.g, truth, r.floats);
-            rig_set_batch(&r, 1);
-            rig_gradient(&r);
-            struct loss other = rig_evaluate(&r);
+            fixture_set_batch(&r, 1);
+            fixture_gradient(&r);
+            struct loss other = fixture_evaluate(&r);
             assert_true(other.sum != losses[1].sum);
             spy_poison();
         }
         assert_true(isfinite(losses[0].sum) && isfinite(losses[1].sum));
-        rig_close(&r);
+        fixture_close(&r);
     }
-    release(truth);
+    xfree(truth);
 }
 
 static void test_repeats(void **state)
@@ -372,70 +411,79 @@ static void test_repeats(void **state)
     }
 }
 
-static void check_count(struct rig *r)
+static void check_count(struct network_fixture *r)
 {
-    const int batch = r->a.batch, classes = r->a.classes, floats = r->a.height * r->a.width * r->a.channels;
-    struct loss whole = rig_evaluate(r), sum = {0};
+    const int batch = r->a.batch, classes = r->a.classes,
+              floats = r->a.height * r->a.width * r->a.channels;
+    struct loss whole = fixture_evaluate(r), sum = {0};
     struct loss each;
     float *logits = copy_of(spy_logits(), batch * classes);
     for (int count = batch; count >= 0; count--) {
         for (int i = count * floats; i < batch * floats; i++)
-            r->floats_of_pictures[i] = NAN; /* what lies behind is nobody's business */
+            r->floats_of_images[i] = NAN; /* what lies behind is nobody's business */
         struct loss loss = {.sum = 100, .top1 = 1000, .top5 = 2000};
-        network_evaluate(r->network, weights_of(r), r->statistics, r->pictures, r->labels, count, &loss);
+        network_evaluate(r->network, weights_of(r), r->statistics, r->images, r->labels, count,
+                         &loss);
         sum = (struct loss){.sum = 100, .top1 = 1000, .top5 = 2000};
         for (int b = 0; b < count; b++) {
-            softmax_loss(logits + b * classes, r->labels + b, 1, classes, (float)r->options.smoothing, NULL, &each);
+            softmax_loss(logits + b * classes, r->labels + b, 1, classes,
+                         (float)r->options.smoothing, NULL, &each);
             sum.sum += each.sum;
             sum.top1 += each.top1;
             sum.top5 += each.top5;
         }
-        if (!(fabs(loss.sum - sum.sum) <= 1e-6 * (1 + sum.sum - 100)) || loss.top1 != sum.top1 || loss.top5 != sum.top5)
-            fail_msg("%s: %d of the batch: loss %.9g, %d and %d hits; of the logits %.9g, %d and %d", r->name, count, loss.sum,
-                     (int)loss.top1, (int)loss.top5, sum.sum, (int)sum.top1, (int)sum.top5);
+        if (!(fabs(loss.sum - sum.sum) <= 1e-6 * (1 + sum.sum - 100)) || loss.top1 != sum.top1 ||
+            loss.top5 != sum.top5)
+            fail_msg(
+                "%s: %d of the batch: loss %.9g, %d and %d hits; of the logits %.9g, %d and %d",
+                r->name, count, loss.sum, (int)loss.top1, (int)loss.top5, sum.sum, (int)sum.top1,
+                (int)sum.top5);
     }
     assert_true(fabs(whole.sum) > 0);
-    release(logits);
+    xfree(logits);
 }
 
-/* *loss is added to; only the first pictures count, and those behind may be anything. */
+/* *loss is added to; only the first images count, and those behind may be anything. */
 static void test_part_of_a_batch(void **state)
 {
     (void)state;
     struct engine engines[MOST_ENGINES];
     int count = list_engines(engines);
     for (int e = 0; e < count; e++) {
-        struct rig r;
+        struct network_fixture r;
         struct engine spied = engines[e];
         spied.backend = spy_on(engines[e].backend, false);
-        rig_open(&r, &spied, &small);
+        fixture_open(&r, &spied, &small);
         check_count(&r);
-        rig_close(&r);
+        fixture_close(&r);
     }
 }
 
 /* The book of every tensor, through a gradient with evaluations in between. */
-static void check_plan(const struct engine *engine, const struct rig_options *options)
+static void check_plan(const struct engine *engine, const struct fixture_options *options)
 {
     struct engine spied = *engine;
     spied.backend = spy_on(engine->backend, true);
-    struct rig r;
-    rig_open(&r, &spied, options);
+    struct network_fixture r;
+    fixture_open(&r, &spied, options);
     check_visits(&r);
     assert_true(spy_reads() > 10 * r.a.units);
-    rig_close(&r);
+    fixture_close(&r);
 }
 
 static void test_plan(void **state)
 {
     (void)state;
-    static const char *const names[] = {"resnet50", "resnet50", "resnet18"}, *const stems[] = {"cifar", "imagenet", "imagenet"};
+    static const char *const names[] = {"resnet50", "resnet50", "resnet18"}, *const stems[] = {
+                                                                                 "cifar",
+                                                                                 "imagenet",
+                                                                                 "imagenet"};
     struct engine engines[MOST_ENGINES];
     int count = list_engines(engines);
     for (int e = 0; e < count; e++)
         check_plan(&engines[e], &small);
     for (int i = 0; i < 3; i++) {
-        struct rig_options options = large;
+        struct fixture_options options = large;
         options.resnet.name = names[i];
         options.resnet.stem = stems[i];
         options.resnet.height = options.resnet.width = i ? 32 : 8;
@@ -443,8 +491,9 @@ static void test_plan(void **state)
     }
 }
 
-/* All outputs and saved tensors live when backward begins: nothing can do with less, and the gradients that come then must fit into
- * what is free by and by. Only opened, on the plain loops, whose tensors are as large as they must be. */
+/* All outputs and saved tensors live when backward begins: nothing can do with less, and the
+ * gradients that come then must fit into what is free by and by. Only opened, on the plain loops,
+ * whose tensors are as large as they must be. */
 static void test_bytes_of_training(void **state)
 {
     (void)state;
@@ -454,39 +503,46 @@ static void test_bytes_of_training(void **state)
     } of[] = {{"resnet20", "cifar", 32}, {"resnet50", "cifar", 32}, {"resnet50", "imagenet", 64}};
     const struct backend *ref = backend_find("ref", DTYPE_F32);
     for (int i = 0; i < 3; i++) {
-        struct architecture a;
-        const struct resnet_options options = {
-            .name = of[i].name, .stem = of[i].stem, .batch = 32, .classes = 10, .channels = 3, .height = of[i].side, .width = of[i].side};
+        struct model a;
+        const struct resnet_options options = {.name = of[i].name,
+                                               .stem = of[i].stem,
+                                               .batch = 32,
+                                               .classes = 10,
+                                               .channels = 3,
+                                               .height = of[i].side,
+                                               .width = of[i].side};
         resnet_describe(&a, &options);
-        struct device *d = ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
+        struct device *d =
+            ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
         struct network *n = network_open(&a, spy_on(ref, false), d, 0, true);
         double bytes = (double)network_bytes(n), part = bytes / (double)spy_kept();
-        print_message("%s, %s stem, batch 32 of %d x %d: %.1f MB, %.3f of what must be kept\n", a.name, of[i].stem, of[i].side, of[i].side,
-                      1e-6 * bytes, part);
+        print_message("%s, %s stem, batch 32 of %d x %d: %.1f MB, %.3f of what must be kept\n",
+                      a.name, of[i].stem, of[i].side, of[i].side, 1e-6 * bytes, part);
         assert_true(part >= 1 && part <= 1.1);
         network_close(n);
         ref->close(d);
     }
 }
 
-/* An evaluation alone wants no more than what a block holds at once: its input, its skip and two tensors of its own. */
+/* An evaluation alone wants no more than what a block holds at once: its input, its skip and two
+ * tensors of its own. */
 static void test_bytes_of_evaluation(void **state)
 {
     (void)state;
     struct engine engines[MOST_ENGINES];
     list_engines(engines);
-    struct rig_options options = large;
+    struct fixture_options options = large;
     options.resnet.name = "resnet50";
-    struct rig r;
-    rig_open(&r, &engines[0], &options);
+    struct network_fixture r;
+    fixture_open(&r, &engines[0], &options);
     struct network *n = network_open(&r.a, spy_on(engines[0].backend, false), r.device, 0, false);
     struct loss loss = {0};
-    network_evaluate(n, weights_of(&r), r.statistics, r.pictures, r.labels, r.a.batch, &loss);
+    network_evaluate(n, weights_of(&r), r.statistics, r.images, r.labels, r.a.batch, &loss);
     double outputs = (double)network_bytes(n) / (double)spy_greatest();
     print_message("%s: an evaluation takes the memory of %.2f outputs\n", r.name, outputs);
     assert_true(outputs >= 2 && outputs <= 4);
     network_close(n);
-    rig_close(&r);
+    fixture_close(&r);
 }
 
 int main(void)

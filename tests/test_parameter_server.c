@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "parameter_server.h"
-#include "scheme.h"
-#include "tests/lab.h"
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
+#include "tests/scheme_harness.h"
 
 enum { ROUNDS = 300, WORKERS = 3 };
 
@@ -22,16 +22,17 @@ static void run(struct experiment *e, const struct scheme *s, int workers, const
     experiment_run(e);
 }
 
-/* Gives with a pull under way: in even rounds the server takes the push first, in odd ones it wants its weights taken first. */
+/* Gives with a pull under way: in even rounds the server takes the push first, in odd ones it wants
+ * its weights taken first. */
 static void give_and_pull(struct node *n)
 {
     struct ps *ps = ps_open(n);
     ps_pull(ps, n->w);
     for (int round = 0; ps_wait(ps); round++) {
         node_batch(n);
-        ps_give(ps, n->sum);
+        ps_push_async(ps, n->sum);
         ps_pull(ps, n->w);
-        assert_int_equal(ps_free(ps), round % 2 == 0);
+        assert_int_equal(ps_flush_or_pull(ps), round % 2 == 0);
     }
     ps_close(ps);
 }
@@ -39,15 +40,15 @@ static void give_and_pull(struct node *n)
 static void take_or_answer(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    ps_answer_all(ps);
+    ps_reply_all(ps);
     for (int round = 0; ps_next(ps); round++) {
         if (round % 2)
-            ps_answer(ps, 0);
+            ps_reply(ps, 0);
         if (!n->stop)
             ps_step(ps, all);
         if (round % 2 == 0) {
-            net_spend(n->net, 1);
-            ps_answer(ps, 0);
+            net_advance(n->net, 1);
+            ps_reply(ps, 0);
         }
     }
     ps_close(ps);
@@ -58,7 +59,9 @@ static void who_gives_hears_of_weights_that_come_first(void **state)
     (void)state;
     const struct scheme s = {.name = "asgd", .work = give_and_pull, .serve = take_or_answer};
     struct experiment e;
-    run(&e, &s, 1, (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=408", "rate=1", "momentum=0", NULL});
+    run(&e, &s, 1,
+        (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=408", "lr=1",
+                              "momentum=0", NULL});
     assert_int_equal(e.out.samples, 408);
     experiment_close(&e);
 }
@@ -67,13 +70,13 @@ static void who_gives_hears_of_weights_that_come_first(void **state)
 static void serve_slowly(struct node *n)
 {
     struct ps *ps = ps_open(n);
-    ps_answer_all(ps);
-    for (const struct arrival *a; (a = ps_next(ps));) {
-        if (!a->mail)
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
+        if (!a->header)
             continue;
-        net_spend(n->net, 10 * n->setting->minibatch_s);
+        net_advance(n->net, 10 * n->context->minibatch_s);
         ps_step(ps, all);
-        ps_answer(ps, a->worker);
+        ps_reply(ps, a->worker);
     }
     ps_close(ps);
 }
@@ -83,7 +86,9 @@ static void no_worker_starves_at_a_busy_server(void **state)
     (void)state;
     const struct scheme s = {.name = "asgd", .work = ps_work, .serve = serve_slowly};
     struct experiment e;
-    run(&e, &s, WORKERS, (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=2400", "rate=1", "momentum=0", NULL});
+    run(&e, &s, WORKERS,
+        (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=2400", "lr=1",
+                              "momentum=0", NULL});
     for (int i = 0; i < WORKERS; i++)
         assert_in_range(e.out.worker[i].minibatches, ROUNDS / WORKERS - 1, ROUNDS / WORKERS + 2);
     experiment_close(&e);

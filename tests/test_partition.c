@@ -1,5 +1,6 @@
-/* Partitions: each keeps what its law promises, for any number of workers and any seed; streams, files and refusals. A failure
- * prints the case that repeats it. How dirichlet's proportions are spread is test_dirichlet's business. */
+/* Partitions: each keeps what its law promises, for any number of workers and any seed; streams,
+ * files and refusals. A failure prints the case that repeats it. How dirichlet's proportions are
+ * spread is test_dirichlet's business. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,25 +17,31 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "data_loader.h"
+#include "data_loader/data_loader.h"
 #include "data_loader/partition.h"
-#include "metrics.h"
-#include "tests/ends.h"
+#include "metrics/metrics.h"
+#include "tests/death_test.h"
 
 enum { CLASSES = 12, MOST = 2400, MOST_WORKERS = 37, SEEDS = 4 };
 
-static const char *const names[] = {"split", "shared", "label", "label-unscaled", "dirichlet", "speed"};
+static const char *const names[] = {"split",          "shared",    "label",
+                                    "label-unscaled", "dirichlet", "speed"};
 static const int worker_counts[] = {1, 2, 3, 4, 7, 10, 16, 37};
 
-enum { NAMES = sizeof names / sizeof *names, COUNTS = sizeof worker_counts / sizeof *worker_counts };
+enum {
+    NAMES = sizeof names / sizeof *names,
+    COUNTS = sizeof worker_counts / sizeof *worker_counts
+};
 
-/* Labels in a shuffled order: 0: ten classes of 99 to 101; 1: sizes from 40 to 400, and two classes without a sample. */
+/* Labels in a shuffled order: 0: ten classes of 99 to 101; 1: sizes from 40 to 400, and two classes
+ * without a sample. */
 static int64_t make_labels(int kind, uint8_t *labels)
 {
     int32_t order[MOST];
     int64_t count = 0;
     for (int c = 0; c < CLASSES; c++) {
-        int size = kind == 0 ? (c < 10 ? 100 + c % 3 - 1 : 0) : (c == 3 || c == 11 ? 0 : 40 + c * 36);
+        int size =
+            kind == 0 ? (c < 10 ? 100 + c % 3 - 1 : 0) : (c == 3 || c == 11 ? 0 : 40 + c * 36);
         for (int i = 0; i < size; i++)
             order[count++] = c;
     }
@@ -74,10 +81,11 @@ static void count_all(struct trial *t)
     }
 }
 
-static void open_trial(struct trial *t, const char *name, int labels, int workers, uint64_t seed, double alpha)
+static void open_trial(struct trial *t, const char *name, int labels, int workers, uint64_t seed,
+                       double alpha)
 {
-    snprintf(t->words, sizeof t->words, "%s of labels %d, %d workers, seed %llu, alpha %g", name, labels, workers, (unsigned long long)seed,
-             alpha);
+    snprintf(t->words, sizeof t->words, "%s of labels %d, %d workers, seed %llu, alpha %g", name,
+             labels, workers, (unsigned long long)seed, alpha);
     t->kind = labels;
     t->count = make_labels(labels, t->labels);
     memset(t->in_class, 0, sizeof t->in_class);
@@ -85,7 +93,8 @@ static void open_trial(struct trial *t, const char *name, int labels, int worker
         t->in_class[t->labels[i]]++;
     for (int w = 0; w < workers; w++)
         t->speeds[w] = 1 / (1 + w * 7 % 5 * 0.37);
-    t->options = (struct partition_options){.name = name, .seed = seed, .workers = workers, .alpha = alpha, .speeds = t->speeds};
+    t->options = (struct partition_options){
+        .name = name, .seed = seed, .workers = workers, .alpha = alpha, .speeds = t->speeds};
     t->p = partition_open(&t->options, t->labels, t->count);
     count_all(t);
 }
@@ -106,10 +115,10 @@ static bool same_shares(const struct partition *a, const struct partition *b, in
     return true;
 }
 
-#define HOLDS(t, condition)                                                                                                                \
-    do {                                                                                                                                   \
-        if (!(condition))                                                                                                                  \
-            fail_msg("%s: not true: %s", (t)->words, #condition);                                                                          \
+#define HOLDS(t, condition)                                                                        \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            fail_msg("%s: not true: %s", (t)->words, #condition);                                  \
     } while (0)
 
 /* The same again is the same; another seed is not. */
@@ -128,7 +137,7 @@ static void is_a_function_of_its_seed(struct trial *t)
 /* Calls law(t) for each partition of that name: all labels, numbers of workers, and seeds. */
 static void for_all(const char *name, double alpha, void (*law)(struct trial *t))
 {
-    struct trial *t = obtain(1, sizeof *t);
+    struct trial *t = xcalloc(1, sizeof *t);
     for (int labels = 0; labels < 2; labels++)
         for (int k = 0; k < COUNTS; k++)
             for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -137,7 +146,7 @@ static void for_all(const char *name, double alpha, void (*law)(struct trial *t)
                 is_a_function_of_its_seed(t);
                 close_trial(t);
             }
-    release(t);
+    xfree(t);
 }
 
 static void is_complete(struct trial *t)
@@ -172,7 +181,8 @@ static void is_shared(struct trial *t)
         HOLDS(t, t->owners[i] == t->options.workers);
 }
 
-/* How many classes each worker has, how many workers each class has, and that the latter share it equally. */
+/* How many classes each worker has, how many workers each class has, and that the latter share it
+ * equally. */
 static void is_by_label(struct trial *t)
 {
     int classes = 0, workers = t->options.workers;
@@ -190,8 +200,10 @@ static void is_by_label(struct trial *t)
         for (int w = 0; w < workers; w++)
             sharers += t->by_class[w][c] > 0;
         for (int w = 0; w < workers; w++)
-            HOLDS(t, !t->by_class[w][c] || llabs(t->by_class[w][c] * sharers - t->in_class[c]) < sharers);
-        HOLDS(t, !t->in_class[c] || workers < classes || sharers == workers / classes || sharers == workers / classes + 1);
+            HOLDS(t, !t->by_class[w][c] ||
+                         llabs(t->by_class[w][c] * sharers - t->in_class[c]) < sharers);
+        HOLDS(t, !t->in_class[c] || workers < classes || sharers == workers / classes ||
+                     sharers == workers / classes + 1);
         with_more += workers >= classes && sharers == workers / classes + 1;
     }
     HOLDS(t, workers < classes || with_more == workers % classes);
@@ -203,10 +215,11 @@ static void is_label_unscaled(struct trial *t)
     is_by_label(t);
 }
 
-/* Of the same seed's label-unscaled: each class of a worker in proportion, and no sample of another's. */
+/* Of the same seed's label-unscaled: each class of a worker in proportion, and no sample of
+ * another's. */
 static void is_label(struct trial *t)
 {
-    struct trial *whole = obtain(1, sizeof *whole);
+    struct trial *whole = xcalloc(1, sizeof *whole);
     open_trial(whole, "label-unscaled", t->kind, t->options.workers, t->options.seed, 1);
     HOLDS(t, t->count == whole->count);
     int64_t smallest = t->count;
@@ -215,11 +228,13 @@ static void is_label(struct trial *t)
     for (int w = 0; w < t->options.workers; w++) {
         HOLDS(t, t->size[w] == smallest);
         for (int c = 0; c < CLASSES; c++) {
-            double exact = (double)smallest * (double)whole->by_class[w][c] / (double)whole->size[w];
+            double exact =
+                (double)smallest * (double)whole->by_class[w][c] / (double)whole->size[w];
             HOLDS(t, fabs((double)t->by_class[w][c] - exact) < 1);
         }
         int64_t count;
-        const int32_t *mine = partition_share(t->p, w, &count), *theirs = partition_share(whole->p, w, &count);
+        const int32_t *mine = partition_share(t->p, w, &count),
+                      *theirs = partition_share(whole->p, w, &count);
         char has[MOST] = {0};
         for (int64_t i = 0; i < count; i++)
             has[theirs[i]] = 1;
@@ -229,7 +244,7 @@ static void is_label(struct trial *t)
     for (int64_t i = 0; i < t->count; i++)
         HOLDS(t, t->owners[i] <= 1);
     close_trial(whole);
-    release(whole);
+    xfree(whole);
 }
 
 static void is_by_speed(struct trial *t)
@@ -255,7 +270,8 @@ static void each_name_keeps_its_law(void **state)
         for_all("dirichlet", alphas[k], is_complete);
 }
 
-/* Which class is whose is drawn by seed: of two that two workers have, worker 0 gets either in half of the cases. */
+/* Which class is whose is drawn by seed: of two that two workers have, worker 0 gets either in half
+ * of the cases. */
 static void classes_are_dealt_by_seed(void **state)
 {
     (void)state;
@@ -264,7 +280,8 @@ static void classes_are_dealt_by_seed(void **state)
     int first = 0;
     for (uint64_t seed = 0; seed < SEEDS_TRIED; seed++) {
         int64_t count;
-        struct partition *p = partition_open(&(struct partition_options){.name = "label", .seed = seed, .workers = 2}, labels, 4);
+        struct partition *p = partition_open(
+            &(struct partition_options){.name = "label", .seed = seed, .workers = 2}, labels, 4);
         first += labels[*partition_share(p, 0, &count)] == 0;
         assert_int_equal(count, 2);
         partition_close(p);
@@ -285,27 +302,35 @@ static void equal_speeds_give_equal_shares(void **state)
     for (int w = 0; w < 7; w++) {
         int64_t count;
         partition_share(none, w, &count);
-        assert_int_equal(count, 142 + (w < 6)); /* 1000 = 7 x 142 + 6: of equal remainders the first */
+        /* 1000 = 7 x 142 + 6: of equal remainders the first */
+        assert_int_equal(count, 142 + (w < 6));
     }
     partition_close(equal);
     partition_close(none);
 }
 
-/* A data set made by hand, of pictures of one byte. */
+/* A data set made by hand, of images of one byte. */
 static struct dataset small_set(const uint8_t *labels, int64_t count)
 {
-    return (struct dataset){
-        .count = count, .classes = CLASSES, .channels = 1, .height = 1, .width = 1, .pixels = labels, .labels = labels, .deviation = {1}};
+    return (struct dataset){.count = count,
+                            .classes = CLASSES,
+                            .channels = 1,
+                            .height = 1,
+                            .width = 1,
+                            .pixels = labels,
+                            .labels = labels,
+                            .deviation = {1}};
 }
 
 /* Three passes of a loader: every sample of the share once in each, none of another's. */
-static void check_stream(const struct dataset *d, const struct loader_options *o, const struct partition *p, const char *words)
+static void check_stream(const struct dataset *d, const struct loader_options *o,
+                         const struct partition *p, const char *words)
 {
     int64_t share, by_class[CLASSES], read[CLASSES] = {0};
     const int32_t *mine = partition_share(p, o->worker, &share);
     struct loader *l = loader_open(d, o);
     assert_int_equal(loader_share(l), share);
-    int *seen = obtain((size_t)d->count, sizeof *seen), bad = 0;
+    int *seen = xcalloc((size_t)d->count, sizeof *seen), bad = 0;
     for (int64_t at = 0; at < 3 * share; at++) {
         struct batch b = loader_batch(l, at / o->batch);
         int32_t sample = b.samples[at % o->batch];
@@ -315,11 +340,12 @@ static void check_stream(const struct dataset *d, const struct loader_options *o
     for (int64_t i = 0; i < share; i++)
         bad += seen[mine[i]] != 3;
     if (bad)
-        fail_msg("%s, worker %d, batch %d: %d samples come too often, or not at all", words, o->worker, o->batch, bad);
+        fail_msg("%s, worker %d, batch %d: %d samples come too often, or not at all", words,
+                 o->worker, o->batch, bad);
     dataset_share(d, o, by_class);
     for (int c = 0; c < CLASSES; c++)
         assert_int_equal(3 * by_class[c], read[c]);
-    release(seen);
+    xfree(seen);
     loader_close(l);
 }
 
@@ -327,7 +353,7 @@ static void streams_are_the_shares(void **state)
 {
     (void)state;
     const int batches[] = {1, 32, 1500}; /* the last is more than any share but all */
-    struct trial *t = obtain(1, sizeof *t);
+    struct trial *t = xcalloc(1, sizeof *t);
     for (int n = 0; n < NAMES; n++)
         for (int k = 0; k < COUNTS; k++) {
             open_trial(t, names[n], k % 2, worker_counts[k], 3, 2);
@@ -344,7 +370,7 @@ static void streams_are_the_shares(void **state)
             }
             close_trial(t);
         }
-    release(t);
+    xfree(t);
 }
 
 /* Two workers that share all samples draw them in different orders. */
@@ -357,7 +383,9 @@ static void who_shares_has_an_order_of_its_own(void **state)
     struct loader *l[2];
     int same = 0;
     for (int w = 0; w < 2; w++)
-        l[w] = loader_open(&d, &(struct loader_options){.batch = COUNT, .worker = w, .workers = 2, .partition = "shared"});
+        l[w] =
+            loader_open(&d, &(struct loader_options){
+                                .batch = COUNT, .worker = w, .workers = 2, .partition = "shared"});
     for (int i = 0; i < COUNT; i++)
         same += loader_batch(l[0], 0).samples[i] == loader_batch(l[1], 0).samples[i];
     assert_true(same < 10); /* one is expected */
@@ -365,7 +393,8 @@ static void who_shares_has_an_order_of_its_own(void **state)
     loader_close(l[1]);
 }
 
-/* A data set keeps its last partition: whatever was asked for before, each gets what a set that keeps nothing gives. */
+/* A data set keeps its last partition: whatever was asked for before, each gets what a set that
+ * keeps nothing gives. */
 static void what_is_kept_is_what_is_asked_for(void **state)
 {
     (void)state;
@@ -381,7 +410,9 @@ static void what_is_kept_is_what_is_asked_for(void **state)
         {.batch = 50, .seed = 2, .workers = 4, .partition = "speed", .speeds = speeds[1]},
         {.batch = 50, .seed = 2, .workers = 4, .partition = "speed"},
     };
-    struct dataset *d = dataset_open(&(struct dataset_options){.name = "synthetic", .train = true, .limit = 300}), by_hand = *d;
+    struct dataset *d = dataset_open(
+                       &(struct dataset_options){.name = "synthetic", .train = true, .limit = 300}),
+                   by_hand = *d;
     by_hand.self = NULL;
     struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4);
     for (int i = 0; i < 400; i++) {
@@ -389,7 +420,8 @@ static void what_is_kept_is_what_is_asked_for(void **state)
         o.worker = (int)random_below(&r, (uint64_t)o.workers);
         struct loader *kept = loader_open(d, &o), *fresh = loader_open(&by_hand, &o);
         assert_int_equal(loader_share(kept), loader_share(fresh));
-        assert_memory_equal(loader_batch(kept, 0).samples, loader_batch(fresh, 0).samples, 50 * sizeof(int32_t));
+        assert_memory_equal(loader_batch(kept, 0).samples, loader_batch(fresh, 0).samples,
+                            50 * sizeof(int32_t));
         loader_close(kept);
         loader_close(fresh);
     }
@@ -407,7 +439,8 @@ static void open_loader(const void *argument)
     loader_close(loader_open(&r->d, &r->o));
 }
 
-/* A partition that leaves somebody without a sample says whom, why, and what to change, whoever asks. */
+/* A partition that leaves somebody without a sample says allocation_listener, why, and what to
+ * change, whoever asks. */
 static void empty_shares_are_refused(void **state)
 {
     (void)state;
@@ -418,27 +451,51 @@ static void empty_shares_are_refused(void **state)
         const char *words[5];
         int code, count;
     } cases[] = {
-        {{.partition = "split", .workers = 4}, {"3 training samples are too few for 4 workers", "fewer workers"}, EXIT_USER, 3},
-        {{.partition = "label", .workers = 4}, {"3 training samples are too few for 4 workers", "fewer workers"}, EXIT_USER, 3},
+        {{.partition = "split", .workers = 4},
+         {"3 training samples are too few for 4 workers", "fewer workers"},
+         EXIT_USER,
+         3},
+        {{.partition = "label", .workers = 4},
+         {"3 training samples are too few for 4 workers", "fewer workers"},
+         EXIT_USER,
+         3},
         {{.partition = "shared", .workers = 4}, {NULL}, 0, 3},
         {{.partition = "label", .workers = 4},
          {"--partition label: worker ", " of 0 .. 3 would", "its class", "fewer workers"},
          EXIT_USER,
          40},
-        {{.partition = "label-unscaled", .workers = 4}, {"--partition label-unscaled: worker ", "its class"}, EXIT_USER, 40},
+        {{.partition = "label-unscaled", .workers = 4},
+         {"--partition label-unscaled: worker ", "its class"},
+         EXIT_USER,
+         40},
         {{.partition = "label", .workers = 2}, {NULL}, 0, 40},
-        {{.partition = "dirichlet", .workers = 4, .alpha = 1e-4}, {"--partition dirichlet: worker ", "larger --dirichlet"}, EXIT_USER, 40},
+        {{.partition = "dirichlet", .workers = 4, .alpha = 1e-4},
+         {"--partition dirichlet: worker ", "larger --dirichlet"},
+         EXIT_USER,
+         40},
         {{.partition = "dirichlet", .workers = 4, .alpha = 100}, {NULL}, 0, 40},
-        {{.partition = "dirichlet", .workers = 1}, {"--dirichlet 0: take 1e-9 to 1e9"}, EXIT_USER, 40},
-        {{.partition = "dirichlet", .workers = 1, .alpha = 2e9}, {"--dirichlet 2e+09: take 1e-9 to 1e9"}, EXIT_USER, 40},
-        {{.partition = "speed", .workers = 4, .speeds = speeds}, {"--partition speed: worker 2 of 0 .. 3", "--slow"}, EXIT_USER, 40},
+        {{.partition = "dirichlet", .workers = 1},
+         {"--dirichlet 0: take 1e-9 to 1e9"},
+         EXIT_USER,
+         40},
+        {{.partition = "dirichlet", .workers = 1, .alpha = 2e9},
+         {"--dirichlet 2e+09: take 1e-9 to 1e9"},
+         EXIT_USER,
+         40},
+        {{.partition = "speed", .workers = 4, .speeds = speeds},
+         {"--partition speed: worker 2 of 0 .. 3", "--slow"},
+         EXIT_USER,
+         40},
         {{.partition = "speed", .workers = 2, .speeds = speeds}, {NULL}, 0, 40},
-        {{.partition = "spilt", .workers = 1}, {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"}, EXIT_USER, 40},
+        {{.partition = "spilt", .workers = 1},
+         {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"},
+         EXIT_USER,
+         40},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct asked r = {.d = small_set(labels, cases[i].count), .o = cases[i].o};
         r.o.batch = 1;
-        assert_ends(cases[i].code, open_loader, &r, cases[i].words);
+        assert_dies(cases[i].code, open_loader, &r, cases[i].words);
     }
 }
 
@@ -451,10 +508,13 @@ static void the_empty_worker_is_named(void **state)
         labels[i] = i < 595 ? (uint8_t)(i % 5) : 5; /* five of class 5, to be shared by six */
     for (uint64_t seed = 1; seed <= 10; seed++) {
         bool by_label = seed > 5;
-        struct asked r = {.d = small_set(labels, 600), .o = {.batch = 1, .seed = seed, .workers = 36, .alpha = 0.01}};
+        struct asked r = {.d = small_set(labels, 600),
+                          .o = {.batch = 1, .seed = seed, .workers = 36, .alpha = 0.01}};
         struct partition *p = partition_open(
-            &(struct partition_options){
-                .name = by_label ? "label-unscaled" : "dirichlet", .seed = seed, .workers = r.o.workers, .alpha = r.o.alpha},
+            &(struct partition_options){.name = by_label ? "label-unscaled" : "dirichlet",
+                                        .seed = seed,
+                                        .workers = r.o.workers,
+                                        .alpha = r.o.alpha},
             labels, 600);
         int64_t count = 1;
         int w = -1;
@@ -463,7 +523,7 @@ static void the_empty_worker_is_named(void **state)
         char words[64];
         snprintf(words, sizeof words, "worker %d of 0 .. 35 would have no sample", w);
         r.o.partition = by_label ? "label" : "dirichlet";
-        assert_ends(EXIT_USER, open_loader, &r, (const char *[]){words, NULL});
+        assert_dies(EXIT_USER, open_loader, &r, (const char *[]){words, NULL});
         partition_close(p);
     }
 }
@@ -471,11 +531,17 @@ static void the_empty_worker_is_named(void **state)
 static void the_file_has_a_row_a_worker(void **state)
 {
     (void)state;
-    static const char wanted[] = "# head\nworker,rank,samples,class_0,class_1,class_2\n0,2,6,1,2,3\n1,3,3000000006,3000000000,0,6\n";
+    static const char wanted[] = "# "
+                                 "head\nworker,rank,samples,class_0,class_1,class_2\n0,2,6,1,2,"
+                                 "3\n1,3,3000000006,3000000000,0,6\n";
     char folder[] = "/tmp/nbsgd-test-partition-XXXXXX", text[400] = "", command[160];
     assert_non_null(mkdtemp(folder));
-    struct results *r = results_open(
-        &(struct results_options){.folder = folder, .head = "# head\n", .config = "", .thresholds = "", .report_s = 1, .quiet = true});
+    struct results *r = results_open(&(struct results_options){.folder = folder,
+                                                               .head = "# head\n",
+                                                               .config = "",
+                                                               .thresholds = "",
+                                                               .report_s = 1,
+                                                               .quiet = true});
     results_partition(r, 4, 2, 3, (const int64_t[]){1, 2, 3, 3000000000, 0, 6});
     results_partition(NULL, 4, 2, 3, NULL);
     results_close(r);
@@ -487,20 +553,25 @@ static void the_file_has_a_row_a_worker(void **state)
     assert_string_equal(text, wanted);
 }
 
-/* 50,000 pictures, 5,000 of each class. */
+/* 50,000 images, 5,000 of each class. */
 static void real_cifar_is_parted(void **state)
 {
     (void)state;
     if (!getenv("DATA")) {
-        printf("SKIPPED: DATA doesn't name the folder of the real pictures\n");
+        printf("SKIPPED: DATA doesn't name the folder of the real images\n");
         skip();
     }
-    struct dataset *d = dataset_open(&(struct dataset_options){.name = "cifar10", .folder = getenv("DATA"), .train = true});
+    struct dataset *d = dataset_open(
+        &(struct dataset_options){.name = "cifar10", .folder = getenv("DATA"), .train = true});
     for (int n = 0; n < NAMES; n++) {
         int64_t of_class[10] = {0};
         for (int w = 0; w < 20; w++) {
             int64_t mine[10], classes = 0, least = 5000;
-            dataset_share(d, &(struct loader_options){.seed = 1, .worker = w, .workers = 20, .partition = names[n], .alpha = 1}, mine);
+            dataset_share(
+                d,
+                &(struct loader_options){
+                    .seed = 1, .worker = w, .workers = 20, .partition = names[n], .alpha = 1},
+                mine);
             for (int c = 0; c < 10; c++) {
                 of_class[c] += mine[c];
                 classes += mine[c] > 0;

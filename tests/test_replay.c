@@ -1,5 +1,6 @@
-/* --record and --replay on the simulated network: a run comes out again bit for bit, to its very end, whatever its ranks' speeds; what is
- * no record of it is refused by a line that says why; nothing waits for what cannot come. */
+/* --record and --replay on the simulated network: a run comes out again bit for bit, to its very
+ * end, whatever its ranks' speeds; what is no record of it is refused by a line that says why;
+ * nothing waits for what cannot come. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,11 +13,11 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "scheme.h"
-#include "tests/ends.h"
-#include "tests/lab.h"
-#include "tests/toy.h"
-#include "tests/words.h"
+#include "scheme/scheme.h"
+#include "tests/death_test.h"
+#include "tests/scheme_harness.h"
+#include "tests/quadratic.h"
+#include "tests/option_list.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { SEEDS = 4 };
@@ -25,7 +26,8 @@ enum { SEEDS = 40 };
 #endif
 enum { WORD_BYTES = 4, LEFT = 1 << 30, MOST_SERVERS = 3, BANDWIDTH = 40000 };
 
-static char folder[] = "/tmp/nbsgd-replay-XXXXXX"; /* of all tests; each overwrites what the one before has left there */
+static char folder[] = "/tmp/nbsgd-replay-XXXXXX"; /* of all tests; each overwrites what the one
+                                                      before has left there */
 
 static int open_folder(void **state)
 {
@@ -51,46 +53,47 @@ static int close_folder(void **state)
 }
 
 /* Four workers of unequal speeds; further options are "name=value name=value". */
-static struct words describe(const char *scheme, int servers, uint64_t seed, const char *more)
+static struct option_list describe(const char *scheme, int servers, uint64_t seed, const char *more)
 {
-    struct words w = {0};
+    struct option_list w = {0};
     char copy[300], *save = NULL;
-    say_plain(&w, scheme, 0.05);
-    say(&w, "network=quadratic");
-    say(&w, "workers=4");
-    say(&w, "servers=%d", servers);
-    say(&w, "seed=%llu", (unsigned long long)seed);
-    say(&w, "minibatches=1");
-    say(&w, "batch=8");
-    say(&w, "local-steps=2");
+    add_plain_sgd(&w, scheme, 0.05);
+    add_option(&w, "network=quadratic");
+    add_option(&w, "workers=4");
+    add_option(&w, "servers=%d", servers);
+    add_option(&w, "seed=%llu", (unsigned long long)seed);
+    add_option(&w, "minibatches=1");
+    add_option(&w, "batch=8");
+    add_option(&w, "local-steps=2");
     snprintf(copy, sizeof copy, "%s", more);
     for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        say(&w, "%s", word);
+        add_option(&w, "%s", word);
     return w;
 }
 
 /* A push takes about as long as a mini-batch, so that servers see workers in different orders. */
-static void record(struct experiment *e, const struct words *what, const char *name)
+static void record(struct experiment *e, const struct option_list *what, const char *name)
 {
-    struct words w = *what;
-    say(&w, "record=%s/%s", folder, name);
-    say(&w, "delay=exponential:0.1");
-    say(&w, "sim-latency=0.02");
-    say(&w, "sim-bandwidth=%d", BANDWIDTH);
-    toy_run(e, &w);
+    struct option_list w = *what;
+    add_option(&w, "record=%s/%s", folder, name);
+    add_option(&w, "delay=exponential:0.1");
+    add_option(&w, "sim-latency=0.02");
+    add_option(&w, "sim-bandwidth=%d", BANDWIDTH);
+    quadratic_run(e, &w);
 }
 
 /* Other speeds, another network. */
-static void replay(struct experiment *e, const struct words *what, int servers, uint64_t seed)
+static void replay(struct experiment *e, const struct option_list *what, int servers, uint64_t seed)
 {
-    static const char *const delays[] = {"pareto:0.01,1.2", "uniform:0,0.5@4;uniform:0,0.1", "constant:0"};
-    struct words w = *what;
-    say(&w, "replay=%s/order", folder);
-    say(&w, "delay=%s", delays[seed % 3]);
-    say(&w, "slow=%d=5", servers + (int)(seed % 4));
-    say(&w, "sim-latency=%g", seed % 2 ? 0.01 : 1e-5);
-    say(&w, "sim-bandwidth=%d", seed % 5 ? BANDWIDTH / 3 : BANDWIDTH * 100);
-    toy_run(e, &w);
+    static const char *const delays[] = {"pareto:0.01,1.2", "uniform:0,0.5@4;uniform:0,0.1",
+                                         "constant:0"};
+    struct option_list w = *what;
+    add_option(&w, "replay=%s/order", folder);
+    add_option(&w, "delay=%s", delays[seed % 3]);
+    add_option(&w, "slow=%d=5", servers + (int)(seed % 4));
+    add_option(&w, "sim-latency=%g", seed % 2 ? 0.01 : 1e-5);
+    add_option(&w, "sim-bandwidth=%d", seed % 5 ? BANDWIDTH / 3 : BANDWIDTH * 100);
+    quadratic_run(e, &w);
 }
 
 static bool same(const struct experiment *a, const struct experiment *b)
@@ -98,17 +101,23 @@ static bool same(const struct experiment *a, const struct experiment *b)
     for (int i = 0; i < a->workers; i++)
         if (a->out.worker[i].minibatches != b->out.worker[i].minibatches)
             return false;
-    return !memcmp(a->out.w, b->out.w, (size_t)a->out.count * sizeof(float)) && a->out.samples == b->out.samples &&
+    return !memcmp(a->out.w, b->out.w, (size_t)a->out.count * sizeof(float)) &&
+           a->out.samples == b->out.samples &&
            !memcmp(a->out.versions, b->out.versions, (size_t)a->servers * sizeof *a->out.versions);
 }
 
-/* Ends by samples, updates or seconds, in the middle of whatever is under way; some runs with a worker or two that leave, or all. */
-static struct words draw(const char *scheme, int servers, uint64_t seed)
+/* Ends by samples, updates or seconds, in the middle of whatever is under way; some runs with a
+ * worker or two that leave, or all. */
+static struct option_list draw(const char *scheme, int servers, uint64_t seed)
 {
-    static const char *const limits[] = {"samples=%d", "samples=100000 updates=%d", "samples=100000 seconds=%d"};
-    static const char *const manners[] = {"", "softsync=2 n-push=2 n-fetch=3 slack=0", "softsync=1 n-push=1 n-fetch=2 slack=1 backups=2",
-                                          "stale-bound=4 warm-start=0.3 stale-rate=inverse"};
-    static const char *const leaves[] = {"", "", "", "", "leave=%d=4", "leave=%d=0,%d=7", "leave=%d=2,%d=5,%d=4,%d=4", ""};
+    static const char *const limits[] = {"samples=%d", "samples=100000 updates=%d",
+                                         "samples=100000 seconds=%d"};
+    static const char *const manners[] = {
+        "", "softsync=2 n-push=2 n-fetch=3 ssp-staleness=0",
+        "softsync=1 n-push=1 n-fetch=2 ssp-staleness=1 backup-workers=2",
+        "stale-bound=4 warm-start=0.3 stale-lr=inverse"};
+    static const char *const leaves[] = {
+        "", "", "", "", "depart=%d=4", "depart=%d=0,%d=7", "depart=%d=2,%d=5,%d=4,%d=4", ""};
     static const int amount[] = {300, 40, 3};
     char limit[60], leave[60], all[300];
     int kind = (int)(seed % 3);
@@ -128,14 +137,17 @@ static void a_replay_is_exact_to_its_end(void **state)
         for (int servers = 1; servers <= MOST_SERVERS && s->flags & REPLAYS; servers++)
             for (uint64_t seed = 1; seed <= SEEDS; seed++) {
                 struct experiment first, again;
-                struct words w = draw(s->name, servers, seed);
+                struct option_list w = draw(s->name, servers, seed);
                 record(&first, &w, "order");
-                say(&w, "target=0.001"); /* the end of the record overrules limits of the score and of time */
-                say(&w, "seconds=%g", seed % 4 ? 0 : 0.5);
+                add_option(&w, "target=0.001"); /* the end of the record overrules limits of the
+                                                   score and of time */
+                add_option(&w, "seconds=%g", seed % 4 ? 0 : 0.5);
                 replay(&again, &w, servers, seed);
                 if (!same(&first, &again))
-                    fail_msg("%s, %d servers, seed %d: %lld updates, replayed %lld; %g apart", s->name, servers, (int)seed,
-                             (long long)first.out.updates, (long long)again.out.updates, toy_apart(&first.out, &again.out));
+                    fail_msg("%s, %d servers, seed %d: %lld updates, replayed %lld; %g apart",
+                             s->name, servers, (int)seed, (long long)first.out.updates,
+                             (long long)again.out.updates,
+                             quadratic_difference(&first.out, &again.out));
                 experiment_close(&first);
                 experiment_close(&again);
             }
@@ -146,19 +158,20 @@ static void evaluations_change_nothing(void **state)
 {
     (void)state;
     struct experiment first, again;
-    struct words w = describe("asgd", 2, 7, "samples=400"), often = w;
+    struct option_list w = describe("asgd", 2, 7, "samples=400"), often = w;
     record(&first, &w, "order");
-    say(&often, "eval-every=8");
+    add_option(&often, "eval-every=8");
     replay(&again, &often, 2, 1);
     assert_true(same(&first, &again));
     experiment_close(&first);
     experiment_close(&again);
 }
 
-/* --- what is no whole record, or none of this run: in children, since it ends the run or is said aloud --- */
+/* --- what is no whole record, or none of this run: in children, since it ends the run or is said
+ * aloud --- */
 
 struct child {
-    struct words w;
+    struct option_list w;
     int servers;
     uint64_t seed;
     int64_t samples; /* that it is to reach */
@@ -194,8 +207,9 @@ static struct part part_of(const char *name, int rank)
     return p;
 }
 
-/* Runs that were killed: files without their ends. softsync holds answers back until a second worker pushes, so a server that goes
- * on freely may never let that worker go whom another one waits for. */
+/* Runs that were killed: files without their ends. softsync holds answers back until a second
+ * worker pushes, so a server that goes on freely may never let that worker go allocation_listener
+ * another one waits for. */
 static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
 {
     (void)state;
@@ -204,16 +218,22 @@ static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
             struct experiment e;
             struct child c = {.servers = 2, .seed = seed, .samples = 320};
-            c.w = describe(schemes_of[seed % 4], c.servers, seed, "samples=320 softsync=2 slack=1 backups=2");
+            c.w = describe(schemes_of[seed % 4], c.servers, seed,
+                           "samples=320 softsync=2 ssp-staleness=1 backup-workers=2");
             record(&e, &c.w, "order");
             experiment_close(&e);
             for (int rank = 0; rank < 2; rank++) {
                 struct part p = part_of("order", rank);
                 if (which >> rank & 1)
                     assert_int_equal(
-                        truncate(p.path, p.head + (p.size - p.head - 1) * (long)((seed * 37 + (uint64_t)rank * 41) % 100) / 100), 0);
+                        truncate(p.path,
+                                 p.head + (p.size - p.head - 1) *
+                                              (long)((seed * 37 + (uint64_t)rank * 41) % 100) /
+                                              100),
+                        0);
             }
-            assert_ends(0, replays, &c, (const char *const[]){"ends behind its event", "the order is free", NULL});
+            assert_dies(0, replays, &c,
+                        (const char *const[]){"ends behind its event", "the order is free", NULL});
         }
 }
 
@@ -224,25 +244,28 @@ static void a_record_of_another_run_is_refused(void **state)
     struct child c = {.w = describe("asgd", 2, 1, "samples=160"), .servers = 2};
     record(&e, &c.w, "order");
     experiment_close(&e);
-    static const char *const others[][2] = {{"batch=16", "there 'batch = 8', here 'batch = 16'"},
-                                            {"scheme=dcasgd", "there 'scheme = asgd', here 'scheme = dcasgd'"},
-                                            {"seed=2", "there 'seed = 1', here 'seed = 2'"},
-                                            {"samples=200", "there 'samples = 160', here 'samples = 200'"},
-                                            {"softsync=2", "there 'softsync = 0', here 'softsync = 2'"},
-                                            {"wire=bf16", "there 'wire = f32', here 'wire = bf16'"},
-                                            {"leave=3=2", "there 'leave = ', here 'leave = 3=2'"},
-                                            {"workers=3", "there 'workers = 4', here 'workers = 3'"},
-                                            {"servers=1", "there 'servers = 2', here 'servers = 1'"},
-                                            {"momentum=0.5", "there 'momentum = 0', here 'momentum = 0.5'"}};
+    static const char *const others[][2] = {
+        {"batch=16", "there 'batch = 8', here 'batch = 16'"},
+        {"scheme=dcasgd", "there 'scheme = asgd', here 'scheme = dcasgd'"},
+        {"seed=2", "there 'seed = 1', here 'seed = 2'"},
+        {"samples=200", "there 'samples = 160', here 'samples = 200'"},
+        {"softsync=2", "there 'softsync = 0', here 'softsync = 2'"},
+        {"compress=bf16", "there 'compress = f32', here 'compress = bf16'"},
+        {"depart=3=2", "there 'depart = ', here 'depart = 3=2'"},
+        {"workers=3", "there 'workers = 4', here 'workers = 3'"},
+        {"servers=1", "there 'servers = 2', here 'servers = 1'"},
+        {"momentum=0.5", "there 'momentum = 0', here 'momentum = 0.5'"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct child other = c;
         other.servers = strstr(others[i][0], "servers=1") ? 1 : 2;
-        say(&other.w, "%s", others[i][0]);
-        assert_ends(EXIT_USER, replays, &other, (const char *const[]){"order.", others[i][1], NULL});
+        add_option(&other.w, "%s", others[i][0]);
+        assert_dies(EXIT_USER, replays, &other,
+                    (const char *const[]){"order.", others[i][1], NULL});
     }
 }
 
-/* Puts `count` words, low byte first, in place of all from number `at` on (the last ones: -1, -2, ..). */
+/* Puts `count` words, low byte first, in place of all from number `at` on (the last ones: -1, -2,
+ * ..). */
 static void rewrite(const char *name, int rank, long at, const uint32_t *words, size_t count)
 {
     struct part p = part_of(name, rank);
@@ -268,20 +291,20 @@ static void what_cannot_come_is_said(void **state)
         {"", {LEFT | 2, UINT32_MAX}, "the leaving of worker 2, who pushes"},
         {"softsync=1", {3, 3}, "a push of worker 3, who waits for an answer"},
         {"softsync=1", {3, LEFT | 3}, "the leaving of worker 3, who waits for an answer"},
-        {"leave=3=0", {2, UINT32_MAX}, "a push of worker 2, who has left"},
+        {"depart=3=0", {2, UINT32_MAX}, "a push of worker 2, who has left"},
         {"", {1, 4}, "is of worker 4 of 4: the record is damaged"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct experiment e;
         struct child c = {.w = describe("asgd", 1, 1, cases[i].more), .servers = 1};
-        say(&c.w, "samples=160");
+        add_option(&c.w, "samples=160");
         record(&e, &c.w, "order");
         experiment_close(&e);
         rewrite("order", 0, 0, cases[i].word, 2);
-        assert_ends(EXIT_WORLD, replays, &c, (const char *const[]){"order.0", cases[i].why, NULL});
+        assert_dies(EXIT_WORLD, replays, &c, (const char *const[]){"order.0", cases[i].why, NULL});
     }
     struct experiment e, again;
-    struct words w = describe("asgd", 1, 1, "samples=160");
+    struct option_list w = describe("asgd", 1, 1, "samples=160");
     record(&e, &w, "order");
     rewrite("order", 0, 5, &end, 1);
     replay(&again, &w, 1, 1);
@@ -303,11 +326,12 @@ static void a_replay_may_be_stopped(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         struct experiment e;
-        struct words with = describe("asgd", 3, (uint64_t)i / 2, "samples=800 delay=exponential:0.2");
+        struct option_list with =
+            describe("asgd", 3, (uint64_t)i / 2, "samples=800 delay=exponential:0.2");
         bool stops = i % 2;
-        say(&with, "%s=%s/order", stops ? "replay" : "record", folder);
-        experiment_defaults(&e, words_list(&with));
-        e.asked_to_leave = stops;
+        add_option(&with, "%s=%s/order", stops ? "replay" : "record", folder);
+        experiment_defaults(&e, option_list_words(&with));
+        e.stop_requested = stops;
         experiment_run(&e);
         assert_int_equal(e.out.status, stops ? EXIT_STOPPED : 0);
         assert_true(stops ? e.out.samples == 8 : e.out.samples >= 800);
@@ -326,7 +350,8 @@ static void files_of_two_recordings_are_refused(void **state)
     record(&e, &c.w, "other");
     experiment_close(&e);
     assert_int_equal(rename(path_of(other, "other", 1), path_of(mine, "order", 1)), 0);
-    assert_ends(EXIT_USER, replays, &c, (const char *const[]){"order.1 and", "order.0 are of two recordings", NULL});
+    assert_dies(EXIT_USER, replays, &c,
+                (const char *const[]){"order.1 and", "order.0 are of two recordings", NULL});
 }
 
 static void what_is_no_record_is_refused(void **state)
@@ -335,7 +360,8 @@ static void what_is_no_record_is_refused(void **state)
     char path[100];
     struct child c = {.w = describe("asgd", 1, 1, "samples=160"), .servers = 1};
     static const char *const contents[][2] = {
-        {"nbsgd order 1 4 asgd 1\n", "begins with 'nbsgd order 1 4 asgd 1', not with 'nbsgd order 2'"},
+        {"nbsgd order 1 4 asgd 1\n",
+         "begins with 'nbsgd order 1 4 asgd 1', not with 'nbsgd order 2'"},
         {"", "begins with '', not with"},
         {"nbsgd order 2\n", "ends within its head"},
         {"nbsgd order 2\nrecording = 7\nworkers = 4\n", "ends within its head"}};
@@ -343,10 +369,11 @@ static void what_is_no_record_is_refused(void **state)
         FILE *f = fopen(path_of(path, "order", 0), "wb");
         fputs(contents[i][0], f);
         fclose(f);
-        assert_ends(EXIT_USER, replays, &c, (const char *const[]){"order.0", contents[i][1], NULL});
+        assert_dies(EXIT_USER, replays, &c, (const char *const[]){"order.0", contents[i][1], NULL});
     }
     assert_int_equal(unlink(path), 0);
-    assert_ends(EXIT_USER, replays, &c, (const char *const[]){"order.0", "No such file", "--record", NULL});
+    assert_dies(EXIT_USER, replays, &c,
+                (const char *const[]){"order.0", "No such file", "--record", NULL});
 }
 
 int main(void)

@@ -1,7 +1,9 @@
-/* Every scheme of the list on the simulated network, judged by what its flags promise, and ssgd against serial.
+/* Every scheme of the list on the simulated network, judged by what its flags promise, and ssgd
+ * against serial.
  *
- * SYNC: the same bits whatever the delays. EXACT: serial SGD on the joint batch to rounding. BOUNDED: no gradient staler than its
- * bound. All: it ends, with the samples it was asked for and no mail unread. A new scheme is tested by standing in the list. */
+ * SYNC: the same bits whatever the delays. EXACT: serial SGD on the joint batch to rounding.
+ * BOUNDED: no gradient staler than its bound. All: it ends, with the samples it was asked for and
+ * no mail unread. A new scheme is tested by standing in the list. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,10 +16,10 @@
 
 #include <cmocka.h>
 
-#include "scheme.h"
-#include "tests/lab.h"
-#include "tests/toy.h"
-#include "tests/words.h"
+#include "scheme/scheme.h"
+#include "tests/scheme_harness.h"
+#include "tests/quadratic.h"
+#include "tests/option_list.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { SEEDS = 8, MANY = 128 };
@@ -25,43 +27,47 @@ enum { SEEDS = 8, MANY = 128 };
 enum { SEEDS = 200, MANY = 1024 };
 #endif
 
-static const char *const delays[] = {"constant:0.02",   "exponential:0.05", "gaussian:0.06,0.03",
-                                     "pareto:0.01,1.5", "stall:0.02,5",     "uniform:0,0.2@0;uniform:0,0.5"};
+static const char *const delays[] = {"constant:0.02",      "exponential:0.05",
+                                     "gaussian:0.06,0.03", "pareto:0.01,1.5",
+                                     "stall:0.02,5",       "uniform:0,0.2@0;uniform:0,0.5"};
 static const int worlds[] = {2, 3, 5, 9};
 
-static struct words describe(const char *scheme, int ranks, uint64_t seed)
+static struct option_list describe(const char *scheme, int ranks, uint64_t seed)
 {
-    struct words w = {0};
-    say_plain(&w, scheme, 0.05);
-    say(&w, "network=quadratic");
-    say(&w, "workers=%d", ranks - 1);
-    say(&w, "seed=%llu", (unsigned long long)seed);
-    say(&w, "minibatches=%d", 1 + (int)(seed % 4));
-    say(&w, "batch=%d", 8 * (1 + (int)(seed % 4)));
-    say(&w, "samples=%d", 8 * (1 + (int)(seed % 4)) * (ranks - 1) * 6);
-    say(&w, "backups=%d", ranks > 2 ? 1 : 0);
+    struct option_list w = {0};
+    add_plain_sgd(&w, scheme, 0.05);
+    add_option(&w, "network=quadratic");
+    add_option(&w, "workers=%d", ranks - 1);
+    add_option(&w, "seed=%llu", (unsigned long long)seed);
+    add_option(&w, "minibatches=%d", 1 + (int)(seed % 4));
+    add_option(&w, "batch=%d", 8 * (1 + (int)(seed % 4)));
+    add_option(&w, "samples=%d", 8 * (1 + (int)(seed % 4)) * (ranks - 1) * 6);
+    add_option(&w, "backup-workers=%d", ranks > 2 ? 1 : 0);
     return w;
 }
 
 static void judge(const struct scheme *s, int ranks, const char *delay, uint64_t seed)
 {
     struct experiment plain, delayed, serial;
-    struct words w = describe(s->name, ranks, seed), with = w, alone = describe("serial", ranks, seed);
-    say(&with, "delay=%s", delay);
-    toy_run(&delayed, &with);
+    struct option_list w = describe(s->name, ranks, seed), with = w,
+                       alone = describe("serial", ranks, seed);
+    add_option(&with, "delay=%s", delay);
+    quadratic_run(&delayed, &with);
     if (s->flags & SYNC)
-        toy_run(&plain, &w);
+        quadratic_run(&plain, &w);
     if (s->flags & EXACT)
-        toy_run(&serial, &alone);
+        quadratic_run(&serial, &alone);
     bool right = delayed.out.samples >= delayed.options.samples && delayed.out.status == 0;
     if (s->flags & SYNC)
         right &= !memcmp(plain.out.w, delayed.out.w, (size_t)plain.out.count * sizeof(float));
     if (s->flags & EXACT)
-        right &= toy_apart(&plain.out, &serial.out) < 1e-5;
-    for (int64_t stale = s->bound + 1; (s->flags & BOUNDED) && stale < HISTOGRAM; stale++)
-        right &= !delayed.out.server.stale.bin[stale];
+        right &= quadratic_difference(&plain.out, &serial.out) < 1e-5;
+    for (int64_t staleness = s->bound + 1; (s->flags & BOUNDED) && staleness < HISTOGRAM;
+         staleness++)
+        right &= !delayed.out.server.staleness.bin[staleness];
     if (!right)
-        fail_msg("%s, %d ranks, delay %s, seed %llu", s->name, ranks, delay, (unsigned long long)seed);
+        fail_msg("%s, %d ranks, delay %s, seed %llu", s->name, ranks, delay,
+                 (unsigned long long)seed);
     if (s->flags & SYNC)
         experiment_close(&plain);
     if (s->flags & EXACT)
@@ -87,23 +93,26 @@ static void no_scheme_hangs(void **state)
         for (int trouble = 0; trouble < 4; trouble++)
             for (uint64_t seed = 1; seed <= 12; seed++) {
                 struct experiment e;
-                struct words w = describe(s->name, 5, seed);
-                if (!strcmp(s->name, "serial") || (trouble && s->flags & DECENTRAL) || (trouble == 3 && !strcmp(s->name, "hogwild")))
+                struct option_list w = describe(s->name, 5, seed);
+                if (!strcmp(s->name, "serial") || (trouble && s->flags & DECENTRAL) ||
+                    (trouble == 3 && !strcmp(s->name, "hogwild")))
                     continue;
-                say(&w, "delay=exponential:0.05");
+                add_option(&w, "delay=exponential:0.05");
                 if (trouble == 0)
-                    say(&w, "slow=%d=100", 1 + (int)(seed % 4));
+                    add_option(&w, "slow=%d=100", 1 + (int)(seed % 4));
                 else if (trouble == 3)
-                    say(&w, "leave=2=1,3=%d,4=3,5=2", (int)(seed / 3)); /* all of them, one by one, from two servers */
+                    /* all of them, one by one, from two servers */
+                    add_option(&w, "depart=2=1,3=%d,4=3,5=2", (int)(seed / 3));
                 else
-                    say(&w, "leave=%d=%d", 1 + (int)(seed % 4), (int)(seed / 4));
+                    add_option(&w, "depart=%d=%d", 1 + (int)(seed % 4), (int)(seed / 4));
                 if (trouble == 2)
-                    say(&w, "softsync=1"); /* asgd: waits for all */
+                    add_option(&w, "softsync=1"); /* asgd: waits for all */
                 if (trouble == 3)
-                    say(&w, "servers=2");
-                toy_run(&e, &w);
+                    add_option(&w, "servers=2");
+                quadratic_run(&e, &w);
                 if (trouble < 3 && e.out.samples < e.options.samples)
-                    fail_msg("%s: %lld samples with %s", s->name, (long long)e.out.samples, w.text[w.count - 1]);
+                    fail_msg("%s: %lld samples with %s", s->name, (long long)e.out.samples,
+                             w.text[w.count - 1]);
                 if (trouble == 1 || trouble == 2)
                     assert_in_range(e.out.worker[seed % 4].minibatches, seed / 4, seed / 4 + 20);
                 experiment_close(&e);
@@ -115,10 +124,10 @@ static void several_servers_are_as_good_as_one(void **state)
 {
     (void)state;
     struct experiment one, three;
-    struct words w = describe("ssgd", 5, 3), more = w;
-    say(&more, "servers=3");
-    toy_run(&one, &w);
-    toy_run(&three, &more);
+    struct option_list w = describe("ssgd", 5, 3), more = w;
+    add_option(&more, "servers=3");
+    quadratic_run(&one, &w);
+    quadratic_run(&three, &more);
     assert_memory_equal(one.out.w, three.out.w, (size_t)one.out.count * sizeof(float));
     experiment_close(&one);
     experiment_close(&three);
@@ -128,12 +137,12 @@ static void bf16_on_the_wire_is_near(void **state)
 {
     (void)state;
     struct experiment exact, coarse;
-    struct words w = describe("ssgd", 4, 2), with = w;
-    say(&with, "wire=bf16");
-    toy_run(&exact, &w);
-    toy_run(&coarse, &with);
-    assert_true(toy_apart(&exact.out, &coarse.out) < 0.02);
-    assert_true(toy_apart(&exact.out, &coarse.out) > 0);
+    struct option_list w = describe("ssgd", 4, 2), with = w;
+    add_option(&with, "compress=bf16");
+    quadratic_run(&exact, &w);
+    quadratic_run(&coarse, &with);
+    assert_true(quadratic_difference(&exact.out, &coarse.out) < 0.02);
+    assert_true(quadratic_difference(&exact.out, &coarse.out) > 0);
     experiment_close(&exact);
     experiment_close(&coarse);
 }
@@ -143,51 +152,51 @@ static void ssgd_trains_resnet20_as_serial_does(void **state)
 {
     (void)state;
     struct experiment server, serial;
-    struct words w = {0};
-    say_plain(&w, "ssgd", 0.02);
-    say(&w, "network=resnet20");
-    say(&w, "dataset=synthetic");
-    say(&w, "train-samples=64");
-    say(&w, "eval-samples=4");
-    say(&w, "eval-batches=1");
-    say(&w, "backend=ref");
-    say(&w, "workers=2");
-    say(&w, "minibatches=2");
-    say(&w, "batch=8");
-    say(&w, "samples=32");
-    struct words alone = w;
-    toy_run(&server, &w);
-    say(&alone, "scheme=serial");
-    toy_run(&serial, &alone);
+    struct option_list w = {0};
+    add_plain_sgd(&w, "ssgd", 0.02);
+    add_option(&w, "network=resnet20");
+    add_option(&w, "dataset=synthetic");
+    add_option(&w, "train-samples=64");
+    add_option(&w, "eval-samples=4");
+    add_option(&w, "eval-batches=1");
+    add_option(&w, "backend=ref");
+    add_option(&w, "workers=2");
+    add_option(&w, "minibatches=2");
+    add_option(&w, "batch=8");
+    add_option(&w, "samples=32");
+    struct option_list alone = w;
+    quadratic_run(&server, &w);
+    add_option(&alone, "scheme=serial");
+    quadratic_run(&serial, &alone);
     assert_int_equal(server.out.updates, 2);
-    assert_true(toy_apart(&server.out, &serial.out) < 1e-5);
+    assert_true(quadratic_difference(&server.out, &serial.out) < 1e-5);
     experiment_close(&server);
     experiment_close(&serial);
 }
 
-/* Every server scheme, twenty batches of each of 1,024 workers (fewer under a sanitizer). Seconds are told, not judged: the machine
- * may be busy. */
+/* Every server scheme, twenty batches of each of 1,024 workers (fewer under a sanitizer). Seconds
+ * are told, not judged: the machine may be busy. */
 static void a_thousand_ranks(void **state)
 {
     (void)state;
     for (const struct scheme *s = schemes; s->name; s++) {
         struct experiment e;
-        struct words w = {0};
+        struct option_list w = {0};
         struct timespec from, to;
         if (s->flags & DECENTRAL || !strcmp(s->name, "serial"))
             continue;
-        say_plain(&w, s->name, 0.05);
-        say(&w, "network=quadratic");
-        say(&w, "workers=%d", MANY);
-        say(&w, "minibatches=1");
-        say(&w, "batch=8");
-        say(&w, "samples=%d", 8 * MANY * 20);
-        say(&w, "compute-s=0.15");
-        say(&w, "local-steps=1");
+        add_plain_sgd(&w, s->name, 0.05);
+        add_option(&w, "network=quadratic");
+        add_option(&w, "workers=%d", MANY);
+        add_option(&w, "minibatches=1");
+        add_option(&w, "batch=8");
+        add_option(&w, "samples=%d", 8 * MANY * 20);
+        add_option(&w, "anytime-seconds=0.15");
+        add_option(&w, "local-steps=1");
         if (!strcmp(s->name, "nbssgd"))
-            say(&w, "updates=20"); /* whose batches are the first finishers' */
+            add_option(&w, "updates=20"); /* whose batches are the first finishers' */
         clock_gettime(CLOCK_MONOTONIC, &from);
-        toy_run(&e, &w);
+        quadratic_run(&e, &w);
         clock_gettime(CLOCK_MONOTONIC, &to);
         assert_true(e.out.samples >= e.options.samples || e.out.updates == e.options.updates);
         printf("%d ranks x 20 steps of %s: %.2f s\n", MANY + 1, s->name,
@@ -199,9 +208,12 @@ static void a_thousand_ranks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_scheme_keeps_what_its_flags_promise), cmocka_unit_test(no_scheme_hangs),
-        cmocka_unit_test(several_servers_are_as_good_as_one),        cmocka_unit_test(bf16_on_the_wire_is_near),
-        cmocka_unit_test(ssgd_trains_resnet20_as_serial_does),       cmocka_unit_test(a_thousand_ranks),
+        cmocka_unit_test(every_scheme_keeps_what_its_flags_promise),
+        cmocka_unit_test(no_scheme_hangs),
+        cmocka_unit_test(several_servers_are_as_good_as_one),
+        cmocka_unit_test(bf16_on_the_wire_is_near),
+        cmocka_unit_test(ssgd_trains_resnet20_as_serial_does),
+        cmocka_unit_test(a_thousand_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Weight files: what is written, what is read back, and what no byte of garbage may do. */
 #define _GNU_SOURCE
-#include "serialization.h"
+#include "serialization/serialization.h"
 
 #include <errno.h>
 #include <math.h>
@@ -21,7 +21,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "serialization/json.h"
-#include "tests/ends.h"
+#include "tests/death_test.h"
 #include "tests/fuzz_safetensors.h"
 
 enum { FLOATS = 97, STATISTICS = 6, SEED = 7, MUTATIONS = 20000 };
@@ -47,7 +47,11 @@ static void test_json_strings(void **state)
         char text[8], why[100];
         memset(text, '#', sizeof text);
         const uint8_t *bytes = (const uint8_t *)cases[i].text;
-        struct json j = {.begin = bytes, .at = bytes, .end = bytes + strlen(cases[i].text), .why = why, .why_size = sizeof why};
+        struct json j = {.begin = bytes,
+                         .at = bytes,
+                         .end = bytes + strlen(cases[i].text),
+                         .why = why,
+                         .why_size = sizeof why};
         assert_true(json_string(&j, text, 4) && json_ended(&j));
         assert_string_equal(text, cases[i].decoded);
         assert_memory_equal(text + 4, "####", 4);
@@ -56,7 +60,7 @@ static void test_json_strings(void **state)
 
 /* A small network's weights, a folder for its file, and the file's bytes. */
 struct small {
-    struct architecture a;
+    struct model a;
     float w[FLOATS], statistics[STATISTICS];
     char folder[64], path[80];
     uint8_t *bytes;
@@ -78,10 +82,10 @@ static uint8_t *read_file(const char *path, size_t *size)
 
 static int set_up(void **state)
 {
-    struct small *s = obtain(1, sizeof *s);
+    struct small *s = xcalloc(1, sizeof *s);
     fuzz_architecture(&s->a);
-    assert_int_equal(architecture_parameters(&s->a), FLOATS);
-    assert_int_equal(architecture_statistics(&s->a), STATISTICS);
+    assert_int_equal(model_parameters(&s->a), FLOATS);
+    assert_int_equal(model_statistics(&s->a), STATISTICS);
     struct random r = random_at(RANDOM_TEST, 200, 0, 0, 0);
     for (int i = 0; i < FLOATS; i++)
         s->w[i] = (float)random_normal(&r);
@@ -91,7 +95,7 @@ static int set_up(void **state)
     snprintf(s->folder, sizeof s->folder, "%.40s/nbsgd-XXXXXX", where && *where ? where : "/tmp");
     assert_non_null(mkdtemp(s->folder));
     snprintf(s->path, sizeof s->path, "%s/w.safetensors", s->folder);
-    assert_true(weights_save(s->path, &s->a, s->w, s->statistics));
+    assert_true(model_save(s->path, &s->a, s->w, s->statistics));
     s->bytes = read_file(s->path, &s->size);
     *state = s;
     return 0;
@@ -104,21 +108,22 @@ static int tear_down(void **state)
     snprintf(command, sizeof command, "rm -rf %s", s->folder);
     assert_int_equal(system(command), 0);
     free(s->bytes);
-    release(s);
+    xfree(s);
     return 0;
 }
 
 /* The header as PyTorch's order and the format's page want it, written by hand. */
-static const char by_hand[] = "{\"__metadata__\":{\"format\":\"pt\"}"
-                              ",\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,224]}"
-                              ",\"bn1.weight\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[224,236]}"
-                              ",\"bn1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[236,248]}"
-                              ",\"bn1.running_mean\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[248,260]}"
-                              ",\"bn1.running_var\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[260,272]}"
-                              ",\"bn1.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}"
-                              ",\"layer1.0.conv1.weight\":{\"dtype\":\"F32\",\"shape\":[4,3,1,1],\"data_offsets\":[272,320]}"
-                              ",\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[5,4],\"data_offsets\":[320,400]}"
-                              ",\"fc.bias\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[400,420]}}";
+static const char by_hand[] =
+    "{\"__metadata__\":{\"format\":\"pt\"}"
+    ",\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,224]}"
+    ",\"bn1.weight\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[224,236]}"
+    ",\"bn1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[236,248]}"
+    ",\"bn1.running_mean\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[248,260]}"
+    ",\"bn1.running_var\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[260,272]}"
+    ",\"bn1.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}"
+    ",\"layer1.0.conv1.weight\":{\"dtype\":\"F32\",\"shape\":[4,3,1,1],\"data_offsets\":[272,320]}"
+    ",\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[5,4],\"data_offsets\":[320,400]}"
+    ",\"fc.bias\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[400,420]}}";
 
 static void test_written(void **state)
 {
@@ -138,7 +143,8 @@ static void test_written(void **state)
     for (int out = 0; out < 3; out++)
         for (int in = 0; in < 2; in++)
             for (int tap = 0; tap < 9; tap++)
-                assert_memory_equal(data + 8 + 4 * ((out * 2 + in) * 9 + tap), &s->w[(out * 9 + tap) * 2 + in], 4);
+                assert_memory_equal(data + 8 + 4 * ((out * 2 + in) * 9 + tap),
+                                    &s->w[(out * 9 + tap) * 2 + in], 4);
     assert_memory_equal(data + 224, s->w + 54, 24);
     assert_memory_equal(data + 248, s->statistics, 24);
     assert_memory_equal(data + 272, s->w + 60, 37 * 4);
@@ -149,23 +155,23 @@ static void test_round_trip(void **state)
     struct small *s = *state;
     float w[FLOATS] = {0}, statistics[STATISTICS] = {0};
     bool has = false;
-    weights_load(s->path, &s->a, w, statistics, &has);
+    model_load(s->path, &s->a, w, statistics, &has);
     assert_true(has);
     assert_memory_equal(w, s->w, sizeof w);
     assert_memory_equal(statistics, s->statistics, sizeof statistics);
     memset(w, 0, sizeof w);
-    weights_load(s->path, &s->a, w, NULL, &has); /* statistics are there, but not asked for */
+    model_load(s->path, &s->a, w, NULL, &has); /* statistics are there, but not asked for */
     assert_false(has);
     assert_memory_equal(w, s->w, sizeof w);
-    weights_load(s->path, &s->a, w, NULL, NULL);
+    model_load(s->path, &s->a, w, NULL, NULL);
 
     char plain[100];
     snprintf(plain, sizeof plain, "%s/plain.safetensors", s->folder);
-    assert_true(weights_save(plain, &s->a, s->w, NULL));
+    assert_true(model_save(plain, &s->a, s->w, NULL));
     memset(w, 0, sizeof w);
     memset(statistics, 0, sizeof statistics);
     has = true;
-    weights_load(plain, &s->a, w, statistics, &has);
+    model_load(plain, &s->a, w, statistics, &has);
     assert_false(has);
     assert_memory_equal(w, s->w, sizeof w);
     for (int i = 0; i < STATISTICS; i++)
@@ -176,7 +182,8 @@ static void test_round_trip(void **state)
 static const char *complaint_at_edge(const uint8_t *bytes, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (size + page - 1) / page * page;
-    uint8_t *there = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *there =
+        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(there != MAP_FAILED);
     mprotect(there + room, page, PROT_NONE);
     memcpy(there + room - size, bytes, size);
@@ -191,12 +198,12 @@ static void test_truncated(void **state)
     float w[FLOATS], statistics[STATISTICS];
     char why[200];
     bool has;
-    assert_null(weights_parse(s->bytes, s->size, &s->a, w, statistics, &has, why, sizeof why));
+    assert_null(parse_weights(s->bytes, s->size, &s->a, w, statistics, &has, why, sizeof why));
     for (size_t size = 0; size < s->size; size++) {
         const char *complaint = complaint_at_edge(s->bytes, size);
         if (complaint)
             fail_msg("the first %zu bytes: %s", size, complaint);
-        if (!weights_parse(s->bytes, size, &s->a, w, statistics, &has, why, sizeof why))
+        if (!parse_weights(s->bytes, size, &s->a, w, statistics, &has, why, sizeof why))
             fail_msg("the first %zu of %zu bytes were taken for the whole", size, s->size);
     }
 }
@@ -205,8 +212,9 @@ static void test_truncated(void **state)
 static void test_cut_headers(void **state)
 {
     (void)state;
-    static const char text[] = "{\"__metadata__\":{\"\\u00e9\\ud83d\\ude00\\n\":\"\"}"
-                               ",\"a\":{\"dtype\":\"BF16\",\"shape\":[0,12],\"data_offsets\":[0,0]}}";
+    static const char text[] =
+        "{\"__metadata__\":{\"\\u00e9\\ud83d\\ude00\\n\":\"\"}"
+        ",\"a\":{\"dtype\":\"BF16\",\"shape\":[0,12],\"data_offsets\":[0,0]}}";
     uint8_t bytes[8 + sizeof text];
     memcpy(bytes + 8, text, sizeof text);
     for (uint64_t length = 0; length < sizeof text; length++) {
@@ -217,10 +225,12 @@ static void test_cut_headers(void **state)
     }
 }
 
-/* One random change: a byte, a digit, a piece removed, inserted, copied or cut off. Returns the new size. */
+/* One random change: a byte, a digit, a piece removed, inserted, copied or cut off. Returns the new
+ * size. */
 static size_t mutate(struct random *r, uint8_t *bytes, size_t size, size_t most)
 {
-    size_t head = size < 900 ? size : 900, at = head ? random_below(r, random_below(r, 8) ? head : size) : 0;
+    size_t head = size < 900 ? size : 900,
+           at = head ? random_below(r, random_below(r, 8) ? head : size) : 0;
     size_t run = 1 + random_below(r, 16), to;
     if (!size)
         return size;
@@ -270,7 +280,8 @@ static void test_mutations(void **state)
         size_t size = s->size;
         for (uint64_t changes = 1 + random_below(&r, 3); changes; changes--)
             size = mutate(&r, bytes, size, most);
-        uint64_t header; /* half of the time the header's length is made to fit again, so that more than its check is tried */
+        uint64_t header; /* half of the time the header's length is made to fit again, so that more
+                            than its check is tried */
         if (size > s->size - 420 && random_below(&r, 2)) {
             header = size - 420 - 8;
             memcpy(bytes, &header, 8);
@@ -281,7 +292,7 @@ static void test_mutations(void **state)
         float w[FLOATS], statistics[STATISTICS];
         char why[200];
         bool has;
-        loaded += !weights_parse(bytes, size, &s->a, w, statistics, &has, why, sizeof why);
+        loaded += !parse_weights(bytes, size, &s->a, w, statistics, &has, why, sizeof why);
     }
     free(bytes);
     if (loaded < MUTATIONS / 100 || loaded > MUTATIONS / 2)
@@ -289,7 +300,8 @@ static void test_mutations(void **state)
 }
 
 /* A file of this header and `data` bytes 0, 1, 2, ... behind it, parsed; NULL or what is wrong. */
-static const char *parse_text(struct small *s, const char *text, size_t data, float *w, float *statistics, bool *has)
+static const char *parse_text(struct small *s, const char *text, size_t data, float *w,
+                              float *statistics, bool *has)
 {
     static char why[300];
     uint64_t length = strlen(text);
@@ -298,15 +310,17 @@ static const char *parse_text(struct small *s, const char *text, size_t data, fl
     memcpy(bytes + 8, text, length);
     for (size_t i = 0; i < data; i++)
         bytes[8 + length + i] = (uint8_t)i;
-    const char *wrong = weights_parse(bytes, 8 + length + data, &s->a, w, statistics, has, why, sizeof why);
+    const char *wrong =
+        parse_weights(bytes, 8 + length + data, &s->a, w, statistics, has, why, sizeof why);
     free(bytes);
     return wrong;
 }
 
-#define REST                                                                                                                               \
-    ",\"bn1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[236,248]}"                                                           \
-    ",\"layer1.0.conv1.weight\":{\"dtype\":\"F32\",\"shape\":[4,3,1,1],\"data_offsets\":[272,320]}"                                        \
-    ",\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[5,4],\"data_offsets\":[320,400]}"                                                        \
+#define REST                                                                                       \
+    ",\"bn1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[236,248]}"                   \
+    ",\"layer1.0.conv1.weight\":{\"dtype\":\"F32\",\"shape\":[4,3,1,1],\"data_offsets\":[272,320]" \
+    "}"                                                                                            \
+    ",\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[5,4],\"data_offsets\":[320,400]}"                \
     ",\"fc.bias\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[400,420]}}"
 #define CONV "\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,224]}"
 #define NORM ",\"bn1.weight\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[224,236]}"
@@ -319,15 +333,20 @@ static void test_foreign_but_good(void **state)
         "{" CONV NORM REST,
         " \t{\n" CONV NORM REST "\r\n  ",
         "{\"__metadata__\":{}," CONV NORM REST,
-        OTHER("\"__metadata__\" : { \"a\" : \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\" , \"\" : \"\" }"),
+        OTHER("\"__metadata__\" : { \"a\" : \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\" , "
+              "\"\" : \"\" }"),
         OTHER("\"\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}"),
-        OTHER("\"conv1.weight.momentum\":{\"shape\":[1,2,3,4,5,6,7],\"data_offsets\":[420,420],\"dtype\":\"F64\"}"),
+        OTHER("\"conv1.weight.momentum\":{\"shape\":[1,2,3,4,5,6,7],\"data_offsets\":[420,420],"
+              "\"dtype\":\"F64\"}"),
         OTHER("\"a\":{\"data_offsets\":[0,0],\"dtype\":\"F64\",\"shape\":[1,2,3,4,99]}"),
-        OTHER("\"fc.weight\\u0000\":{\"dtype\":\"X\",\"shape\":[18446744073709551615],\"data_offsets\":[0,1]}"),
-        OTHER("\"a name that is much longer than any of ours can be, so that it does not fit where ours are kept, and then some\":"
+        OTHER("\"fc.weight\\u0000\":{\"dtype\":\"X\",\"shape\":[18446744073709551615],\"data_"
+              "offsets\":[0,1]}"),
+        OTHER("\"a name that is much longer than any of ours can be, so that it does not fit where "
+              "ours are kept, and then some\":"
               "{\"dtype\":\"a type with a long name\",\"shape\":[],\"data_offsets\":[0,420]}"),
         /* an escaped name of ours, and its fields in another order */
-        "{\"conv\\u0031.weight\":{\"data_offsets\":[8,224],\"shape\":[3,2,3,3],\"dtype\":\"F32\"}" NORM REST,
+        "{\"conv\\u0031.weight\":{\"data_offsets\":[8,224],\"shape\":[3,2,3,3],\"dtype\":"
+        "\"F32\"}" NORM REST,
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         float w[FLOATS], bias[5];
@@ -343,7 +362,9 @@ static void test_foreign_but_good(void **state)
     }
     float w[FLOATS], first;
     bool has; /* ranges that overlap, and lie at odd places */
-    static const char odd[] = "{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[3,219]}" NORM REST;
+    static const char odd[] =
+        "{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[3,219]}" NORM
+            REST;
     assert_null(parse_text(s, odd, 420, w, NULL, &has));
     memcpy(&first, (const uint8_t[]){3, 4, 5, 6}, sizeof first);
     assert_memory_equal(w, &first, sizeof first);
@@ -367,20 +388,29 @@ static const struct {
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[]}"), "tensor a: no data_offsets"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,0]}"), "tensor a: no shape"},
     {OTHER("\"a\":{\"shape\":[],\"data_offsets\":[0,0]}"), "tensor a: no dtype"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,0]}"), "a second field 'dtype'"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"layout\":\"x\",\"shape\":[],\"data_offsets\":[0,0]}"), "an unknown field 'layout'"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,0]}"),
+     "a second field 'dtype'"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"layout\":\"x\",\"shape\":[],\"data_offsets\":[0,0]}"),
+     "an unknown field 'layout'"},
     {OTHER("\"a\":{\"dtype\":3,\"shape\":[],\"data_offsets\":[0,0]}"), "no '\"'"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,0]}"), "no unsigned integer"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,0]}"),
+     "no unsigned integer"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,0]}"), "no ']'"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[1e3],\"data_offsets\":[0,0]}"), "no ']'"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[01],\"data_offsets\":[0,0]}"), "a leading zero"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[1,],\"data_offsets\":[0,0]}"), "no unsigned integer"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,0]}"), "beyond 64 bits"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[1,],\"data_offsets\":[0,0]}"),
+     "no unsigned integer"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,0]}"),
+     "beyond 64 bits"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0]}"), "no ','"},
     {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,0,0]}"), "no ']'"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[8,4]}"), "tensor a: its bytes 8 to 4"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,421]}"), "tensor a: its bytes 0 to 421 are not among the 420"},
-    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[18446744073709551615,18446744073709551615]}"), "are not among"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[8,4]}"),
+     "tensor a: its bytes 8 to 4"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,421]}"),
+     "tensor a: its bytes 0 to 421 are not among the 420"},
+    {OTHER("\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[18446744073709551615,"
+           "18446744073709551615]}"),
+     "are not among"},
     {OTHER("\"__metadata__\":{\"a\":1}"), "no '\"'"},
     {OTHER("\"__metadata__\":{\"a\":{\"b\":\"c\"}}"), "no '\"'"},
     {OTHER("\"\\x\":{}"), "an unknown escape"},
@@ -392,18 +422,27 @@ static const struct {
     {"{\"never ends", "an end within a string"},
     {"{\"never ends\\", "an end within a string"},
     {"{\"never ends\\u1", "no hexadecimal digit"},
-    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,", "no unsigned integer"},
+    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,",
+     "no unsigned integer"},
     {"{\"conv1.weight\":{\"dtype\":\"F16\",\"shape\":[3,2,3,3],\"data_offsets\":[8,116]}" NORM REST,
      "tensor conv1.weight: expected F32 [3, 2, 3, 3], found F16 [3, 2, 3, 3]"},
     {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,3,3,2],\"data_offsets\":[8,224]}" NORM REST,
      "tensor conv1.weight: expected F32 [3, 2, 3, 3], found F32 [3, 3, 3, 2]"},
-    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3,1],\"data_offsets\":[8,224]}" NORM REST, "found F32 [3, 2, 3, 3, ...]"},
-    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,9],\"data_offsets\":[8,224]}" NORM REST, "found F32 [3, 2, 9]"},
-    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,220]}" NORM REST, "expected 216 bytes, found 212"},
-    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,228]}" NORM REST, "expected 216 bytes, found 220"},
-    {OTHER("\"bn1.running_mean\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}"), "tensor bn1.running_var is missing"},
-    {OTHER("\"bn1.running_mean\":{\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[0,24]}"), "expected F32 [3], found F64 [3]"},
-    {OTHER("\"\\u001b[2J\":{\"a\":1}"), "tensor ?[2J: an unknown field 'a'"}, /* nothing steers a terminal */
+    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3,1],\"data_offsets\":[8,224]}" NORM
+         REST,
+     "found F32 [3, 2, 3, 3, ...]"},
+    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,9],\"data_offsets\":[8,224]}" NORM REST,
+     "found F32 [3, 2, 9]"},
+    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,220]}" NORM REST,
+     "expected 216 bytes, found 212"},
+    {"{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2,3,3],\"data_offsets\":[8,228]}" NORM REST,
+     "expected 216 bytes, found 220"},
+    {OTHER("\"bn1.running_mean\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}"),
+     "tensor bn1.running_var is missing"},
+    {OTHER("\"bn1.running_mean\":{\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[0,24]}"),
+     "expected F32 [3], found F64 [3]"},
+    {OTHER("\"\\u001b[2J\":{\"a\":1}"),
+     "tensor ?[2J: an unknown field 'a'"}, /* nothing steers a terminal */
 };
 
 static void test_foreign_and_bad(void **state)
@@ -414,20 +453,23 @@ static void test_foreign_and_bad(void **state)
         bool has;
         const char *wrong = parse_text(s, bad[i].text, 420, w, s->statistics, &has);
         if (!wrong || !strstr(wrong, bad[i].words))
-            fail_msg("%s\nwas to say \"%s\" but said: %s", bad[i].text, bad[i].words, wrong ? wrong : "(nothing)");
+            fail_msg("%s\nwas to say \"%s\" but said: %s", bad[i].text, bad[i].words,
+                     wrong ? wrong : "(nothing)");
     }
     char why[200];
     static const uint8_t huge[16] = {0, 0, 0, 0, 0, 0, 0, 0x80};
-    assert_non_null(strstr(weights_parse(huge, sizeof huge, &s->a, s->w, NULL, NULL, why, sizeof why), "no safetensors file"));
+    assert_non_null(
+        strstr(parse_weights(huge, sizeof huge, &s->a, s->w, NULL, NULL, why, sizeof why),
+               "no safetensors file"));
 }
 
 static void loads(const void *path)
 {
-    static struct architecture a;
+    static struct model a;
     float w[FLOATS], statistics[STATISTICS];
     bool has;
     fuzz_architecture(&a);
-    weights_load(path, &a, w, statistics, &has);
+    model_load(path, &a, w, statistics, &has);
 }
 
 static void test_load_is_fatal(void **state)
@@ -435,17 +477,17 @@ static void test_load_is_fatal(void **state)
     struct small *s = *state;
     char path[120];
     snprintf(path, sizeof path, "%s/none", s->folder);
-    assert_ends(EXIT_USER, loads, path, (const char *const[]){path, "No such file", "small", NULL});
-    assert_ends(EXIT_USER, loads, s->folder, (const char *const[]){s->folder, "no file", NULL});
+    assert_dies(EXIT_USER, loads, path, (const char *const[]){path, "No such file", "small", NULL});
+    assert_dies(EXIT_USER, loads, s->folder, (const char *const[]){s->folder, "no file", NULL});
     static const size_t sizes[] = {0, 7, 100, 1000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         FILE *f = fopen(path, "wb");
         assert_non_null(f);
         assert_int_equal(fwrite(s->bytes, 1, sizes[i], f), sizes[i]);
         fclose(f);
-        assert_ends(EXIT_USER, loads, path, (const char *const[]){path, "truncated", NULL});
+        assert_dies(EXIT_USER, loads, path, (const char *const[]){path, "truncated", NULL});
     }
-    assert_ends(0, loads, s->path, NULL);
+    assert_dies(0, loads, s->path, NULL);
 }
 
 static void saves_too_much(const void *small)
@@ -455,7 +497,8 @@ static void saves_too_much(const void *small)
     signal(SIGXFSZ, SIG_IGN);
     CHECK(!setrlimit(RLIMIT_FSIZE, &limit), "no limit");
     static const float others[FLOATS];
-    CHECK(!weights_save(s->path, &s->a, others, NULL) && errno == EFBIG, "saved, or %s", strerror(errno));
+    CHECK(!model_save(s->path, &s->a, others, NULL) && errno == EFBIG, "saved, or %s",
+          strerror(errno));
 }
 
 static void test_save_fails(void **state)
@@ -463,9 +506,10 @@ static void test_save_fails(void **state)
     struct small *s = *state;
     char path[120];
     snprintf(path, sizeof path, "%s/none/w", s->folder);
-    assert_false(weights_save(path, &s->a, s->w, NULL));
+    assert_false(model_save(path, &s->a, s->w, NULL));
     assert_int_equal(errno, ENOENT);
-    assert_ends(0, saves_too_much, s, NULL); /* as on a full disk: the old file stays as it is, nothing is left beside it */
+    /* as on a full disk: the old file stays as it is, nothing is left beside it */
+    assert_dies(0, saves_too_much, s, NULL);
     size_t size;
     uint8_t *bytes = read_file(s->path, &size);
     assert_int_equal(size, s->size);
@@ -474,7 +518,7 @@ static void test_save_fails(void **state)
     snprintf(path, sizeof path, "%s.part", s->path);
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(mkdir(path, 0700), 0); /* and where nothing can be written beside it */
-    assert_false(weights_save(s->path, &s->a, s->w, NULL));
+    assert_false(model_save(s->path, &s->a, s->w, NULL));
     assert_int_equal(errno, EISDIR);
     assert_int_equal(rmdir(path), 0);
 }

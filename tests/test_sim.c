@@ -1,8 +1,9 @@
 /* The simulated world: exact virtual times, matching, waiting, loans, the barrier.
  *
- * Every time here is a small multiple of a power of two. Networks whose links differ are in test_sim_links.c, what ends a run is in
- * test_sim_strict.c, random traffic and speed in test_sim_traffic.c. */
-#include "messaging.h"
+ * Every time here is a small multiple of a power of two. Networks whose links differ are in
+ * test_sim_links.c, what ends a run is in test_sim_strict.c, random traffic and speed in
+ * test_sim_traffic.c. */
+#include "messaging/messaging.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,39 +15,39 @@
 
 #include "base/check.h"
 #include "base/random.h"
-#include "tests/notes.h"
+#include "tests/rank_log.h"
 
-static struct notes run(int ranks, void (*body)(struct net *, void *))
+static struct rank_log run(int ranks, void (*body)(struct net *, void *))
 {
     struct world_options options = {.ranks = ranks, .latency_s = L, .bandwidth = BANDWIDTH};
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&options, body, &notes);
     return notes;
 }
 
 static void alone_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank == 0) {
         void *payload = net_alloc(net, BYTES);
         struct request *sent = send_bytes(net, 1, 5, payload, BYTES);
-        net_spend(net, 1);
-        note(notes, net_now(net));
+        net_advance(net, 1);
+        log_value(notes, net_now(net));
         send_head(net, 1, 5, 0);
         wait_sent(net, sent);
         net_free(net, payload);
     } else {
         take_from(net, 0, 5);
-        note(notes, net_now(net));
+        log_value(notes, net_now(net));
         take_from(net, 0, 5);
-        note(notes, net_now(net));
+        log_value(notes, net_now(net));
     }
 }
 
 static void test_latency_and_bandwidth(void **state)
 {
     (void)state;
-    struct notes notes = run(2, alone_body);
+    struct rank_log notes = run(2, alone_body);
     EXPECT(&notes, L + T, 1, 1 + L + H);
 }
 
@@ -55,14 +56,14 @@ static void incast_body(struct net *net, void *argument)
     if (net->rank == 0) {
         for (int i = 1; i < net->ranks; i++) {
             take_from(net, NET_ANY, 5);
-            note(argument, net_now(net));
+            log_value(argument, net_now(net));
         }
         return;
     }
     if (net->rank == 4)
-        net_spend(net, T / 2); /* meets a queue of two and a half */
+        net_advance(net, T / 2); /* meets a queue of two and a half */
     if (net->rank == 5)
-        net_spend(net, 1); /* meets none */
+        net_advance(net, 1); /* meets none */
     void *payload = net_alloc(net, BYTES);
     wait_sent(net, send_bytes(net, 0, 5, payload, BYTES));
     net_free(net, payload);
@@ -71,7 +72,7 @@ static void incast_body(struct net *net, void *argument)
 static void test_incast_is_serial(void **state)
 {
     (void)state;
-    struct notes notes = run(6, incast_body);
+    struct rank_log notes = run(6, incast_body);
     EXPECT(&notes, L + T, L + 2 * T, L + 3 * T, L + 4 * T, 1 + L + T);
 }
 
@@ -79,7 +80,7 @@ static void fan_out_body(struct net *net, void *argument)
 {
     if (net->rank > 0) {
         take_from(net, 0, 5);
-        note(argument, net_now(net));
+        log_value(argument, net_now(net));
         return;
     }
     void *payload = net_alloc(net, BYTES);
@@ -94,18 +95,19 @@ static void fan_out_body(struct net *net, void *argument)
 static void test_outgoing_link_is_serial(void **state)
 {
     (void)state;
-    struct notes notes = run(4, fan_out_body);
+    struct rank_log notes = run(4, fan_out_body);
     EXPECT(&notes, L + T, L + 2 * T, L + 3 * T);
 }
 
-/* While a payload of 64 T is on its way, one head of another tag and one of the same; a payload after them. */
+/* While a payload of 64 T is on its way, one head of another tag and one of the same; a payload
+ * after them. */
 static void overtake_body(struct net *net, void *argument)
 {
-    size_t large = (size_t)(64 * T * BANDWIDTH) - sizeof(struct mail);
+    size_t large = (size_t)(64 * T * BANDWIDTH) - sizeof(struct header);
     if (net->rank == 0) {
         void *payload = net_alloc(net, large);
         struct request *first = send_bytes(net, 1, 1, payload, large);
-        net_spend(net, T);
+        net_advance(net, T);
         send_head(net, 1, 2, 0);
         send_head(net, 1, 1, 77);
         struct request *second = send_bytes(net, 1, 3, payload, BYTES);
@@ -115,19 +117,19 @@ static void overtake_body(struct net *net, void *argument)
         return;
     }
     take_from(net, 0, 2);
-    note(argument, net_now(net)); /* overtakes */
-    note(argument, (double)take_from(net, 0, 1));
-    note(argument, net_now(net));
-    note(argument, (double)take_from(net, 0, 1));
-    note(argument, net_now(net)); /* may not */
+    log_value(argument, net_now(net)); /* overtakes */
+    log_value(argument, (double)take_from(net, 0, 1));
+    log_value(argument, net_now(net));
+    log_value(argument, (double)take_from(net, 0, 1));
+    log_value(argument, net_now(net)); /* may not */
     take_from(net, 0, 3);
-    note(argument, net_now(net)); /* is put off by two heads */
+    log_value(argument, net_now(net)); /* is put off by two heads */
 }
 
 static void test_heads_overtake_payloads(void **state)
 {
     (void)state;
-    struct notes notes = run(2, overtake_body);
+    struct rank_log notes = run(2, overtake_body);
     EXPECT(&notes, T + L + H, 0, L + 64 * T, 77, L + 64 * T, L + 65 * T + 2 * H);
 }
 
@@ -143,14 +145,14 @@ static void heads_body(struct net *net, void *argument)
     }
     for (int tag = 1; tag <= 3; tag++) {
         take_from(net, 0, tag);
-        note(argument, net_now(net));
+        log_value(argument, net_now(net));
     }
 }
 
 static void test_heads_are_serial(void **state)
 {
     (void)state;
-    struct notes notes = run(2, heads_body);
+    struct rank_log notes = run(2, heads_body);
     EXPECT(&notes, L + H, L + 2 * H, L + 2 * H + T);
 }
 
@@ -163,8 +165,9 @@ static void order_body(struct net *net, void *argument)
         char *payload = net_alloc(net, 3 * BYTES);
         struct request *sent[MESSAGES];
         for (int i = 0; i < MESSAGES; i++) {
-            struct mail head = {.tag = i % ORDER_TAGS, .version = i};
-            sent[i] = net_send(net, 1, &head, payload, random_below(&random, 2) ? random_below(&random, 3 * BYTES) : 0);
+            struct header head = {.tag = i % ORDER_TAGS, .version = i};
+            sent[i] = net_send(net, 1, &head, payload,
+                               random_below(&random, 2) ? random_below(&random, 3 * BYTES) : 0);
         }
         for (int i = 0; i < MESSAGES; i++)
             if (sent[i])
@@ -178,24 +181,26 @@ static void order_body(struct net *net, void *argument)
         list[tag] = net_recv(net, tag % 2 ? NET_ANY : 0, tag, NULL, 0);
     for (int i = 0; i < MESSAGES; i++) {
         int tag = net_wait(net, list, ORDER_TAGS, INFINITY);
-        int64_t version = net_mail(list[tag])->version;
+        int64_t version = net_header(list[tag])->version;
         wrong += version != next[tag];
         crossed += version < last;
         last = version;
         next[tag] += ORDER_TAGS;
-        net_drop(net, list[tag]);
-        list[tag] = next[tag] < MESSAGES ? net_recv(net, tag % 2 ? NET_ANY : 0, tag, NULL, 0) : NULL;
+        net_release(net, list[tag]);
+        list[tag] =
+            next[tag] < MESSAGES ? net_recv(net, tag % 2 ? NET_ANY : 0, tag, NULL, 0) : NULL;
     }
-    note(argument, (double)wrong);
-    note(argument, crossed > 0);
+    log_value(argument, (double)wrong);
+    log_value(argument, crossed > 0);
 }
 
 static void test_order_within_a_tag(void **state)
 {
     (void)state;
-    struct world_options options = {.ranks = 2, .latency_s = L, .jitter_s = 10 * L, .bandwidth = BANDWIDTH};
+    struct world_options options = {
+        .ranks = 2, .latency_s = L, .jitter_s = 10 * L, .bandwidth = BANDWIDTH};
     for (options.seed = 0; options.seed < 20; options.seed++) {
-        struct notes notes = {0};
+        struct rank_log notes = {0};
         sim_run(&options, order_body, &notes);
         EXPECT(&notes, 0, 1); /* in order within a tag, and often not between tags */
     }
@@ -207,25 +212,27 @@ static void jitter_body(struct net *net, void *argument)
     double least_s = INFINITY, most_s = 0, sum_s = 0;
     for (int i = 0; i < 100; i++) {
         if (net->rank == 0) {
-            net_spend(net, 1);
+            net_advance(net, 1);
             send_head(net, 1, 1, 0);
         } else {
             struct request *got = net_recv(net, 0, 1, NULL, 0);
             net_wait(net, &got, 1, INFINITY);
-            double late_s = net_now(net) - net_mail(got)->sent_s - L - H;
+            double late_s = net_now(net) - net_header(got)->sent_s - L - H;
             least_s = fmin(least_s, late_s), most_s = fmax(most_s, late_s), sum_s += late_s;
-            net_drop(net, got);
+            net_release(net, got);
         }
     }
     if (net->rank == 1)
-        note(argument, least_s >= 0 && least_s < 0.1 * L && most_s > 0.9 * L && most_s < L && fabs(sum_s / 100 - L / 2) < 0.15 * L);
+        log_value(argument, least_s >= 0 && least_s < 0.1 * L && most_s > 0.9 * L && most_s < L &&
+                                fabs(sum_s / 100 - L / 2) < 0.15 * L);
 }
 
 static void test_jitter(void **state)
 {
     (void)state;
-    struct world_options options = {.ranks = 2, .seed = 1, .latency_s = L, .jitter_s = L, .bandwidth = BANDWIDTH};
-    struct notes notes = {0};
+    struct world_options options = {
+        .ranks = 2, .seed = 1, .latency_s = L, .jitter_s = L, .bandwidth = BANDWIDTH};
+    struct rank_log notes = {0};
     sim_run(&options, jitter_body, &notes);
     EXPECT(&notes, 1);
 }
@@ -233,81 +240,83 @@ static void test_jitter(void **state)
 /* Rank 0 lends twice: to a receive that borrows, and to one that copies late. */
 static void loan_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank == 0) {
         float *payload = net_alloc(net, BYTES);
         payload[7] = 7;
         struct request *sent = send_bytes(net, 1, 1, payload, BYTES);
         send_head(net, 1, 2, (int64_t)(intptr_t)payload);
         wait_sent(net, sent);
-        note(notes, net_now(net));
+        log_value(notes, net_now(net));
         payload[7] = 8; /* the loan is over */
         wait_sent(net, send_bytes(net, 1, 1, payload, BYTES));
-        note(notes, net_now(net));
+        log_value(notes, net_now(net));
         net_free(net, payload);
         return;
     }
     const void *expected = (const void *)(intptr_t)take_from(net, 0, 2);
     struct request *borrowed = net_recv(net, 0, 1, NULL, 0);
     net_wait(net, &borrowed, 1, INFINITY);
-    net_spend(net, 1);
-    note(notes, net_data(borrowed) == expected && ((const float *)net_data(borrowed))[7] == 7);
-    net_drop(net, borrowed);
+    net_advance(net, 1);
+    log_value(notes, net_data(borrowed) == expected && ((const float *)net_data(borrowed))[7] == 7);
+    net_release(net, borrowed);
     float copy[BYTES / sizeof(float) + 1] = {0};
-    net_spend(net, 1);
+    net_advance(net, 1);
     struct request *copied = net_recv(net, 0, 1, copy, sizeof copy);
-    note(notes, net_wait(net, &copied, 1, 0));
-    note(notes, net_data(copied) == copy && copy[7] == 8 && net_mail(copied)->bytes == BYTES);
-    net_spend(net, 1); /* a copy binds nobody */
-    net_drop(net, copied);
+    log_value(notes, net_wait(net, &copied, 1, 0));
+    log_value(notes,
+              net_data(copied) == copy && copy[7] == 8 && net_header(copied)->bytes == BYTES);
+    net_advance(net, 1); /* a copy binds nobody */
+    net_release(net, copied);
 }
 
 static void test_loans(void **state)
 {
     (void)state;
-    struct notes notes = run(2, loan_body);
+    struct rank_log notes = run(2, loan_body);
     EXPECT(&notes, 1, 1 + L + T, 0, 1, 2 + L + T);
 }
 
 /* Ranks 1, 2 and 3 send at 3, 1 and 2. */
 static void wait_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank > 0) {
-        net_spend(net, net->rank == 1 ? 3 : net->rank - 1);
+        net_advance(net, net->rank == 1 ? 3 : net->rank - 1);
         send_head(net, 0, 1, net->rank);
         send_head(net, 0, 2, net->rank);
         return;
     }
-    struct request *list[4] = {net_recv(net, 1, 1, NULL, 0), NULL, net_recv(net, 2, 1, NULL, 0), net_recv(net, 3, 1, NULL, 0)};
-    note(notes, net_wait(net, list, 4, 0));
-    note(notes, net_wait(net, list, 4, INFINITY));
-    note(notes, net_now(net));
-    net_drop(net, list[2]);
+    struct request *list[4] = {net_recv(net, 1, 1, NULL, 0), NULL, net_recv(net, 2, 1, NULL, 0),
+                               net_recv(net, 3, 1, NULL, 0)};
+    log_value(notes, net_wait(net, list, 4, 0));
+    log_value(notes, net_wait(net, list, 4, INFINITY));
+    log_value(notes, net_now(net));
+    net_release(net, list[2]);
     list[2] = NULL;
-    note(notes, net_wait(net, list, 4, 1.5));
-    note(notes, net_now(net));
-    note(notes, net_wait(net, list, 4, 1.25)); /* is over already */
-    note(notes, net_now(net));
-    note(notes, net_wait(net, list, 1, 2.5)); /* rank 3's message is of no interest */
-    note(notes, net_now(net));
+    log_value(notes, net_wait(net, list, 4, 1.5));
+    log_value(notes, net_now(net));
+    log_value(notes, net_wait(net, list, 4, 1.25)); /* is over already */
+    log_value(notes, net_now(net));
+    log_value(notes, net_wait(net, list, 1, 2.5)); /* rank 3's message is of no interest */
+    log_value(notes, net_now(net));
     net_wait(net, list, 1, INFINITY);
-    note(notes, net_wait(net, list, 4, INFINITY)); /* the lowest of two */
-    note(notes, net_now(net));
-    net_drop(net, list[0]);
-    net_drop(net, list[3]);
-    note(notes, net_wait(net, NULL, 0, 10));
-    note(notes, net_now(net));
+    log_value(notes, net_wait(net, list, 4, INFINITY)); /* the lowest of two */
+    log_value(notes, net_now(net));
+    net_release(net, list[0]);
+    net_release(net, list[3]);
+    log_value(notes, net_wait(net, NULL, 0, 10));
+    log_value(notes, net_now(net));
     for (int i = 1; i < 4; i++)
         take_from(net, i, 2);
-    net_drop(net, NULL);
-    note(notes, net_now(net));
+    net_release(net, NULL);
+    log_value(notes, net_now(net));
 }
 
 static void test_wait(void **state)
 {
     (void)state;
-    struct notes notes = run(4, wait_body);
+    struct rank_log notes = run(4, wait_body);
     EXPECT(&notes, -1, 2, 1 + L + H, -1, 1.5, -1, 1.5, -1, 2.5, 0, 3 + L + H, -1, 10, 10);
 }
 
@@ -316,27 +325,27 @@ static void bystander_body(struct net *net, void *argument)
 {
     if (net->rank == 1) {
         send_head(net, 0, 1, 0);
-        net_spend(net, 2);
+        net_advance(net, 2);
         send_head(net, 0, 1, 0);
         return;
     }
     struct request *seen = net_recv(net, 1, 1, NULL, 0), *other = net_recv(net, 1, 2, NULL, 0);
     net_wait(net, &seen, 1, 0);
-    note(argument, net_wait(net, &other, 1, 1));
-    note(argument, net_now(net));
+    log_value(argument, net_wait(net, &other, 1, 1));
+    log_value(argument, net_now(net));
     take(net, seen);
     seen = net_recv(net, 1, 1, NULL, 0);
     net_wait(net, &seen, 1, 1.5);
-    net_spend(net, 1.5);
-    note(argument, net_now(net));
+    net_advance(net, 1.5);
+    log_value(argument, net_now(net));
     take(net, seen);
-    net_drop(net, other);
+    net_release(net, other);
 }
 
 static void test_wait_is_for_what_it_names(void **state)
 {
     (void)state;
-    struct notes notes = run(2, bystander_body);
+    struct rank_log notes = run(2, bystander_body);
     EXPECT(&notes, -1, 1, 3);
 }
 
@@ -344,55 +353,56 @@ static void test_wait_is_for_what_it_names(void **state)
 static void signal_body(struct net *net, void *argument)
 {
     if (net->rank == 1) {
-        net_spend(net, 7);
+        net_advance(net, 7);
         send_head(net, 0, 9, 3);
         return;
     }
     struct request *heard = net_recv(net, NET_ANY, 9, NULL, 0);
-    note(argument, net_wait(net, &heard, 1, 5));
-    note(argument, net_now(net));
-    note(argument, net_wait(net, &heard, 1, 10));
-    note(argument, net_now(net));
-    note(argument, (double)take(net, heard));
-    net_spend(net, 0);
-    note(argument, net_now(net));
+    log_value(argument, net_wait(net, &heard, 1, 5));
+    log_value(argument, net_now(net));
+    log_value(argument, net_wait(net, &heard, 1, 10));
+    log_value(argument, net_now(net));
+    log_value(argument, (double)take(net, heard));
+    net_advance(net, 0);
+    log_value(argument, net_now(net));
 }
 
 static void test_interruption(void **state)
 {
     (void)state;
-    struct notes notes = run(2, signal_body);
+    struct rank_log notes = run(2, signal_body);
     EXPECT(&notes, -1, 5, 0, 7 + L + H, 3, 7 + L + H);
 }
 
 /* Ranks 1, 2, 3 send heads at 1, 2, 3 and once more 10 s later. */
 static void any_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank > 0) {
         for (int i = 0; i < 2; i++) {
-            net_spend(net, i ? 10 : net->rank);
+            net_advance(net, i ? 10 : net->rank);
             send_head(net, 0, 1, 100 * i + net->rank);
         }
         return;
     }
-    net_spend(net, 5);
-    note(notes, (double)take_from(net, 2, 1)); /* out of the middle */
-    note(notes, (double)take_from(net, NET_ANY, 1));
-    note(notes, (double)take_from(net, NET_ANY, 1));
-    struct request *any = net_recv(net, NET_ANY, 1, NULL, 0), *third = net_recv(net, 3, 1, NULL, 0), *first = net_recv(net, 1, 1, NULL, 0),
+    net_advance(net, 5);
+    log_value(notes, (double)take_from(net, 2, 1)); /* out of the middle */
+    log_value(notes, (double)take_from(net, NET_ANY, 1));
+    log_value(notes, (double)take_from(net, NET_ANY, 1));
+    struct request *any = net_recv(net, NET_ANY, 1, NULL, 0), *third = net_recv(net, 3, 1, NULL, 0),
+                   *first = net_recv(net, 1, 1, NULL, 0),
                    *last = net_recv(net, NET_ANY, 1, NULL, 0);
     net_wait(net, &third, 1, INFINITY);
-    note(notes, (double)take(net, any)); /* posted before `first`, takes rank 1's */
-    note(notes, (double)take(net, third));
-    note(notes, (double)take(net, last));
-    net_drop(net, first);
+    log_value(notes, (double)take(net, any)); /* posted before `first`, takes rank 1's */
+    log_value(notes, (double)take(net, third));
+    log_value(notes, (double)take(net, last));
+    net_release(net, first);
 }
 
 static void test_any(void **state)
 {
     (void)state;
-    struct notes notes = run(4, any_body);
+    struct rank_log notes = run(4, any_body);
     EXPECT(&notes, 2, 1, 3, 101, 103, 102);
 }
 
@@ -403,42 +413,48 @@ static void cancel_body(struct net *net, void *argument)
             send_head(net, 0, 1, i);
         return;
     }
-    struct request *a = net_recv(net, 1, 1, NULL, 0), *b = net_recv(net, NET_ANY, 1, NULL, 0), *c = net_recv(net, 1, 1, NULL, 0);
-    net_drop(net, a);
-    note(argument, (double)take(net, b));
-    note(argument, (double)take(net, c));
+    struct request *a = net_recv(net, 1, 1, NULL, 0), *b = net_recv(net, NET_ANY, 1, NULL, 0),
+                   *c = net_recv(net, 1, 1, NULL, 0);
+    net_release(net, a);
+    log_value(argument, (double)take(net, b));
+    log_value(argument, (double)take(net, c));
     struct request *none = net_recv(net, 1, 2, NULL, 0);
-    net_spend(net, 1);
-    net_drop(net, none);
-    note(argument, (double)take_from(net, 1, 1)); /* waited as mail */
+    net_advance(net, 1);
+    net_release(net, none);
+    log_value(argument, (double)take_from(net, 1, 1)); /* waited as mail */
 }
 
 static void test_cancel(void **state)
 {
     (void)state;
-    struct notes notes = run(2, cancel_body);
+    struct rank_log notes = run(2, cancel_body);
     EXPECT(&notes, 0, 1, 2);
 }
 
 static void around_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank == 1) {
         take_from(net, 0, 1);
-        note(notes, net->received_messages == 1 && net->received_bytes == (int64_t)sizeof(struct mail) + 100 && net->sent_messages == 0);
+        log_value(notes, net->received_messages == 1 &&
+                             net->received_bytes == (int64_t)sizeof(struct header) + 100 &&
+                             net->sent_messages == 0);
         return;
     }
     char *block = net_alloc(net, 1000), *kept = net_alloc(net, 3 << 20), sum = 0;
     for (int i = 0; i < 1000; i++)
         sum |= block[i];
-    note(notes, sum == 0 && (uintptr_t)block % 64 == 0 && (uintptr_t)kept % 64 == 0);
-    note(notes, net->virtual_time && !strcmp(net->world->name, "sim") && !strcmp(net_host(net, 1), "sim"));
+    log_value(notes, sum == 0 && (uintptr_t)block % 64 == 0 && (uintptr_t)kept % 64 == 0);
+    log_value(notes, net->virtual_time && !strcmp(net->world->name, "sim") &&
+                         !strcmp(net_host(net, 1), "sim"));
     net_poll(net);
-    note(notes, net_silence(net, 1));
+    log_value(notes, net_since_heard(net, 1));
     wait_sent(net, send_bytes(net, 1, 1, block + 900, 100)); /* up to the block's end */
-    note(notes, net->sent_messages == 1 && net->sent_bytes == (int64_t)sizeof(struct mail) + 100 && net->received_messages == 0);
-    net_spend(net, 1);
-    note(notes, net_silence(net, 1));
+    log_value(notes, net->sent_messages == 1 &&
+                         net->sent_bytes == (int64_t)sizeof(struct header) + 100 &&
+                         net->received_messages == 0);
+    net_advance(net, 1);
+    log_value(notes, net_since_heard(net, 1));
     net_free(net, block);
     net_free(net, NULL);
 }
@@ -446,24 +462,25 @@ static void around_body(struct net *net, void *argument)
 static void test_memory_silence_counters(void **state)
 {
     (void)state;
-    struct notes notes = run(2, around_body);
+    struct rank_log notes = run(2, around_body);
     EXPECT(&notes, 1, 1, 0, 1, 1, INFINITY);
 }
 
-/* Everybody leaves the second barrier when the last has come: rank 0 first, then the others behind one another. */
+/* Everybody leaves the second barrier when the last has come: rank 0 first, then the others behind
+ * one another. */
 static void barrier_body(struct net *net, void *argument)
 {
     net_barrier(net);
     double began_s = net_now(net);
-    net_spend(net, 16 - began_s + net->rank);
+    net_advance(net, 16 - began_s + net->rank);
     net_barrier(net);
-    note(argument, net->rank + net_now(net));
+    log_value(argument, net->rank + net_now(net));
 }
 
 static void test_barrier(void **state)
 {
     (void)state;
-    struct notes notes = run(4, barrier_body);
+    struct rank_log notes = run(4, barrier_body);
     double at = 19 + L + H;
     EXPECT(&notes, at, 1 + at + L + H, 2 + at + L + 2 * H, 3 + at + L + 3 * H);
     notes = run(1, barrier_body);
@@ -474,31 +491,33 @@ static void test_barrier(void **state)
 static void parts_body(struct net *net, void *argument)
 {
     static const double part[] = {0.5, 0, 0.25, 0.125};
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank == 0) {
-        net_spend(net, 0.625 - L - H);
+        net_advance(net, 0.625 - L - H);
         send_head(net, 1, 5, 1);
         send_head(net, 1, 6, 1); /* nobody asks for that yet: it interrupts nothing */
         return;
     }
     struct request *come = net_recv(net, 0, 5, NULL, 0);
-    note(notes, net_spend_parts(net, part, 4)); /* the third ends with what has come meanwhile */
-    note(notes, net_now(net));
+    /* the third ends with what has come meanwhile */
+    log_value(notes, net_advance_parts(net, part, 4));
+    log_value(notes, net_now(net));
     assert_int_equal(net_wait(net, &come, 1, 0), 0);
-    net_drop(net, come);
-    note(notes, net_spend_parts(net, part, 4)); /* nothing more has come: all */
-    note(notes, net_now(net));
-    net_drop(net, net_recv(net, 0, 6, NULL, 0)); /* is there at once: the next call ends behind its first part */
-    note(notes, net_spend_parts(net, part, 4));
-    note(notes, net_now(net));
-    note(notes, net_spend_parts(net, part + 1, 1)); /* no time at all */
-    note(notes, net_now(net));
+    net_release(net, come);
+    log_value(notes, net_advance_parts(net, part, 4)); /* nothing more has come: all */
+    log_value(notes, net_now(net));
+    /* is there at once: the next call ends behind its first part */
+    net_release(net, net_recv(net, 0, 6, NULL, 0));
+    log_value(notes, net_advance_parts(net, part, 4));
+    log_value(notes, net_now(net));
+    log_value(notes, net_advance_parts(net, part + 1, 1)); /* no time at all */
+    log_value(notes, net_now(net));
 }
 
 static void test_parts(void **state)
 {
     (void)state;
-    struct notes notes = run(2, parts_body);
+    struct rank_log notes = run(2, parts_body);
     EXPECT(&notes, 3, 0.75, 4, 1.625, 1, 2.125, 1, 2.125);
 }
 

@@ -1,7 +1,9 @@
-/* Simulated networks whose links differ: pairs, ranks and hosts of their own, copies within a host, jitter, order.
+/* Simulated networks whose links differ: pairs, ranks and hosts of their own, copies within a host,
+ * jitter, order.
  *
- * A case is a list of messages; when each arrives is compared to the last bit, every time being a small multiple of a power of two. */
-#include "links.h"
+ * A case is a list of messages; when each arrives is compared to the last bit, every time being a
+ * small multiple of a power of two. */
+#include "messaging/messaging.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,13 +14,13 @@
 
 #include "base/check.h"
 #include "base/random.h"
-#include "messaging.h"
-#include "tests/ends.h"
-#include "tests/notes.h"
+#include "tests/death_test.h"
+#include "tests/rank_log.h"
 
 enum { MOST = 8, TAG = 5 };
 
-#define KIND(latency, bandwidth_) ((struct link_kind){.latency_s = (latency), .bandwidth = (bandwidth_)})
+#define KIND(latency, bandwidth_)                                                                  \
+    ((struct link_kind){.latency_s = (latency), .bandwidth = (bandwidth_)})
 #define USUAL KIND(L, BANDWIDTH)
 
 struct message {
@@ -52,11 +54,11 @@ static void plan_body(struct net *net, void *argument)
         int index = left || m ? net_wait(net, got, plan->count, m ? m->at_s : INFINITY) : -1;
         if (index >= 0) {
             plan->arrived_s[index] = net_now(net);
-            net_drop(net, got[index]);
+            net_release(net, got[index]);
             got[index] = NULL;
             left--;
         } else if (m) {
-            sent[next] = net_send(net, m->to, &(struct mail){.tag = next}, payload, m->bytes);
+            sent[next] = net_send(net, m->to, &(struct header){.tag = next}, payload, m->bytes);
             next++;
         }
     }
@@ -66,41 +68,48 @@ static void plan_body(struct net *net, void *argument)
     net_free(net, payload);
 }
 
-static void arrive(const char *file, int line, int ranks, const struct links *links, const struct message *list, int count,
-                   const double *want)
+static void arrive(const char *file, int line, int ranks, const struct links *links,
+                   const struct message *list, int count, const double *want)
 {
     struct plan plan = {.list = list, .count = count};
     struct world_options options = {.ranks = ranks, .links = links};
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&options, plan_body, &plan);
     for (int i = 0; i < count; i++)
-        note(&notes, plan.arrived_s[i]);
-    expect_notes(file, line, &notes, count, want);
+        log_value(&notes, plan.arrived_s[i]);
+    expect_log(file, line, &notes, count, want);
 }
 
-#define ARRIVE(ranks, links, list, ...)                                                                                                    \
-    do {                                                                                                                                   \
-        const double want[] = {__VA_ARGS__};                                                                                               \
-        _Static_assert(sizeof want / sizeof *want == sizeof list / sizeof *list, "a time for each message");                               \
-        arrive(__FILE__, __LINE__, ranks, links, list, sizeof list / sizeof *list, want);                                                  \
+#define ARRIVE(ranks, links, list, ...)                                                            \
+    do {                                                                                           \
+        const double want[] = {__VA_ARGS__};                                                       \
+        _Static_assert(sizeof want / sizeof *want == sizeof list / sizeof *list,                   \
+                       "a time for each message");                                                 \
+        arrive(__FILE__, __LINE__, ranks, links, list, sizeof list / sizeof *list, want);          \
     } while (0)
 
 static void test_a_pair_has_its_latency(void **state)
 {
     (void)state;
     const struct link_pair pair[] = {{0, 1, KIND(8 * L, 0)}};
-    const struct links links = {.between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
-    const struct message list[] = {{0, 0, 1, 0}, {0, 1, 0, 0}, {1, 0, 1, BYTES}, {1, 1, 0, BYTES}, {2, 0, 2, BYTES}};
-    ARRIVE(3, &links, list, 8 * L + H, L + H, 1 + 8 * L + T, 1 + L + T, 2 + L + T); /* one direction alone */
+    const struct links links = {
+        .between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
+    const struct message list[] = {
+        {0, 0, 1, 0}, {0, 1, 0, 0}, {1, 0, 1, BYTES}, {1, 1, 0, BYTES}, {2, 0, 2, BYTES}};
+    /* one direction alone */
+    ARRIVE(3, &links, list, 8 * L + H, L + H, 1 + 8 * L + T, 1 + L + T, 2 + L + T);
 }
 
-/* The slow link takes its time; the sender's wire is free for others after T, the receiver's at once. */
+/* The slow link takes its time; the sender's wire is free for others after T, the receiver's at
+ * once. */
 static void test_a_pair_has_its_bandwidth(void **state)
 {
     (void)state;
     const struct link_pair pair[] = {{0, 1, KIND(L, BANDWIDTH / 8)}};
-    const struct links links = {.between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
-    const struct message list[] = {{0, 0, 1, BYTES}, {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {T, 2, 1, BYTES}};
+    const struct links links = {
+        .between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
+    const struct message list[] = {
+        {0, 0, 1, BYTES}, {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {T, 2, 1, BYTES}};
     ARRIVE(3, &links, list, L + 8 * T, L + 16 * T, L + 3 * T, L + 2 * T);
     const struct message fast[] = {{0, 1, 0, BYTES}};
     ARRIVE(3, &links, fast, L + T);
@@ -110,11 +119,15 @@ static void test_a_rank_has_its_wire(void **state)
 {
     (void)state;
     const struct link_rank rank[] = {{1, BANDWIDTH / 4}, {2, BANDWIDTH / 4}, {99, 1}};
-    const struct links links = {.between = USUAL, .ranks_per_host = 1, .rank = rank, .rank_count = 3};
-    const struct message out[] = {{0, 1, 0, BYTES}, {0, 1, 3, BYTES}, {1, 0, 1, BYTES}, {1, 3, 1, BYTES}};
-    ARRIVE(4, &links, out, L + 4 * T, L + 8 * T, 1 + L + 4 * T, 1 + L + 8 * T); /* serial, out and in */
+    const struct links links = {
+        .between = USUAL, .ranks_per_host = 1, .rank = rank, .rank_count = 3};
+    const struct message out[] = {
+        {0, 1, 0, BYTES}, {0, 1, 3, BYTES}, {1, 0, 1, BYTES}, {1, 3, 1, BYTES}};
+    /* serial, out and in */
+    ARRIVE(4, &links, out, L + 4 * T, L + 8 * T, 1 + L + 4 * T, 1 + L + 8 * T);
     const struct message two[] = {{0, 1, 0, BYTES}, {0, 2, 0, BYTES}};
-    ARRIVE(3, &links, two, L + 4 * T, L + 4 * T); /* two slow senders fill one fast receiver together */
+    /* two slow senders fill one fast receiver together */
+    ARRIVE(3, &links, two, L + 4 * T, L + 4 * T);
 }
 
 static void test_incast_at_a_host(void **state)
@@ -122,7 +135,8 @@ static void test_incast_at_a_host(void **state)
     (void)state;
     struct links links = {.between = USUAL, .within = USUAL, .ranks_per_host = 2};
     const struct message list[] = {{0, 2, 0, BYTES}, {0, 4, 1, BYTES}, {0, 6, 0, BYTES}};
-    ARRIVE(8, &links, list, L + T, L + T, L + 2 * T); /* no wire of the host's: only rank 0's is shared */
+    /* no wire of the host's: only rank 0's is shared */
+    ARRIVE(8, &links, list, L + T, L + T, L + 2 * T);
     links.host_bandwidth = BANDWIDTH;
     ARRIVE(8, &links, list, L + T, L + 2 * T, L + 3 * T);
     links.host_bandwidth = BANDWIDTH / 4;
@@ -135,29 +149,34 @@ static void test_incast_at_a_host(void **state)
 static void test_a_host_sends(void **state)
 {
     (void)state;
-    struct links links = {.between = USUAL, .within = USUAL, .ranks_per_host = 2, .host_bandwidth = BANDWIDTH};
+    struct links links = {
+        .between = USUAL, .within = USUAL, .ranks_per_host = 2, .host_bandwidth = BANDWIDTH};
     const struct message both[] = {{0, 0, 2, BYTES}, {0, 1, 4, BYTES}};
     ARRIVE(6, &links, both, L + T, L + 2 * T);
     const struct link_rank rank[] = {{0, BANDWIDTH / 4}};
     links.rank = rank;
     links.rank_count = 1;
-    const struct message list[] = {{0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {2 * T, 1, 4, BYTES}};
+    const struct message list[] = {
+        {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {2 * T, 1, 4, BYTES}};
     ARRIVE(6, &links, list, L + 4 * T, L + 8 * T, L + 12 * T, 2 * T + L + T);
-    const struct message heads[] = {{0, 0, 2, 3 * BYTES}, {T, 1, 4, 0}, {T, 0, 4, 0}}; /* heads overtake at every wire */
+    const struct message heads[] = {
+        {0, 0, 2, 3 * BYTES}, {T, 1, 4, 0}, {T, 0, 4, 0}}; /* heads overtake at every wire */
     links.rank_count = 0;
-    ARRIVE(6, &links, heads, L + (double)(3 * BYTES + sizeof(struct mail)) / BANDWIDTH, T + L + 2 * H, T + L + H);
+    ARRIVE(6, &links, heads, L + (double)(3 * BYTES + sizeof(struct header)) / BANDWIDTH,
+           T + L + 2 * H, T + L + H);
 }
 
 static void near_body(struct net *net, void *argument)
 {
-    struct notes *notes = argument;
+    struct rank_log *notes = argument;
     if (net->rank == 0) {
         char *payload = net_alloc(net, 3 * BYTES);
-        struct request *list[] = {send_bytes(net, 1, 1, payload, 3 * BYTES), send_bytes(net, 1, 2, payload, BYTES),
-                                  send_bytes(net, 1, 3, payload, BYTES), send_bytes(net, 1, 4, payload, BYTES)};
+        struct request *list[] = {
+            send_bytes(net, 1, 1, payload, 3 * BYTES), send_bytes(net, 1, 2, payload, BYTES),
+            send_bytes(net, 1, 3, payload, BYTES), send_bytes(net, 1, 4, payload, BYTES)};
         for (int i = 0; i < 4; i++) {
             wait_sent(net, list[i]);
-            note(notes, net_now(net));
+            log_value(notes, net_now(net));
         }
         net_free(net, payload);
         return;
@@ -167,26 +186,29 @@ static void near_body(struct net *net, void *argument)
     for (int i = 0; i < 3; i++)
         copied[i] = net_recv(net, 0, 2 + i, copy[i], BYTES);
     net_wait(net, &borrowed, 1, INFINITY);
-    note(notes, net_now(net)); /* borrowed where it lies, whatever it weighs */
+    log_value(notes, net_now(net)); /* borrowed where it lies, whatever it weighs */
     net_wait(net, copied, 2, 0);
-    note(notes, net_now(net)); /* a look that finds it copies it */
+    log_value(notes, net_now(net)); /* a look that finds it copies it */
     net_wait(net, copied + 1, 1, INFINITY);
-    note(notes, net_now(net)); /* one after the other */
+    log_value(notes, net_now(net)); /* one after the other */
     net_wait(net, copied, 2, INFINITY);
-    note(notes, net_now(net)); /* once */
+    log_value(notes, net_now(net)); /* once */
     for (int i = 0; i < 3; i++)
-        net_drop(net, copied[i]); /* the third was never asked for */
-    net_spend(net, 1);
-    net_drop(net, borrowed);
+        net_release(net, copied[i]); /* the third was never asked for */
+    net_advance(net, 1);
+    net_release(net, borrowed);
 }
 
 static void test_a_copy_within_a_host(void **state)
 {
     (void)state;
     const double copy_s = BYTES / 0x1p20;
-    struct links links = {.between = KIND(1, 1), .within = KIND(L, BANDWIDTH), .ranks_per_host = 2, .host_bandwidth = 1};
+    struct links links = {.between = KIND(1, 1),
+                          .within = KIND(L, BANDWIDTH),
+                          .ranks_per_host = 2,
+                          .host_bandwidth = 1};
     struct world_options options = {.ranks = 2, .links = &links};
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&options, near_body, &notes);
     const double first = L + copy_s, second = first + copy_s;
     EXPECT(&notes, L, first, second, second, second + 1, second + 1, second + 1, second + 1);
@@ -196,64 +218,72 @@ static void test_a_copy_within_a_host(void **state)
     EXPECT(&notes, L, L, L, L, L + 1, L + 1, L + 1, L + 1);
 }
 
-/* When the copied payload is the sender's again: after the copy, not before, and not only when the receive is dropped. */
+/* When the copied payload is the sender's again: after the copy, not before, and not only when the
+ * receive is dropped. */
 static void given_back_body(struct net *net, void *argument)
 {
     if (net->rank == 0) {
         char *payload = net_alloc(net, BYTES);
         wait_sent(net, send_bytes(net, 1, 1, payload, BYTES));
-        note(argument, net_now(net));
+        log_value(argument, net_now(net));
         net_free(net, payload);
         return;
     }
     char copy[BYTES];
     struct request *got = net_recv(net, 0, 1, copy, BYTES);
-    net_spend(net, 1);
+    net_advance(net, 1);
     net_wait(net, &got, 1, INFINITY);
-    net_spend(net, 1);
-    net_drop(net, got);
+    net_advance(net, 1);
+    net_release(net, got);
 }
 
 static void test_a_copy_gives_back(void **state)
 {
     (void)state;
     const struct links links = {.within = KIND(L, BANDWIDTH), .ranks_per_host = 64};
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&(struct world_options){.ranks = 2, .links = &links}, given_back_body, &notes);
     EXPECT(&notes, 1 + BYTES / 0x1p20);
 }
 
-/* Heads a second apart from rank 0 to its neighbour (jitter L/2), to another host (L), and along a link of its own (2 L). */
+/* Heads a second apart from rank 0 to its neighbour (jitter L/2), to another host (L), and along a
+ * link of its own (2 L). */
 static void jitter_body(struct net *net, void *argument)
 {
     double most_s = 0, least_s = INFINITY;
     for (int i = 0; i < 100 && net->rank == 0; i++) {
-        net_spend(net, 1);
+        net_advance(net, 1);
         for (int to = 1; to < net->ranks; to++)
             send_head(net, to, 1, i);
     }
     for (int i = 0; i < 100 && net->rank > 0; i++) {
         struct request *got = net_recv(net, 0, 1, NULL, 0);
         net_wait(net, &got, 1, INFINITY);
-        double late_s = net_now(net) - net_mail(got)->sent_s - L;
+        double late_s = net_now(net) - net_header(got)->sent_s - L;
         if (i == 50)
-            note(argument, late_s);
+            log_value(argument, late_s);
         least_s = fmin(least_s, late_s), most_s = fmax(most_s, late_s);
-        net_drop(net, got);
+        net_release(net, got);
     }
     double jitter_s = net->rank == 1 ? L / 2 : net->rank == 2 ? L : 2 * L;
     if (net->rank > 0)
-        note(argument, least_s >= 0 && least_s < 0.1 * jitter_s && most_s > 0.9 * jitter_s && most_s < jitter_s);
+        log_value(argument, least_s >= 0 && least_s < 0.1 * jitter_s && most_s > 0.9 * jitter_s &&
+                                most_s < jitter_s);
 }
 
 static void test_jitter_is_keyed_and_bounded(void **state)
 {
     (void)state;
     const struct link_pair pair[] = {{0, 3, {L, 2 * L, 0}}};
-    const struct links links = {.between = {L, L, 0}, .within = {L, L / 2, 0}, .ranks_per_host = 2, .pair = pair, .pair_count = 1};
-    struct notes notes[3] = {{0}};
+    const struct links links = {.between = {L, L, 0},
+                                .within = {L, L / 2, 0},
+                                .ranks_per_host = 2,
+                                .pair = pair,
+                                .pair_count = 1};
+    struct rank_log notes[3] = {{0}};
     for (int i = 0; i < 3; i++)
-        sim_run(&(struct world_options){.ranks = 4, .seed = i == 2, .links = &links}, jitter_body, &notes[i]);
+        sim_run(&(struct world_options){.ranks = 4, .seed = i == 2, .links = &links}, jitter_body,
+                &notes[i]);
     assert_int_equal(notes[0].count, 6);
     assert_memory_equal(&notes[0], &notes[1], sizeof *notes);
     for (int i = 0; i < 3; i++) {
@@ -268,7 +298,8 @@ static void test_jitter_is_keyed_and_bounded(void **state)
     assert_int_equal(differ, 3);
 }
 
-/* Heads and payloads of one tag, through every kind of wire and much jitter, in the order they were sent. */
+/* Heads and payloads of one tag, through every kind of wire and much jitter, in the order they were
+ * sent. */
 static void order_body(struct net *net, void *argument)
 {
     enum { MESSAGES = 200 };
@@ -279,9 +310,9 @@ static void order_body(struct net *net, void *argument)
     struct random random = random_at(RANDOM_TEST, 5, (uint64_t)net->rank, 0, 0);
     for (int i = 0; i < MESSAGES; i++) {
         size_t bytes = random_below(&random, 2) ? random_below(&random, 2 * BYTES) : 0;
-        sent[i] = net_send(net, other, &(struct mail){.tag = TAG, .version = i}, payload, bytes);
+        sent[i] = net_send(net, other, &(struct header){.tag = TAG, .version = i}, payload, bytes);
         if (random_below(&random, 8) == 0)
-            net_spend(net, L * random_uniform(&random));
+            net_advance(net, L * random_uniform(&random));
     }
     for (int i = 0; i < MESSAGES; i++)
         CHECK(take_from(net, NET_ANY, TAG) == i, "message %d came out of its order", i);
@@ -305,28 +336,29 @@ static void test_order_within_a_tag(void **state)
                           .rank_count = 1};
     for (uint64_t seed = 0; seed < 20; seed++) {
         links.host_bandwidth = seed % 2 ? BANDWIDTH / 2 : 1.5 * BANDWIDTH;
-        sim_run(&(struct world_options){.ranks = 4, .seed = seed, .links = &links}, order_body, &links);
+        sim_run(&(struct world_options){.ranks = 4, .seed = seed, .links = &links}, order_body,
+                &links);
     }
 }
 
 static void names_body(struct net *net, void *argument)
 {
     for (int i = 0; i < net->ranks && net->rank == 0; i++)
-        note(argument, !strcmp(net_host(net, i), net_host(net, 0)));
+        log_value(argument, !strcmp(net_host(net, i), net_host(net, 0)));
 }
 
 static void test_hosts_have_names(void **state)
 {
     (void)state;
     const struct links links = {.ranks_per_host = 2};
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&(struct world_options){.ranks = 5, .links = &links}, names_body, &notes);
     EXPECT(&notes, 1, 1, 0, 0, 0);
 }
 
 static void run_links(const void *links)
 {
-    struct notes notes = {0};
+    struct rank_log notes = {0};
     sim_run(&(struct world_options){.ranks = 2, .links = links}, names_body, &notes);
 }
 
@@ -344,7 +376,8 @@ static void test_bad_links(void **state)
         {.ranks_per_host = 1, .rank = &rank, .rank_count = 1},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_ends(EXIT_USER, run_links, &bad[i], (const char *const[]){"simulated", "nothing", "negative", NULL});
+        assert_dies(EXIT_USER, run_links, &bad[i],
+                    (const char *const[]){"simulated", "nothing", "negative", NULL});
 }
 
 int main(void)

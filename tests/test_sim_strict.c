@@ -1,6 +1,7 @@
-/* What ends a simulated run: each mistake is made in a child process, which must leave with EXIT_WORLD and say who, with whom
- * and which message. A program that makes no mistake must end well, so that the checks are not simply always on. */
-#include "messaging.h"
+/* What ends a simulated run: each mistake is made in a child process, which must leave with
+ * EXIT_WORLD and say who, with allocation_listener and which message. A program that makes no
+ * mistake must end well, so that the checks are not simply always on. */
+#include "messaging/messaging.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -20,13 +21,13 @@ enum { TAG = 5, VERSION = 7, BYTES = 400 };
 
 static struct request *send_to(struct net *net, int to, int tag, const void *payload, size_t bytes)
 {
-    return net_send(net, to, &(struct mail){.tag = tag, .version = VERSION}, payload, bytes);
+    return net_send(net, to, &(struct header){.tag = tag, .version = VERSION}, payload, bytes);
 }
 
 static void wait_drop(struct net *net, struct request *request)
 {
     net_wait(net, &request, 1, INFINITY);
-    net_drop(net, request);
+    net_release(net, request);
 }
 
 static void take(struct net *net, int from, int tag)
@@ -105,7 +106,7 @@ static void truncated_body(struct net *net, void *argument)
     if (net->rank == 0) {
         wait_drop(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
     } else {
-        net_spend(net, argument ? 1 : 0);
+        net_advance(net, argument ? 1 : 0);
         wait_drop(net, net_recv(net, 0, TAG, into, BYTES - 1));
     }
 }
@@ -118,7 +119,7 @@ static void unread_body(struct net *net, void *argument)
         send_to(net, 1, TAG, NULL, 0);
     if (net->rank == 1) {
         take(net, 0, TAG);
-        net_spend(net, 1);
+        net_advance(net, 1);
         take(net, NET_ANY, TAG);
     }
 }
@@ -130,14 +131,15 @@ static void changed_body(struct net *net, void *argument)
     if (net->rank == 0) {
         char *payload = net_alloc(net, BYTES);
         struct request *sent = send_to(net, 1, TAG, payload, BYTES);
-        net_spend(net, argument ? 1 : 0);
+        net_advance(net, argument ? 1 : 0);
         payload[BYTES - 1]++;
         wait_drop(net, sent);
     } else {
-        struct request *got = argument ? net_recv(net, 0, TAG, NULL, 0) : net_recv(net, 0, TAG, into, sizeof into);
+        struct request *got =
+            argument ? net_recv(net, 0, TAG, NULL, 0) : net_recv(net, 0, TAG, into, sizeof into);
         net_wait(net, &got, 1, INFINITY);
-        net_spend(net, 2);
-        net_drop(net, got);
+        net_advance(net, 2);
+        net_release(net, got);
     }
 }
 
@@ -166,7 +168,7 @@ static void foreign_rank_body(struct net *net, void *argument)
         struct request *got = net_recv(net, 0, TAG, NULL, 0);
         net_wait(net, &got, 1, INFINITY);
         wait_drop(net, send_to(net, 2, TAG + 1, net_data(got), BYTES));
-        net_drop(net, got);
+        net_release(net, got);
     }
 }
 
@@ -191,15 +193,15 @@ static void drop_unread_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0)
-        net_drop(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
+        net_release(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
 }
 
 static void drop_twice_body(struct net *net, void *argument)
 {
     (void)argument;
     struct request *request = net_recv(net, 1 - net->rank, TAG, NULL, 0);
-    net_drop(net, request);
-    net_drop(net, request);
+    net_release(net, request);
+    net_release(net, request);
 }
 
 static void look_for_ever_body(struct net *net, void *argument)
@@ -224,27 +226,28 @@ static void patient_body(struct net *net, void *argument)
     for (int i = 0; i < 20; i++) {
         for (int k = 0; k < 1 << 20; k++)
             net_poll(net);
-        net_spend(net, 1e-6);
+        net_advance(net, 1e-6);
     }
 }
 
 /* argument: what to send to (`to`) and with which tag */
 static void send_wrong_body(struct net *net, void *argument)
 {
-    const struct mail *wrong = argument;
+    const struct header *wrong = argument;
     if (net->rank == 1)
         send_to(net, wrong->to, wrong->tag, NULL, wrong->bytes);
 }
 
 static void recv_wrong_body(struct net *net, void *argument)
 {
-    const struct mail *wrong = argument;
+    const struct header *wrong = argument;
     if (net->rank == 1)
         net_recv(net, wrong->from, wrong->tag, NULL, 0);
 }
 
 /* Runs the program in a child; returns its wait status, and what it wrote to stderr. */
-static int run_child(int ranks, bool lax, void (*body)(struct net *, void *), void *argument, char *text, size_t size)
+static int run_child(int ranks, bool lax, void (*body)(struct net *, void *), void *argument,
+                     char *text, size_t size)
 {
     int ends[2];
     size_t used = 0;
@@ -253,7 +256,8 @@ static int run_child(int ranks, bool lax, void (*body)(struct net *, void *), vo
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        struct world_options options = {.ranks = ranks, .latency_s = 0.5, .bandwidth = 1e6, .lax = lax};
+        struct world_options options = {
+            .ranks = ranks, .latency_s = 0.5, .bandwidth = 1e6, .lax = lax};
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         sim_run(&options, body, argument);
@@ -269,59 +273,73 @@ static int run_child(int ranks, bool lax, void (*body)(struct net *, void *), vo
     return status;
 }
 
-static void must_end(const char *name, int ranks, void (*body)(struct net *, void *), void *argument, const char *const *says)
+static void must_end(const char *name, int ranks, void (*body)(struct net *, void *),
+                     void *argument, const char *const *says)
 {
     char text[8192];
     int status = run_child(ranks, false, body, argument, text, sizeof text);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_WORLD)
-        fail_msg("%s: wait status %x, not exit code %d; it said: %s", name, (unsigned)status, EXIT_WORLD, text);
+        fail_msg("%s: wait status %x, not exit code %d; it said: %s", name, (unsigned)status,
+                 EXIT_WORLD, text);
     for (; *says; says++)
         if (!strstr(text, *says))
             fail_msg("%s: expected `%s` in: %s", name, *says, text);
 }
 
-#define ENDS(ranks, body, argument, ...) must_end(#body, ranks, body, argument, (const char *const[]){__VA_ARGS__, NULL})
+#define ENDS(ranks, body, argument, ...)                                                           \
+    must_end(#body, ranks, body, argument, (const char *const[]){__VA_ARGS__, NULL})
 
 static void test_deadlock(void **state)
 {
     (void)state;
-    ENDS(3, deadlock_body, NULL, "deadlock, 2 of 3 ranks", "rank 0 for a receive from rank 1 (tag 5)",
-         "rank 1 for a receive from rank 0 (tag 6)");
+    ENDS(3, deadlock_body, NULL, "deadlock, 2 of 3 ranks",
+         "rank 0 for a receive from rank 1 (tag 5)", "rank 1 for a receive from rank 0 (tag 6)");
     ENDS(12, deadlock_many_body, NULL, "deadlock, 11 of 12 ranks",
-         "rank 1 for a receive from rank 0 (tag 5), which has returned or one of 1", "rank 8 for a", "; and so on");
+         "rank 1 for a receive from rank 0 (tag 5), which has returned or one of 1", "rank 8 for a",
+         "; and so on");
     ENDS(2, deadlock_nothing_body, NULL, "2 of 2", "rank 0 for nothing", "rank 1 for nothing");
-    ENDS(3, deadlock_barrier_body, NULL, "2 of 3", "rank 0 for a receive from rank 1 (tag 63), which has returned");
-    ENDS(2, deadlock_send_body, NULL, "1 of 2", "rank 0 for a send to rank 1 (tag 5, version 7, 400 bytes), which has returned",
+    ENDS(3, deadlock_barrier_body, NULL, "2 of 3",
+         "rank 0 for a receive from rank 1 (tag 63), which has returned");
+    ENDS(2, deadlock_send_body, NULL, "1 of 2",
+         "rank 0 for a send to rank 1 (tag 5, version 7, 400 bytes), which has returned",
          "1 messages never read", "at 0.5005");
 }
 
 static void test_leaked_requests(void **state)
 {
     (void)state;
-    ENDS(2, leaked_receive_body, NULL, "rank 0 returns and leaves 2 requests open", "first a receive from rank 1 (tag 5)");
-    ENDS(2, leaked_send_body, NULL, "rank 0 returns and leaves 1 request open", "a send to rank 1 (tag 5, version 7, 400 bytes)");
-    ENDS(2, leaked_done_body, NULL, "rank 1 returns", "a receive from rank 0 (tag 5, version 7, 0 bytes), done but not dropped");
+    ENDS(2, leaked_receive_body, NULL, "rank 0 returns and leaves 2 requests open",
+         "first a receive from rank 1 (tag 5)");
+    ENDS(2, leaked_send_body, NULL, "rank 0 returns and leaves 1 request open",
+         "a send to rank 1 (tag 5, version 7, 400 bytes)");
+    ENDS(2, leaked_done_body, NULL, "rank 1 returns",
+         "a receive from rank 0 (tag 5, version 7, 0 bytes), done but not dropped");
 }
 
 static void test_truncation(void **state)
 {
     (void)state;
-    ENDS(2, truncated_body, NULL, "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "does not fit the receive of 399 bytes");
-    ENDS(2, truncated_body, "late", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "does not fit the receive of 399 bytes");
+    ENDS(2, truncated_body, NULL, "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "does not fit the receive of 399 bytes");
+    ENDS(2, truncated_body, "late", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "does not fit the receive of 399 bytes");
 }
 
 static void test_unread_mail(void **state)
 {
     (void)state;
-    ENDS(2, unread_body, NULL, "2 messages never read", "from rank 0: a send to rank 1 (tag 5, version 7, 0 bytes)");
+    ENDS(2, unread_body, NULL, "2 messages never read",
+         "from rank 0: a send to rank 1 (tag 5, version 7, 0 bytes)");
 }
 
 static void test_changed_payload(void **state)
 {
     (void)state;
     char text[8192];
-    ENDS(2, changed_body, NULL, "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "was changed");
-    ENDS(2, changed_body, "lent", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "was changed");
+    ENDS(2, changed_body, NULL, "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "was changed");
+    ENDS(2, changed_body, "lent", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "was changed");
     assert_int_equal(run_child(2, true, changed_body, NULL, text, sizeof text), 0);
     assert_int_equal(run_child(2, true, changed_body, "lent", text, sizeof text), 0);
 }
@@ -329,10 +347,15 @@ static void test_changed_payload(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    ENDS(2, foreign_stack_body, NULL, "rank 0 sends 400 bytes to rank 1 (tag 5, version 7)", "net_alloc()");
-    ENDS(2, foreign_end_body, NULL, "rank 0 sends 400 bytes to rank 1 (tag 5, version 7)", "net_alloc()");
-    ENDS(3, foreign_rank_body, NULL, "rank 1 sends 400 bytes to rank 2 (tag 6, version 7)", "net_alloc()");
-    ENDS(2, free_lent_body, NULL, "rank 0 gives back memory that a send to rank 1 (tag 5, version 7, 100 bytes) still needs");
+    ENDS(2, foreign_stack_body, NULL, "rank 0 sends 400 bytes to rank 1 (tag 5, version 7)",
+         "net_alloc()");
+    ENDS(2, foreign_end_body, NULL, "rank 0 sends 400 bytes to rank 1 (tag 5, version 7)",
+         "net_alloc()");
+    ENDS(3, foreign_rank_body, NULL, "rank 1 sends 400 bytes to rank 2 (tag 6, version 7)",
+         "net_alloc()");
+    ENDS(
+        2, free_lent_body, NULL,
+        "rank 0 gives back memory that a send to rank 1 (tag 5, version 7, 100 bytes) still needs");
     ENDS(2, free_foreign_body, NULL, "rank 0 gives back memory that net_alloc() never gave it");
 }
 
@@ -340,9 +363,11 @@ static void test_drop(void **state)
 {
     (void)state;
     char text[8192];
-    ENDS(2, drop_unread_body, NULL, "rank 0 drops a send to rank 1 (tag 5, version 7, 400 bytes), which nobody has read yet");
+    ENDS(2, drop_unread_body, NULL,
+         "rank 0 drops a send to rank 1 (tag 5, version 7, 400 bytes), which nobody has read yet");
     int status = run_child(2, false, drop_twice_body, NULL, text, sizeof text);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT); /* an assert: the scheme's own mistake */
+    assert_true(WIFSIGNALED(status) &&
+                WTERMSIG(status) == SIGABRT); /* an assert: the scheme's own mistake */
     assert_non_null(strstr(text, "owner == rank"));
 }
 
@@ -358,21 +383,31 @@ static void test_looking_for_ever(void **state)
 static void test_arguments(void **state)
 {
     (void)state;
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 1, .tag = 3}), "rank 1 cannot send to rank 1 (tag 3, version 7", "oneself");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 2, .tag = 3}), "rank 1 cannot send to rank 2 (tag 3, version 7", "no such rank");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = -1, .tag = 3}), "rank 1 cannot send to rank -1", "no such rank");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 0, .tag = -1}), "rank 1 cannot send to rank 0 (tag -1", "no such tag");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 0, .tag = 64}), "(tag 64", "no such tag");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 0, .tag = 63}), "(tag 63", "the barrier's own");
-    ENDS(2, send_wrong_body, (&(struct mail){.to = 0, .bytes = 9}), "9 bytes", "nowhere");
-    ENDS(2, recv_wrong_body, (&(struct mail){.from = 1, .tag = 3}), "rank 1 cannot receive from rank 1 (tag 3)", "oneself");
-    ENDS(2, recv_wrong_body, (&(struct mail){.from = 2, .tag = 3}), "rank 1 cannot receive from rank 2", "no such rank");
-    ENDS(2, recv_wrong_body, (&(struct mail){.from = -2, .tag = 3}), "rank 1 cannot receive from rank -2", "no such rank");
-    ENDS(2, recv_wrong_body, (&(struct mail){.from = 0, .tag = 64}), "(tag 64)", "no such tag");
-    ENDS(2, recv_wrong_body, (&(struct mail){.from = 0, .tag = 63}), "(tag 63)", "the barrier's own");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 1, .tag = 3}),
+         "rank 1 cannot send to rank 1 (tag 3, version 7", "oneself");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 2, .tag = 3}),
+         "rank 1 cannot send to rank 2 (tag 3, version 7", "no such rank");
+    ENDS(2, send_wrong_body, (&(struct header){.to = -1, .tag = 3}),
+         "rank 1 cannot send to rank -1", "no such rank");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .tag = -1}),
+         "rank 1 cannot send to rank 0 (tag -1", "no such tag");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .tag = 64}), "(tag 64", "no such tag");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .tag = 63}), "(tag 63",
+         "the barrier's own");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .bytes = 9}), "9 bytes", "nowhere");
+    ENDS(2, recv_wrong_body, (&(struct header){.from = 1, .tag = 3}),
+         "rank 1 cannot receive from rank 1 (tag 3)", "oneself");
+    ENDS(2, recv_wrong_body, (&(struct header){.from = 2, .tag = 3}),
+         "rank 1 cannot receive from rank 2", "no such rank");
+    ENDS(2, recv_wrong_body, (&(struct header){.from = -2, .tag = 3}),
+         "rank 1 cannot receive from rank -2", "no such rank");
+    ENDS(2, recv_wrong_body, (&(struct header){.from = 0, .tag = 64}), "(tag 64)", "no such tag");
+    ENDS(2, recv_wrong_body, (&(struct header){.from = 0, .tag = 63}), "(tag 63)",
+         "the barrier's own");
 }
 
-/* Mistakes with a payload that grows: forgotten, not ready any more, sealed twice; without any it is fine. */
+/* Mistakes with a payload that grows: forgotten, not ready any more, sealed twice; without any it
+ * is fine. */
 static void growing_body(struct net *net, void *argument)
 {
     const char *mistake = argument;
@@ -380,15 +415,17 @@ static void growing_body(struct net *net, void *argument)
         take(net, 0, TAG);
         return;
     }
-    struct request *request = net_begin(net, 1, TAG, net_alloc(net, BYTES), BYTES);
-    net_ready(net, request, 100);
+    struct request *request = net_send_begin(net, 1, TAG, net_alloc(net, BYTES), BYTES);
+    net_send_ready(net, request, 100);
     if (!strcmp(mistake, "forgets"))
         return;
     if (!strcmp(mistake, "takes back"))
-        net_ready(net, request, 104);
-    net_seal(net, request, &(struct mail){.tag = !strcmp(mistake, "other tag") ? TAG + 1 : TAG, .version = VERSION});
+        net_send_ready(net, request, 104);
+    net_send_commit(
+        net, request,
+        &(struct header){.tag = !strcmp(mistake, "other tag") ? TAG + 1 : TAG, .version = VERSION});
     if (!strcmp(mistake, "seals twice"))
-        net_seal(net, request, &(struct mail){.tag = TAG, .version = VERSION});
+        net_send_commit(net, request, &(struct header){.tag = TAG, .version = VERSION});
     wait_drop(net, request);
 }
 
@@ -397,10 +434,14 @@ static void test_growing(void **state)
     (void)state;
     char text[8192];
     assert_int_equal(run_child(2, false, growing_body, "nothing", text, sizeof text), 0);
-    ENDS(2, growing_body, "forgets", "rank 0 returns and leaves 1 request open", "a send to rank 1 (tag 5, version 0, 400 bytes)");
-    ENDS(2, growing_body, "takes back", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)", "not any more");
-    ENDS(2, growing_body, "other tag", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)", "another tag");
-    ENDS(2, growing_body, "seals twice", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)", "is sealed");
+    ENDS(2, growing_body, "forgets", "rank 0 returns and leaves 1 request open",
+         "a send to rank 1 (tag 5, version 0, 400 bytes)");
+    ENDS(2, growing_body, "takes back", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
+         "not any more");
+    ENDS(2, growing_body, "other tag", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
+         "another tag");
+    ENDS(2, growing_body, "seals twice", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "is sealed");
 }
 
 static void nothing_body(struct net *net, void *argument)
@@ -421,10 +462,17 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deadlock),    cmocka_unit_test(test_leaked_requests),  cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_unread_mail), cmocka_unit_test(test_changed_payload),  cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_drop),        cmocka_unit_test(test_looking_for_ever), cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_growing),     cmocka_unit_test(test_options),
+        cmocka_unit_test(test_deadlock),
+        cmocka_unit_test(test_leaked_requests),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_unread_mail),
+        cmocka_unit_test(test_changed_payload),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_looking_for_ever),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* Random traffic, matched by construction, over 1,000 seeds: everything arrives, unharmed, and a run repeats to the last bit.
- * Every other seed has a network with hosts, a slow rank and a slow link. Then patterns at size: a server with 1,024 workers, and
- * 10,000 ranks that gossip with their neighbours, on equal links and on hosts. */
-#include "messaging.h"
+/* Random traffic, matched by construction, over 1,000 seeds: everything arrives, unharmed, and a
+ * run repeats to the last bit. Every other seed has a network with hosts, a slow rank and a slow
+ * link. Then patterns at size: a server with 1,024 workers, and 10,000 ranks that gossip with their
+ * neighbours, on equal links and on hosts. */
+#include "messaging/messaging.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -16,13 +17,13 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "links.h"
 
 enum { SEEDS = 1000, ROUNDS = 3, MOST = 3, LARGEST = 6000, MAIL_TAGS = 4, TAG_ANY_SOURCE = 7 };
 
 struct traffic {
     uint64_t seed;
-    uint64_t trace; /* a hash over everything that every rank saw, in the order in which they saw it */
+    /* a hash over everything that every rank saw, in the order in which they saw it */
+    uint64_t trace;
     int64_t received;
 };
 
@@ -42,10 +43,12 @@ static void see(struct traffic *traffic, const void *what, size_t bytes)
 /* What goes from one rank to another in one round: 0 .. MOST messages. */
 static int plan_at(uint64_t seed, int round, int from, int to, struct plan list[MOST])
 {
-    struct random random = random_at(RANDOM_TEST, seed, (uint64_t)round, (uint64_t)from, (uint64_t)to);
+    struct random random =
+        random_at(RANDOM_TEST, seed, (uint64_t)round, (uint64_t)from, (uint64_t)to);
     int count = (int)random_below(&random, MOST + 1);
     for (int i = 0; i < count; i++) {
-        list[i].tag = random_below(&random, 4) ? (int)random_below(&random, MAIL_TAGS) : TAG_ANY_SOURCE;
+        list[i].tag =
+            random_below(&random, 4) ? (int)random_below(&random, MAIL_TAGS) : TAG_ANY_SOURCE;
         list[i].bytes = random_below(&random, 3) ? random_below(&random, LARGEST) : 0;
         list[i].into = random_below(&random, 2);
         list[i].grows = list[i].bytes && random_below(&random, 3) == 0;
@@ -60,37 +63,40 @@ static unsigned char byte_of(int from, int64_t version, size_t i)
 
 static void take(struct net *net, struct traffic *traffic, struct request *request, int index)
 {
-    const struct mail *mail = net_mail(request);
+    const struct header *header = net_header(request);
     const unsigned char *data = net_data(request);
     double now_s = net_now(net);
     see(traffic, &net->rank, sizeof net->rank);
     see(traffic, &now_s, sizeof now_s);
     see(traffic, &index, sizeof index);
-    see(traffic, mail, sizeof *mail);
-    for (size_t i = 0; i < mail->bytes; i++)
-        if (data[i] != byte_of(mail->from, mail->version, i))
-            leave(EXIT_WORLD, "seed %llu: byte %zu of version %lld from rank %d to rank %d is wrong", (unsigned long long)traffic->seed, i,
-                  (long long)mail->version, mail->from, net->rank);
+    see(traffic, header, sizeof *header);
+    for (size_t i = 0; i < header->bytes; i++)
+        if (data[i] != byte_of(header->from, header->version, i))
+            die(EXIT_WORLD, "seed %llu: byte %zu of version %lld from rank %d to rank %d is wrong",
+                (unsigned long long)traffic->seed, i, (long long)header->version, header->from,
+                net->rank);
     traffic->received++;
-    net_drop(net, request);
+    net_release(net, request);
 }
 
 /* Sends what becomes ready from its end down. */
-static struct request *send_growing(struct net *net, int to, const struct mail *head, unsigned char *payload, size_t bytes)
+static struct request *send_growing(struct net *net, int to, const struct header *head,
+                                    unsigned char *payload, size_t bytes)
 {
-    struct request *request = net_begin(net, to, head->tag, payload, bytes);
+    struct request *request = net_send_begin(net, to, head->tag, payload, bytes);
     for (size_t ready = bytes, from; ready > 0; ready = from) {
         from = ready / 3;
         for (size_t k = from; k < ready; k++)
             payload[k] = byte_of(net->rank, head->version, k);
-        net_ready(net, request, from);
-        net_spend(net, 1e-5);
+        net_send_ready(net, request, from);
+        net_advance(net, 1e-5);
     }
-    net_seal(net, request, head);
+    net_send_commit(net, request, head);
     return request;
 }
 
-static int send_round(struct net *net, const struct traffic *traffic, int round, unsigned char *memory, struct request **sent)
+static int send_round(struct net *net, const struct traffic *traffic, int round,
+                      unsigned char *memory, struct request **sent)
 {
     int count = 0, blocks = 0;
     for (int hop = 1; hop < net->ranks; hop++) {
@@ -98,12 +104,13 @@ static int send_round(struct net *net, const struct traffic *traffic, int round,
         struct plan list[MOST];
         int messages = plan_at(traffic->seed, round, net->rank, to, list);
         for (int i = 0; i < messages; i++) {
-            struct mail head = {.tag = list[i].tag, .version = 1000 * round + 10 * to + i};
+            struct header head = {.tag = list[i].tag, .version = 1000 * round + 10 * to + i};
             unsigned char *payload = memory + (size_t)blocks++ * LARGEST;
             for (size_t k = 0; k < list[i].bytes && !list[i].grows; k++)
                 payload[k] = byte_of(net->rank, head.version, k);
-            struct request *request =
-                list[i].grows ? send_growing(net, to, &head, payload, list[i].bytes) : net_send(net, to, &head, payload, list[i].bytes);
+            struct request *request = list[i].grows
+                                          ? send_growing(net, to, &head, payload, list[i].bytes)
+                                          : net_send(net, to, &head, payload, list[i].bytes);
             if (request)
                 sent[count++] = request;
         }
@@ -111,8 +118,10 @@ static int send_round(struct net *net, const struct traffic *traffic, int round,
     return count;
 }
 
-/* Receives in the order of the plan, of a tag from one rank either all into buffers or all borrowed. */
-static int post_round(struct net *net, const struct traffic *traffic, int round, unsigned char *memory, struct request **list)
+/* Receives in the order of the plan, of a tag from one rank either all into buffers or all
+ * borrowed. */
+static int post_round(struct net *net, const struct traffic *traffic, int round,
+                      unsigned char *memory, struct request **list)
 {
     int count = 0;
     for (int from = 0; from < net->ranks; from++) {
@@ -120,7 +129,8 @@ static int post_round(struct net *net, const struct traffic *traffic, int round,
         int messages = from == net->rank ? 0 : plan_at(traffic->seed, round, from, net->rank, plan);
         for (int i = 0; i < messages; i++) {
             void *into = plan[i].into ? memory + (size_t)count * LARGEST : NULL;
-            list[count++] = net_recv(net, plan[i].tag == TAG_ANY_SOURCE ? NET_ANY : from, plan[i].tag, into, into ? LARGEST : 0);
+            list[count++] = net_recv(net, plan[i].tag == TAG_ANY_SOURCE ? NET_ANY : from,
+                                     plan[i].tag, into, into ? LARGEST : 0);
         }
     }
     return count;
@@ -130,33 +140,36 @@ static void traffic_body(struct net *net, void *argument)
 {
     struct traffic *traffic = argument;
     int most = MOST * net->ranks;
-    unsigned char *out = net_alloc(net, (size_t)most * LARGEST), *in = obtain((size_t)most, LARGEST);
-    struct request **list = obtain(2 * (size_t)most, sizeof *list);
+    unsigned char *out = net_alloc(net, (size_t)most * LARGEST),
+                  *in = xcalloc((size_t)most, LARGEST);
+    struct request **list = xcalloc(2 * (size_t)most, sizeof *list);
     struct random mood = random_at(RANDOM_TEST, traffic->seed, 77, (uint64_t)net->rank, 0);
     for (int round = 0; round < ROUNDS; round++) {
         if (random_below(&mood, 2))
-            net_spend(net, 0.001 * random_uniform(&mood));
-        int posted = post_round(net, traffic, round, in, list), sent = send_round(net, traffic, round, out, list + posted);
+            net_advance(net, 0.001 * random_uniform(&mood));
+        int posted = post_round(net, traffic, round, in, list),
+            sent = send_round(net, traffic, round, out, list + posted);
         for (int left = posted + sent; left;) {
-            double until_s = random_below(&mood, 2) ? INFINITY : net_now(net) + 0.001 * random_uniform(&mood);
+            double until_s =
+                random_below(&mood, 2) ? INFINITY : net_now(net) + 0.001 * random_uniform(&mood);
             int index = net_wait(net, list, posted + sent, until_s);
             if (index < 0)
                 continue;
             if (index < posted)
                 take(net, traffic, list[index], index);
             else
-                net_drop(net, list[index]);
+                net_release(net, list[index]);
             list[index] = NULL;
             left--;
             if (!random_below(&mood, 8))
-                net_spend(net, 0.0005 * random_uniform(&mood));
+                net_advance(net, 0.0005 * random_uniform(&mood));
         }
         if (random_below(&mood, 2) == 0 || round + 1 == ROUNDS)
             see(traffic, &round, sizeof round);
         net_barrier(net); /* so that no ANY of this round meets a message of the next */
     }
-    release(list);
-    release(in);
+    xfree(list);
+    xfree(in);
     net_free(net, out);
 }
 
@@ -190,7 +203,8 @@ static struct traffic traffic_at(uint64_t seed, uint64_t jitter_seed)
             }
     sim_run(&options, traffic_body, &traffic);
     if (traffic.received != planned)
-        fail_msg("seed %llu: %lld messages of %lld arrived", (unsigned long long)seed, (long long)traffic.received, (long long)planned);
+        fail_msg("seed %llu: %lld messages of %lld arrived", (unsigned long long)seed,
+                 (long long)traffic.received, (long long)planned);
     return traffic;
 }
 
@@ -204,7 +218,8 @@ static void test_a_run_repeats(void **state)
             fail_msg("seed %llu: two runs differ", (unsigned long long)seed);
         other += traffic_at(seed, seed + 1).trace != trace;
     }
-    assert_true(other > SEEDS * 95 / 100); /* the seed of the jitter matters, where there is traffic */
+    assert_true(other >
+                SEEDS * 95 / 100); /* the seed of the jitter matters, where there is traffic */
 }
 
 /* Of this process alone: other people's work on the machine is not in it. */
@@ -220,11 +235,12 @@ static void report(const char *what, double began_s, long messages)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double took_s = clock_s() - began_s;
-    print_message("%s: %.3f s of CPU, %.2f us a message, %ld MB resident at most\n", what, took_s, 1e6 * took_s / (double)messages,
-                  usage.ru_maxrss / 1024);
+    print_message("%s: %.3f s of CPU, %.2f us a message, %ld MB resident at most\n", what, took_s,
+                  1e6 * took_s / (double)messages, usage.ru_maxrss / 1024);
 }
 
-/* ThreadSanitizer keeps one shadow stack a thread and four bytes for each byte of stack: not for 10,000 stacks of one thread. */
+/* ThreadSanitizer keeps one shadow stack a thread and four bytes for each byte of stack: not for
+ * 10,000 stacks of one thread. */
 static void skip_under_tsan(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -237,7 +253,7 @@ enum { FLOATS = 1000, STEPS = 20, TAG_PUSH = 1, TAG_REPLY = 2 };
 
 static void serve(struct net *net, float *w)
 {
-    struct request **list = obtain((size_t)net->ranks, sizeof *list);
+    struct request **list = xcalloc((size_t)net->ranks, sizeof *list);
     for (int step = 0; step < STEPS; step++) {
         for (int from = 1; from < net->ranks; from++)
             list[from] = net_recv(net, from, TAG_PUSH, NULL, 0);
@@ -246,16 +262,17 @@ static void serve(struct net *net, float *w)
             const float *g = net_data(list[from]);
             for (int i = 0; i < FLOATS; i++)
                 w[i] += g[i];
-            net_drop(net, list[from]);
+            net_release(net, list[from]);
         }
         for (int to = 1; to < net->ranks; to++)
-            list[to] = net_send(net, to, &(struct mail){.tag = TAG_REPLY, .version = step}, w, FLOATS * sizeof *w);
+            list[to] = net_send(net, to, &(struct header){.tag = TAG_REPLY, .version = step}, w,
+                                FLOATS * sizeof *w);
         for (int to = 1; to < net->ranks; to++) {
             net_wait(net, &list[to], 1, INFINITY);
-            net_drop(net, list[to]);
+            net_release(net, list[to]);
         }
     }
-    release(list);
+    xfree(list);
 }
 
 static void work(struct net *net, float *g)
@@ -264,13 +281,15 @@ static void work(struct net *net, float *g)
     for (int step = 0; step < STEPS; step++) {
         for (int i = 0; i < FLOATS; i++)
             g[i] = 1;
-        net_spend(net, 0.1);
-        struct request *sent = net_send(net, 0, &(struct mail){.tag = TAG_PUSH, .version = step}, g, FLOATS * sizeof *g);
+        net_advance(net, 0.1);
+        struct request *sent = net_send(net, 0, &(struct header){.tag = TAG_PUSH, .version = step},
+                                        g, FLOATS * sizeof *g);
         struct request *reply = net_recv(net, 0, TAG_REPLY, w, sizeof w);
         net_wait(net, &reply, 1, INFINITY);
-        CHECK(w[FLOATS - 1] == (float)((step + 1) * (net->ranks - 1)), "step %d: the sum is %g", step, (double)w[FLOATS - 1]);
-        net_drop(net, reply);
-        net_drop(net, sent);
+        CHECK(w[FLOATS - 1] == (float)((step + 1) * (net->ranks - 1)), "step %d: the sum is %g",
+              step, (double)w[FLOATS - 1]);
+        net_release(net, reply);
+        net_release(net, sent);
     }
 }
 
@@ -303,20 +322,23 @@ static void gossip_body(struct net *net, void *argument)
     for (int round = 0; round < STEPS; round++) {
         float *out = w + round % 2 * FLOATS, *next = w + (round + 1) % 2 * FLOATS;
         struct request *sent[2], *got[2];
-        net_spend(net, 0.1);
+        net_advance(net, 0.1);
         for (int i = 0; i < 2; i++)
             got[i] = net_recv(net, peers[i], TAG_PUSH, NULL, 0);
         for (int i = 0; i < 2; i++)
-            sent[i] = net_send(net, peers[i], &(struct mail){.tag = TAG_PUSH, .version = round}, out, FLOATS * sizeof *w);
+            sent[i] = net_send(net, peers[i], &(struct header){.tag = TAG_PUSH, .version = round},
+                               out, FLOATS * sizeof *w);
         for (int i = 0; i < 2; i++)
             net_wait(net, &got[i], 1, INFINITY);
         for (int i = 0; i < FLOATS; i++)
-            next[i] = (out[i] + ((const float *)net_data(got[0]))[i] + ((const float *)net_data(got[1]))[i]) / 3;
+            next[i] = (out[i] + ((const float *)net_data(got[0]))[i] +
+                       ((const float *)net_data(got[1]))[i]) /
+                      3;
         for (int i = 0; i < 2; i++)
-            net_drop(net, got[i]);
+            net_release(net, got[i]);
         for (int i = 0; i < 2; i++) {
             net_wait(net, &sent[i], 1, INFINITY);
-            net_drop(net, sent[i]);
+            net_release(net, sent[i]);
         }
     }
     net_free(net, w);
@@ -343,12 +365,14 @@ static void ring_body(struct net *net, void *argument)
     for (int step = 0; step < NEAR_STEPS; step++) {
         out[0] = net->rank;
         struct request *got = net_recv(net, below, TAG_PUSH, in, sizeof in);
-        struct request *sent = net_send(net, above, &(struct mail){.tag = TAG_PUSH, .version = step}, out, NEAR_BYTES);
+        struct request *sent = net_send(
+            net, above, &(struct header){.tag = TAG_PUSH, .version = step}, out, NEAR_BYTES);
         net_wait(net, &got, 1, INFINITY);
-        CHECK(in[0] == below && net_mail(got)->version == step, "rank %d, step %d: a message of rank %d's", net->rank, step, (int)in[0]);
-        net_drop(net, got);
+        CHECK(in[0] == below && net_header(got)->version == step,
+              "rank %d, step %d: a message of rank %d's", net->rank, step, (int)in[0]);
+        net_release(net, got);
         net_wait(net, &sent, 1, INFINITY);
-        net_drop(net, sent);
+        net_release(net, sent);
     }
     net_free(net, out);
 }
@@ -357,7 +381,10 @@ static void test_ring_of_10000_on_hosts(void **state)
 {
     (void)state;
     skip_under_tsan();
-    const struct links links = {.between = {50e-6, 20e-6, 1e9}, .within = {1e-6, 1e-7, 5e9}, .ranks_per_host = 16, .host_bandwidth = 2e9};
+    const struct links links = {.between = {50e-6, 20e-6, 1e9},
+                                .within = {1e-6, 1e-7, 5e9},
+                                .ranks_per_host = 16,
+                                .host_bandwidth = 2e9};
     double began_s = clock_s();
     sim_run(&(struct world_options){.ranks = 10000, .seed = 1, .links = &links}, ring_body, NULL);
     report("10,000 ranks x 10 steps to a neighbour, on 625 hosts", began_s, 10000L * NEAR_STEPS);

@@ -1,6 +1,8 @@
-/* What each paper says its scheme becomes in a special case, on the simulated network and the quadratic toy.
+/* What each paper says its scheme becomes in a special case, on the simulated network and the
+ * quadratic toy.
  *
- * Two runs that are the same by theory are compared: bit for bit where the arithmetic is the same, too, else to rounding. */
+ * Two runs that are the same by theory are compared: bit for bit where the arithmetic is the same,
+ * too, else to rounding. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,34 +15,35 @@
 
 #include <cmocka.h>
 
-#include "scheme.h"
-#include "tests/lab.h"
-#include "tests/toy.h"
+#include "scheme/scheme.h"
+#include "tests/scheme_harness.h"
+#include "tests/quadratic.h"
 
 static const double rounding = 1e-5;
 #define DELAYS "delay=exponential:0.05"
 
 /* A scheme on the toy with four workers; further options are "name=value name=value". */
-static struct words setup(const char *scheme, int workers, int minibatches, const char *more)
+static struct option_list setup(const char *scheme, int workers, int minibatches, const char *more)
 {
-    struct words w = {0};
+    struct option_list w = {0};
     char copy[400], *save = NULL;
-    say_plain(&w, scheme, 0.05);
-    say(&w, "network=quadratic");
-    say(&w, "workers=%d", workers);
-    say(&w, "minibatches=%d", minibatches);
-    say(&w, "batch=%d", 8 * minibatches);
-    say(&w, "samples=%d", 8 * minibatches * workers * 12);
+    add_plain_sgd(&w, scheme, 0.05);
+    add_option(&w, "network=quadratic");
+    add_option(&w, "workers=%d", workers);
+    add_option(&w, "minibatches=%d", minibatches);
+    add_option(&w, "batch=%d", 8 * minibatches);
+    add_option(&w, "samples=%d", 8 * minibatches * workers * 12);
     snprintf(copy, sizeof copy, "%s", more);
     for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        say(&w, "%s", word);
+        add_option(&w, "%s", word);
     return w;
 }
 
-static void run(struct experiment *e, const char *scheme, int workers, int minibatches, const char *more)
+static void run(struct experiment *e, const char *scheme, int workers, int minibatches,
+                const char *more)
 {
-    struct words w = setup(scheme, workers, minibatches, more);
-    toy_run(e, &w);
+    struct option_list w = setup(scheme, workers, minibatches, more);
+    quadratic_run(e, &w);
 }
 
 struct twin {
@@ -54,7 +57,7 @@ static double apart(struct twin a, struct twin b, int workers, int minibatches)
     run(&first, a.scheme, workers, minibatches, a.options);
     run(&second, b.scheme, workers, minibatches, b.options);
     assert_int_equal(first.out.samples, second.out.samples);
-    double difference = toy_apart(&first.out, &second.out);
+    double difference = quadratic_difference(&first.out, &second.out);
     experiment_close(&first);
     experiment_close(&second);
     return difference;
@@ -67,14 +70,14 @@ static void alone_every_server_scheme_is_serial(void **state)
                                         {"nbssgd", ""},
                                         {"asgd", ""},
                                         {"dcasgd", ""},
-                                        {"dcasgd", "compensate=adaptive compensation=2"},
+                                        {"dcasgd", "dc=adaptive dc-lambda=2"},
                                         {"downpour", ""},
                                         {"hogwild", ""},
-                                        {"ssp", "slack=0"},
-                                        {"ssp", "slack=3"},
-                                        {"backup", "backups=0"},
+                                        {"ssp", "ssp-staleness=0"},
+                                        {"ssp", "ssp-staleness=3"},
+                                        {"backup", "backup-workers=0"},
                                         {"rennala", ""},
-                                        {"anytime", "compute-s=0.21"},
+                                        {"anytime", "anytime-seconds=0.21"},
                                         {"allreduce", ""},
                                         {"eager", ""}};
     for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
@@ -91,11 +94,11 @@ static void asgd_drops_what_is_staler_than_its_bound(void **state)
     run(&free, "asgd", 4, 1, "slow=4=4");
     run(&bound, "asgd", 4, 1, "slow=4=4 stale-bound=3");
     int64_t staler = 0;
-    for (int stale = 4; stale < HISTOGRAM; stale++)
-        staler += free.out.server.stale.bin[stale];
+    for (int staleness = 4; staleness < HISTOGRAM; staleness++)
+        staler += free.out.server.staleness.bin[staleness];
     assert_true(staler > 0);
-    for (int stale = 4; stale < HISTOGRAM; stale++)
-        assert_int_equal(bound.out.server.stale.bin[stale], 0);
+    for (int staleness = 4; staleness < HISTOGRAM; staleness++)
+        assert_int_equal(bound.out.server.staleness.bin[staleness], 0);
     assert_true(bound.out.server.dropped_minibatches > 0);
     experiment_close(&free);
     experiment_close(&bound);
@@ -104,17 +107,20 @@ static void asgd_drops_what_is_staler_than_its_bound(void **state)
 static void softsync_of_all_at_one_speed_is_ssgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"asgd", "softsync=1"}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
+    assert_true(apart((struct twin){"asgd", "softsync=1"}, (struct twin){"ssgd", ""}, 4, 2) <
+                rounding);
 }
 
 /* The mean is of those who are there, however many were wanted once. */
 static void who_has_left_takes_nothing_from_the_step(void **state)
 {
     (void)state;
-    const struct twin those_left = {"ssgd", "leave=2=4,3=8"};
+    const struct twin those_left = {"ssgd", "depart=2=4,3=8"};
     assert_true(apart(those_left, (struct twin){"ssgd", ""}, 4, 2) > rounding);
-    assert_true(apart((struct twin){"backup", "backups=0 leave=2=4,3=8"}, those_left, 4, 2) == 0);
-    assert_true(apart((struct twin){"asgd", "softsync=1 leave=2=4,3=8"}, those_left, 4, 2) < rounding);
+    assert_true(
+        apart((struct twin){"backup", "backup-workers=0 depart=2=4,3=8"}, those_left, 4, 2) == 0);
+    assert_true(apart((struct twin){"asgd", "softsync=1 depart=2=4,3=8"}, those_left, 4, 2) <
+                rounding);
 }
 
 static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
@@ -130,18 +136,24 @@ static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
 static void an_inverse_rate_only_matters_when_stale(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"asgd", "stale-rate=inverse"}, (struct twin){"asgd", ""}, 1, 2) == 0);
-    assert_true(apart((struct twin){"asgd", "stale-rate=inverse"}, (struct twin){"asgd", ""}, 4, 2) > rounding);
+    assert_true(apart((struct twin){"asgd", "stale-lr=inverse"}, (struct twin){"asgd", ""}, 1, 2) ==
+                0);
+    assert_true(apart((struct twin){"asgd", "stale-lr=inverse"}, (struct twin){"asgd", ""}, 4, 2) >
+                rounding);
 }
 
 /* Without a copy of the weights as they were sent the term would be zero. */
 static void dcasgd_without_strength_or_staleness_is_asgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"dcasgd", "compensation=0 " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) < rounding);
-    assert_true(apart((struct twin){"dcasgd", "compensation=0.04"}, (struct twin){"asgd", ""}, 1, 2) < rounding);
-    assert_true(apart((struct twin){"dcasgd", "compensation=0.04 " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
-    assert_true(apart((struct twin){"dcasgd", "compensate=adaptive " DELAYS}, (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
+    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0 " DELAYS}, (struct twin){"asgd", DELAYS},
+                      4, 2) < rounding);
+    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0.04"}, (struct twin){"asgd", ""}, 1, 2) <
+                rounding);
+    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0.04 " DELAYS},
+                      (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
+    assert_true(apart((struct twin){"dcasgd", "dc=adaptive " DELAYS}, (struct twin){"asgd", DELAYS},
+                      4, 2) > rounding);
 }
 
 static void downpour_that_always_exchanges_is_asgd(void **state)
@@ -154,7 +166,8 @@ static void downpour_that_always_exchanges_is_asgd(void **state)
 static void downpours_local_moves_are_the_servers(void **state)
 {
     (void)state;
-    struct twin often = {"downpour", "n-push=1 n-fetch=1"}, seldom = {"downpour", "n-push=3 n-fetch=6"},
+    struct twin often = {"downpour", "n-push=1 n-fetch=1"},
+                seldom = {"downpour", "n-push=3 n-fetch=6"},
                 pushes = {"downpour", "n-push=2 n-fetch=4"};
     assert_true(apart(often, seldom, 1, 1) < rounding);
     assert_true(apart(often, pushes, 1, 1) < rounding);
@@ -174,26 +187,28 @@ static void downpours_warm_start_is_one_workers(void **state)
 static void ssp_without_slack_is_bulk_synchronous(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"ssp", "slack=0 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 2) < rounding);
+    assert_true(apart((struct twin){"ssp", "ssp-staleness=0 " DELAYS},
+                      (struct twin){"ssgd", DELAYS}, 4, 2) < rounding);
 }
 
-/* While a worker computes its batch of clock c, the slowest has finished c - s at least; some worker uses the slack up. */
+/* While a worker computes its batch of clock c, the slowest has finished c - s at least; some
+ * worker uses the slack up. */
 static void ssp_keeps_its_slack(void **state)
 {
     (void)state;
     for (int slack = 0; slack < 5; slack++) {
         struct experiment e;
-        struct words w = {0};
+        struct option_list w = {0};
         int64_t finished[4] = {0}, widest = 0;
-        say_plain(&w, "ssp", 1);
-        say(&w, "workers=4");
-        say(&w, "minibatches=1");
-        say(&w, "batch=4");
-        say(&w, "samples=1600");
-        say(&w, "slack=%d", slack);
-        say(&w, "slow=2=7");
-        say(&w, DELAYS);
-        experiment_defaults(&e, words_list(&w));
+        add_plain_sgd(&w, "ssp", 1);
+        add_option(&w, "workers=4");
+        add_option(&w, "minibatches=1");
+        add_option(&w, "batch=4");
+        add_option(&w, "samples=1600");
+        add_option(&w, "ssp-staleness=%d", slack);
+        add_option(&w, "slow=2=7");
+        add_option(&w, DELAYS);
+        experiment_defaults(&e, option_list_words(&w));
         experiment_run(&e);
         for (int i = 0; i < e.ledger->entries; i++) {
             const struct entry *a = &e.ledger->entry[i];
@@ -212,14 +227,15 @@ static void ssp_keeps_its_slack(void **state)
 static void backup_without_backups_is_ssgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"backup", "backups=0 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 2) == 0);
+    assert_true(apart((struct twin){"backup", "backup-workers=0 " DELAYS},
+                      (struct twin){"ssgd", DELAYS}, 4, 2) == 0);
 }
 
 static void backup_does_not_wait_for_the_slowest(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "backup", 4, 1, "backups=1 slow=4=100");
+    run(&e, "backup", 4, 1, "backup-workers=1 slow=4=100");
     assert_int_equal(e.out.server.contributions.bin[3], e.out.updates);
     assert_int_equal(e.out.worker[3].minibatches, 1); /* its first, which was too late */
     assert_true(e.out.seconds < 0.1 * (double)e.out.updates * 1.2 + 10.1);
@@ -229,48 +245,54 @@ static void backup_does_not_wait_for_the_slowest(void **state)
 static void rennala_at_one_speed_is_ssgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"rennala", "gather=4"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"rennala", "rennala-batch=4"}, (struct twin){"ssgd", ""}, 4,
+                      1) < rounding);
     assert_true(apart((struct twin){"rennala", ""}, (struct twin){"ssgd", ""}, 4, 3) < rounding);
 }
 
 static void anytime_with_time_for_a_batch_is_ssgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"anytime", "compute-s=0.35"}, (struct twin){"ssgd", ""}, 4, 3) < rounding);
+    assert_true(apart((struct twin){"anytime", "anytime-seconds=0.35"}, (struct twin){"ssgd", ""},
+                      4, 3) < rounding);
 }
 
 static void anytime_takes_more_from_the_fast(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "anytime", 2, 1, "compute-s=0.45 slow=2=4 samples=800");
+    run(&e, "anytime", 2, 1, "anytime-seconds=0.45 slow=2=4 samples=800");
     assert_int_equal(e.out.worker[0].minibatches, 4 * e.out.updates);
     assert_int_equal(e.out.worker[1].minibatches, e.out.updates);
-    assert_true(e.out.seconds < 0.5 * (double)e.out.updates); /* what is under way is dropped at its next unit, not at its end */
+    assert_true(e.out.seconds < 0.5 * (double)e.out.updates); /* what is under way is dropped at its
+                                                                 next unit, not at its end */
     experiment_close(&e);
 }
 
 static void localsgd_of_one_step_is_ssgd(void **state)
 {
     (void)state;
-    assert_true(apart((struct twin){"localsgd", "local-steps=1 " DELAYS}, (struct twin){"ssgd", DELAYS}, 4, 1) < rounding);
-    assert_true(apart((struct twin){"localsgd", "local-steps=6 post-local=1"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"localsgd", "local-steps=1 " DELAYS},
+                      (struct twin){"ssgd", DELAYS}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"localsgd", "local-steps=6 post-local=1"},
+                      (struct twin){"ssgd", ""}, 4, 1) < rounding);
 }
 
-/* The ledger's gradient moves w[0] by 1: the worker, pulled towards the centre every H steps, in closed form. */
+/* The ledger's gradient moves w[0] by 1: the worker, pulled towards the centre every H steps, in
+ * closed form. */
 static void easgds_force_is_symmetric(void **state)
 {
     (void)state;
     struct experiment e;
-    struct words w = {0};
-    say_plain(&w, "easgd", 1);
-    say(&w, "workers=1");
-    say(&w, "minibatches=1");
-    say(&w, "batch=4");
-    say(&w, "samples=160");
-    say(&w, "local-steps=5");
-    say(&w, "elastic=0.3");
-    experiment_defaults(&e, words_list(&w));
+    struct option_list w = {0};
+    add_plain_sgd(&w, "easgd", 1);
+    add_option(&w, "workers=1");
+    add_option(&w, "minibatches=1");
+    add_option(&w, "batch=4");
+    add_option(&w, "samples=160");
+    add_option(&w, "local-steps=5");
+    add_option(&w, "easgd-beta=0.3");
+    experiment_defaults(&e, option_list_words(&w));
     experiment_run(&e);
     double worker = 0, centre = 0;
     for (int64_t i = 0; i < e.out.updates; i++) {
@@ -287,42 +309,48 @@ static void allreduce_is_ssgd(void **state)
 {
     (void)state;
     struct twin ssgd = {"ssgd", DELAYS " momentum=0.9"};
-    assert_true(apart((struct twin){"allreduce", "allreduce=direct momentum=0.9 " DELAYS}, ssgd, 4, 2) == 0);
-    assert_true(apart((struct twin){"allreduce", "allreduce=ring momentum=0.9 " DELAYS}, ssgd, 4, 2) < rounding);
-    assert_true(apart((struct twin){"allreduce", "allreduce=vendor momentum=0.9 " DELAYS}, ssgd, 4, 2) < rounding);
+    assert_true(apart((struct twin){"allreduce", "allreduce=direct momentum=0.9 " DELAYS}, ssgd, 4,
+                      2) == 0);
+    assert_true(apart((struct twin){"allreduce", "allreduce=ring momentum=0.9 " DELAYS}, ssgd, 4,
+                      2) < rounding);
+    assert_true(apart((struct twin){"allreduce", "allreduce=vendor momentum=0.9 " DELAYS}, ssgd, 4,
+                      2) < rounding);
 }
 
 static void eager_at_one_speed_is_ssgd(void **state)
 {
     (void)state;
     assert_true(apart((struct twin){"eager", ""}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
-    assert_true(apart((struct twin){"eager", "eager=majority"}, (struct twin){"ssgd", ""}, 4, 2) < rounding);
+    assert_true(apart((struct twin){"eager", "eager-trigger=majority"}, (struct twin){"ssgd", ""},
+                      4, 2) < rounding);
 }
 
-/* A slow worker's gradients are late, but none is lost: what each worker gave is in w[1 + worker]. */
+/* A slow worker's gradients are late, but none is lost: what each worker gave is in w[1 +
+ * worker]. */
 static void eager_loses_no_gradient(void **state)
 {
     (void)state;
-    static const char *const modes[] = {"eager=solo", "eager=majority"};
+    static const char *const modes[] = {"eager-trigger=solo", "eager-trigger=majority"};
     for (int mode = 0; mode < 2; mode++) {
         struct experiment e;
-        struct words w = {0};
+        struct option_list w = {0};
         double given = 0;
-        say_plain(&w, "eager", 1);
-        say(&w, "workers=4");
-        say(&w, "minibatches=2");
-        say(&w, "batch=8");
-        say(&w, "samples=1600");
-        say(&w, "slow=3=5");
-        say(&w, DELAYS);
-        say(&w, "%s", modes[mode]);
-        experiment_defaults(&e, words_list(&w));
+        add_plain_sgd(&w, "eager", 1);
+        add_option(&w, "workers=4");
+        add_option(&w, "minibatches=2");
+        add_option(&w, "batch=8");
+        add_option(&w, "samples=1600");
+        add_option(&w, "slow=3=5");
+        add_option(&w, DELAYS);
+        add_option(&w, "%s", modes[mode]);
+        experiment_defaults(&e, option_list_words(&w));
         experiment_run(&e);
         for (int i = 0; i < 4; i++)
             given += e.out.w[1 + i] * 4 * 2;
         assert_true(fabs(given * 4 - (double)e.out.samples) < 1);
         assert_true(fabs(e.out.w[0] * 4 * 2 - given) < 0.1);
-        assert_true(e.out.worker[2].samples > 0 && e.out.server.stale.bin[0] < e.out.server.stale.count);
+        assert_true(e.out.worker[2].samples > 0 &&
+                    e.out.server.staleness.bin[0] < e.out.server.staleness.count);
         experiment_close(&e);
     }
 }
@@ -331,33 +359,38 @@ static void hogwild_reaches_what_asgd_reaches(void **state)
 {
     (void)state;
     struct experiment e, serial;
-    run(&e, "hogwild", 4, 1, "samples=6400 rate=0.02 " DELAYS);
-    run(&serial, "asgd", 4, 1, "samples=6400 rate=0.02 " DELAYS);
+    run(&e, "hogwild", 4, 1, "samples=6400 lr=0.02 " DELAYS);
+    run(&serial, "asgd", 4, 1, "samples=6400 lr=0.02 " DELAYS);
     assert_int_equal(e.out.updates, serial.out.updates);
-    assert_true(toy_apart(&e.out, &serial.out) < 0.2);
+    assert_true(quadratic_difference(&e.out, &serial.out) < 0.2);
     experiment_close(&e);
     experiment_close(&serial);
 }
 
-/* Error feedback: what compression leaves out is not lost, so the toy is learned; everything kept is no compression. */
+/* Error feedback: what compression leaves out is not lost, so the toy is learned; everything kept
+ * is no compression. */
 static void compressed_pushes_still_learn(void **state)
 {
     (void)state;
-    static const char *const wires[] = {"wire=bf16", "wire=f16", "wire=int8", "wire=topk", "wire=randk", "wire=sign"};
+    static const char *const wires[] = {"compress=bf16", "compress=f16",   "compress=int8",
+                                        "compress=topk", "compress=randk", "compress=sign"};
     struct experiment start, exact;
     run(&start, "ssgd", 4, 1, "samples=1");
-    run(&exact, "ssgd", 4, 1, "samples=12800 rate=0.02");
-    double way = toy_apart(&exact.out, &start.out);
+    run(&exact, "ssgd", 4, 1, "samples=12800 lr=0.02");
+    double way = quadratic_difference(&exact.out, &start.out);
     for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
         struct experiment e;
         char options[200];
-        snprintf(options, sizeof options, "samples=12800 rate=0.02 wire-part=0.1 %s", wires[i]);
+        snprintf(options, sizeof options, "samples=12800 lr=0.02 compress-ratio=0.1 %s", wires[i]);
         run(&e, "ssgd", 4, 1, options);
-        if (!(toy_apart(&exact.out, &e.out) < 0.2 * way) || !(toy_apart(&exact.out, &e.out) > 0))
-            fail_msg("%s ends %g apart, of %g in all", wires[i], toy_apart(&exact.out, &e.out), way);
+        if (!(quadratic_difference(&exact.out, &e.out) < 0.2 * way) ||
+            !(quadratic_difference(&exact.out, &e.out) > 0))
+            fail_msg("%s ends %g apart, of %g in all", wires[i],
+                     quadratic_difference(&exact.out, &e.out), way);
         experiment_close(&e);
     }
-    assert_true(apart((struct twin){"ssgd", "wire=topk wire-part=1"}, (struct twin){"ssgd", ""}, 4, 1) < rounding);
+    assert_true(apart((struct twin){"ssgd", "compress=topk compress-ratio=1"},
+                      (struct twin){"ssgd", ""}, 4, 1) < rounding);
     experiment_close(&start);
     experiment_close(&exact);
 }
@@ -372,15 +405,18 @@ static void a_replay_gives_the_same_bits(void **state)
         struct experiment e, again, other;
         if (!(s->flags & REPLAYS))
             continue;
-        snprintf(record, sizeof record, "stale-bound=6 record=%s/order servers=2 delay=exponential:0.1", folder);
-        snprintf(replay, sizeof replay, "stale-bound=6 replay=%s/order servers=2 delay=pareto:0.01,1.2", folder);
+        snprintf(record, sizeof record,
+                 "stale-bound=6 record=%s/order servers=2 delay=exponential:0.1", folder);
+        snprintf(replay, sizeof replay,
+                 "stale-bound=6 replay=%s/order servers=2 delay=pareto:0.01,1.2", folder);
         run(&e, s->name, 4, 2, record);
         run(&other, s->name, 4, 2, strstr(replay, "servers"));
         run(&again, s->name, 4, 2, replay);
         if (memcmp(e.out.w, again.out.w, (size_t)e.out.count * sizeof(float)) ||
             !memcmp(e.out.w, other.out.w, (size_t)e.out.count * sizeof(float)))
-            fail_msg("%s: the replay ends %g apart, a run without it %g", s->name, toy_apart(&e.out, &again.out),
-                     toy_apart(&e.out, &other.out));
+            fail_msg("%s: the replay ends %g apart, a run without it %g", s->name,
+                     quadratic_difference(&e.out, &again.out),
+                     quadratic_difference(&e.out, &other.out));
         experiment_close(&e);
         experiment_close(&again);
         experiment_close(&other);

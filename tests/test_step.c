@@ -1,10 +1,12 @@
-/* Do two training steps, the statistics and an evaluation of whole ResNets come out as PyTorch has them, in double?
+/* Do two training steps, the statistics and an evaluation of whole ResNets come out as PyTorch has
+ * them, in double?
  *
- * reference/step.txt keeps PyTorch's numbers: losses, logits, and of each tensor its norm, its sum with signs, and three elements.
- * The loops in double must meet them to the digits of the file: that judges the walk, and what a unit means. Every real engine must
- * meet them as well as its type allows: that judges its kernels in the company of all others.
- * An error is relative: of a loss to the loss, of logits to the greatest, of a norm or sum to the norm, of an element to the root
- * mean square. Rounding of w itself is allowed for in the weights' change. */
+ * reference/step.txt keeps PyTorch's numbers: losses, logits, and of each tensor its norm, its sum
+ * with signs, and three elements. The loops in double must meet them to the digits of the file:
+ * that judges the walk, and what a unit means. Every real engine must meet them as well as its type
+ * allows: that judges its kernels in the company of all others. An error is relative: of a loss to
+ * the loss, of logits to the greatest, of a norm or sum to the norm, of an element to the root mean
+ * square. Rounding of w itself is allowed for in the weights' change. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,17 +19,17 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "optimizer.h"
-#include "tests/rig.h"
-#include "tests/spy.h"
+#include "optimizer/optimizer.h"
+#include "tests/network_fixture.h"
+#include "tests/backend_spy.h"
 
 enum { MOST_LINES = 600, MOST_VALUES = 64, MOST_PARTS = 8, ELEMENTS = 3, WORD = 100 };
 enum kind { LOSS, LOGITS, GRADIENT, CHANGE, STATISTIC, KINDS };
 
 static const char *const kind_name[KINDS] = {"loss", "logits", "gradient", "change", "statistic"};
-static const double rate = 0.005, momentum = 0.9, decay = 0.01; /* as in reference/step.py */
+static const double lr = 0.005, momentum = 0.9, decay = 0.01; /* as in reference/step.py */
 
-struct line {
+struct codec_fixture {
     char what[WORD];
     int count;
     double value[MOST_VALUES];
@@ -36,8 +38,8 @@ struct line {
 /* A case of the file. */
 struct part {
     char network[WORD], stem[WORD];
-    struct rig_options options;
-    struct line line[MOST_LINES];
+    struct fixture_options options;
+    struct codec_fixture line[MOST_LINES];
     int lines;
 };
 
@@ -48,19 +50,19 @@ struct reference {
 
 static void read_case(struct part *p, const char *text)
 {
-    struct rig_options *o = &p->options;
+    struct fixture_options *o = &p->options;
     struct resnet_options *r = &o->resnet;
     *r = (struct resnet_options){.name = p->network, .stem = p->stem, .channels = 3};
-    int read = sscanf(text, "case %99s %99s %d %d %d %d %lf %d", p->network, p->stem, &r->batch, &r->height, &r->width, &r->classes,
-                      &o->smoothing, &o->seed);
+    int read = sscanf(text, "case %99s %99s %d %d %d %d %lf %d", p->network, p->stem, &r->batch,
+                      &r->height, &r->width, &r->classes, &o->smoothing, &o->seed);
     if (read != 8)
         fail_msg("not understood: %s", text);
 }
 
 /* "gradient conv1.weight 1.5 -2e-3 ...": words up to the first number, then numbers. */
-static void read_line(struct line *l, char *text)
+static void read_line(struct codec_fixture *l, char *text)
 {
-    *l = (struct line){.count = 0};
+    *l = (struct codec_fixture){.count = 0};
     for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) {
         char *end;
         double value = strtod(word, &end);
@@ -69,14 +71,15 @@ static void read_line(struct line *l, char *text)
             l->value[l->count++] = value;
         } else {
             assert_int_equal(l->count, 0);
-            snprintf(l->what + strlen(l->what), WORD - strlen(l->what), "%s%s", *l->what ? " " : "", word);
+            snprintf(l->what + strlen(l->what), WORD - strlen(l->what), "%s%s", *l->what ? " " : "",
+                     word);
         }
     }
 }
 
 static int load(void **state)
 {
-    struct reference *r = obtain(1, sizeof *r);
+    struct reference *r = xcalloc(1, sizeof *r);
     static char text[4096];
     FILE *f = fopen("tests/reference/step.txt", "r");
     if (!f)
@@ -104,28 +107,30 @@ static int load(void **state)
 
 static int unload(void **state)
 {
-    release(*state);
+    xfree(*state);
     return 0;
 }
 
 /* Goes down the lines of a case; the greatest error of each kind is kept. */
 struct judge {
     const struct part *part;
-    const struct rig *rig;
+    const struct network_fixture *rig;
     int next;
     double worst[KINDS];
     char where[KINDS][2 * WORD];
 };
 
-static const struct line *expect(struct judge *j, const char *what, int count)
+static const struct codec_fixture *expect(struct judge *j, const char *what, int count)
 {
-    const struct line *l = &j->part->line[j->next++];
+    const struct codec_fixture *l = &j->part->line[j->next++];
     if (j->next > j->part->lines || strcmp(l->what, what) || l->count != count)
-        fail_msg("%s: where we have `%s`, of %d numbers, the reference has `%s`, of %d", j->rig->name, what, count, l->what, l->count);
+        fail_msg("%s: where we have `%s`, of %d numbers, the reference has `%s`, of %d",
+                 j->rig->name, what, count, l->what, l->count);
     return l;
 }
 
-static void note(struct judge *j, enum kind kind, double error, const char *where, const char *what)
+static void log_value(struct judge *j, enum kind kind, double error, const char *where,
+                      const char *what)
 {
     if (!(error <= j->worst[kind])) {
         j->worst[kind] = error;
@@ -133,8 +138,10 @@ static void note(struct judge *j, enum kind kind, double error, const char *wher
     }
 }
 
-/* How many samples may count as hits among the first `places`, when logits may be wrong by this much. */
-static void count_hits(const struct rig *r, const double *logits, int places, double error, int64_t *least, int64_t *most)
+/* How many samples may count as hits among the first `places`, when logits may be wrong by this
+ * much. */
+static void count_hits(const struct network_fixture *r, const double *logits, int places,
+                       double error, int64_t *least, int64_t *most)
 {
     *least = *most = 0;
     for (int b = 0; b < r->a.batch; b++) {
@@ -151,17 +158,19 @@ static void count_hits(const struct rig *r, const double *logits, int places, do
 
 static void judge_loss(struct judge *j, const struct loss *loss)
 {
-    const struct rig *r = j->rig;
+    const struct network_fixture *r = j->rig;
     bool wide = r->engine.backend == &backend_double;
-    const struct line *sum = expect(j, "loss", 1), *logits = expect(j, "logits", r->a.batch * r->a.classes);
-    note(j, LOSS, fabs(loss->sum - sum->value[0]) / sum->value[0], "", "");
+    const struct codec_fixture *sum = expect(j, "loss", 1),
+                               *logits = expect(j, "logits", r->a.batch * r->a.classes);
+    log_value(j, LOSS, fabs(loss->sum - sum->value[0]) / sum->value[0], "", "");
     double greatest = 0, error = 0;
     for (int i = 0; i < logits->count; i++) {
-        double is = wide ? ((const double *)(const void *)spy_logits())[i] : (double)spy_logits()[i];
+        double is =
+            wide ? ((const double *)(const void *)spy_logits())[i] : (double)spy_logits()[i];
         greatest = fmax(greatest, fabs(logits->value[i]));
         error = isnan(is) ? INFINITY : fmax(error, fabs(is - logits->value[i]));
     }
-    note(j, LOGITS, error / greatest, "", "");
+    log_value(j, LOGITS, error / greatest, "", "");
     int64_t least, most;
     count_hits(r, logits->value, 1, error, &least, &most);
     assert_in_range(loss->top1, least, most);
@@ -170,11 +179,12 @@ static void judge_loss(struct judge *j, const struct loss *loss)
 }
 
 /* v lies as the flat vector does; a rounding of up to `slack` in each element is nobody's error. */
-static void judge_tensor(struct judge *j, enum kind kind, const struct tensor *t, const float *v, double slack)
+static void judge_tensor(struct judge *j, enum kind kind, const struct tensor *t, const float *v,
+                         double slack)
 {
     char what[WORD];
     snprintf(what, sizeof what, "%s %.80s", kind_name[kind], t->name);
-    const struct line *l = expect(j, what, 2 + ELEMENTS);
+    const struct codec_fixture *l = expect(j, what, 2 + ELEMENTS);
     double squares = 0, sum = 0, size = l->value[0], deviation = size / sqrt((double)t->count);
     for (int64_t i = 0; i < t->count; i++) {
         double is = v[place_of(t, i)];
@@ -182,11 +192,11 @@ static void judge_tensor(struct judge *j, enum kind kind, const struct tensor *t
         sum += is * formula_at(FORMULA_SIGNS, (uint32_t)i);
     }
     slack /= deviation;
-    note(j, kind, fabs(sqrt(squares) - size) / size - slack, t->name, "(norm)");
-    note(j, kind, fabs(sum - l->value[1]) / size - slack, t->name, "(sum)");
+    log_value(j, kind, fabs(sqrt(squares) - size) / size - slack, t->name, "(norm)");
+    log_value(j, kind, fabs(sum - l->value[1]) / size - slack, t->name, "(sum)");
     for (int e = 0; e < ELEMENTS; e++) {
         double is = v[place_of(t, t->count * (2 * e + 1) / (2 * ELEMENTS))];
-        note(j, kind, fabs(is - l->value[2 + e]) / deviation - slack, t->name, "(element)");
+        log_value(j, kind, fabs(is - l->value[2 + e]) / deviation - slack, t->name, "(element)");
     }
 }
 
@@ -198,85 +208,92 @@ static double greatest_of(const struct tensor *t, const float *v)
     return greatest;
 }
 
-static void judge_training(struct judge *j, struct rig *r)
+static void judge_training(struct judge *j, struct network_fixture *r)
 {
     int count;
-    struct tensor *tensors = architecture_tensors(&r->a, &count);
-    float *change = obtain((size_t)r->floats, sizeof *change);
+    struct tensor *tensors = model_tensors(&r->a, &count);
+    float *change = xcalloc((size_t)r->floats, sizeof *change);
     // cppcheck-suppress legacyUninitvar
-    struct optimizer *rule = optimizer_open(&(struct optimizer_options){.rule = "sgd", .momentum = momentum, .decay = decay, .threads = 1},
-                                            (struct range){0, r->floats}, NULL, 0);
+    struct optimizer *rule = optimizer_open(
+        &(struct optimizer_options){
+            .rule = "sgd", .momentum = momentum, .decay = decay, .threads = 1},
+        (struct range){0, r->floats}, NULL, 0);
     double rounding = r->engine.dtype == DTYPE_BF16 ? 0x1p-8 : 1e-7;
     vector_copy(change, r->w, r->floats, 1);
     for (int step = 0; step < 2; step++) {
-        rig_set_batch(r, step);
-        struct loss loss = rig_gradient(r);
+        fixture_set_batch(r, step);
+        struct loss loss = fixture_gradient(r);
         judge_loss(j, &loss);
-        double greatest = 0; /* a shift before a batch norm has the gradient 0: what rounding leaves there is judged by the whole's size */
+        double greatest = 0; /* a shift before a batch norm has the gradient 0: what rounding leaves
+                                there is judged by the whole's size */
         for (int k = 0; k < count; k++)
             greatest = fmax(greatest, greatest_of(&tensors[k], r->g));
         for (int k = 0; step == 0 && k < count; k++)
             judge_tensor(j, GRADIENT, &tensors[k], r->g, rounding * greatest);
-        optimizer_step(rule, r->w, r->g, rate);
-        r->stamp++;
+        optimizer_step(rule, r->w, r->g, lr);
+        r->weights_version++;
     }
     for (int64_t i = 0; i < r->floats; i++)
         change[i] = r->w[i] - change[i];
     for (int k = 0; k < count; k++) /* two roundings of w, each of half a unit in the last place */
         judge_tensor(j, CHANGE, &tensors[k], change, 0x1p-23 * greatest_of(&tensors[k], r->w));
     optimizer_close(rule);
-    release(change);
-    release(tensors);
+    xfree(change);
+    xfree(tensors);
 }
 
-static void judge_evaluation(struct judge *j, struct rig *r)
+static void judge_evaluation(struct judge *j, struct network_fixture *r)
 {
     int count;
-    struct tensor *tensors = architecture_statistic_tensors(&r->a, &count);
-    double *sums = obtain((size_t)r->statistic_floats, sizeof *sums);
-    rig_set_weights(r, r->options.seed);
+    struct tensor *tensors = model_statistic_tensors(&r->a, &count);
+    double *sums = xcalloc((size_t)r->statistic_floats, sizeof *sums);
+    fixture_set_weights(r, r->options.seed);
     for (int b = 0; b < FORMULA_BATCHES; b++) {
-        rig_set_batch(r, b);
-        network_statistics(r->network, (struct weights){r->w, r->stamp}, r->pictures, sums);
+        fixture_set_batch(r, b);
+        network_statistics(r->network, (struct weights){r->w, r->weights_version}, r->images, sums);
     }
     network_finish_statistics(r->network, sums, FORMULA_BATCHES, r->statistics);
     for (int k = 0; k < count; k++)
         judge_tensor(j, STATISTIC, &tensors[k], r->statistics, 0);
-    rig_set_batch(r, 0);
-    struct loss loss = rig_evaluate(r);
+    fixture_set_batch(r, 0);
+    struct loss loss = fixture_evaluate(r);
     judge_loss(j, &loss);
     assert_int_equal(j->next, j->part->lines);
-    release(sums);
-    release(tensors);
+    xfree(sums);
+    xfree(tensors);
 }
 
-static void judge_part(const struct part *p, const struct engine *engine, int threads, const double allowed[KINDS])
+static void judge_part(const struct part *p, const struct engine *engine, int threads,
+                       const double allowed[KINDS])
 {
-    struct rig rig;
+    struct network_fixture rig;
     struct judge j = {.part = p, .rig = &rig};
-    struct rig_options options = p->options;
+    struct fixture_options options = p->options;
     options.threads = threads;
     struct engine spied = *engine;
     spied.backend = spy_on(engine->backend, false);
-    rig_open(&rig, &spied, &options);
+    fixture_open(&rig, &spied, &options);
     rig.engine.backend = engine->backend;
     judge_training(&j, &rig);
     judge_evaluation(&j, &rig);
-    rig_close(&rig);
+    fixture_close(&rig);
     char text[400] = "";
     bool fine = true;
     for (int k = 0; k < KINDS; k++) {
-        snprintf(text + strlen(text), sizeof text - strlen(text), " %s %.1e", kind_name[k], j.worst[k]);
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %s %.1e", kind_name[k],
+                 j.worst[k]);
         fine &= j.worst[k] <= allowed[k];
     }
     print_message("%s:%s\n", rig.name, text);
     for (int k = 0; k < KINDS && !fine; k++)
         if (!(j.worst[k] <= allowed[k]))
-            print_error("%s: %s %s: error %.3g, allowed %.3g\n", rig.name, kind_name[k], j.where[k], j.worst[k], allowed[k]);
+            print_error("%s: %s %s: error %.3g, allowed %.3g\n", rig.name, kind_name[k], j.where[k],
+                        j.worst[k], allowed[k]);
     assert_true(fine);
 }
 
-/* The plain loops need seconds for a step of ResNet-50: they leave it to others where there are others. */
+/* The plain loops need seconds for a step of ResNet-50: they leave it to others where there are
+ * others. */
 static bool too_slow(const struct part *p, const struct engine *engine)
 {
     bool plain = engine->backend == &backend_double || !strcmp(engine->backend->name, "ref");
@@ -295,7 +312,8 @@ static void test_double(void **state)
 
 static void test_engines(void **state)
 {
-    static const double allowed[][KINDS] = {[DTYPE_F32] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-5}, [DTYPE_BF16] = {1e-2, 1e-1, 5e-1, 5e-1, 1e-1}};
+    static const double allowed[][KINDS] = {[DTYPE_F32] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-5},
+                                            [DTYPE_BF16] = {1e-2, 1e-1, 5e-1, 5e-1, 1e-1}};
     const struct reference *r = *state;
     struct engine engines[MOST_ENGINES];
     int count = list_engines(engines), judged = 0;
@@ -310,6 +328,7 @@ static void test_engines(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_double), cmocka_unit_test(test_engines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_double),
+                                       cmocka_unit_test(test_engines)};
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -1,5 +1,6 @@
-/* The made pictures: the same on every machine, not to be told apart by colour or by a linear model, and learnable by what a
- * convolution can see: differences between neighbours, averaged over the picture. */
+/* The made images: the same on every machine, not to be told apart by colour or by a linear model,
+ * and learnable by what a convolution can see: differences between neighbours, averaged over the
+ * image. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,13 +15,13 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "data_loader.h"
+#include "data_loader/data_loader.h"
 
 enum {
     CLASSES = 10,
     SIDE = 32,
     PLANE = SIDE * SIDE,
-    PICTURE = 3 * PLANE,
+    IMAGE = 3 * PLANE,
     TRAIN = 3000,
     TEST = 1000,
     EIGHTHS = 8,
@@ -30,7 +31,8 @@ enum {
 
 static struct dataset *open_made(uint64_t seed, bool train, int64_t limit)
 {
-    return dataset_open(&(struct dataset_options){.name = "synthetic", .train = train, .limit = limit, .seed = seed});
+    return dataset_open(&(struct dataset_options){
+        .name = "synthetic", .train = train, .limit = limit, .seed = seed});
 }
 
 /* FNV-1a, 64 bits */
@@ -48,10 +50,10 @@ static void bytes_are_the_stored_ones(void **state)
     const uint64_t stored[2] = {0x86acf0193269a12c, 0xd632e617e3920834};
     for (int train = 0; train < 2; train++) {
         struct dataset *d = open_made(1, train, 500);
-        uint64_t sum = checksum(d->pixels, d->count * PICTURE);
+        uint64_t sum = checksum(d->pixels, d->count * IMAGE);
         if (sum != stored[train])
-            fail_msg("seed 1, train %d: checksum 0x%016llx expected, 0x%016llx found", train, (unsigned long long)stored[train],
-                     (unsigned long long)sum);
+            fail_msg("seed 1, train %d: checksum 0x%016llx expected, 0x%016llx found", train,
+                     (unsigned long long)stored[train], (unsigned long long)sum);
         dataset_close(d);
     }
 }
@@ -62,32 +64,35 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* No picture comes twice, within a half, between the halves or between seeds; a limit cuts, and changes nothing else. */
-static void no_picture_comes_twice(void **state)
+/* No image comes twice, within a half, between the halves or between seeds; a limit cuts, and
+ * changes nothing else. */
+static void no_image_comes_twice(void **state)
 {
     (void)state;
     enum { EACH = 1000 };
-    uint64_t *sums = obtain(4 * EACH, sizeof *sums);
+    uint64_t *sums = xcalloc(4 * EACH, sizeof *sums);
     for (int k = 0; k < 4; k++) {
-        struct dataset *d = open_made((uint64_t)(k / 2), k % 2, EACH), *less = open_made((uint64_t)(k / 2), k % 2, 123);
+        struct dataset *d = open_made((uint64_t)(k / 2), k % 2, EACH),
+                       *less = open_made((uint64_t)(k / 2), k % 2, 123);
         assert_int_equal(d->count, EACH);
         assert_true(d->generated);
         assert_non_null(strstr(d->source, "not real"));
         assert_int_equal(less->count, 123);
-        assert_memory_equal(d->pixels, less->pixels, 123 * PICTURE);
+        assert_memory_equal(d->pixels, less->pixels, 123 * IMAGE);
         assert_memory_equal(d->labels, less->labels, 123);
         for (int i = 0; i < EACH; i++)
-            sums[k * EACH + i] = checksum(d->pixels + (int64_t)i * PICTURE, PICTURE);
+            sums[k * EACH + i] = checksum(d->pixels + (int64_t)i * IMAGE, IMAGE);
         dataset_close(less);
         dataset_close(d);
     }
     qsort(sums, 4 * EACH, sizeof *sums, by_number);
     for (int i = 1; i < 4 * EACH; i++)
         assert_true(sums[i] != sums[i - 1]);
-    release(sums);
+    xfree(sums);
 }
 
-/* The variance between classes over the variance within (analysis of variance): 1 is expected where classes are alike. */
+/* The variance between classes over the variance within (analysis of variance): 1 is expected where
+ * classes are alike. */
 static double variance_ratio(const double *values, const uint8_t *labels, int count)
 {
     double sum[CLASSES] = {0}, all = 0, between = 0, within = 0;
@@ -104,13 +109,15 @@ static double variance_ratio(const double *values, const uint8_t *labels, int co
     return between / (CLASSES - 1) / (within / (count - CLASSES));
 }
 
-/* Ratios of what the colours of a picture's channel are: its mean, and how much of it lies in each eighth of the scale. */
+/* Ratios of what the colours of a image's channel are: its mean, and how much of it lies in each
+ * eighth of the scale. */
 static void colour_ratios(const struct dataset *d, int channel, double *ratios)
 {
     int count = (int)d->count;
-    double *mean = obtain((size_t)count, sizeof *mean), *share = obtain(EIGHTHS * (size_t)count, sizeof *share);
+    double *mean = xcalloc((size_t)count, sizeof *mean),
+           *share = xcalloc(EIGHTHS * (size_t)count, sizeof *share);
     for (int i = 0; i < count; i++) {
-        const uint8_t *plane = d->pixels + (int64_t)i * PICTURE + channel * PLANE;
+        const uint8_t *plane = d->pixels + (int64_t)i * IMAGE + channel * PLANE;
         for (int k = 0; k < PLANE; k++) {
             mean[i] += plane[k];
             share[plane[k] * EIGHTHS / 256 * count + i]++;
@@ -119,12 +126,13 @@ static void colour_ratios(const struct dataset *d, int channel, double *ratios)
     ratios[0] = variance_ratio(mean, d->labels, count);
     for (int k = 0; k < EIGHTHS; k++)
         ratios[1 + k] = variance_ratio(share + k * count, d->labels, count);
-    release(share);
-    release(mean);
+    xfree(share);
+    xfree(mean);
 }
 
-/* Each ratio has the F distribution of 9 and 10,000 degrees of freedom: mean 1, deviation 0.47, above 5 once in a million.
- * The seeds are fixed; over 25 of them the mean was 1.04 and the largest of 675 ratios 4.2. */
+/* Each ratio has the F distribution of 9 and 10,000 degrees of freedom: mean 1, deviation 0.47,
+ * above 5 once in a million. The seeds are fixed; over 25 of them the mean was 1.04 and the largest
+ * of 675 ratios 4.2. */
 static void colours_are_the_same_for_all_classes(void **state)
 {
     (void)state;
@@ -137,7 +145,8 @@ static void colours_are_the_same_for_all_classes(void **state)
             for (int k = 0; k < RATIOS; k++) {
                 sum += ratios[k];
                 if (ratios[k] > 5)
-                    fail_msg("seed %d, channel %d, number %d: variance ratio %.2f", (int)seed, c, k, ratios[k]);
+                    fail_msg("seed %d, channel %d, number %d: variance ratio %.2f", (int)seed, c, k,
+                             ratios[k]);
             }
         }
         dataset_close(d);
@@ -146,7 +155,8 @@ static void colours_are_the_same_for_all_classes(void **state)
     assert_true(sum / (SEEDS * 3 * RATIOS) < 1.3);
 }
 
-/* Samples as rows of numbers, each column brought to mean 0 and deviation 1 by the training rows. */
+/* Samples as rows of numbers, each column brought to mean 0 and deviation 1 by the training
+ * rows. */
 struct rows {
     int count, width;
     float *values;
@@ -162,7 +172,8 @@ static void standardise(struct rows *train, struct rows *test)
             sum += v;
             squares += v * v;
         }
-        double mean = sum / train->count, scale = 1 / sqrt(squares / train->count - mean * mean + 1e-12);
+        double mean = sum / train->count,
+               scale = 1 / sqrt(squares / train->count - mean * mean + 1e-12);
         for (int half = 0; half < 2; half++) {
             struct rows *r = half ? test : train;
             for (int i = 0; i < r->count; i++) {
@@ -182,7 +193,7 @@ static int best(const float *scores)
 }
 
 /* w is [width + 1][CLASSES], the last row the bias; scores[CLASSES] of one sample. */
-static void score(const float *w, const float *x, int width, float *scores)
+static void evaluation(const float *w, const float *x, int width, float *scores)
 {
     memcpy(scores, w + (int64_t)width * CLASSES, CLASSES * sizeof *scores);
     for (int k = 0; k < width; k++)
@@ -191,15 +202,15 @@ static void score(const float *w, const float *x, int width, float *scores)
 }
 
 /* One step of softmax regression on one sample. */
-static void learn(float *w, const float *x, int width, int label, float rate)
+static void learn(float *w, const float *x, int width, int label, float lr)
 {
     float p[CLASSES], sum = 0;
-    score(w, x, width, p);
+    evaluation(w, x, width, p);
     float top = p[best(p)];
     for (int c = 0; c < CLASSES; c++)
         sum += p[c] = expf(p[c] - top);
     for (int c = 0; c < CLASSES; c++)
-        p[c] = rate * (p[c] / sum - (float)(c == label));
+        p[c] = lr * (p[c] / sum - (float)(c == label));
     for (int k = 0; k < width; k++)
         for (int c = 0; c < CLASSES; c++)
             w[k * CLASSES + c] -= x[k] * p[c];
@@ -207,32 +218,36 @@ static void learn(float *w, const float *x, int width, int label, float rate)
         w[width * CLASSES + c] -= p[c];
 }
 
-/* Softmax regression by plain SGD, `passes` passes at `rate`, falling to zero; the share of the test rows that it gets right. */
-static double regress(const struct rows *train, const struct rows *test, int passes, float rate)
+/* Softmax regression by plain SGD, `passes` passes at `rate`, falling to zero; the share of the
+ * test rows that it gets right. */
+static double regress(const struct rows *train, const struct rows *test, int passes, float lr)
 {
-    float *w = obtain((size_t)(train->width + 1) * CLASSES, sizeof *w), scores[CLASSES];
+    float *w = xcalloc((size_t)(train->width + 1) * CLASSES, sizeof *w), scores[CLASSES];
     struct random r = random_at(RANDOM_TEST, 1, 0, 0, 0);
     int steps = passes * train->count, right = 0;
     for (int s = 0; s < steps; s++) {
         int64_t i = (int64_t)random_below(&r, (uint64_t)train->count);
-        learn(w, train->values + i * train->width, train->width, train->labels[i], rate * (float)(steps - s) / (float)steps);
+        learn(w, train->values + i * train->width, train->width, train->labels[i],
+              lr * (float)(steps - s) / (float)steps);
     }
     for (int i = 0; i < test->count; i++) {
-        score(w, test->values + (int64_t)i * test->width, test->width, scores);
+        evaluation(w, test->values + (int64_t)i * test->width, test->width, scores);
         right += best(scores) == test->labels[i];
     }
-    release(w);
+    xfree(w);
     return (double)right / test->count;
 }
 
-/* The share of the test rows whose nearest mean of a class (of the training rows) is that of their own class. */
+/* The share of the test rows whose nearest mean of a class (of the training rows) is that of their
+ * own class. */
 static double nearest_mean(const struct rows *train, const struct rows *test)
 {
     int width = train->width, right = 0;
-    float *means = obtain((size_t)CLASSES * (size_t)width, sizeof *means);
+    float *means = xcalloc((size_t)CLASSES * (size_t)width, sizeof *means);
     for (int i = 0; i < train->count; i++)
         for (int k = 0; k < width; k++)
-            means[train->labels[i] * width + k] += train->values[(int64_t)i * width + k] * CLASSES / (float)train->count;
+            means[train->labels[i] * width + k] +=
+                train->values[(int64_t)i * width + k] * CLASSES / (float)train->count;
     for (int i = 0; i < test->count; i++) {
         float near[CLASSES] = {0};
         for (int c = 0; c < CLASSES; c++)
@@ -240,29 +255,30 @@ static double nearest_mean(const struct rows *train, const struct rows *test)
                 near[c] -= powf(test->values[(int64_t)i * width + k] - means[c * width + k], 2);
         right += best(near) == test->labels[i];
     }
-    release(means);
+    xfree(means);
     return (double)right / test->count;
 }
 
 /* Pixels as they are. */
-static void see_pixels(float *row, const uint8_t *picture)
+static void see_pixels(float *row, const uint8_t *image)
 {
-    for (int k = 0; k < PICTURE; k++)
-        row[k] = picture[k];
+    for (int k = 0; k < IMAGE; k++)
+        row[k] = image[k];
 }
 
-/* What one layer of convolutions of two taps, absolute values and a mean over the picture see: how much pixels differ that lie
- * (dx, dy) apart, to either side, as a share of all such differences. No place, no colour, no contrast is left in it. */
-static void see_differences(float *row, const uint8_t *picture)
+/* What one layer of convolutions of two taps, absolute values and a mean over the image see: how
+ * much pixels differ that lie (dx, dy) apart, to either side, as a share of all such differences.
+ * No place, no colour, no contrast is left in it. */
+static void see_differences(float *row, const uint8_t *image)
 {
     float all = 0;
     for (int dy = 0; dy < REACH; dy++) {
         for (int dx = 0; dx < REACH; dx++) {
             int sum = 0;
-            for (int plane = 0; plane < PICTURE; plane += PLANE)
+            for (int plane = 0; plane < IMAGE; plane += PLANE)
                 for (int y = 0; y < SIDE - dy; y++)
                     for (int x = 0; x < SIDE - dx; x++) {
-                        const uint8_t *at = picture + plane + y * SIDE + x;
+                        const uint8_t *at = image + plane + y * SIDE + x;
                         sum += abs(at[0] - at[dy * SIDE + dx]) + abs(at[dx] - at[dy * SIDE]);
                     }
             row[dy * REACH + dx] = (float)sum / (float)((SIDE - dy) * (SIDE - dx));
@@ -273,12 +289,13 @@ static void see_differences(float *row, const uint8_t *picture)
         row[k] /= all;
 }
 
-static struct rows rows_of(const struct dataset *d, int width, void (*see)(float *row, const uint8_t *picture))
+static struct rows rows_of(const struct dataset *d, int width,
+                           void (*see)(float *row, const uint8_t *image))
 {
     struct rows r = {.count = (int)d->count, .width = width, .labels = d->labels};
-    r.values = obtain((size_t)r.count * (size_t)width, sizeof *r.values);
+    r.values = xcalloc((size_t)r.count * (size_t)width, sizeof *r.values);
     for (int i = 0; i < r.count; i++)
-        see(r.values + (int64_t)i * width, d->pixels + (int64_t)i * PICTURE);
+        see(r.values + (int64_t)i * width, d->pixels + (int64_t)i * IMAGE);
     return r;
 }
 
@@ -286,20 +303,22 @@ static void only_what_is_local_tells_the_classes_apart(void **state)
 {
     (void)state;
     struct dataset *train = open_made(5, true, TRAIN), *test = open_made(5, false, TEST);
-    struct rows seen = rows_of(train, PICTURE, see_pixels), asked = rows_of(test, PICTURE, see_pixels);
+    struct rows seen = rows_of(train, IMAGE, see_pixels), asked = rows_of(test, IMAGE, see_pixels);
     standardise(&seen, &asked);
-    double linear = regress(&seen, &asked, 6, 1e-4f), fitted = regress(&seen, &seen, 6, 1e-4f), nearest = nearest_mean(&seen, &asked);
-    release(seen.values);
-    release(asked.values);
+    double linear = regress(&seen, &asked, 6, 1e-4f), fitted = regress(&seen, &seen, 6, 1e-4f),
+           nearest = nearest_mean(&seen, &asked);
+    xfree(seen.values);
+    xfree(asked.values);
     seen = rows_of(train, SHIFTS, see_differences);
     asked = rows_of(test, SHIFTS, see_differences);
     standardise(&seen, &asked);
     double local = regress(&seen, &asked, 20, 0.03f), local_nearest = nearest_mean(&seen, &asked);
-    release(seen.values);
-    release(asked.values);
+    xfree(seen.values);
+    xfree(asked.values);
     dataset_close(test);
     dataset_close(train);
-    printf("of 1000 pictures: linear %.1f %% (on its own training pictures %.1f %%), nearest mean %.1f %%; local differences: linear "
+    printf("of 1000 images: linear %.1f %% (on its own training images %.1f %%), nearest mean %.1f "
+           "%%; local differences: linear "
            "%.1f %%, nearest mean %.1f %%\n",
            100 * linear, 100 * fitted, 100 * nearest, 100 * local, 100 * local_nearest);
     assert_true(linear < 0.35 && nearest < 0.35);
@@ -311,7 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_the_stored_ones),
-        cmocka_unit_test(no_picture_comes_twice),
+        cmocka_unit_test(no_image_comes_twice),
         cmocka_unit_test(colours_are_the_same_for_all_classes),
         cmocka_unit_test(only_what_is_local_tells_the_classes_apart),
     };

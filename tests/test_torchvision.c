@@ -1,4 +1,5 @@
-/* Weight files between us and torchvision: it writes; we read, compute the same, and write; it reads (reference/weights.py). */
+/* Weight files between us and torchvision: it writes; we read, compute the same, and write; it
+ * reads (reference/weights.py). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,42 +10,47 @@
 
 #include <cmocka.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/alloc.h"
-#include "network.h"
-#include "resnet.h"
-#include "serialization.h"
+#include "network/network.h"
+#include "resnet/resnet.h"
+#include "serialization/serialization.h"
 
-enum { PICTURES_THERE = 2, CLASSES = 10, SIDE = 32, FLOATS = SIDE * SIDE * 3 };
+enum { IMAGES_THERE = 2, CLASSES = 10, SIDE = 32, FLOATS = SIDE * SIDE * 3 };
 
 static const char *const names[] = {"resnet18", "resnet50"};
 
 static int python(const char *verb, const char *folder)
 {
     char command[200];
-    snprintf(command, sizeof command, "/usr/bin/python3 tests/reference/weights.py %s %s", verb, folder);
+    snprintf(command, sizeof command, "/usr/bin/python3 tests/reference/weights.py %s %s", verb,
+             folder);
     int status = system(command);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Each picture's loss for each label is what torchvision's model, in double, makes of it. */
-static void assert_same_losses(const struct architecture *a, const float *w, const float *statistics, const char *path)
+/* Each image's loss for each label is what torchvision's model, in double, makes of it. */
+static void assert_same_losses(const struct model *a, const float *w, const float *statistics,
+                               const char *path)
 {
-    static float pictures[PICTURES_THERE][FLOATS];
-    static double truth[PICTURES_THERE][CLASSES];
+    static float images[IMAGES_THERE][FLOATS];
+    static double truth[IMAGES_THERE][CLASSES];
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
-    assert_int_equal(fread(pictures, sizeof pictures, 1, f) + fread(truth, sizeof truth, 1, f), 2);
+    assert_int_equal(fread(images, sizeof images, 1, f) + fread(truth, sizeof truth, 1, f), 2);
     fclose(f);
     const struct backend *b = backend_find("ref", DTYPE_F32);
-    struct device *device = b->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
+    struct device *device =
+        b->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
     struct network *n = network_open(a, b, device, 0, false);
-    for (int p = 0; p < PICTURES_THERE; p++)
+    for (int p = 0; p < IMAGES_THERE; p++)
         for (int32_t label = 0; label < CLASSES; label++) {
             struct loss loss = {.sum = 0};
-            network_evaluate(n, (struct weights){w, 0}, statistics, (struct pictures){.floats = pictures[p]}, &label, 1, &loss);
+            network_evaluate(n, (struct weights){w, 0}, statistics,
+                             (struct images){.floats = images[p]}, &label, 1, &loss);
             if (!(fabs(loss.sum - truth[p][label]) <= 1e-4 * fmax(1, truth[p][label])))
-                fail_msg("%s, picture %d, label %d: loss %.9g, torchvision has %.9g", a->name, p, label, loss.sum, truth[p][label]);
+                fail_msg("%s, image %d, label %d: loss %.9g, torchvision has %.9g", a->name, p,
+                         label, loss.sum, truth[p][label]);
         }
     network_close(n);
     b->close(device);
@@ -53,23 +59,28 @@ static void assert_same_losses(const struct architecture *a, const float *w, con
 static void there_and_back(const char *name, const char *folder)
 {
     char path[200];
-    struct architecture *a = obtain(1, sizeof *a);
-    const struct resnet_options options = {
-        .name = name, .stem = "imagenet", .batch = 1, .classes = CLASSES, .channels = 3, .height = SIDE, .width = SIDE};
+    struct model *a = xcalloc(1, sizeof *a);
+    const struct resnet_options options = {.name = name,
+                                           .stem = "imagenet",
+                                           .batch = 1,
+                                           .classes = CLASSES,
+                                           .channels = 3,
+                                           .height = SIDE,
+                                           .width = SIDE};
     resnet_describe(a, &options);
-    float *w = obtain((size_t)architecture_parameters(a), sizeof *w);
-    float *statistics = obtain((size_t)architecture_statistics(a), sizeof *statistics);
+    float *w = xcalloc((size_t)model_parameters(a), sizeof *w);
+    float *statistics = xcalloc((size_t)model_statistics(a), sizeof *statistics);
     bool has = false;
     snprintf(path, sizeof path, "%s/%s.safetensors", folder, name);
-    weights_load(path, a, w, statistics, &has);
+    model_load(path, a, w, statistics, &has);
     assert_true(has);
     snprintf(path, sizeof path, "%s/%s.truth", folder, name);
     assert_same_losses(a, w, statistics, path);
     snprintf(path, sizeof path, "%s/%s.saved.safetensors", folder, name);
-    assert_true(weights_save(path, a, w, statistics));
-    release(w);
-    release(statistics);
-    release(a);
+    assert_true(model_save(path, a, w, statistics));
+    xfree(w);
+    xfree(statistics);
+    xfree(a);
 }
 
 static int set_up(void **state)

@@ -1,8 +1,9 @@
 /* Does every kind of unit mean what it should? Three witnesses, independent of each other.
  *
- * PyTorch, in double (pytorch_units.py prints its numbers): the values. Finite differences, in double, of sum(y dy) by every
- * input: the gradients, over all kinds, flags and odd shapes. And what must hold anyway: inference with the batch's statistics
- * is training's forward, a NaN gets through. All of it runs the loops of the reference backend, compiled for double. */
+ * PyTorch, in double (pytorch_units.py prints its numbers): the values. Finite differences, in
+ * double, of sum(y dy) by every input: the gradients, over all kinds, flags and odd shapes. And
+ * what must hold anyway: inference with the batch's statistics is training's forward, a NaN gets
+ * through. All of it runs the loops of the reference backend, compiled for double. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,8 @@ struct trial {
     char name[160];
 };
 
-/* Counts the doubles out of *next on behalf of a tensor; the first round, without memory, only counts. */
+/* Counts the doubles out of *next on behalf of a tensor; the first round, without memory, only
+ * counts. */
 static double *take(double *base, size_t *used, size_t count)
 {
     double *at = base ? base + *used : NULL;
@@ -70,11 +72,13 @@ static void open_trial(struct trial *t, const struct unit_shape *s)
 {
     static const char *const kinds[] = {"conv", "dense", "max pool", "mean pool", "shortcut"};
     *t = (struct trial){.shape = *s, .w_count = (size_t)unit_parameters(s)};
-    snprintf(t->name, sizeof t->name, "seed %d, %s, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d,%s%s%s", SEED,
-             kinds[s->kind], s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h, s->out_w, s->kernel, s->stride, s->pad,
-             s->norm ? " norm" : "", s->skip ? " skip" : "", s->relu ? " relu" : "");
+    snprintf(t->name, sizeof t->name,
+             "seed %d, %s, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d,%s%s%s",
+             SEED, kinds[s->kind], s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h,
+             s->out_w, s->kernel, s->stride, s->pad, s->norm ? " norm" : "", s->skip ? " skip" : "",
+             s->relu ? " relu" : "");
     size_t count = place_tensors(t, NULL);
-    double *base = obtain(count, sizeof *base);
+    double *base = xcalloc(count, sizeof *base);
     for (size_t i = 0; i < count; i++)
         base[i] = NAN;
     place_tensors(t, base);
@@ -82,7 +86,7 @@ static void open_trial(struct trial *t, const struct unit_shape *s)
 
 static void close_trial(struct trial *t)
 {
-    release(t->w);
+    xfree(t->w);
 }
 
 static void fill_random(struct trial *t)
@@ -102,11 +106,13 @@ static double objective(const struct trial *t)
     return sum;
 }
 
-/* The objective's slope when v moves along `direction` (NULL: when element `one` moves), by central differences. */
-static double slope(const struct trial *t, double *v, const double *direction, size_t one, size_t count)
+/* The objective's slope when v moves along `direction` (NULL: when element `one` moves), by central
+ * differences. */
+static double slope(const struct trial *t, double *v, const double *direction, size_t one,
+                    size_t count)
 {
     const double h = 1e-6;
-    double side[2], *kept = obtain(count, sizeof *kept);
+    double side[2], *kept = xcalloc(count, sizeof *kept);
     memcpy(kept, v, count * sizeof *v);
     for (int k = 0; k < 2; k++) {
         for (size_t i = 0; i < count; i++)
@@ -114,16 +120,17 @@ static double slope(const struct trial *t, double *v, const double *direction, s
         side[k] = objective(t);
     }
     memcpy(v, kept, count * sizeof *v);
-    release(kept);
+    xfree(kept);
     return (side[0] - side[1]) / (2 * h);
 }
 
-/* Up to SAMPLES single elements, then all at once in a random direction. Tolerance: 1e-6 of the gradient's norm: rounding
- * leaves about 1e-9. */
-static void check_gradient(const struct trial *t, const char *what, double *v, const double *gradient, size_t count)
+/* Up to SAMPLES single elements, then all at once in a random direction. Tolerance: 1e-6 of the
+ * gradient's norm: rounding leaves about 1e-9. */
+static void check_gradient(const struct trial *t, const char *what, double *v,
+                           const double *gradient, size_t count)
 {
     struct random r = random_at(RANDOM_TEST, SEED, 1, count, 0);
-    double *direction = obtain(count, sizeof *direction), along = 0, squares = 0;
+    double *direction = xcalloc(count, sizeof *direction), along = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
         direction[i] = random_normal(&r);
         along += direction[i] * gradient[i];
@@ -134,12 +141,14 @@ static void check_gradient(const struct trial *t, const char *what, double *v, c
         size_t i = count <= SAMPLES ? k : random_below(&r, count);
         double truth = slope(t, v, NULL, i, count);
         if (!(fabs(truth - gradient[i]) <= tolerance))
-            fail_msg("%s: d%s[%zu] is %.12g, by finite differences %.12g", t->name, what, i, gradient[i], truth);
+            fail_msg("%s: d%s[%zu] is %.12g, by finite differences %.12g", t->name, what, i,
+                     gradient[i], truth);
     }
     double truth = slope(t, v, direction, 0, count);
     if (!(fabs(truth - along) <= 10 * tolerance))
-        fail_msg("%s: d%s along a random direction is %.12g, by finite differences %.12g", t->name, what, along, truth);
-    release(direction);
+        fail_msg("%s: d%s along a random direction is %.12g, by finite differences %.12g", t->name,
+                 what, along, truth);
+    xfree(direction);
 }
 
 static void check_unit(const struct unit_shape *s, bool second_gradient)
@@ -161,18 +170,26 @@ static void check_unit(const struct unit_shape *s, bool second_gradient)
     close_trial(&t);
 }
 
-/* Sizes that are no multiples of anything; more channels than the kernels sum at a time; a picture of one pixel. */
+/* Sizes that are no multiples of anything; more channels than the kernels sum at a time; a image of
+ * one pixel. */
 struct size {
     int batch, in_c, h, w, out_c;
 };
 
-static const struct size sizes[] = {{2, 3, 5, 6, 4}, {1, 2, 7, 4, 5}, {3, 5, 1, 1, 2}, {3, 1, 2, 2, 7}, {3, 67, 2, 1, 66}};
+static const struct size sizes[] = {
+    {2, 3, 5, 6, 4}, {1, 2, 7, 4, 5}, {3, 5, 1, 1, 2}, {3, 1, 2, 2, 7}, {3, 67, 2, 1, 66}};
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-static struct unit_shape shape_of(enum unit_kind kind, const struct size *z, int kernel, int stride, int pad)
+static struct unit_shape shape_of(enum unit_kind kind, const struct size *z, int kernel, int stride,
+                                  int pad)
 {
-    struct unit_shape s = {.kind = kind, .batch = z->batch, .in_c = z->in_c, .in_h = z->h, .in_w = z->w, .out_c = z->out_c};
+    struct unit_shape s = {.kind = kind,
+                           .batch = z->batch,
+                           .in_c = z->in_c,
+                           .in_h = z->h,
+                           .in_w = z->w,
+                           .out_c = z->out_c};
     s.kernel = kernel;
     s.stride = stride;
     s.pad = pad;
@@ -188,8 +205,10 @@ static void test_conv_gradients(void **state)
     int checked = 0;
     for (const struct size *z = sizes; z < sizes + SIZES; z++)
         for (int i = 0; i < 2 * 4 * 8; i++) {
-            int kernel = windows[i / 16][0], pad = windows[i / 16][1], stride = 1 + i / 8 % 2, flags = i % 8;
-            bool fits = z->h + 2 * pad >= kernel && z->w + 2 * pad >= kernel, costly = z->in_c > BLOCK && kernel > 1 && flags < 7;
+            int kernel = windows[i / 16][0], pad = windows[i / 16][1], stride = 1 + i / 8 % 2,
+                flags = i % 8;
+            bool fits = z->h + 2 * pad >= kernel && z->w + 2 * pad >= kernel,
+                 costly = z->in_c > BLOCK && kernel > 1 && flags < 7;
             if (!fits || costly)
                 continue;
             struct unit_shape s = shape_of(UNIT_CONV, z, kernel, stride, pad);
@@ -229,18 +248,26 @@ struct truth {
 
 static const struct truth by_pytorch[] = {
     {{UNIT_CONV, 2, 3, 5, 6, 4, 5, 6, 3, 1, 1, 1, 1, 1, 0},
-     {0.985846620846026, 0.0985260716766172, 0.525416947153801, 7.38216616916055, -0.0763402075627647, 0.613803405851007}},
+     {0.985846620846026, 0.0985260716766172, 0.525416947153801, 7.38216616916055,
+      -0.0763402075627647, 0.613803405851007}},
     {{UNIT_CONV, 1, 2, 9, 7, 5, 5, 4, 7, 2, 3, 1, 0, 1, 0},
-     {-0.330077518057186, -10.5390082900114, 0, 3.14455161319316, -0.0649076359989019, -2.34399637227935}},
+     {-0.330077518057186, -10.5390082900114, 0, 3.14455161319316, -0.0649076359989019,
+      -2.34399637227935}},
     {{UNIT_CONV, 3, 4, 4, 3, 3, 2, 2, 1, 2, 0, 1, 0, 0, 0},
-     {1.17583622246167, -0.24185815270627, 0, 1.45392502046836, -0.0290955025713416, 2.28137939657285}},
-    {{UNIT_CONV, 2, 5, 3, 3, 2, 2, 2, 3, 2, 1, 0, 0, 1, 0}, {-0.478105221884247, 0.838773522926264, 0, -4.22671950658781, 0, 0}},
+     {1.17583622246167, -0.24185815270627, 0, 1.45392502046836, -0.0290955025713416,
+      2.28137939657285}},
+    {{UNIT_CONV, 2, 5, 3, 3, 2, 2, 2, 3, 2, 1, 0, 0, 1, 0},
+     {-0.478105221884247, 0.838773522926264, 0, -4.22671950658781, 0, 0}},
     {{UNIT_CONV, 2, 2, 4, 4, 3, 2, 2, 3, 1, 0, 0, 1, 0, 0},
      {-6.19761065069198, -1.70736913998688, -0.527362115267399, -6.93581215334773, 0, 0}},
-    {{UNIT_DENSE, 3, 5, 1, 1, 4, 1, 1, 1, 1, 0, 0, 0, 0, 0}, {4.12853659380601, 1.12043570361594, 0, 0.426385693781142, 0, 0}},
-    {{UNIT_MAX_POOL, 2, 3, 7, 6, 3, 4, 3, 3, 2, 1, 0, 0, 0, 0}, {0.802053075959395, -3.80352022035968, 0, 0, 0, 0}},
-    {{UNIT_MEAN_POOL, 2, 3, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 0}, {0.103417932194805, 0.0222142971086248, 0, 0, 0, 0}},
-    {{UNIT_SHORTCUT, 2, 3, 5, 4, 7, 3, 2, 1, 2, 0, 0, 0, 0, 0}, {0.391922148847032, 0.804334314572745, 0, 0, 0, 0}},
+    {{UNIT_DENSE, 3, 5, 1, 1, 4, 1, 1, 1, 1, 0, 0, 0, 0, 0},
+     {4.12853659380601, 1.12043570361594, 0, 0.426385693781142, 0, 0}},
+    {{UNIT_MAX_POOL, 2, 3, 7, 6, 3, 4, 3, 3, 2, 1, 0, 0, 0, 0},
+     {0.802053075959395, -3.80352022035968, 0, 0, 0, 0}},
+    {{UNIT_MEAN_POOL, 2, 3, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 0},
+     {0.103417932194805, 0.0222142971086248, 0, 0, 0, 0}},
+    {{UNIT_SHORTCUT, 2, 3, 5, 4, 7, 3, 2, 1, 2, 0, 0, 0, 0, 0},
+     {0.391922148847032, 0.804334314572745, 0, 0, 0, 0}},
 };
 
 static double checksum(const double *v, size_t count)
@@ -283,13 +310,15 @@ static void test_as_pytorch(void **state)
             expect(t.name, "dskip", checksum(t.call.dskip, y_count(s)), truth->sum.dskip);
         if (s->norm) {
             expect(t.name, "mean", checksum(t.call.mean, (size_t)s->out_c), truth->sum.mean);
-            expect(t.name, "variance", checksum(t.call.variance, (size_t)s->out_c), truth->sum.variance);
+            expect(t.name, "variance", checksum(t.call.variance, (size_t)s->out_c),
+                   truth->sum.variance);
         }
         close_trial(&t);
     }
 }
 
-/* Inference with the statistics of the batch must repeat the forward of training; it needs no room to save. With others it must not. */
+/* Inference with the statistics of the batch must repeat the forward of training; it needs no room
+ * to save. With others it must not. */
 static void test_inference(void **state)
 {
     (void)state;
@@ -328,7 +357,8 @@ static void test_nan_gets_through(void **state)
         struct size z = {2, 3, 4, 4, 3};
         if (kind == UNIT_DENSE)
             z.h = z.w = 1;
-        struct unit_shape s = shape_of(kind, &z, kind == UNIT_MAX_POOL ? 3 : 1, 1, kind == UNIT_MAX_POOL);
+        struct unit_shape s =
+            shape_of(kind, &z, kind == UNIT_MAX_POOL ? 3 : 1, 1, kind == UNIT_MAX_POOL);
         s.norm = s.relu = kind == UNIT_CONV;
         if (kind == UNIT_MEAN_POOL)
             s.out_h = s.out_w = 1;
@@ -360,7 +390,8 @@ static const struct loss_truth losses_by_pytorch[] = {
 
 enum { LOSS_BATCH = 4, MOST_CLASSES = 10 };
 
-/* Eighths in [-4, 4), all different: exact in float, so that the sums can be compared to the last digits of a double. */
+/* Eighths in [-4, 4), all different: exact in float, so that the sums can be compared to the last
+ * digits of a double. */
 static void fill_logits(int classes, float *logits, int32_t *labels)
 {
     for (int i = 0; i < LOSS_BATCH * classes; i++)
@@ -392,10 +423,11 @@ static void test_loss(void **state)
             logits[i] = kept;
             double slope_here = (side[0].sum - side[1].sum) / (2 * h) / LOSS_BATCH;
             if (!(fabs(slope_here - wide[i]) < 1e-6))
-                fail_msg("%d classes, smoothing %g: dlogits[%d] is %.9g, by differences %.9g", classes, truth->smoothing, i, wide[i],
-                         slope_here);
+                fail_msg("%d classes, smoothing %g: dlogits[%d] is %.9g, by differences %.9g",
+                         classes, truth->smoothing, i, wide[i], slope_here);
         }
-        assert_true(fabs(checksum(wide, (size_t)(LOSS_BATCH * classes)) - truth->sum.dlogits) < 1e-6);
+        assert_true(fabs(checksum(wide, (size_t)(LOSS_BATCH * classes)) - truth->sum.dlogits) <
+                    1e-6);
     }
 }
 
@@ -415,7 +447,8 @@ static void expect_hits(struct loss loss, int top1, int top5)
 static void test_hits(void **state)
 {
     (void)state;
-    const float row[] = {7, 6, 5, 4, 3, 2, 1}, tie[] = {1, 1, 0, 0, 0, 0, 0}, huge[] = {3e38f, -3e38f, 0};
+    const float row[] = {7, 6, 5, 4, 3, 2, 1}, tie[] = {1, 1, 0, 0, 0, 0, 0},
+                huge[] = {3e38f, -3e38f, 0};
     expect_hits(loss_of(row, 7, 0), 1, 1);
     expect_hits(loss_of(row, 7, 1), 0, 1);
     expect_hits(loss_of(row, 7, 4), 0, 1);
@@ -494,9 +527,15 @@ static void test_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_pytorch), cmocka_unit_test(test_conv_gradients),   cmocka_unit_test(test_other_gradients),
-        cmocka_unit_test(test_inference),  cmocka_unit_test(test_nan_gets_through), cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_hits),       cmocka_unit_test(test_counts),           cmocka_unit_test(test_find),
+        cmocka_unit_test(test_as_pytorch),
+        cmocka_unit_test(test_conv_gradients),
+        cmocka_unit_test(test_other_gradients),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_nan_gets_through),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_hits),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_find),
     };
     return cmocka_run_group_tests_name("units", tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* Which plan runs each direction of a convolution, and how that is found out.
  *
- * A plan's time is that of a recorded graph of a few runs, since that is how a step runs it: the cost of a launch from the host
- * doesn't count, and a plan that can't be recorded is out. The best of some rounds is kept: what disturbs only adds. Several runs
- * find their small operands in the cache, which is so in a step as well. */
+ * A plan's time is that of a recorded graph of a few runs, since that is how a step runs it: the
+ * cost of a launch from the host doesn't count, and a plan that can't be recorded is out. The best
+ * of some rounds is kept: what disturbs only adds. Several runs find their small operands in the
+ * cache, which is so in a step as well. */
 #include "backend/cudnn/convolve.h"
 
 #include <assert.h>
@@ -13,13 +14,14 @@
 #include "backend/cudnn/check.h"
 #include "base/alloc.h"
 
-static const char *const direction_name[DIRECTIONS] = {"forward", "backward data", "backward weights"};
+static const char *const direction_name[DIRECTIONS] = {"forward", "backward data",
+                                                       "backward weights"};
 
 enum {
     RUNS = 4,       /* in one graph */
     ROUNDS = 5,     /* of the graph, at most; the first brings it to the device */
     FEW_ROUNDS = 2, /* to see that a plan is hopeless */
-    TIMED = 24,     /* plans of one direction: the library knows well which are not among its best */
+    TIMED = 24, /* plans of one direction: the library knows well which are not among its best */
     GRADES = 8,
     NEVER = GRADES,
     SHAPE_WORDS = 160,
@@ -48,7 +50,7 @@ struct convolve {
 
 struct convolver *convolver_open(const char *description, bool tf32)
 {
-    struct convolver *v = obtain(1, sizeof *v);
+    struct convolver *v = xcalloc(1, sizeof *v);
     v->here = !description;
     v->tf32 = tf32;
     v->planner = v->here ? planner_open() : planner_describe(description);
@@ -59,7 +61,7 @@ void convolver_close(struct convolver *v)
 {
     assert(!v->open);
     planner_close(v->planner);
-    release(v);
+    xfree(v);
 }
 
 void convolver_stream(struct convolver *v, cudaStream_t stream)
@@ -115,15 +117,17 @@ static void open_direction(struct convolve *c, enum direction d, const struct un
 {
     c->plans[d] = plans_open(c->convolver->planner, d, s, c->dtype);
     c->chosen[d] = first_fit(c, c->plans[d]);
-    CHECK(c->chosen[d] >= 0, "cuDNN has no plan for the %s of %s; it proposed %d", direction_name[d], c->shape, c->plans[d]->count);
+    CHECK(c->chosen[d] >= 0, "cuDNN has no plan for the %s of %s; it proposed %d",
+          direction_name[d], c->shape, c->plans[d]->count);
 }
 
-struct convolve *convolve_open(struct convolver *v, const struct unit_shape *unit, enum backend_dtype dtype)
+struct convolve *convolve_open(struct convolver *v, const struct unit_shape *unit,
+                               enum backend_dtype dtype)
 {
     const struct unit_shape s = convolution_of(unit);
     char shape[SHAPE_WORDS];
-    snprintf(shape, sizeof shape, "%d x %dx%dx%d to %dx%dx%d, kernel %d/%d+%d, %s%s", s.batch, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w,
-             s.out_c, s.kernel, s.stride, s.pad,
+    snprintf(shape, sizeof shape, "%d x %dx%dx%d to %dx%dx%d, kernel %d/%d+%d, %s%s", s.batch,
+             s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.out_c, s.kernel, s.stride, s.pad,
              dtype == DTYPE_BF16 ? "bf16"
              : v->tf32           ? "tf32"
                                  : "f32",
@@ -133,7 +137,7 @@ struct convolve *convolve_open(struct convolver *v, const struct unit_shape *uni
             c->users++;
             return c;
         }
-    struct convolve *c = obtain(1, sizeof *c);
+    struct convolve *c = xcalloc(1, sizeof *c);
     *c = (struct convolve){.convolver = v, .next = v->open, .users = 1, .dtype = dtype};
     memcpy(c->shape, shape, sizeof shape);
     v->open = c;
@@ -153,7 +157,7 @@ void convolve_close(struct convolve *c)
     *link = c->next;
     for (enum direction d = 0; d < DIRECTIONS; d++)
         plans_close(c->plans[d]);
-    release(c);
+    xfree(c);
 }
 
 const char *convolve_words(const struct convolve *c)
@@ -189,7 +193,8 @@ bool convolve_choose(struct convolve *c, enum direction d, const char *name)
 {
     struct plans *plans = c->plans[d];
     for (int i = 0; i < plans->count; i++)
-        if (!strcmp(plans->plan[i].name, name) && grade_of(c, &plans->plan[i]) != NEVER && takes(plans, i, CONVOLVE_WORKSPACE)) {
+        if (!strcmp(plans->plan[i].name, name) && grade_of(c, &plans->plan[i]) != NEVER &&
+            takes(plans, i, CONVOLVE_WORKSPACE)) {
             choose(c, d, i);
             return true;
         }
@@ -197,7 +202,8 @@ bool convolve_choose(struct convolve *c, enum direction d, const char *name)
 }
 
 /* NULL when the plan can't be recorded. */
-static cudaGraphExec_t record(cudaStream_t stream, const struct plans *plans, int which, void *const operand[OPERANDS], void *workspace)
+static cudaGraphExec_t record(cudaStream_t stream, const struct plans *plans, int which,
+                              void *const operand[OPERANDS], void *workspace)
 {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t recorded = NULL;
@@ -206,7 +212,8 @@ static cudaGraphExec_t record(cudaStream_t stream, const struct plans *plans, in
     for (int i = 0; i < RUNS && ran; i++)
         ran = plans_run(plans, which, operand, workspace);
     if (cudaStreamEndCapture(stream, &graph) != cudaSuccess || !ran)
-        (void)cudaGetLastError(); /* it was about this plan alone, and shall not be another call's */
+        (void)
+            cudaGetLastError(); /* it was about this plan alone, and shall not be another call's */
     else
         CUDA(cudaGraphInstantiateWithFlags(&recorded, graph, 0));
     if (graph)
@@ -214,9 +221,10 @@ static cudaGraphExec_t record(cudaStream_t stream, const struct plans *plans, in
     return recorded;
 }
 
-/* Milliseconds of one run, INFINITY when it refuses. The first run is not recorded: it may load the kernel. */
-static float time_of(cudaStream_t stream, const struct plans *plans, int which, void *const operand[OPERANDS], void *workspace,
-                     float to_beat)
+/* Milliseconds of one run, INFINITY when it refuses. The first run is not recorded: it may load the
+ * kernel. */
+static float time_of(cudaStream_t stream, const struct plans *plans, int which,
+                     void *const operand[OPERANDS], void *workspace, float to_beat)
 {
     cudaGraphExec_t graph;
     cudaEvent_t begin, end;
@@ -231,7 +239,8 @@ static float time_of(cudaStream_t stream, const struct plans *plans, int which, 
     CUDA(cudaEventCreate(&begin));
     CUDA(cudaEventCreate(&end));
     float best = INFINITY, spent = 0;
-    for (int i = 0; i < ROUNDS && spent < ENOUGH_MS && (i < FEW_ROUNDS || best < HOPELESS * to_beat); i++) {
+    for (int i = 0;
+         i < ROUNDS && spent < ENOUGH_MS && (i < FEW_ROUNDS || best < HOPELESS * to_beat); i++) {
         float took = 0;
         CUDA(cudaEventRecord(begin, stream));
         CUDA(cudaGraphLaunch(graph, stream));
@@ -248,7 +257,8 @@ static float time_of(cudaStream_t stream, const struct plans *plans, int which, 
 }
 
 /* Of one grade, built; -1 when none runs. */
-static int fastest(struct convolve *c, enum direction d, int grade, void *const operand[OPERANDS], void *workspace, size_t bytes)
+static int fastest(struct convolve *c, enum direction d, int grade, void *const operand[OPERANDS],
+                   void *workspace, size_t bytes)
 {
     struct plans *plans = c->plans[d];
     int best = -1;
@@ -270,7 +280,8 @@ static int fastest(struct convolve *c, enum direction d, int grade, void *const 
     return best;
 }
 
-void convolve_time(struct convolve *c, enum direction d, void *const operand[OPERANDS], void *workspace, size_t bytes)
+void convolve_time(struct convolve *c, enum direction d, void *const operand[OPERANDS],
+                   void *workspace, size_t bytes)
 {
     if (c->settled[d])
         return;
@@ -278,11 +289,13 @@ void convolve_time(struct convolve *c, enum direction d, void *const operand[OPE
     int best = -1;
     for (int grade = grade_of(c, convolve_plan(c, d)); best < 0 && grade < GRADES; grade++)
         best = fastest(c, d, grade, operand, workspace, bytes);
-    CHECK(best >= 0, "cuDNN runs none of its plans for the %s of %s in %zu bytes of workspace", direction_name[d], c->shape, bytes);
+    CHECK(best >= 0, "cuDNN runs none of its plans for the %s of %s in %zu bytes of workspace",
+          direction_name[d], c->shape, bytes);
     choose(c, d, best);
 }
 
-void convolve_run(const struct convolve *c, enum direction d, void *const operand[OPERANDS], void *workspace)
+void convolve_run(const struct convolve *c, enum direction d, void *const operand[OPERANDS],
+                  void *workspace)
 {
     assert(c->convolver->stream && c->plans[d]);
     for (enum operand o = 0; o < OPERANDS; o++)
@@ -291,5 +304,6 @@ void convolve_run(const struct convolve *c, enum direction d, void *const operan
         return;
     char words[512] = "";
     plans_words(words, sizeof words);
-    CHECK(false, "cuDNN refuses the %s of %s by %s: %s", direction_name[d], c->shape, convolve_plan(c, d)->name, words);
+    CHECK(false, "cuDNN refuses the %s of %s by %s: %s", direction_name[d], c->shape,
+          convolve_plan(c, d)->name, words);
 }

@@ -1,9 +1,12 @@
-/* The backend for NVIDIA's GPUs: cuDNN's convolutions, our own kernels for everything between them, float32 or bf16.
+/* The backend for NVIDIA's GPUs: cuDNN's convolutions, our own kernels for everything between them,
+ * float32 or bf16.
  *
- * Tensors lie channels-last, in the device's type, their channels padded to rows of 16 bytes (kernels.h). A unit keeps nothing: what its
- * backward needs lies in `saved`, and that is the convolution's result, the batch's statistics and the weights as the convolution read
- * them. So an evaluation may come in between, with other weights, and a stretch of calls can be recorded. Without `saved` all of it goes
- * to scratch. A dense layer is computed in float32 always: that costs nothing, and keeps the logits' digits. */
+ * Tensors lie channels-last, in the device's type, their channels padded to rows of 16 bytes
+ * (kernels.h). A unit keeps nothing: what its backward needs lies in `saved`, and that is the
+ * convolution's result, the batch's statistics and the weights as the convolution read them. So an
+ * evaluation may come in between, with other weights, and a stretch of calls can be recorded.
+ * Without `saved` all of it goes to scratch. A dense layer is computed in float32 always: that
+ * costs nothing, and keeps the logits' digits. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,7 +84,7 @@ static size_t statistic_bytes(const struct unit *u)
 static void fill(struct device *d, void *to, size_t bytes, enum backend_dtype dtype)
 {
     struct random r = random_at(RANDOM_TEST, 1, 0, 0, 0);
-    uint32_t *tile = obtain(TILE, 1);
+    uint32_t *tile = xcalloc(TILE, 1);
     for (size_t i = 0; i < TILE / sizeof *tile; i++) {
         float v[2] = {(float)(2 * random_uniform(&r) - 1), (float)(2 * random_uniform(&r) - 1)};
         uint32_t bits[2];
@@ -91,14 +94,14 @@ static void fill(struct device *d, void *to, size_t bytes, enum backend_dtype dt
     for (size_t at = 0; at < bytes; at += TILE)
         cuda_upload(d, (char *)to + at, tile, bytes - at < TILE ? bytes - at : TILE);
     cuda_finish(d);
-    release(tile);
+    xfree(tile);
 }
 
 static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_shape *s)
 {
     static const char *const name[DIRECTIONS] = {"forward", "data", "weights"};
-    snprintf(key, CHOICE_KEY, "%s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d", name[d], s->batch, s->in_h, s->in_w, s->in_c, s->out_h,
-             s->out_w, s->out_c, s->kernel, s->stride, s->pad);
+    snprintf(key, CHOICE_KEY, "%s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d", name[d], s->batch,
+             s->in_h, s->in_w, s->in_c, s->out_h, s->out_w, s->out_c, s->kernel, s->stride, s->pad);
 }
 
 /* Every plan is timed for directions that no earlier run has timed here. */
@@ -148,17 +151,21 @@ static size_t open_convolution(struct unit *u)
     return u->weights_at + aligned(weight_bytes(u));
 }
 
-static struct unit *unit_open(struct device *d, const struct unit_shape *s, const struct unit *x_from, const struct unit *skip_from,
+static struct unit *unit_open(struct device *d, const struct unit_shape *s,
+                              const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
-    struct unit *u = obtain(1, sizeof *u);
+    struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *s, .dtype = d->dtype};
     assert(s->kind == UNIT_CONV || !s->first);
     cuda_reserve(d, AREA_SUMS, kernel_scratch_bytes(s->out_c, s->batch));
     size_t elements = (size_t)y_rows(s) * (size_t)kernel_padded(s->out_c);
-    sizes->y_bytes = s->kind == UNIT_DENSE ? (size_t)s->batch * (size_t)s->out_c * sizeof(float) : elements * element_bytes(d->dtype);
-    sizes->saved_bytes = s->kind == UNIT_CONV || s->kind == UNIT_DENSE ? open_convolution(u) : s->kind == UNIT_MAX_POOL ? elements : 0;
+    sizes->y_bytes = s->kind == UNIT_DENSE ? (size_t)s->batch * (size_t)s->out_c * sizeof(float)
+                                           : elements * element_bytes(d->dtype);
+    sizes->saved_bytes = s->kind == UNIT_CONV || s->kind == UNIT_DENSE ? open_convolution(u)
+                         : s->kind == UNIT_MAX_POOL                    ? elements
+                                                                       : 0;
     sizes->x_bytes = s->first ? x_bytes(u) : 0;
     return u;
 }
@@ -166,20 +173,22 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s, cons
 static void unit_close(struct unit *u)
 {
     convolve_close(u->convolve);
-    release(u);
+    xfree(u);
 }
 
 /* ---- running */
 
 static void run(const struct unit *u, enum direction d, const void *x, const void *w, const void *y)
 {
-    void *const operand[OPERANDS] = {(void *)x, (void *)w, (void *)y}; /* the direction says which one is written */
+    /* the direction says which one is written */
+    void *const operand[OPERANDS] = {(void *)x, (void *)w, (void *)y};
     convolve_run(u->convolve, d, operand, u->device->area[AREA_WORK]);
 }
 
 static struct kernel_plane plane_of(const struct unit *u)
 {
-    return (struct kernel_plane){.type = u->dtype, .rows = y_rows(&u->shape), .channels = u->shape.out_c};
+    return (struct kernel_plane){
+        .type = u->dtype, .rows = y_rows(&u->shape), .channels = u->shape.out_c};
 }
 
 /* Where a part of `saved` lies, or of scratch when nothing is saved. */
@@ -188,10 +197,12 @@ static void *part(const struct unit *u, const struct unit_io *io, size_t at, enu
     return io->saved ? (char *)io->saved + at : u->device->area[area];
 }
 
-/* Are these floats of the caller's, weights or their gradient, just what the convolution's plans want? */
+/* Are these floats of the caller's, weights or their gradient, just what the convolution's plans
+ * want? */
 static bool as_wanted(const struct unit *u, const float *w)
 {
-    return u->dtype == DTYPE_F32 && u->shape.in_c == u->padded.in_c && u->shape.out_c == u->padded.out_c && (uintptr_t)w % PLAN_ALIGN == 0;
+    return u->dtype == DTYPE_F32 && u->shape.in_c == u->padded.in_c &&
+           u->shape.out_c == u->padded.out_c && (uintptr_t)w % PLAN_ALIGN == 0;
 }
 
 /* The weights as the convolution reads them; backward finds what forward has left. */
@@ -201,21 +212,24 @@ static const void *weights(const struct unit *u, const struct unit_io *io, bool 
         return io->w;
     void *to = part(u, io, u->weights_at, AREA_W);
     if (forward)
-        kernel_cast(u->device->compute, u->dtype, io->w, u->shape.out_c * taps(&u->shape), u->shape.in_c, u->padded.out_c * taps(&u->shape),
-                    to);
+        kernel_cast(u->device->compute, u->dtype, io->w, u->shape.out_c * taps(&u->shape),
+                    u->shape.in_c, u->padded.out_c * taps(&u->shape), to);
     return to;
 }
 
-static void write_gradient(const struct unit *u, const struct unit_io *io, const void *x, const void *dz)
+static void write_gradient(const struct unit *u, const struct unit_io *io, const void *x,
+                           const void *dz)
 {
     void *dw = as_wanted(u, io->g) ? (void *)io->g : u->device->area[AREA_W];
     run(u, BACKWARD_WEIGHTS, x, dw, dz);
     if (dw != io->g)
-        kernel_cast_back(u->device->compute, u->dtype, dw, u->shape.out_c * taps(&u->shape), u->shape.in_c, io->g);
+        kernel_cast_back(u->device->compute, u->dtype, dw, u->shape.out_c * taps(&u->shape),
+                         u->shape.in_c, io->g);
 }
 
 /* Of a norm: the statistics lie behind z, in inference they are given. */
-static struct kernel_norm norm_of(const struct unit *u, const struct unit_io *io, enum unit_mode mode)
+static struct kernel_norm norm_of(const struct unit *u, const struct unit_io *io,
+                                  enum unit_mode mode)
 {
     const float *gamma = io->w + plain_weights(&u->shape);
     const float *kept = part(u, io, u->statistics_at, AREA_STATISTICS);
@@ -243,11 +257,12 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     }
     struct kernel_norm n = norm_of(u, io, mode);
     if (mode == UNIT_TRAIN)
-        kernel_norm_measure(
-            d->compute, plane_of(u), z,
-            (struct kernel_statistics){
-                .mean = (float *)n.mean, .inverse = (float *)n.inverse, .batch_mean = io->mean, .batch_variance = io->variance},
-            d->area[AREA_SUMS]);
+        kernel_norm_measure(d->compute, plane_of(u), z,
+                            (struct kernel_statistics){.mean = (float *)n.mean,
+                                                       .inverse = (float *)n.inverse,
+                                                       .batch_mean = io->mean,
+                                                       .batch_variance = io->variance},
+                            d->area[AREA_SUMS]);
     kernel_apply(d->compute, plane_of(u), &n, z, io->skip, s->relu, io->y);
 }
 
@@ -257,7 +272,8 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     const struct unit_shape *s = &u->shape;
     struct device *d = u->device;
     void *dz = d->area[AREA_Z];
-    struct kernel_arrival in = {.dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
+    struct kernel_arrival in = {
+        .dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
     if (!s->norm) {
         if (!s->relu && !io->dy2 && !io->dskip)
             return io->dy;
@@ -268,7 +284,8 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     }
     struct kernel_norm n = norm_of(u, io, UNIT_TRAIN);
     float *dgamma = io->g + plain_weights(s), *dbeta = dgamma + s->out_c;
-    kernel_norm_sums(d->compute, plane_of(u), &n, io->saved, &in, io->dskip, dgamma, dbeta, d->area[AREA_SUMS]);
+    kernel_norm_sums(d->compute, plane_of(u), &n, io->saved, &in, io->dskip, dgamma, dbeta,
+                     d->area[AREA_SUMS]);
     if (io->dskip)
         in = (struct kernel_arrival){.dy = io->dskip};
     kernel_norm_gradient(d->compute, plane_of(u), &n, io->saved, &in, dgamma, dbeta, dz);
@@ -298,7 +315,8 @@ static void dense_forward(const struct unit *u, const struct unit_io *io)
     struct device *d = u->device;
     const struct unit_shape *s = &u->shape;
     run(u, FORWARD, wide_input(u, io), weights(u, io, true), d->area[AREA_Z]);
-    kernel_bias(d->compute, DTYPE_F32, d->area[AREA_Z], s->batch, s->out_c, io->w + plain_weights(s), io->y);
+    kernel_bias(d->compute, DTYPE_F32, d->area[AREA_Z], s->batch, s->out_c,
+                io->w + plain_weights(s), io->y);
 }
 
 static void dense_backward(const struct unit *u, const struct unit_io *io)
@@ -306,7 +324,8 @@ static void dense_backward(const struct unit *u, const struct unit_io *io)
     struct device *d = u->device;
     const struct unit_shape *s = &u->shape;
     void *dz = d->area[AREA_Z], *dx = d->dtype == DTYPE_F32 ? io->dx : d->area[AREA_X];
-    kernel_bias_back(d->compute, DTYPE_F32, io->dy, io->dy2, s->batch, s->out_c, dz, io->g + plain_weights(s));
+    kernel_bias_back(d->compute, DTYPE_F32, io->dy, io->dy2, s->batch, s->out_c, dz,
+                     io->g + plain_weights(s));
     write_gradient(u, io, wide_input(u, io), dz);
     if (!io->dx)
         return;
@@ -362,16 +381,17 @@ static void lay(struct unit *u, const struct album *album, const void *batch, vo
     int64_t rows = x_rows(&u->shape);
     cuda_ready(d);
     if (album)
-        kernel_pictures(d->compute, u->dtype, &album->there, batch, u->shape.batch, x);
+        kernel_images(d->compute, u->dtype, &album->there, batch, u->shape.batch, x);
     else
         kernel_cast(d->compute, u->dtype, batch, rows, u->shape.in_c, rows, x);
 }
 
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                 struct loss *sums)
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums)
 {
     cuda_ready(d);
-    kernel_loss(d->compute, logits, labels, batch, classes, smoothing, dlogits, sums, d->area[AREA_SUMS]);
+    kernel_loss(d->compute, logits, labels, batch, classes, smoothing, dlogits, sums,
+                d->area[AREA_SUMS]);
 }
 
 const struct backend backend_cudnn = {
@@ -386,8 +406,8 @@ const struct backend backend_cudnn = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .obtain = cuda_obtain,
-    .release = cuda_release,
+    .alloc = cuda_obtain,
+    .free = cuda_release,
     .upload = cuda_upload,
     .finish = cuda_finish,
     .apart = true,

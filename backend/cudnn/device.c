@@ -1,8 +1,8 @@
 /* Everything that calls CUDA's runtime but the kernels themselves and holder.c.
  *
- * Waiting for the device sleeps (cudaDeviceScheduleBlockingSync): a rank that waits takes no core from one that works. Events carry no
- * times. An event may be recorded anew while somebody still waits for its earlier recording: a wait means what was recorded when it was
- * asked for. */
+ * Waiting for the device sleeps (cudaDeviceScheduleBlockingSync): a rank that waits takes no core
+ * from one that works. Events carry no times. An event may be recorded anew while somebody still
+ * waits for its earlier recording: a wait means what was recorded when it was asked for. */
 #include "backend/cudnn/device.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 struct stretch {
     struct device *device;
     int runs;
-    bool needy, arrives;              /* waits for its own uploads alone; downloads belong to its latest run */
+    bool needy, arrives; /* waits for its own uploads alone; downloads belong to its latest run */
     cudaEvent_t needs, done, arrived; /* uploads; calls; downloads */
     cudaGraphExec_t graph;            /* NULL: not recorded yet */
 };
@@ -25,8 +25,10 @@ static int count_devices(void)
     bool there = cudaGetDeviceCount(&count) == cudaSuccess;
     for (int i = 0; i < count && there; i++) {
         int major = 0, minor = 0;
-        there = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess &&
-                cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, i) == cudaSuccess && 10 * major + minor >= CUDA_ARCH;
+        there =
+            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess &&
+            cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, i) == cudaSuccess &&
+            10 * major + minor >= CUDA_ARCH;
     }
     (void)cudaGetLastError(); /* an answer, and no call's failure */
     return there ? count : 0;
@@ -53,7 +55,8 @@ void cuda_version(char *text, size_t size)
     planner_version(cudnn, sizeof cudnn);
     if (count > 0)
         name_device(0, name, sizeof name);
-    int used = snprintf(text, size, "CUDA %d.%d, %s, %s", runtime / 1000, runtime % 1000 / 10, cudnn, name);
+    int used = snprintf(text, size, "CUDA %d.%d, %s, %s", runtime / 1000, runtime % 1000 / 10,
+                        cudnn, name);
     if (count > 1 && used > 0 && (size_t)used < size)
         snprintf(text + used, size - (size_t)used, " x %d", count);
 }
@@ -67,14 +70,15 @@ int cuda_choose(int number)
 {
     int count = count_devices();
     CHECK(count > 0, "no CUDA device");
-    CUDA(cudaInitDevice(number % count, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid));
+    CUDA(cudaInitDevice(number % count, cudaDeviceScheduleBlockingSync,
+                        cudaInitDeviceFlagsAreValid));
     CUDA(cudaSetDevice(number % count));
     return number % count;
 }
 
 struct device *cuda_open(const struct device_options *options)
 {
-    struct device *d = obtain(1, sizeof *d);
+    struct device *d = xcalloc(1, sizeof *d);
     char name[100], setting[200], cudnn[64];
     d->gpu = cuda_choose(options->number);
     d->dtype = (enum backend_dtype)options->dtype;
@@ -87,8 +91,8 @@ struct device *cuda_open(const struct device_options *options)
     convolver_stream(d->convolver, d->compute);
     name_device(d->gpu, name, sizeof name);
     planner_version(cudnn, sizeof cudnn);
-    snprintf(setting, sizeof setting, "%.40s, %.30s, %s%s", name, cudnn, d->dtype == DTYPE_BF16 ? "bf16" : "f32",
-             options->tf32 ? ", tf32" : "");
+    snprintf(setting, sizeof setting, "%.40s, %.30s, %s%s", name, cudnn,
+             d->dtype == DTYPE_BF16 ? "bf16" : "f32", options->tf32 ? ", tf32" : "");
     d->choices = choices_open(options->cache, setting);
     return d;
 }
@@ -101,7 +105,7 @@ void cuda_close(struct device *d)
     while (d->outgrown) {
         struct block *next = d->outgrown->next;
         CUDA(cudaFree(d->outgrown->at));
-        release(d->outgrown);
+        xfree(d->outgrown);
         d->outgrown = next;
     }
     for (int i = 0; i < AREAS; i++)
@@ -111,7 +115,7 @@ void cuda_close(struct device *d)
     CUDA(cudaStreamDestroy(d->compute));
     CUDA(cudaStreamDestroy(d->up));
     CUDA(cudaStreamDestroy(d->down));
-    release(d);
+    xfree(d);
 }
 
 void cuda_reserve(struct device *d, enum area area, size_t bytes)
@@ -119,7 +123,7 @@ void cuda_reserve(struct device *d, enum area area, size_t bytes)
     if (bytes <= d->area_bytes[area])
         return;
     if (d->area[area]) {
-        struct block *b = obtain(1, sizeof *b);
+        struct block *b = xcalloc(1, sizeof *b);
         *b = (struct block){d->area[area], d->outgrown};
         d->outgrown = b;
     }
@@ -147,10 +151,12 @@ void *cuda_obtain(struct device *d, size_t bytes)
     if (error != cudaSuccess)
         cudaMemGetInfo(&left, &all);
     CHECK(error == cudaSuccess,
-          "no memory for %zu bytes on GPU %d, where %zu of %zu are left (%s): take more --minibatches, --dtype bf16, or fewer ranks a GPU",
+          "no memory for %zu bytes on GPU %d, where %zu of %zu are left (%s): take more "
+          "--minibatches, --dtype bf16, or fewer ranks a GPU",
           bytes, d->gpu, left, all, cudaGetErrorString(error));
     CUDA(cudaMemsetAsync(block, 0, bytes, d->compute));
-    CUDA(cudaStreamSynchronize(d->compute)); /* the zeros must not come behind an upload, which is another stream's */
+    /* the zeros must not come behind an upload, which is another stream's */
+    CUDA(cudaStreamSynchronize(d->compute));
     return block;
 }
 
@@ -185,22 +191,24 @@ void cuda_finish(struct device *d)
     CUDA(cudaStreamSynchronize(d->down));
 }
 
-/* An eighth of what is free is room: other ranks may come to this GPU, and evaluations take memory of their own. */
+/* An eighth of what is free is room: other ranks may come to this GPU, and evaluations take memory
+ * of their own. */
 struct album *cuda_album_open(struct device *d, const struct pixels *p)
 {
     enum { BYTES = 256, ROOM = 8 };
     size_t levels = (size_t)p->channels * BYTES * sizeof *p->levels, left = 0, all = 0;
-    size_t picture = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
+    size_t image = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
     CUDA(cudaMemGetInfo(&left, &all));
-    if (p->channels > KERNEL_LANES || (size_t)p->count > left / ROOM / picture)
+    if (p->channels > KERNEL_LANES || (size_t)p->count > left / ROOM / image)
         return NULL;
-    struct album *a = obtain(1, sizeof *a);
-    char *block = cuda_obtain(d, levels + (size_t)p->count * picture);
+    struct album *a = xcalloc(1, sizeof *a);
+    char *block = cuda_obtain(d, levels + (size_t)p->count * image);
     cuda_upload(d, block, p->levels, levels);
-    cuda_upload(d, block + levels, p->bytes, (size_t)p->count * picture);
+    cuda_upload(d, block + levels, p->bytes, (size_t)p->count * image);
     cuda_finish(d);
     *a = (struct album){.device = d, .block = block};
-    a->there = (struct kernel_album){(uint8_t *)block + levels, (float *)block, p->channels, p->height, p->width};
+    a->there = (struct kernel_album){(uint8_t *)block + levels, (float *)block, p->channels,
+                                     p->height, p->width};
     return a;
 }
 
@@ -209,10 +217,11 @@ void cuda_album_close(struct album *a)
     if (!a)
         return;
     cuda_release(a->device, a->block);
-    release(a);
+    xfree(a);
 }
 
-/* Where the system refuses, copies go through the driver's own memory: slower, and the caller waits. */
+/* Where the system refuses, copies go through the driver's own memory: slower, and the caller
+ * waits. */
 void cuda_share(struct device *d, void *block, size_t bytes)
 {
     (void)d;
@@ -231,7 +240,7 @@ void cuda_unshare(struct device *d, void *block)
 
 struct stretch *cuda_stretch_open(struct device *d)
 {
-    struct stretch *s = obtain(1, sizeof *s);
+    struct stretch *s = xcalloc(1, sizeof *s);
     s->device = d;
     make_event(&s->needs);
     make_event(&s->done);
@@ -248,7 +257,7 @@ void cuda_stretch_close(struct stretch *s)
     CUDA(cudaEventDestroy(s->needs));
     CUDA(cudaEventDestroy(s->done));
     CUDA(cudaEventDestroy(s->arrived));
-    release(s);
+    xfree(s);
 }
 
 void cuda_stretch_needs(struct stretch *s)

@@ -1,21 +1,25 @@
-/* One GPU as this backend has it opened: its streams, its memory, copies that hide behind computing, and recorded stretches.
+/* One GPU as this backend has it opened: its streams, its memory, copies that hide behind
+ * computing, and recorded stretches.
  *
- * Three streams: computing, uploads, downloads. What is computed waits for the uploads asked for before it (or, in a stretch, for those
- * that it needs); a download waits for what was computed before it. Recording: a stretch is run once as it comes (libraries load their
- * kernels then), captured into a graph the second time, and that graph is started from then on. */
+ * Three streams: computing, uploads, downloads. What is computed waits for the uploads asked for
+ * before it (or, in a stretch, for those that it needs); a download waits for what was computed
+ * before it. Recording: a stretch is run once as it comes (libraries load their kernels then),
+ * captured into a graph the second time, and that graph is started from then on. */
 #ifndef BACKEND_CUDNN_DEVICE_H
 #define BACKEND_CUDNN_DEVICE_H
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/choice.h"
 #include "backend/cudnn/convolve.h"
 #include "backend/cudnn/kernels.h"
 
-/* Memory that every call may use until its end: the result of a convolution or its gradient, weights or their gradient, a unit's input in
- * another type, statistics, the workspace of cuDNN, and the sums of our kernels (zero between two calls). */
+/* Memory that every call may use until its end: the result of a convolution or its gradient,
+ * weights or their gradient, a unit's input in another type, statistics, the workspace of cuDNN,
+ * and the sums of our kernels (zero between two calls). */
 enum area { AREA_Z, AREA_W, AREA_X, AREA_STATISTICS, AREA_WORK, AREA_SUMS, AREAS };
 
-struct block { /* of scratch that was outgrown, while stretches recorded with it may still be started */
+struct block { /* of scratch that was outgrown, while stretches recorded with it may still be
+                  started */
     void *at;
     struct block *next;
 };
@@ -42,14 +46,15 @@ struct album {
 
 bool cuda_has(enum backend_dtype dtype);
 void cuda_version(char *text, size_t size);
-int cuda_choose(int number); /* the GPU of that rank of this host, which is current in this thread from now on */
+int cuda_choose(int number); /* the GPU of that rank of this host, which is current in this thread
+                                from now on */
 struct device *cuda_open(const struct device_options *options);
 void cuda_close(struct device *d);
 
 void cuda_reserve(struct device *d, enum area area, size_t bytes); /* makes it at least so large */
-void cuda_ready(struct device *d);                                 /* to be called before anything is computed */
+void cuda_ready(struct device *d); /* to be called before anything is computed */
 
-/* As in backend.h. */
+/* As in backend/backend.h. */
 void *cuda_obtain(struct device *d, size_t bytes);
 void cuda_release(struct device *d, void *block);
 void cuda_upload(struct device *d, void *to, const void *from, size_t bytes);

@@ -1,16 +1,18 @@
-/* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays (choice.h remembers it).
+/* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays
+ * (choice.h remembers it).
  *
- * No one way wins everywhere: ours do in most places, oneDNN's on the pictures themselves, its and OpenBLAS' in 1x1 kernels, and
- * where this machine has no tiles (tile.h). The time includes bringing weights and activations to the way's layout and back, and,
- * where they are large, from memory. */
+ * No one way wins everywhere: ours do in most places, oneDNN's on the images themselves, its and
+ * OpenBLAS' in 1x1 kernels, and where this machine has no tiles (tile.h). The time includes
+ * bringing weights and activations to the way's layout and back, and, where they are large, from
+ * memory. */
 #include "backend/onednn/convolution.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "backend/onednn/proof.h"
-#include "backend/onednn/way.h"
+#include "backend/onednn/verification.h"
+#include "backend/onednn/algorithm.h"
 #include "base/alloc.h"
 #include "base/check.h"
 
@@ -39,10 +41,12 @@ static double seconds(int threads)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y)
+static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_shape *s,
+                      const struct layout *x, const struct layout *y)
 {
-    snprintf(key, CHOICE_KEY, "version %d: %s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d", KEY_VERSION, direction_name[d], x->n, x->c, x->h,
-             x->w, y->c, y->h, y->w, s->kernel, s->stride, s->pad);
+    snprintf(key, CHOICE_KEY, "version %d: %s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d",
+             KEY_VERSION, direction_name[d], x->n, x->c, x->h, x->w, y->c, y->h, y->w, s->kernel,
+             s->stride, s->pad);
 }
 
 /* Leaves little of the operands in the caches, as the other units of a step do. */
@@ -61,7 +65,8 @@ struct trial {
     double best_s;
 };
 
-static double time_of_run(const struct device *d, const struct way *way, void *const operand[OPERANDS], const char *other)
+static double time_of_run(const struct device *d, const struct way *way,
+                          void *const operand[OPERANDS], const char *other)
 {
     if (other)
         forget(other);
@@ -70,9 +75,11 @@ static double time_of_run(const struct device *d, const struct way *way, void *c
     return seconds(d->threads) - start;
 }
 
-/* Opens all ways that compute the right thing, and returns how many; a reference implementation only where there is nothing else. */
-static int open_all(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                    struct proof *proof, struct trial trial[WAYS])
+/* Opens all ways that compute the right thing, and returns how many; a reference implementation
+ * only where there is nothing else. */
+static int open_all(struct device *d, enum direction dir, const struct unit_shape *s,
+                    const struct layout *x, const struct layout *y, struct proof *proof,
+                    struct trial trial[WAYS])
 {
     int count = 0;
     for (int w = WAYS - 1; w >= 0; w--) {
@@ -95,8 +102,10 @@ static int open_all(struct device *d, enum direction dir, const struct unit_shap
     return count;
 }
 
-/* Leaves the fastest in trial[0], of `count`. They run by turns, so that a slow moment of the machine meets them all. */
-static void compare(const struct device *d, void *const operand[OPERANDS], const char *other, struct trial *trial, int count)
+/* Leaves the fastest in trial[0], of `count`. They run by turns, so that a slow moment of the
+ * machine meets them all. */
+static void compare(const struct device *d, void *const operand[OPERANDS], const char *other,
+                    struct trial *trial, int count)
 {
     double begin = seconds(d->threads);
     for (int round = 0; round < MAX_RUNS && count > 1; round++) {
@@ -120,23 +129,26 @@ static void compare(const struct device *d, void *const operand[OPERANDS], const
 }
 
 /* Opens every way, proves and times it, keeps the fastest. */
-static int fastest(struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                   struct way *best)
+static int fastest(struct device *d, enum direction dir, const struct unit_shape *s,
+                   const struct layout *x, const struct layout *y, struct way *best)
 {
     struct proof *proof = proof_open(dir, s, x, y);
-    char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? obtain(CACHE_BYTES, 1) : NULL;
+    char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? xcalloc(CACHE_BYTES, 1) : NULL;
     struct trial trial[WAYS];
     int count = open_all(d, dir, s, x, y, proof, trial);
-    CHECK(count, "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad %d, that computes it",
+    CHECK(count,
+          "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad "
+          "%d, that computes it",
           direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
     compare(d, proof_operands(proof), other, trial, count);
     proof_close(proof);
-    release(other);
+    xfree(other);
     *best = trial[0].way;
     return trial[0].which;
 }
 
-static void open_direction(struct way *way, struct device *d, enum direction dir, const struct unit_shape *s, const struct layout *x,
+static void open_direction(struct way *way, struct device *d, enum direction dir,
+                           const struct unit_shape *s, const struct layout *x,
                            const struct layout *y)
 {
     char key[CHOICE_KEY];
@@ -149,9 +161,10 @@ static void open_direction(struct way *way, struct device *d, enum direction dir
     choices_keep(d->choices, key, way_name(which));
 }
 
-struct convolution *convolution_open(struct device *d, const struct unit_shape *s, const struct layout *x, const struct layout *y)
+struct convolution *convolution_open(struct device *d, const struct unit_shape *s,
+                                     const struct layout *x, const struct layout *y)
 {
-    struct convolution *c = obtain(1, sizeof *c);
+    struct convolution *c = xcalloc(1, sizeof *c);
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
         if (dir != BACKWARD_DATA || !s->first)
             open_direction(&c->way[dir], d, dir, s, x, y);
@@ -164,7 +177,7 @@ void convolution_close(struct convolution *c)
         return;
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
         way_close(&c->way[dir]);
-    release(c);
+    xfree(c);
 }
 
 size_t convolution_scratch(const struct convolution *c)
@@ -175,17 +188,20 @@ size_t convolution_scratch(const struct convolution *c)
     return most;
 }
 
-void convolution_forward(struct convolution *c, const void *x, const float *w, void *y, void *scratch)
+void convolution_forward(struct convolution *c, const void *x, const float *w, void *y,
+                         void *scratch)
 {
     way_run(&c->way[FORWARD], (void *const[]){(void *)x, (void *)w, y}, scratch);
 }
 
-void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy, void *scratch)
+void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy,
+                               void *scratch)
 {
     way_run(&c->way[BACKWARD_DATA], (void *const[]){dx, (void *)w, (void *)dy}, scratch);
 }
 
-void convolution_backward_weights(struct convolution *c, const void *x, float *dw, const void *dy, void *scratch)
+void convolution_backward_weights(struct convolution *c, const void *x, float *dw, const void *dy,
+                                  void *scratch)
 {
     way_run(&c->way[BACKWARD_WEIGHTS], (void *const[]){(void *)x, dw, (void *)dy}, scratch);
 }

@@ -1,9 +1,11 @@
-/* Three small products: y[n][o] = x[n][i] W[o][i], dW = dy' x, dx = dy W. x and dx pass through float32 scratch. */
+/* Three small products: y[n][o] = x[n][i] W[o][i], dW = dy' x, dx = dy W. x and dx pass through
+ * float32 scratch. */
 #include "backend/onednn/dense.h"
 
 #include "backend/onednn/vector.h"
 
-/* x as [batch][in], 1x1 pixels being plain in every layout, between float32 and the type it is kept in. */
+/* x as [batch][in], 1x1 pixels being plain in every layout, between float32 and the type it is kept
+ * in. */
 static void convert(size_t count, const void *from, bool from_bf16, void *to, bool to_bf16)
 {
     for (size_t i = 0; i < count; i += STRIP) {
@@ -32,7 +34,8 @@ void dense_forward(const struct dense *d, const void *x, const float *w, float *
     const float *bias = w + (size_t)d->out * (size_t)d->in;
     for (int n = 0; n < d->batch; n++)
         memcpy(y + (size_t)n * (size_t)d->out, bias, (size_t)d->out * sizeof(float));
-    library_sgemm(false, true, d->batch, d->out, d->in, plain_x(d, x, scratch), d->in, w, d->in, 1, y, d->out);
+    library_sgemm(false, true, d->batch, d->out, d->in, plain_x(d, x, scratch), d->in, w, d->in, 1,
+                  y, d->out);
 }
 
 void dense_backward(const struct dense *d, const struct unit_io *io, void *scratch)
@@ -48,7 +51,8 @@ void dense_backward(const struct dense *d, const struct unit_io *io, void *scrat
             sum += (double)dy[n * out + o];
         bias[o] = (float)sum;
     }
-    library_sgemm(true, false, d->out, d->in, d->batch, dy, d->out, plain_x(d, io->x, x_or_dx), d->in, 0, io->g, d->in);
+    library_sgemm(true, false, d->out, d->in, d->batch, dy, d->out, plain_x(d, io->x, x_or_dx),
+                  d->in, 0, io->g, d->in);
     if (!io->dx)
         return;
     float *dx = d->x.bf16 ? x_or_dx : io->dx;

@@ -1,4 +1,5 @@
-/* The dense layer, y = x W' + b, by oneDNN's sgemm: the logits, small beside everything else, so float32 whatever x is. */
+/* The dense layer, y = x W' + b, by oneDNN's sgemm: the logits, small beside everything else, so
+ * float32 whatever x is. */
 #ifndef BACKEND_ONEDNN_DENSE_H
 #define BACKEND_ONEDNN_DENSE_H
 

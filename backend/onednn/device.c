@@ -7,7 +7,7 @@ void device_reserve(struct device *d, size_t bytes)
 {
     if (bytes <= d->scratch_bytes)
         return;
-    release(d->scratch);
-    d->scratch = obtain(bytes, 1);
+    xfree(d->scratch);
+    d->scratch = xcalloc(bytes, 1);
     d->scratch_bytes = bytes;
 }

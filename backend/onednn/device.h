@@ -1,8 +1,9 @@
-/* What the parts of this backend share: the opened device, and the scratch block that every call may use. */
+/* What the parts of this backend share: the opened device, and the scratch block that every call
+ * may use. */
 #ifndef BACKEND_ONEDNN_DEVICE_H
 #define BACKEND_ONEDNN_DEVICE_H
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/blas.h"
 #include "backend/choice.h"
 #include "backend/onednn/library.h"

@@ -1,8 +1,9 @@
-/* The geometry is listed once, when a convolution is opened; the rest is gather.c's and correlate.c's. */
+/* The geometry is listed once, when a convolution is opened; the rest is gather.c's and
+ * correlate.c's. */
 #include "backend/onednn/direct.h"
 
-#include "backend/onednn/correlate.h"
-#include "backend/onednn/gather.h"
+#include "backend/onednn/weight_gradient.h"
+#include "backend/onednn/implicit_conv.h"
 #include "base/alloc.h"
 
 struct direct {
@@ -12,12 +13,12 @@ struct direct {
     enum operand source;         /* of gather */
 };
 
-struct direct *direct_open(enum direction dir, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                           const struct tiles *t, int threads)
+struct direct *direct_open(enum direction dir, const struct unit_shape *s, const struct layout *x,
+                           const struct layout *y, const struct tiles *t, int threads)
 {
     if (x->c % LANES || y->c % LANES || !t || x->bf16 != t->bf16 || y->bf16 != t->bf16)
         return NULL;
-    struct direct *d = obtain(1, sizeof *d);
+    struct direct *d = xcalloc(1, sizeof *d);
     geometry_open(&d->geometry, s, x, y);
     d->source = dir == FORWARD ? OPERAND_X : OPERAND_Y;
     if (dir == BACKWARD_WEIGHTS)
@@ -34,7 +35,7 @@ void direct_close(struct direct *d)
     correlate_close(d->correlate);
     gather_close(d->gather);
     geometry_close(&d->geometry);
-    release(d);
+    xfree(d);
 }
 
 size_t direct_scratch(const struct direct *d)
@@ -45,7 +46,9 @@ size_t direct_scratch(const struct direct *d)
 void direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch)
 {
     if (d->gather)
-        gather_run(d->gather, operand[d->source], operand[OPERAND_W], operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch);
+        gather_run(d->gather, operand[d->source], operand[OPERAND_W],
+                   operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch);
     else
-        correlate_run(d->correlate, operand[OPERAND_X], operand[OPERAND_W], operand[OPERAND_Y], scratch);
+        correlate_run(d->correlate, operand[OPERAND_X], operand[OPERAND_W], operand[OPERAND_Y],
+                      scratch);
 }

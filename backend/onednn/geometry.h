@@ -1,10 +1,12 @@
-/* Which pixels of x a convolution's outputs see, and through which tap of the kernel; padding is left out.
+/* Which pixels of x a convolution's outputs see, and through which tap of the kernel; padding is
+ * left out.
  *
- * Rows are pictures. Where the kernel is 1x1 and skips nothing, rows are pixels: pictures of one pixel, that many more of them. */
+ * Rows are images. Where the kernel is 1x1 and skips nothing, rows are pixels: images of one pixel,
+ * that many more of them. */
 #ifndef BACKEND_ONEDNN_GEOMETRY_H
 #define BACKEND_ONEDNN_GEOMETRY_H
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/onednn/layout.h"
 #include "backend/onednn/tile.h"
 
@@ -26,7 +28,8 @@ struct geometry {
     struct connection *connection; /* by tap, then by out */
 };
 
-void geometry_open(struct geometry *g, const struct unit_shape *s, const struct layout *x, const struct layout *y);
+void geometry_open(struct geometry *g, const struct unit_shape *s, const struct layout *x,
+                   const struct layout *y);
 void geometry_close(struct geometry *g);
 
 static inline int pixels(const struct grid *g)

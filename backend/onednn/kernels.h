@@ -1,5 +1,5 @@
-/* The loops over activations, each written once and compiled for float32 and for bf16. They do one thread's share; norm.c and
- * pool.c hand out the shares. */
+/* The loops over activations, each written once and compiled for float32 and for bf16. They do one
+ * thread's share; norm.c and pool.c hand out the shares. */
 #ifndef BACKEND_ONEDNN_KERNELS_H
 #define BACKEND_ONEDNN_KERNELS_H
 
@@ -7,7 +7,8 @@
 
 #include "backend/onednn/layout.h"
 
-/* What follows a convolution: whole tensors as rows (pixels) of channels, and values of each channel. */
+/* What follows a convolution: whole tensors as rows (pixels) of channels, and values of each
+ * channel. */
 struct rows {
     const void *z, *skip, *y, *dy, *dy2; /* skip, y, dy2: may be NULL */
     void *out;
@@ -26,16 +27,18 @@ struct pooling {
     int kernel, stride, pad;
     const void *from, *from2;
     void *to;
-    uint8_t *won; /* max pool: the tap that had the greatest, for each element of y; may be NULL forward */
+    uint8_t *won; /* max pool: the tap that had the greatest, for each element of y; may be NULL
+                     forward */
 };
 
-/* Of one picture. */
+/* Of one image. */
 typedef void pool_kernel(const struct pooling *p, int n);
 
 struct kernels {
     rows_kernel *measure;      /* sums[0] += z - origin, sums[1] += (z - origin)^2 */
     rows_kernel *apply;        /* out = relu(scale z + shift + skip), scale == NULL: 1 z + 0 */
-    rows_kernel *sum_gradient; /* d = dy + dy2 masked; out (not NULL) = d, sums[0] += d, sums[1] += d (z - origin) */
+    rows_kernel *sum_gradient; /* d = dy + dy2 masked; out (not NULL) = d, sums[0] += d, sums[1] +=
+                                  d (z - origin) */
     rows_kernel *gradient;     /* out = from_dy d + from_z z + bias */
     rows_kernel *mask;         /* out = d */
     pool_kernel *max, *max_back, *mean, *mean_back, *shortcut, *shortcut_back;

@@ -1,4 +1,5 @@
-/* The loops of kernels.inc over float32, eight channels at a time: for machines whose vectors have 32 bytes. */
+/* The loops of kernels.inc over float32, eight channels at a time: for machines whose vectors have
+ * 32 bytes. */
 #define VEC_LANES 8
 #define BF16 false
 #define KERNEL CLONES

@@ -1,8 +1,9 @@
 /* oneDNN 2.6's C interface behind passes (library.h). The only file that calls it.
  *
- * A primitive is made once for its shape; running it sets three addresses. Its scratchpad and the copies of operands that want
- * another layout lie one after another in the caller's scratch block. Taps that see nothing but padding (of a 3x3 kernel on a
- * 1x1 picture all but the centre) are cut off: the kernel sees the window of those that live, their gradients are zero. */
+ * A primitive is made once for its shape; running it sets three addresses. Its scratchpad and the
+ * copies of operands that want another layout lie one after another in the caller's scratch block.
+ * Taps that see nothing but padding (of a 3x3 kernel on a 1x1 image all but the centre) are cut
+ * off: the kernel sees the window of those that live, their gradients are zero. */
 #include "backend/onednn/library.h"
 
 #include <dnnl.h>
@@ -14,10 +15,10 @@
 
 #define TEXT(x) #x
 #define VERSION(a, b, c) "oneDNN " TEXT(a) "." TEXT(b) "." TEXT(c)
-#define DNNL(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        dnnl_status_t status_ = (call);                                                                                                    \
-        CHECK(status_ == dnnl_success, "%s: oneDNN says %s", #call, dnnl_status2str(status_));                                             \
+#define DNNL(call)                                                                                 \
+    do {                                                                                           \
+        dnnl_status_t status_ = (call);                                                            \
+        CHECK(status_ == dnnl_success, "%s: oneDNN says %s", #call, dnnl_status2str(status_));     \
     } while (0)
 
 enum { ALIGN = 64 };
@@ -27,7 +28,8 @@ struct library {
     dnnl_stream_t stream;
 };
 
-/* One operand: as the caller has it and as the kernel wants it; the reorder between is NULL when they are the same. */
+/* One operand: as the caller has it and as the kernel wants it; the reorder between is NULL when
+ * they are the same. */
 struct side {
     dnnl_memory_t caller, kernel;
     dnnl_primitive_t reorder;
@@ -35,7 +37,8 @@ struct side {
     int argument;
 };
 
-/* The living taps along one axis: first .. first + count - 1, with the padding that is left for them. */
+/* The living taps along one axis: first .. first + count - 1, with the padding that is left for
+ * them. */
 struct window {
     int first, count, pad_before, pad_after;
 };
@@ -43,7 +46,8 @@ struct window {
 struct pass {
     struct library *library;
     enum operand written;
-    size_t w_offset, w_zeroed; /* floats before the first living tap; floats to clear before some of them are written */
+    size_t w_offset, w_zeroed; /* floats before the first living tap; floats to clear before some of
+                                  them are written */
     dnnl_primitive_t primitive;
     struct side side[OPERANDS];
     dnnl_memory_t scratchpad;
@@ -64,7 +68,7 @@ bool library_has_bf16(void)
 
 struct library *library_open(void)
 {
-    struct library *l = obtain(1, sizeof *l);
+    struct library *l = xcalloc(1, sizeof *l);
     DNNL(dnnl_engine_create(&l->engine, dnnl_cpu, 0));
     DNNL(dnnl_stream_create(&l->stream, l->engine, dnnl_stream_default_flags));
     return l;
@@ -74,17 +78,18 @@ void library_close(struct library *l)
 {
     DNNL(dnnl_stream_destroy(l->stream));
     DNNL(dnnl_engine_destroy(l->engine));
-    release(l);
+    xfree(l);
 }
 
-static dnnl_memory_desc_t describe(int count, const dnnl_dim_t *dims, bool bf16, dnnl_format_tag_t tag)
+static dnnl_memory_desc_t describe(int count, const dnnl_dim_t *dims, bool bf16,
+                                   dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t m;
     DNNL(dnnl_memory_desc_init_by_tag(&m, count, dims, bf16 ? dnnl_bf16 : dnnl_f32, tag));
     return m;
 }
 
-/* A tap lives when some output sees the picture through it. */
+/* A tap lives when some output sees the image through it. */
 static struct window window_of(int in, int out, const struct unit_shape *s)
 {
     int last_begin = (out - 1) * s->stride - s->pad; /* where the last output's first tap lies */
@@ -101,31 +106,38 @@ static struct window window_of(int in, int out, const struct unit_shape *s)
     return (struct window){first, last - first + 1, s->pad - first, after > 0 ? after : 0};
 }
 
-/* What a row of x is to the library: part of a picture, or for inner products a pixel or a whole picture. */
-enum form { FORM_CONVOLUTION, FORM_PIXELS, FORM_PICTURES, FORM_NONE };
+/* What a row of x is to the library: part of a image, or for inner products a pixel or a whole
+ * image. */
+enum form { FORM_CONVOLUTION, FORM_PIXELS, FORM_IMAGES, FORM_NONE };
 
 /* The operands as the caller has them. */
-static void describe_caller(enum form form, const struct unit_shape *s, const struct window *rows, const struct window *columns,
-                            const struct layout *x, const struct layout *y, dnnl_memory_desc_t md[OPERANDS])
+static void describe_caller(enum form form, const struct unit_shape *s, const struct window *rows,
+                            const struct window *columns, const struct layout *x,
+                            const struct layout *y, dnnl_memory_desc_t md[OPERANDS])
 {
-    dnnl_dim_t pixels = (dnnl_dim_t)x->n * x->h * x->w, taps = (dnnl_dim_t)s->kernel * s->kernel, in = x->c;
+    dnnl_dim_t pixels = (dnnl_dim_t)x->n * x->h * x->w, taps = (dnnl_dim_t)s->kernel * s->kernel,
+               in = x->c;
     if (form == FORM_PIXELS) {
         md[OPERAND_X] = describe(2, (dnnl_dims_t){pixels, in}, x->bf16, dnnl_ab);
         md[OPERAND_Y] = describe(2, (dnnl_dims_t){pixels, y->c}, y->bf16, dnnl_ab);
-        DNNL(dnnl_memory_desc_init_by_strides(&md[OPERAND_W], 2, (dnnl_dims_t){y->c, in}, dnnl_f32, (dnnl_dims_t){taps * in, 1}));
+        DNNL(dnnl_memory_desc_init_by_strides(&md[OPERAND_W], 2, (dnnl_dims_t){y->c, in}, dnnl_f32,
+                                              (dnnl_dims_t){taps * in, 1}));
         return;
     }
     md[OPERAND_X] = describe(4, (dnnl_dims_t){x->n, in, x->h, x->w}, x->bf16, dnnl_nhwc);
-    if (form == FORM_PICTURES)
+    if (form == FORM_IMAGES)
         md[OPERAND_Y] = describe(2, (dnnl_dims_t){y->n, y->c}, y->bf16, dnnl_ab);
     else
         md[OPERAND_Y] = describe(4, (dnnl_dims_t){y->n, y->c, y->h, y->w}, y->bf16, dnnl_nhwc);
-    DNNL(dnnl_memory_desc_init_by_strides(&md[OPERAND_W], 4, (dnnl_dims_t){y->c, in, rows->count, columns->count}, dnnl_f32,
-                                          (dnnl_dims_t){taps * in, 1, s->kernel * in, in}));
+    DNNL(dnnl_memory_desc_init_by_strides(
+        &md[OPERAND_W], 4, (dnnl_dims_t){y->c, in, rows->count, columns->count}, dnnl_f32,
+        (dnnl_dims_t){taps * in, 1, s->kernel * in, in}));
 }
 
-/* The operands as the kernel is asked to take them: `bf16` unless they are sums (gradients of weights are float32). */
-static void describe_wanted(enum direction d, enum method m, bool bf16, const dnnl_memory_desc_t caller[OPERANDS],
+/* The operands as the kernel is asked to take them: `bf16` unless they are sums (gradients of
+ * weights are float32). */
+static void describe_wanted(enum direction d, enum method m, bool bf16,
+                            const dnnl_memory_desc_t caller[OPERANDS],
                             dnnl_memory_desc_t md[OPERANDS])
 {
     for (enum operand o = 0; o < OPERANDS; o++) {
@@ -137,14 +149,18 @@ static void describe_wanted(enum direction d, enum method m, bool bf16, const dn
     }
 }
 
-/* A primitive's description; false when the library can't do it. Both ways back ask for a forward one first, as a hint, whose
- * weights are of the activations' type, even where their gradient is float32. */
-static bool propose(struct library *l, enum direction d, bool is_inner, int step, const struct window *rows, const struct window *columns,
-                    const dnnl_memory_desc_t md[OPERANDS], dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *description)
+/* A primitive's description; false when the library can't do it. Both ways back ask for a forward
+ * one first, as a hint, whose weights are of the activations' type, even where their gradient is
+ * float32. */
+static bool propose(struct library *l, enum direction d, bool is_inner, int step,
+                    const struct window *rows, const struct window *columns,
+                    const dnnl_memory_desc_t md[OPERANDS], dnnl_primitive_attr_t attr,
+                    dnnl_primitive_desc_t *description)
 {
     const dnnl_memory_desc_t *x = &md[OPERAND_X], *w = &md[OPERAND_W], *y = &md[OPERAND_Y];
     dnnl_memory_desc_t weights = *w;
-    dnnl_dims_t stride = {step, step}, before = {rows->pad_before, columns->pad_before}, after = {rows->pad_after, columns->pad_after};
+    dnnl_dims_t stride = {step, step}, before = {rows->pad_before, columns->pad_before},
+                after = {rows->pad_after, columns->pad_after};
     dnnl_convolution_desc_t conv;
     dnnl_inner_product_desc_t inner;
     dnnl_alg_kind_t direct = dnnl_convolution_direct;
@@ -153,9 +169,11 @@ static bool propose(struct library *l, enum direction d, bool is_inner, int step
     const void *op = is_inner ? (const void *)&inner : (const void *)&conv;
     weights.data_type = y->data_type;
     if (is_inner)
-        DNNL(dnnl_inner_product_forward_desc_init(&inner, dnnl_forward_training, x, &weights, NULL, y));
+        DNNL(dnnl_inner_product_forward_desc_init(&inner, dnnl_forward_training, x, &weights, NULL,
+                                                  y));
     else
-        DNNL(dnnl_convolution_forward_desc_init(&conv, dnnl_forward_training, direct, x, &weights, NULL, y, stride, before, after));
+        DNNL(dnnl_convolution_forward_desc_init(&conv, dnnl_forward_training, direct, x, &weights,
+                                                NULL, y, stride, before, after));
     if (d != FORWARD) {
         status = dnnl_primitive_desc_create(&hint, op, attr, l->engine, NULL);
         if (status != dnnl_success)
@@ -164,11 +182,13 @@ static bool propose(struct library *l, enum direction d, bool is_inner, int step
     if (d == BACKWARD_DATA && is_inner)
         DNNL(dnnl_inner_product_backward_data_desc_init(&inner, x, w, y));
     else if (d == BACKWARD_DATA)
-        DNNL(dnnl_convolution_backward_data_desc_init(&conv, direct, x, w, y, stride, before, after));
+        DNNL(dnnl_convolution_backward_data_desc_init(&conv, direct, x, w, y, stride, before,
+                                                      after));
     else if (d == BACKWARD_WEIGHTS && is_inner)
         DNNL(dnnl_inner_product_backward_weights_desc_init(&inner, x, w, NULL, y));
     else if (d == BACKWARD_WEIGHTS)
-        DNNL(dnnl_convolution_backward_weights_desc_init(&conv, direct, x, w, NULL, y, stride, before, after));
+        DNNL(dnnl_convolution_backward_weights_desc_init(&conv, direct, x, w, NULL, y, stride,
+                                                         before, after));
     status = dnnl_primitive_desc_create(description, op, attr, l->engine, hint);
     if (hint)
         DNNL(dnnl_primitive_desc_destroy(hint));
@@ -201,7 +221,8 @@ static dnnl_memory_t memory_of(struct library *l, const dnnl_memory_desc_t *md)
     return m;
 }
 
-static void open_side(struct pass *p, enum operand o, const dnnl_memory_desc_t *caller, const dnnl_memory_desc_t *kernel)
+static void open_side(struct pass *p, enum operand o, const dnnl_memory_desc_t *caller,
+                      const dnnl_memory_desc_t *kernel)
 {
     struct side *side = &p->side[o];
     dnnl_engine_t engine = p->library->engine;
@@ -212,26 +233,30 @@ static void open_side(struct pass *p, enum operand o, const dnnl_memory_desc_t *
     dnnl_primitive_desc_t description;
     side->kernel = memory_of(p->library, kernel);
     side->at = reserve(p, dnnl_memory_desc_get_size(kernel));
-    DNNL(dnnl_reorder_primitive_desc_create(&description, back ? kernel : caller, engine, back ? caller : kernel, engine, NULL));
+    DNNL(dnnl_reorder_primitive_desc_create(&description, back ? kernel : caller, engine,
+                                            back ? caller : kernel, engine, NULL));
     DNNL(dnnl_primitive_create(&side->reorder, description));
     DNNL(dnnl_primitive_desc_destroy(description));
 }
 
-/* May it be an inner product? Of pixels, where the kernel is 1x1; or of pictures that the one output
+/* May it be an inner product? Of pixels, where the kernel is 1x1; or of images that the one output
  * sees whole. */
-static enum form inner_form(const struct unit_shape *s, const struct window *rows, const struct window *columns, const struct layout *x,
+static enum form inner_form(const struct unit_shape *s, const struct window *rows,
+                            const struct window *columns, const struct layout *x,
                             const struct layout *y)
 {
-    bool padded = rows->pad_before || rows->pad_after || columns->pad_before || columns->pad_after, single = x->h * x->w == 1;
+    bool padded = rows->pad_before || rows->pad_after || columns->pad_before || columns->pad_after,
+         single = x->h * x->w == 1;
     if (padded)
         return FORM_NONE;
     if (rows->count == 1 && columns->count == 1 && (s->stride == 1 || single))
         return FORM_PIXELS;
-    return y->h * y->w == 1 && rows->count == x->h && columns->count == x->w ? FORM_PICTURES : FORM_NONE;
+    return y->h * y->w == 1 && rows->count == x->h && columns->count == x->w ? FORM_IMAGES
+                                                                             : FORM_NONE;
 }
 
-struct pass *pass_open(struct library *l, enum direction d, enum method m, const struct unit_shape *s, const struct layout *x,
-                       const struct layout *y)
+struct pass *pass_open(struct library *l, enum direction d, enum method m,
+                       const struct unit_shape *s, const struct layout *x, const struct layout *y)
 {
     dnnl_memory_desc_t caller[OPERANDS], wanted[OPERANDS];
     dnnl_primitive_attr_t attr;
@@ -244,11 +269,12 @@ struct pass *pass_open(struct library *l, enum direction d, enum method m, const
     describe_wanted(d, m, y->bf16, caller, wanted);
     DNNL(dnnl_primitive_attr_create(&attr));
     DNNL(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
-    bool able = propose(l, d, m == METHOD_INNER, s->stride, &rows, &columns, wanted, attr, &description);
+    bool able =
+        propose(l, d, m == METHOD_INNER, s->stride, &rows, &columns, wanted, attr, &description);
     DNNL(dnnl_primitive_attr_destroy(attr));
     if (!able)
         return NULL;
-    struct pass *p = obtain(1, sizeof *p);
+    struct pass *p = xcalloc(1, sizeof *p);
     const char *name;
     p->library = l;
     p->w_offset = ((size_t)rows.first * (size_t)s->kernel + (size_t)columns.first) * (size_t)x->c;
@@ -257,12 +283,15 @@ struct pass *pass_open(struct library *l, enum direction d, enum method m, const
     p->written = d == FORWARD ? OPERAND_Y : d == BACKWARD_DATA ? OPERAND_X : OPERAND_W;
     DNNL(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, (void *)&name));
     p->reference = strstr(name, "ref") != NULL;
-    const dnnl_memory_desc_t *pad = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    const dnnl_memory_desc_t *pad =
+        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
     reserve(p, dnnl_memory_desc_get_size(pad));
     p->scratchpad = memory_of(l, pad);
     for (enum operand o = 0; o < OPERANDS; o++) {
         p->side[o].argument = argument_of(d, o);
-        open_side(p, o, &caller[o], dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, p->side[o].argument));
+        open_side(
+            p, o, &caller[o],
+            dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, p->side[o].argument));
     }
     DNNL(dnnl_primitive_create(&p->primitive, description));
     DNNL(dnnl_primitive_desc_destroy(description));
@@ -282,7 +311,7 @@ void pass_close(struct pass *p)
     }
     DNNL(dnnl_memory_destroy(p->scratchpad));
     DNNL(dnnl_primitive_destroy(p->primitive));
-    release(p);
+    xfree(p);
 }
 
 bool pass_is_reference(const struct pass *p)
@@ -297,7 +326,8 @@ size_t pass_scratch(const struct pass *p)
 
 static void reorder(const struct pass *p, const struct side *s, bool back)
 {
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, back ? s->kernel : s->caller}, {DNNL_ARG_TO, back ? s->caller : s->kernel}};
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, back ? s->kernel : s->caller},
+                              {DNNL_ARG_TO, back ? s->caller : s->kernel}};
     DNNL(dnnl_primitive_execute(s->reorder, p->library->stream, 2, args));
 }
 
@@ -308,7 +338,8 @@ void pass_run(struct pass *p, void *const operand[OPERANDS], void *scratch)
         memset(operand[OPERAND_W], 0, p->w_zeroed * sizeof(float));
     for (enum operand o = 0; o < OPERANDS; o++) {
         struct side *s = &p->side[o];
-        DNNL(dnnl_memory_set_data_handle(s->caller, o == OPERAND_W ? (float *)operand[o] + p->w_offset : operand[o]));
+        DNNL(dnnl_memory_set_data_handle(
+            s->caller, o == OPERAND_W ? (float *)operand[o] + p->w_offset : operand[o]));
         args[o] = (dnnl_exec_arg_t){s->argument, s->reorder ? s->kernel : s->caller};
         if (!s->reorder)
             continue;
@@ -324,8 +355,10 @@ void pass_run(struct pass *p, void *const operand[OPERANDS], void *scratch)
     DNNL(dnnl_stream_wait(p->library->stream));
 }
 
-void library_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                   int64_t ldb, float beta, float *c, int64_t ldc)
+void library_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                   const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                   int64_t ldc)
 {
-    DNNL(dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc));
+    DNNL(dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb,
+                    beta, c, ldc));
 }

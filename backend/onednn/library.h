@@ -1,12 +1,14 @@
-/* oneDNN itself, seen as passes: one convolution in one direction, with everything that its layouts need.
+/* oneDNN itself, seen as passes: one convolution in one direction, with everything that its layouts
+ * need.
  *
- * A pass has three operands: x (activations in), w (float32 [out][kh][kw][in]) and y (activations out); its direction says
- * which of them is written. Where the kernel wants another layout or type than the caller's, the pass brings the operand there
- * and back through the scratch block that the caller hands in. Nothing is allocated when a pass runs. */
+ * A pass has three operands: x (activations in), w (float32 [out][kh][kw][in]) and y (activations
+ * out); its direction says which of them is written. Where the kernel wants another layout or type
+ * than the caller's, the pass brings the operand there and back through the scratch block that the
+ * caller hands in. Nothing is allocated when a pass runs. */
 #ifndef BACKEND_ONEDNN_LIBRARY_H
 #define BACKEND_ONEDNN_LIBRARY_H
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/onednn/layout.h"
 
 enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECTIONS };
@@ -15,7 +17,7 @@ enum operand { OPERAND_X, OPERAND_W, OPERAND_Y, OPERANDS };
 enum method {
     METHOD_AS_IS, /* oneDNN's convolution on x and y as they lie */
     METHOD_ANY,   /* in the layouts that it likes best */
-    METHOD_INNER, /* as an inner product over the pixels: 1x1 kernels and 1x1 pictures */
+    METHOD_INNER, /* as an inner product over the pixels: 1x1 kernels and 1x1 images */
     METHODS
 };
 
@@ -28,15 +30,16 @@ struct library *library_open(void);
 void library_close(struct library *l);
 
 /* NULL when the method can't do it. */
-struct pass *pass_open(struct library *l, enum direction d, enum method m, const struct unit_shape *s, const struct layout *x,
-                       const struct layout *y);
+struct pass *pass_open(struct library *l, enum direction d, enum method m,
+                       const struct unit_shape *s, const struct layout *x, const struct layout *y);
 void pass_close(struct pass *p);
 bool pass_is_reference(const struct pass *p); /* only the library's slow plain loops can do it */
 size_t pass_scratch(const struct pass *p);    /* bytes */
 void pass_run(struct pass *p, void *const operand[OPERANDS], void *scratch);
 
 /* Row-major C[m][n] = op(A)[m][k] op(B)[k][n] + beta C, op is the transpose where asked. */
-void library_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                   int64_t ldb, float beta, float *c, int64_t ldc);
+void library_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                   const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                   int64_t ldc);
 
 #endif

@@ -1,8 +1,9 @@
 /* Batch normalisation (Ioffe and Szegedy 2015) with what follows it, fused.
  *
- * The statistics are sums of z - z0 and its square, z0 being the channel's first pixel: no cancellation even where the mean is far
- * from zero. ReLU's mask is y > 0; without a skip it is computed anew from z, which saves reading y. The loops themselves, and the
- * bytes they move, are in kernels.inc. */
+ * The statistics are sums of z - z0 and its square, z0 being the channel's first pixel: no
+ * cancellation even where the mean is far from zero. ReLU's mask is y > 0; without a skip it is
+ * computed anew from z, which saves reading y. The loops themselves, and the bytes they move, are
+ * in kernels.inc. */
 #include "backend/onednn/norm.h"
 
 #include <assert.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #include "backend/onednn/kernels.h"
-#include "backend/onednn/share.h"
+#include "backend/onednn/chunks.h"
 #include "backend/onednn/vector.h"
 
 static const float EPS = 1e-5f;
@@ -32,7 +33,8 @@ static int64_t rows_of(const struct layout *l)
 }
 
 /* Runs the kernel over all rows, in shares of neighbouring ones. */
-static void walk(const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+static void walk(const struct layout *l, int threads, rows_kernel *kernel,
+                 const struct rows *shared)
 {
     int64_t rows = rows_of(l);
     int shares = shares_of(rows, ROWS_A_SUM, threads);
@@ -44,8 +46,10 @@ static void walk(const struct layout *l, int threads, rows_kernel *kernel, const
         kernel(&r, (size_t)share_at(rows, shares, i), (size_t)share_at(rows, shares, i + 1));
 }
 
-/* The same with sums: float32 over some rows, double over a share of them, all shares together in n->sums[0 .. 2 c - 1]. */
-static void walk_summing(const struct norm *n, const struct layout *l, int threads, rows_kernel *kernel, const struct rows *shared)
+/* The same with sums: float32 over some rows, double over a share of them, all shares together in
+ * n->sums[0 .. 2 c - 1]. */
+static void walk_summing(const struct norm *n, const struct layout *l, int threads,
+                         rows_kernel *kernel, const struct rows *shared)
 {
     int64_t rows = rows_of(l);
     int shares = shares_of(rows, ROWS_A_SUM, threads), channels = l->c;
@@ -95,14 +99,19 @@ void norm_place(struct norm *n, int channels, int threads, void *saved, void *sc
 {
     size_t step = padded(channels);
     float *at = scratch;
-    *n = (struct norm){.scale = at, .shift = at + step, .from_dy = at + 2 * step, .from_z = at + 3 * step, .bias = at + 4 * step};
+    *n = (struct norm){.scale = at,
+                       .shift = at + step,
+                       .from_dy = at + 2 * step,
+                       .from_z = at + 3 * step,
+                       .bias = at + 4 * step};
     n->mean = saved ? saved : at + 5 * step;
     n->inverse = n->mean + step;
     n->sums = (double *)(at + 7 * step);
     n->part = (float *)(n->sums + (size_t)most_shares(threads) * 2 * step);
 }
 
-/* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used before backward. */
+/* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used
+ * before backward. */
 static void take_origin(const struct norm *n, const struct layout *l, const void *z)
 {
     for (int c = 0; c < l->c; c += STRIP) {
@@ -113,7 +122,8 @@ static void take_origin(const struct norm *n, const struct layout *l, const void
     }
 }
 
-void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z, float *variance)
+void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z,
+                  float *variance)
 {
     double count = (double)rows_of(l);
     take_origin(n, l, z);
@@ -145,7 +155,8 @@ void norm_coefficients(const struct norm *n, int channels, const float *gamma, c
     }
 }
 
-void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z, const void *skip, bool relu, void *y)
+void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z,
+                const void *skip, bool relu, void *y)
 {
     struct rows r = {.z = z, .skip = skip, .relu = relu, .out = y};
     if (n) {
@@ -155,11 +166,12 @@ void norm_apply(const struct norm *n, const struct layout *l, int threads, const
     walk(l, threads, kernels_of(l)->apply, &r);
 }
 
-void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *arrived,
-                       float *dgamma, float *dbeta)
+void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
+                       const struct push *in, void *arrived, float *dgamma, float *dbeta)
 {
     double count = (double)rows_of(l);
-    struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
+    struct rows r = {
+        .z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
     r.origin = n->mean;
     r.scale = n->scale;
     r.shift = n->shift;
@@ -175,7 +187,8 @@ void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads
     }
 }
 
-void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *dz)
+void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
+                   const struct push *in, void *dz)
 {
     struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = dz};
     r.scale = n->scale;
@@ -186,7 +199,7 @@ void norm_gradient(const struct norm *n, const struct layout *l, int threads, co
     walk(l, threads, kernels_of(l)->gradient, &r);
 }
 
-void norm_mask(const struct layout *l, int threads, const struct arrival *in, void *arrived)
+void norm_mask(const struct layout *l, int threads, const struct push *in, void *arrived)
 {
     struct rows r = {.y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
     assert(!in->relu || in->y);

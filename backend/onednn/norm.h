@@ -1,8 +1,10 @@
-/* What follows a convolution: batch normalisation, addition of the skipped path, ReLU; forward and back, in two passes each.
+/* What follows a convolution: batch normalisation, addition of the skipped path, ReLU; forward and
+ * back, in two passes each.
  *
- * All walk over the tensors at memory speed: forward reads z once for the statistics and once to write y; backward reads once
- * for the sums (and writes the masked gradient where it is asked for) and once to write dz. Arithmetic is float32, sums are
- * float32 over a few rows and double above. The same call gives the same bits for the same number of threads. */
+ * All walk over the tensors at memory speed: forward reads z once for the statistics and once to
+ * write y; backward reads once for the sums (and writes the masked gradient where it is asked for)
+ * and once to write dz. Arithmetic is float32, sums are float32 over a few rows and double above.
+ * The same call gives the same bits for the same number of threads. */
 #ifndef BACKEND_ONEDNN_NORM_H
 #define BACKEND_ONEDNN_NORM_H
 
@@ -17,30 +19,37 @@ struct norm {
     float *part;                    /* [thread][2][c], of some rows */
 };
 
-/* A gradient on its way to z: dy + dy2 (may be NULL), masked by ReLU. With y == NULL the mask is computed anew from z. */
-struct arrival {
+/* A gradient on its way to z: dy + dy2 (may be NULL), masked by ReLU. With y == NULL the mask is
+ * computed anew from z. */
+struct push {
     const void *dy, *dy2, *y;
     bool relu;
 };
 
-size_t norm_saved(int channels);                                                        /* bytes from forward to backward */
-size_t norm_scratch(int channels, int threads);                                         /* bytes for one call */
-void norm_place(struct norm *n, int channels, int threads, void *saved, void *scratch); /* saved == NULL: nothing is kept */
+size_t norm_saved(int channels);                /* bytes from forward to backward */
+size_t norm_scratch(int channels, int threads); /* bytes for one call */
+/* saved == NULL: nothing is kept */
+void norm_place(struct norm *n, int channels, int threads, void *saved, void *scratch);
 
-/* The statistics of z, or given ones (biased variance); then scale and shift. `variance` may be NULL. */
-void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z, float *variance);
+/* The statistics of z, or given ones (biased variance); then scale and shift. `variance` may be
+ * NULL. */
+void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z,
+                  float *variance);
 void norm_given(const struct norm *n, int channels, const float *mean, const float *variance);
 void norm_coefficients(const struct norm *n, int channels, const float *gamma, const float *beta);
 
 /* y = relu(scale z + shift + skip); without n: relu(z + skip). skip may be NULL, y may be z. */
-void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z, const void *skip, bool relu, void *y);
+void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z,
+                const void *skip, bool relu, void *y);
 
-/* First dgamma, dbeta, the coefficients of dz, and (where not NULL) `arrived`: the gradient with its mask; then dz. */
-void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *arrived,
-                       float *dgamma, float *dbeta);
-void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z, const struct arrival *in, void *dz);
+/* First dgamma, dbeta, the coefficients of dz, and (where not NULL) `arrived`: the gradient with
+ * its mask; then dz. */
+void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
+                       const struct push *in, void *arrived, float *dgamma, float *dbeta);
+void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
+                   const struct push *in, void *dz);
 
 /* Without batch norm: `arrived` alone. */
-void norm_mask(const struct layout *l, int threads, const struct arrival *in, void *arrived);
+void norm_mask(const struct layout *l, int threads, const struct push *in, void *arrived);
 
 #endif

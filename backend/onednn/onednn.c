@@ -1,8 +1,10 @@
-/* The fast backend for CPUs: oneDNN's convolutions, our own kernels for everything between them, float32 or bf16.
+/* The fast backend for CPUs: oneDNN's convolutions, our own kernels for everything between them,
+ * float32 or bf16.
  *
- * Tensors lie channels-last, in the device's type. A unit keeps no activations: `saved` holds the convolution's result and the
- * batch's statistics, the mask of ReLU comes from y or is computed anew. Scratch belongs to the device and is as large as the
- * greediest unit wants it. Cost beside the convolutions, in passes over y: 3 forward (4 with skip), 5 back (7 with skip). */
+ * Tensors lie channels-last, in the device's type. A unit keeps no activations: `saved` holds the
+ * convolution's result and the batch's statistics, the mask of ReLU comes from y or is computed
+ * anew. Scratch belongs to the device and is as large as the greediest unit wants it. Cost beside
+ * the convolutions, in passes over y: 3 forward (4 with skip), 5 back (7 with skip). */
 #include <assert.h>
 #include <omp.h>
 #include <stdio.h>
@@ -44,7 +46,7 @@ static void version(char *text, size_t size)
 static struct device *device_open(const struct device_options *options)
 {
     assert(options->threads > 0 && has((enum backend_dtype)options->dtype));
-    struct device *d = obtain(1, sizeof *d);
+    struct device *d = xcalloc(1, sizeof *d);
     char setting[64];
     d->threads = options->threads;
     d->bf16 = options->dtype == DTYPE_BF16;
@@ -52,8 +54,8 @@ static struct device *device_open(const struct device_options *options)
     d->library = library_open();
     d->blas = blas_open();
     d->tiles = tiles_for(d->bf16);
-    snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(), d->tiles ? d->tiles->name : "no tiles", d->threads,
-             d->bf16 ? "bf16" : "f32");
+    snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(),
+             d->tiles ? d->tiles->name : "no tiles", d->threads, d->bf16 ? "bf16" : "f32");
     d->choices = choices_open(options->cache, setting);
     return d;
 }
@@ -62,11 +64,12 @@ static void device_close(struct device *d)
 {
     choices_close(d->choices);
     library_close(d->library);
-    release(d->scratch);
-    release(d);
+    xfree(d->scratch);
+    xfree(d);
 }
 
-/* oneDNN's team is OpenMP's default team, which belongs to the calling thread: it may have served another device. */
+/* oneDNN's team is OpenMP's default team, which belongs to the calling thread: it may have served
+ * another device. */
 static void take_threads(const struct device *d)
 {
     if (omp_get_max_threads() != d->threads)
@@ -101,7 +104,11 @@ static size_t open_dense(struct unit *u)
 {
     const struct unit_shape *s = &u->shape;
     assert(s->in_h * s->in_w == 1);
-    u->dense = (struct dense){.batch = s->batch, .in = s->in_c, .out = s->out_c, .threads = u->device->threads, .x = u->x};
+    u->dense = (struct dense){.batch = s->batch,
+                              .in = s->in_c,
+                              .out = s->out_c,
+                              .threads = u->device->threads,
+                              .x = u->x};
     device_reserve(u->device, dense_scratch(&u->dense));
     return 0;
 }
@@ -111,10 +118,11 @@ static struct layout layout_of(const struct device *d, int n, int c, int h, int 
     return (struct layout){.n = n, .c = c, .h = h, .w = w, .bf16 = d->bf16};
 }
 
-static struct unit *unit_open(struct device *d, const struct unit_shape *s, const struct unit *x_from, const struct unit *skip_from,
+static struct unit *unit_open(struct device *d, const struct unit_shape *s,
+                              const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
-    struct unit *u = obtain(1, sizeof *u);
+    struct unit *u = xcalloc(1, sizeof *u);
     take_threads(d);
     *u = (struct unit){.device = d, .shape = *s};
     u->x = (struct layout){.n = s->batch, .c = s->in_c, .h = s->in_h, .w = s->in_w, .bf16 = false};
@@ -139,10 +147,11 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s, cons
 static void unit_close(struct unit *u)
 {
     convolution_close(u->convolution);
-    release(u);
+    xfree(u);
 }
 
-/* Without `saved` nothing will go back: the convolution's result is normalised where y is to stand. */
+/* Without `saved` nothing will go back: the convolution's result is normalised where y is to
+ * stand. */
 static void conv_forward(const struct unit *u, const struct unit_io *io, enum unit_mode mode)
 {
     const struct unit_shape *s = &u->shape;
@@ -157,7 +166,8 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
         return;
     }
     struct norm n;
-    norm_place(&n, u->y.c, threads, keep ? (char *)io->saved + aligned(layout_bytes(&u->y)) : NULL, scratch);
+    norm_place(&n, u->y.c, threads, keep ? (char *)io->saved + aligned(layout_bytes(&u->y)) : NULL,
+               scratch);
     if (mode == UNIT_TRAIN)
         norm_measure(&n, &u->y, threads, z, io->variance);
     else
@@ -176,7 +186,8 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     int threads = u->device->threads;
     char *scratch = u->device->scratch;
     void *dz = scratch + dz_at(u);
-    struct arrival in = {.dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
+    struct push in = {
+        .dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
     if (!s->norm) {
         if (!s->relu && !io->dy2 && !io->dskip)
             return io->dy;
@@ -192,7 +203,7 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
     norm_sum_gradient(&n, &u->y, threads, io->saved, &in, io->dskip, dgamma, dgamma + u->y.c);
     if (io->dskip)
-        in = (struct arrival){.dy = io->dskip};
+        in = (struct push){.dy = io->dskip};
     norm_gradient(&n, &u->y, threads, io->saved, &in, dz);
     return dz;
 }
@@ -228,8 +239,8 @@ static void backward(struct unit *u, const struct unit_io *io)
         pool_backward(&u->pool, io);
 }
 
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                 struct loss *sums)
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums)
 {
     (void)d;
     softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
@@ -238,13 +249,13 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
 static void *memory_obtain(struct device *d, size_t bytes)
 {
     (void)d;
-    return obtain(bytes, 1);
+    return xcalloc(bytes, 1);
 }
 
 static void memory_release(struct device *d, void *block)
 {
     (void)d;
-    release(block);
+    xfree(block);
 }
 
 static void upload(struct device *d, void *to, const void *from, size_t bytes)
@@ -269,8 +280,8 @@ const struct backend backend_onednn = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .obtain = memory_obtain,
-    .release = memory_release,
+    .alloc = memory_obtain,
+    .free = memory_release,
     .upload = upload,
     .finish = finish,
 };

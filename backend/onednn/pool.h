@@ -1,8 +1,9 @@
-/* The units without parameters: max pool, mean pool, and the shortcut of He's option A; all pictures, shared by the threads. */
+/* The units without parameters: max pool, mean pool, and the shortcut of He's option A; all images,
+ * shared by the threads. */
 #ifndef BACKEND_ONEDNN_POOL_H
 #define BACKEND_ONEDNN_POOL_H
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/onednn/layout.h"
 
 struct pool {
@@ -11,7 +12,8 @@ struct pool {
     int threads;
 };
 
-size_t pool_saved(const struct pool *p); /* bytes: of a max pool the tap that won, a byte an element of y */
+/* bytes: of a max pool the tap that won, a byte an element of y */
+size_t pool_saved(const struct pool *p);
 void pool_forward(const struct pool *p, const struct unit_io *io);
 void pool_backward(const struct pool *p, const struct unit_io *io);
 

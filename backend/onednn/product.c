@@ -1,15 +1,17 @@
-/* Back to the weights there is one product for each tap of the kernel: y's gradient times what y sees of x through the tap, which is
- * gathered, some pixels at a time, where it doesn't lie in rows as it is.
+/* Back to the weights there is one product for each tap of the kernel: y's gradient times what y
+ * sees of x through the tap, which is gathered, some pixels at a time, where it doesn't lie in rows
+ * as it is.
  *
- * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands into an order of its own, which costs
- * least where a share's sides are alike: so the longest is halved until there are shares enough. Shares of the pixels have sums of
- * their own, which are added up in the end, in their order. */
+ * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands
+ * into an order of its own, which costs least where a share's sides are alike: so the longest is
+ * halved until there are shares enough. Shares of the pixels have sums of their own, which are
+ * added up in the end, in their order. */
 #include "backend/onednn/product.h"
 
 #include <omp.h>
 #include <string.h>
 
-#include "backend/onednn/share.h"
+#include "backend/onednn/chunks.h"
 #include "base/alloc.h"
 
 enum {
@@ -71,14 +73,21 @@ static void cut(struct product *p)
     }
 }
 
-struct product *product_open(enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                             const struct blas *b, int threads)
+struct product *product_open(enum direction d, const struct unit_shape *s, const struct layout *x,
+                             const struct layout *y, const struct blas *b, int threads)
 {
     bool pixels_are_rows = s->kernel == 1 && s->stride == 1 && s->pad == 0;
-    if (x->bf16 || y->bf16 || !b->sgemm || (threads > 1 && !b->reentrant) || !(pixels_are_rows || d == BACKWARD_WEIGHTS))
+    if (x->bf16 || y->bf16 || !b->sgemm || (threads > 1 && !b->reentrant) ||
+        !(pixels_are_rows || d == BACKWARD_WEIGHTS))
         return NULL;
-    struct product *p = obtain(1, sizeof *p);
-    *p = (struct product){.blas = b, .direction = d, .shape = *s, .x = *x, .y = *y, .threads = threads, .gathers = !pixels_are_rows};
+    struct product *p = xcalloc(1, sizeof *p);
+    *p = (struct product){.blas = b,
+                          .direction = d,
+                          .shape = *s,
+                          .x = *x,
+                          .y = *y,
+                          .threads = threads,
+                          .gathers = !pixels_are_rows};
     p->side[PIXELS] = y->n * y->h * y->w;
     p->side[OUTPUTS] = y->c;
     p->side[INPUTS] = x->c;
@@ -88,7 +97,7 @@ struct product *product_open(enum direction d, const struct unit_shape *s, const
 
 void product_close(struct product *p)
 {
-    release(p);
+    xfree(p);
 }
 
 static size_t weights_of(const struct product *p)
@@ -112,7 +121,8 @@ static size_t gathered_floats(const struct product *p)
 
 size_t product_scratch(const struct product *p)
 {
-    size_t sums = p->direction == BACKWARD_WEIGHTS ? (size_t)(p->parts[PIXELS] - 1) * weights_of(p) : 0;
+    size_t sums =
+        p->direction == BACKWARD_WEIGHTS ? (size_t)(p->parts[PIXELS] - 1) * weights_of(p) : 0;
     return (gathered_floats(p) * (size_t)p->threads + sums) * sizeof(float);
 }
 
@@ -123,7 +133,8 @@ struct span {
 
 static struct span part_of(const struct product *p, enum side s, int part)
 {
-    return (struct span){(int)share_at(p->side[s], p->parts[s], part), (int)share_at(p->side[s], p->parts[s], part + 1)};
+    return (struct span){(int)share_at(p->side[s], p->parts[s], part),
+                         (int)share_at(p->side[s], p->parts[s], part + 1)};
 }
 
 /* Some of y's pixels, forward or to the input. */
@@ -131,16 +142,20 @@ static void multiply_rows(const struct product *p, void *const operand[OPERANDS]
 {
     struct span rows = part_of(p, PIXELS, share);
     int64_t in = p->x.c, out = p->y.c;
-    float *x = (float *)operand[OPERAND_X] + rows.from * in, *y = (float *)operand[OPERAND_Y] + rows.from * out;
+    float *x = (float *)operand[OPERAND_X] + rows.from * in,
+          *y = (float *)operand[OPERAND_Y] + rows.from * out;
     struct matrix w = {operand[OPERAND_W], in};
     if (p->direction == FORWARD)
-        blas_multiply(p->blas, BLAS_NT, rows.to - rows.from, out, in, (struct matrix){x, in}, w, false, y, out);
+        blas_multiply(p->blas, BLAS_NT, rows.to - rows.from, out, in, (struct matrix){x, in}, w,
+                      false, y, out);
     else
-        blas_multiply(p->blas, BLAS_NN, rows.to - rows.from, in, out, (struct matrix){y, out}, w, false, x, in);
+        blas_multiply(p->blas, BLAS_NN, rows.to - rows.from, in, out, (struct matrix){y, out}, w,
+                      false, x, in);
 }
 
 /* What these pixels of y see of x's channels through the tap, zeros in the padding, a row each. */
-static void gather(const struct product *p, const float *x, int tap, struct span rows, struct span channels, float *to)
+static void gather(const struct product *p, const float *x, int tap, struct span rows,
+                   struct span channels, float *to)
 {
     const struct unit_shape *s = &p->shape;
     int pixels = p->y.h * p->y.w, count = channels.to - channels.from;
@@ -150,19 +165,25 @@ static void gather(const struct product *p, const float *x, int tap, struct span
         if (down < 0 || down >= p->x.h || right < 0 || right >= p->x.w)
             memset(to, 0, (size_t)count * sizeof *to);
         else
-            memcpy(to, x + layout_at(&p->x, row / pixels, channels.from, down * p->x.w + right), (size_t)count * sizeof *to);
+            memcpy(to, x + layout_at(&p->x, row / pixels, channels.from, down * p->x.w + right),
+                   (size_t)count * sizeof *to);
     }
 }
 
-/* One tap's product over some of the pixels, for some of the channels; `gathered` is the thread's room. */
-static void multiply_weights(const struct product *p, void *const operand[OPERANDS], int share, float *gathered, float *sums)
+/* One tap's product over some of the pixels, for some of the channels; `gathered` is the thread's
+ * room. */
+static void multiply_weights(const struct product *p, void *const operand[OPERANDS], int share,
+                             float *gathered, float *sums)
 {
     int inputs = share % p->parts[INPUTS], outputs = share / p->parts[INPUTS] % p->parts[OUTPUTS],
-        rest = share / p->parts[INPUTS] / p->parts[OUTPUTS], part = rest % p->parts[PIXELS], tap = rest / p->parts[PIXELS];
-    struct span pixels = part_of(p, PIXELS, part), out = part_of(p, OUTPUTS, outputs), in = part_of(p, INPUTS, inputs);
+        rest = share / p->parts[INPUTS] / p->parts[OUTPUTS], part = rest % p->parts[PIXELS],
+        tap = rest / p->parts[PIXELS];
+    struct span pixels = part_of(p, PIXELS, part), out = part_of(p, OUTPUTS, outputs),
+                in = part_of(p, INPUTS, inputs);
     const float *x = operand[OPERAND_X], *dy = operand[OPERAND_Y];
     float *dw = part ? sums + (size_t)(part - 1) * weights_of(p) : operand[OPERAND_W];
-    int64_t step = (int64_t)taps_of(p) * p->x.c, at_once = p->gathers ? rows_at_once(in.to - in.from) : pixels.to - pixels.from;
+    int64_t step = (int64_t)taps_of(p) * p->x.c,
+            at_once = p->gathers ? rows_at_once(in.to - in.from) : pixels.to - pixels.from;
     dw += out.from * step + (int64_t)tap * p->x.c + in.from;
     for (struct span rows = {pixels.from, 0}; rows.from < pixels.to; rows.from = rows.to) {
         rows.to = pixels.to - rows.from < at_once ? pixels.to : rows.from + (int)at_once;
@@ -172,8 +193,8 @@ static void multiply_weights(const struct product *p, void *const operand[OPERAN
             gather(p, x, tap, rows, in, gathered);
             right = (struct matrix){gathered, in.to - in.from};
         }
-        blas_multiply(p->blas, BLAS_TN, out.to - out.from, in.to - in.from, rows.to - rows.from, left, right, rows.from > pixels.from, dw,
-                      step);
+        blas_multiply(p->blas, BLAS_TN, out.to - out.from, in.to - in.from, rows.to - rows.from,
+                      left, right, rows.from > pixels.from, dw, step);
     }
 }
 

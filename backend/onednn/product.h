@@ -1,4 +1,5 @@
-/* A convolution as products of matrices by OpenBLAS, float32: 1x1 kernels in all directions, any kernel back to its weights.
+/* A convolution as products of matrices by OpenBLAS, float32: 1x1 kernels in all directions, any
+ * kernel back to its weights.
  *
  * Pixels are rows. A product is dealt in shares (share.h), each made by one thread. */
 #ifndef BACKEND_ONEDNN_PRODUCT_H
@@ -10,8 +11,8 @@
 struct product;
 
 /* NULL when these shapes can't, or OpenBLAS is not there. Borrows b. */
-struct product *product_open(enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                             const struct blas *b, int threads);
+struct product *product_open(enum direction d, const struct unit_shape *s, const struct layout *x,
+                             const struct layout *y, const struct blas *b, int threads);
 void product_close(struct product *p);
 size_t product_scratch(const struct product *p); /* bytes */
 void product_run(const struct product *p, void *const operand[OPERANDS], void *scratch);

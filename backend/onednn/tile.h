@@ -1,8 +1,10 @@
-/* The innermost loops of our own convolutions, for each instruction set and type of numbers: some sums held in registers.
+/* The innermost loops of our own convolutions, for each instruction set and type of numbers: some
+ * sums held in registers.
  *
- * A tile is some rows by some vectors of LANES columns; how many of both the registers hold, the instruction set says. A row's
- * neighbours in memory may be any distance apart. Factors of bf16 lie in pairs along the sum, sums are always float32. An instruction
- * set is one file with one table a type, and a line in tile.c's list. */
+ * A tile is some rows by some vectors of LANES columns; how many of both the registers hold, the
+ * instruction set says. A row's neighbours in memory may be any distance apart. Factors of bf16 lie
+ * in pairs along the sum, sums are always float32. An instruction set is one file with one table a
+ * type, and a line in tile.c's list. */
 #ifndef BACKEND_ONEDNN_TILE_H
 #define BACKEND_ONEDNN_TILE_H
 
@@ -10,15 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LANES = 16, TILE_VECTORS = 4 }; /* columns of a vector, whatever a register holds; vectors that any tile has at most */
+enum {
+    LANES = 16,
+    TILE_VECTORS = 4
+}; /* columns of a vector, whatever a register holds; vectors that any tile has at most */
 
 /* Two places that are multiplied. */
 struct tap {
     int32_t a, b;
 };
 
-/* to[row][column] (+)= sum over taps and k < depth of source[row][tap.a + k] weights[tap.b + k][column]; taps count elements. A row
- * of weights is as wide as the tile; in bf16 two rows lie interleaved. Depth is a multiple of LANES. `to` is of the source's type. */
+/* to[row][column] (+)= sum over taps and k < depth of source[row][tap.a + k] weights[tap.b +
+ * k][column]; taps count elements. A row of weights is as wide as the tile; in bf16 two rows lie
+ * interleaved. Depth is a multiple of LANES. `to` is of the source's type. */
 struct dot {
     const void *source, *weights;
     const struct tap *tap;
@@ -28,9 +34,10 @@ struct dot {
     bool add; /* float32 only */
 };
 
-/* The same where the rows of the tile are neighbouring pixels and each tap of the list stands for three side by side, of which the
- * middle one is given: to[row][column] = sum over taps, i < 3 and k < depth of source[(row + i - 1) source_step + tap.a + k]
- * weights[tap.b + i weight_step + k][column]. A pixel serves up to three rows, so little is loaded even by narrow tiles. The pixel
+/* The same where the rows of the tile are neighbouring pixels and each tap of the list stands for
+ * three side by side, of which the middle one is given: to[row][column] = sum over taps, i < 3 and
+ * k < depth of source[(row + i - 1) source_step + tap.a + k] weights[tap.b + i weight_step +
+ * k][column]. A pixel serves up to three rows, so little is loaded even by narrow tiles. The pixel
  * before the first row and the one after the last may be missing. */
 struct slide {
     const void *source, *weights;
@@ -42,15 +49,16 @@ struct slide {
     bool before, after;
 };
 
-/* One factor of an outer product: `at` is pixel `first`; elements from pixel to pixel and from one k to the next. */
+/* One factor of an outer product: `at` is pixel `first`; elements from pixel to pixel and from one
+ * k to the next. */
 struct factor {
     const void *at;
     int first;
     size_t pixel, step;
 };
 
-/* to[row][column] (+)= sum over taps and k < count of a[tap.a][k][row] b[tap.b][k][column]; taps count pixels, `to` is float32. In
- * bf16 an element is a pair of numbers. */
+/* to[row][column] (+)= sum over taps and k < count of a[tap.a][k][row] b[tap.b][k][column]; taps
+ * count pixels, `to` is float32. In bf16 an element is a pair of numbers. */
 struct outer {
     struct factor a, b;
     const struct tap *tap;
@@ -60,8 +68,8 @@ struct outer {
     bool add;
 };
 
-/* Winograd's sums (winograd.h): a square of pixels or of a kernel's taps becomes sixteen points, or points become a square. In brackets how
- * many places a side the square has. */
+/* Winograd's sums (winograd.h): a square of pixels or of a kernel's taps becomes sixteen points, or
+ * points become a square. In brackets how many places a side the square has. */
 enum change {
     WINDOW_TO_POINTS /* 4 */,
     RESULT_TO_POINTS /* 2 */,
@@ -73,11 +81,13 @@ enum change {
 
 enum { POINTS = 16 };
 
-/* Some squares, the places and the points of the next each so many floats behind those of the one before. */
+/* Some squares, the places and the points of the next each so many floats behind those of the one
+ * before. */
 struct square {
     float *place[POINTS]; /* row by row; each has its channels side by side */
-    float *point;         /* the first point's channels, LANES side by side, the next LANES line_step behind them */
-    size_t point_step, line_step, next_place, next_point;
+    float *point;         /* the first point's channels, LANES side by side, the next LANES
+                             codec_fixture_step behind them */
+    size_t point_step, codec_fixture_step, next_place, next_point;
     size_t ahead;        /* floats from a place to one that will be asked for soon; 0: none */
     int count, channels; /* channels: a multiple of LANES */
 };
@@ -97,15 +107,17 @@ struct tiles {
     void (*slide)(const struct slide *, int rows, int vectors);
     void (*outer)(const struct outer *, int rows, int vectors);
     void (*change[CHANGES])(const struct square *); /* float32 only */
-    /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k, column) is from[column step + k],
-     * else from[k step + column]. Depth and the number of columns are multiples of LANES. */
+    /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k,
+     * column) is from[column step + k], else from[k step + column]. Depth and the number of columns
+     * are multiples of LANES. */
     void (*pack_turned)(const float *from, size_t step, int depth, int vectors, void *to);
     void (*pack)(const float *from, size_t step, int depth, int vectors, void *to);
     /* bf16: two rows as one of pairs; b == NULL: zeros. */
     void (*pair)(const void *a, const void *b, size_t count, void *to);
 };
 
-/* The widest that this machine can do, NULL: none. Number `i` that is built in, able or not, NULL: no more. */
+/* The widest that this machine can do, NULL: none. Number `i` that is built in, able or not, NULL:
+ * no more. */
 const struct tiles *tiles_for(bool bf16);
 const struct tiles *tiles_at(int i);
 

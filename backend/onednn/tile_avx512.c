@@ -1,9 +1,10 @@
 /* By intrinsics, compiled for them whatever the rest is compiled for.
  *
- * At full width 6 rows of 64 columns: 24 accumulators, 4 vectors of one factor and a broadcast of the other, 10 loads for 24
- * multiply-adds; narrower tiles are taller. VDPBF16PS adds two products of bf16 at once. Each kernel is one text with constant rows
- * and vectors, so that the accumulators become registers: 72 copies of three loops. Measured on Zen 5: 90 to 95 % of the
- * multiply-adds that the registers can do, as long as the weights come from the second cache. */
+ * At full width 6 rows of 64 columns: 24 accumulators, 4 vectors of one factor and a broadcast of
+ * the other, 10 loads for 24 multiply-adds; narrower tiles are taller. VDPBF16PS adds two products
+ * of bf16 at once. Each kernel is one text with constant rows and vectors, so that the accumulators
+ * become registers: 72 copies of three loops. Measured on Zen 5: 90 to 95 % of the multiply-adds
+ * that the registers can do, as long as the weights come from the second cache. */
 #include "backend/onednn/tile_avx512.h"
 
 #ifdef __x86_64__
@@ -25,8 +26,8 @@ enum { TILE_ROWS = 16, SLIDE_VECTORS = 2, SLIDE_ROWS = 16 };
 
 static bool able(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
 static bool able_bf16(void)
@@ -41,14 +42,16 @@ INLINE(F32) void dot_f32(const struct dot *d, int rows, int vectors)
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
         d->add ? _mm512_loadu_ps(to + (size_t)r * d->to_step + v * LANES) : _mm512_setzero_ps();
     for (int t = 0; t < d->taps; t++) {
-        const float *a = (const float *)d->source + d->tap[t].a, *w = (const float *)d->weights + d->tap[t].b;
+        const float *a = (const float *)d->source + d->tap[t].a,
+                    *w = (const float *)d->weights + d->tap[t].b;
         for (int k = 0; k < d->depth; k++, w += vectors * LANES) {
             __m512 b[TILE_VECTORS];
             UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_ps(w + v * LANES);
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m512 x = _mm512_set1_ps(a[(size_t)r * d->source_step + (size_t)k]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(x, b[v], sum[r][v]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+                    _mm512_fmadd_ps(x, b[v], sum[r][v]);
             }
         }
     }
@@ -67,33 +70,43 @@ INLINE(BF16) void dot_bf16(const struct dot *d, int rows, int vectors)
 {
     __m512 sum[TILE_ROWS][TILE_VECTORS];
     uint16_t *to = d->to;
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_setzero_ps();
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+        _mm512_setzero_ps();
     for (int t = 0; t < d->taps; t++) {
-        const uint16_t *a = (const uint16_t *)d->source + d->tap[t].a, *w = (const uint16_t *)d->weights + d->tap[t].b;
+        const uint16_t *a = (const uint16_t *)d->source + d->tap[t].a,
+                       *w = (const uint16_t *)d->weights + d->tap[t].b;
         for (int k = 0; k < d->depth; k += 2, w += 2 * vectors * LANES) {
             __m512bh b[TILE_VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) b[v] = (__m512bh)_mm512_loadu_si512(w + 2 * v * LANES);
+            UNROLL for (int v = 0; v < vectors; v++) b[v] =
+                (__m512bh)_mm512_loadu_si512(w + 2 * v * LANES);
             UNROLL for (int r = 0; r < rows; r++)
             {
-                __m512bh x = (__m512bh)_mm512_set1_epi32(pair_at(a + (size_t)r * d->source_step + (size_t)k));
-                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], x, b[v]);
+                __m512bh x = (__m512bh)_mm512_set1_epi32(
+                    pair_at(a + (size_t)r * d->source_step + (size_t)k));
+                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+                    _mm512_dpbf16_ps(sum[r][v], x, b[v]);
             }
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
-        _mm256_storeu_si256((__m256i *)(void *)(to + (size_t)r * d->to_step + v * LANES), (__m256i)_mm512_cvtneps_pbh(sum[r][v]));
+        _mm256_storeu_si256((__m256i *)(void *)(to + (size_t)r * d->to_step + v * LANES),
+                            (__m256i)_mm512_cvtneps_pbh(sum[r][v]));
 }
 
-/* A pixel that is missing is read from its neighbour and masked out of the only sum that it would enter. */
+/* A pixel that is missing is read from its neighbour and masked out of the only sum that it would
+ * enter. */
 INLINE(F32) void slide_f32(const struct slide *s, int rows, int vectors)
 {
     __m512 sum[SLIDE_ROWS][SLIDE_VECTORS];
     const __mmask16 before = s->before ? 0xffff : 0, after = s->after ? 0xffff : 0;
-    const ptrdiff_t step = (ptrdiff_t)s->source_step, first = s->before ? -step : 0, last = s->after ? rows * step : 0;
+    const ptrdiff_t step = (ptrdiff_t)s->source_step, first = s->before ? -step : 0,
+                    last = s->after ? rows * step : 0;
     float *to = s->to;
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_setzero_ps();
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+        _mm512_setzero_ps();
     for (int t = 0; t < s->taps; t++) {
-        const float *a = (const float *)s->source + s->tap[t].a, *w = (const float *)s->weights + s->tap[t].b;
+        const float *a = (const float *)s->source + s->tap[t].a,
+                    *w = (const float *)s->weights + s->tap[t].b;
         for (int k = 0; k < s->depth; k++, a++, w += vectors * LANES) {
             __m512 b[3][SLIDE_VECTORS];
             UNROLL for (int i = 0; i < 3; i++) UNROLL for (int v = 0; v < vectors; v++) b[i][v] =
@@ -101,8 +114,9 @@ INLINE(F32) void slide_f32(const struct slide *s, int rows, int vectors)
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m512 x = _mm512_set1_ps(a[r * step]);
-                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows) UNROLL for (int v = 0; v < vectors; v++)
-                    sum[r + 1 - i][v] = _mm512_fmadd_ps(x, b[i][v], sum[r + 1 - i][v]);
+                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows)
+                    UNROLL for (int v = 0; v < vectors; v++) sum[r + 1 - i][v] =
+                        _mm512_fmadd_ps(x, b[i][v], sum[r + 1 - i][v]);
             }
             __m512 x = _mm512_set1_ps(a[first]), y = _mm512_set1_ps(a[last]);
             UNROLL for (int v = 0; v < vectors; v++)
@@ -116,16 +130,20 @@ INLINE(F32) void slide_f32(const struct slide *s, int rows, int vectors)
         _mm512_storeu_ps(to + (size_t)r * s->to_step + v * LANES, sum[r][v]);
 }
 
-/* The missing pixel is zero: _mm512_mask_dpbf16_ps has only 8 of its 16 lanes' masks in gcc 12, once the mask is spilled. */
+/* The missing pixel is zero: _mm512_mask_dpbf16_ps has only 8 of its 16 lanes' masks in gcc 12,
+ * once the mask is spilled. */
 INLINE(BF16) void slide_bf16(const struct slide *s, int rows, int vectors)
 {
     __m512 sum[SLIDE_ROWS][SLIDE_VECTORS];
     const __mmask16 before = s->before ? 0xffff : 0, after = s->after ? 0xffff : 0;
-    const ptrdiff_t step = (ptrdiff_t)s->source_step, first = s->before ? -step : 0, last = s->after ? rows * step : 0;
+    const ptrdiff_t step = (ptrdiff_t)s->source_step, first = s->before ? -step : 0,
+                    last = s->after ? rows * step : 0;
     uint16_t *to = s->to;
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_setzero_ps();
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+        _mm512_setzero_ps();
     for (int t = 0; t < s->taps; t++) {
-        const uint16_t *a = (const uint16_t *)s->source + s->tap[t].a, *w = (const uint16_t *)s->weights + s->tap[t].b;
+        const uint16_t *a = (const uint16_t *)s->source + s->tap[t].a,
+                       *w = (const uint16_t *)s->weights + s->tap[t].b;
         for (int k = 0; k < s->depth; k += 2, a += 2, w += 2 * vectors * LANES) {
             __m512bh b[3][SLIDE_VECTORS];
             UNROLL for (int i = 0; i < 3; i++) UNROLL for (int v = 0; v < vectors; v++) b[i][v] =
@@ -133,8 +151,9 @@ INLINE(BF16) void slide_bf16(const struct slide *s, int rows, int vectors)
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m512bh x = (__m512bh)_mm512_set1_epi32(pair_at(a + r * step));
-                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows) UNROLL for (int v = 0; v < vectors; v++)
-                    sum[r + 1 - i][v] = _mm512_dpbf16_ps(sum[r + 1 - i][v], x, b[i][v]);
+                UNROLL for (int i = 0; i < 3; i++) if (r + 1 - i >= 0 && r + 1 - i < rows)
+                    UNROLL for (int v = 0; v < vectors; v++) sum[r + 1 - i][v] =
+                        _mm512_dpbf16_ps(sum[r + 1 - i][v], x, b[i][v]);
             }
             __m512bh x = (__m512bh)_mm512_maskz_set1_epi32(before, pair_at(a + first));
             __m512bh y = (__m512bh)_mm512_maskz_set1_epi32(after, pair_at(a + last));
@@ -146,16 +165,19 @@ INLINE(BF16) void slide_bf16(const struct slide *s, int rows, int vectors)
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
-        _mm256_storeu_si256((__m256i *)(void *)(to + (size_t)r * s->to_step + v * LANES), (__m256i)_mm512_cvtneps_pbh(sum[r][v]));
+        _mm256_storeu_si256((__m256i *)(void *)(to + (size_t)r * s->to_step + v * LANES),
+                            (__m256i)_mm512_cvtneps_pbh(sum[r][v]));
 }
 
-INLINE(F32) void load_sums(const struct outer *o, int rows, int vectors, __m512 sum[TILE_ROWS][TILE_VECTORS])
+INLINE(F32)
+void load_sums(const struct outer *o, int rows, int vectors, __m512 sum[TILE_ROWS][TILE_VECTORS])
 {
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
         o->add ? _mm512_loadu_ps(o->to + (size_t)r * o->to_step + v * LANES) : _mm512_setzero_ps();
 }
 
-INLINE(F32) void store_sums(const struct outer *o, int rows, int vectors, __m512 sum[TILE_ROWS][TILE_VECTORS])
+INLINE(F32)
+void store_sums(const struct outer *o, int rows, int vectors, __m512 sum[TILE_ROWS][TILE_VECTORS])
 {
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
         _mm512_storeu_ps(o->to + (size_t)r * o->to_step + v * LANES, sum[r][v]);
@@ -163,7 +185,8 @@ INLINE(F32) void store_sums(const struct outer *o, int rows, int vectors, __m512
 
 INLINE(F32) const void *at_pixel(const struct factor *f, int pixel)
 {
-    return (const float *)f->at + (size_t)(pixel - f->first) * f->pixel; /* a pair is as large as a float */
+    return (const float *)f->at +
+           (size_t)(pixel - f->first) * f->pixel; /* a pair is as large as a float */
 }
 
 INLINE(F32) void outer_f32(const struct outer *o, int rows, int vectors)
@@ -178,7 +201,8 @@ INLINE(F32) void outer_f32(const struct outer *o, int rows, int vectors)
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m512 y = _mm512_set1_ps(a[r]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(y, x[v], sum[r][v]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+                    _mm512_fmadd_ps(y, x[v], sum[r][v]);
             }
         }
     }
@@ -193,11 +217,13 @@ INLINE(BF16) void outer_bf16(const struct outer *o, int rows, int vectors)
         const uint16_t *a = at_pixel(&o->a, o->tap[t].a), *b = at_pixel(&o->b, o->tap[t].b);
         for (int k = 0; k < o->count; k++, a += 2 * o->a.step, b += 2 * o->b.step) {
             __m512bh x[TILE_VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) x[v] = (__m512bh)_mm512_loadu_si512(b + 2 * v * LANES);
+            UNROLL for (int v = 0; v < vectors; v++) x[v] =
+                (__m512bh)_mm512_loadu_si512(b + 2 * v * LANES);
             UNROLL for (int r = 0; r < rows; r++)
             {
                 __m512bh y = (__m512bh)_mm512_set1_epi32(pair_at(a + 2 * r));
-                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], y, x[v]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+                    _mm512_dpbf16_ps(sum[r][v], y, x[v]);
             }
         }
     }
@@ -208,10 +234,10 @@ INLINE(BF16) void outer_bf16(const struct outer *o, int rows, int vectors)
 #define UP_TO_8(what, v) UP_TO_6(what, v) what(7, v) what(8, v)
 #define UP_TO_12(what, v) UP_TO_8(what, v) what(9, v) what(10, v) what(11, v) what(12, v)
 #define UP_TO_16(what, v) UP_TO_12(what, v) what(13, v) what(14, v) what(15, v) what(16, v)
-#define COPY(isa, name, type, r, v)                                                                                                        \
-    __attribute__((isa)) static void name##_##r##_##v(const struct type *p)                                                                \
-    {                                                                                                                                      \
-        name(p, r, v);                                                                                                                     \
+#define COPY(isa, name, type, r, v)                                                                \
+    __attribute__((isa)) static void name##_##r##_##v(const struct type *p)                        \
+    {                                                                                              \
+        name(p, r, v);                                                                             \
     }
 #define COPY_DOT(r, v) COPY(F32, dot_f32, dot, r, v) COPY(BF16, dot_bf16, dot, r, v)
 #define COPY_SLIDE(r, v) COPY(F32, slide_f32, slide, r, v) COPY(BF16, slide_bf16, slide, r, v)
@@ -236,15 +262,24 @@ UP_TO_6(COPY_OUTER, 4)
 
 static void (*const dots[2][TILE_VECTORS][TILE_ROWS])(const struct dot *) = {
     {{UP_TO_12(DOT_F32, 1)}, {UP_TO_12(DOT_F32, 2)}, {UP_TO_8(DOT_F32, 3)}, {UP_TO_6(DOT_F32, 4)}},
-    {{UP_TO_12(DOT_BF16, 1)}, {UP_TO_12(DOT_BF16, 2)}, {UP_TO_8(DOT_BF16, 3)}, {UP_TO_6(DOT_BF16, 4)}},
+    {{UP_TO_12(DOT_BF16, 1)},
+     {UP_TO_12(DOT_BF16, 2)},
+     {UP_TO_8(DOT_BF16, 3)},
+     {UP_TO_6(DOT_BF16, 4)}},
 };
 static void (*const slides[2][SLIDE_VECTORS][SLIDE_ROWS])(const struct slide *) = {
     {{UP_TO_16(SLIDE_F32, 1)}, {UP_TO_8(SLIDE_F32, 2)}},
     {{UP_TO_16(SLIDE_BF16, 1)}, {UP_TO_8(SLIDE_BF16, 2)}},
 };
 static void (*const outers[2][TILE_VECTORS][TILE_ROWS])(const struct outer *) = {
-    {{UP_TO_16(OUTER_F32, 1)}, {UP_TO_8(OUTER_F32, 2)}, {UP_TO_6(OUTER_F32, 3)}, {UP_TO_6(OUTER_F32, 4)}},
-    {{UP_TO_16(OUTER_BF16, 1)}, {UP_TO_8(OUTER_BF16, 2)}, {UP_TO_6(OUTER_BF16, 3)}, {UP_TO_6(OUTER_BF16, 4)}},
+    {{UP_TO_16(OUTER_F32, 1)},
+     {UP_TO_8(OUTER_F32, 2)},
+     {UP_TO_6(OUTER_F32, 3)},
+     {UP_TO_6(OUTER_F32, 4)}},
+    {{UP_TO_16(OUTER_BF16, 1)},
+     {UP_TO_8(OUTER_BF16, 2)},
+     {UP_TO_6(OUTER_BF16, 3)},
+     {UP_TO_6(OUTER_BF16, 4)}},
 };
 
 static void run_dot_f32(const struct dot *p, int rows, int vectors)
@@ -307,20 +342,24 @@ INLINE(F32) void turn(__m512i row[LANES])
     }
 }
 
-__attribute__((F32)) static void pack_turned_f32(const float *from, size_t step, int depth, int vectors, void *to)
+__attribute__((F32)) static void pack_turned_f32(const float *from, size_t step, int depth,
+                                                 int vectors, void *to)
 {
     for (int k = 0; k < depth; k += LANES)
         for (int v = 0; v < vectors; v++) {
             __m512i row[LANES];
-            UNROLL for (int i = 0; i < LANES; i++) row[i] = _mm512_loadu_si512(from + (size_t)(v * LANES + i) * step + k);
+            UNROLL for (int i = 0; i < LANES; i++) row[i] =
+                _mm512_loadu_si512(from + (size_t)(v * LANES + i) * step + k);
             turn(row);
-            UNROLL for (int i = 0; i < LANES; i++)
-                _mm512_storeu_si512((float *)to + ((size_t)(k + i) * (size_t)vectors + (size_t)v) * LANES, row[i]);
+            UNROLL for (int i = 0; i < LANES; i++) _mm512_storeu_si512(
+                (float *)to + ((size_t)(k + i) * (size_t)vectors + (size_t)v) * LANES, row[i]);
         }
 }
 
-/* A word is a pair along the depth, so sixteen words of a column are 32 numbers; the rest of a depth of 16 reads as zero. */
-__attribute__((BF16)) static void pack_turned_bf16(const float *from, size_t step, int depth, int vectors, void *to)
+/* A word is a pair along the depth, so sixteen words of a column are 32 numbers; the rest of a
+ * depth of 16 reads as zero. */
+__attribute__((BF16)) static void pack_turned_bf16(const float *from, size_t step, int depth,
+                                                   int vectors, void *to)
 {
     for (int k = 0; k < depth; k += 2 * LANES)
         for (int v = 0; v < vectors; v++) {
@@ -333,8 +372,9 @@ __attribute__((BF16)) static void pack_turned_bf16(const float *from, size_t ste
                 row[i] = (__m512i)_mm512_cvtne2ps_pbh(second, _mm512_loadu_ps(at));
             }
             turn(row);
-            UNROLL for (int i = 0; i < LANES; i++) if (i < pairs)
-                _mm512_storeu_si512((uint16_t *)to + 2 * ((size_t)(k / 2 + i) * (size_t)vectors + (size_t)v) * LANES, row[i]);
+            UNROLL for (int i = 0; i < LANES; i++) if (i < pairs) _mm512_storeu_si512(
+                (uint16_t *)to + 2 * ((size_t)(k / 2 + i) * (size_t)vectors + (size_t)v) * LANES,
+                row[i]);
         }
 }
 
@@ -342,17 +382,20 @@ __attribute__((BF16)) static void pack_turned_bf16(const float *from, size_t ste
 INLINE(F32) __m512i in_turn(void)
 {
     const __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(LANES)), 16));
+    return _mm512_or_si512(low,
+                           _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(LANES)), 16));
 }
 
-__attribute__((BF16)) static void pack_bf16(const float *from, size_t step, int depth, int vectors, void *to)
+__attribute__((BF16)) static void pack_bf16(const float *from, size_t step, int depth, int vectors,
+                                            void *to)
 {
     const __m512i order = in_turn();
     uint16_t *next = to;
     for (int k = 0; k < depth; k += 2)
         for (int v = 0; v < vectors; v++, next += 2 * LANES) {
             const float *at = from + (size_t)k * step + v * LANES;
-            __m512i both = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + step), _mm512_loadu_ps(at));
+            __m512i both =
+                (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + step), _mm512_loadu_ps(at));
             _mm512_storeu_si512(next, _mm512_permutexvar_epi16(order, both));
         }
 }
@@ -371,20 +414,26 @@ __attribute__((F32)) static void pair(const void *a, const void *b, size_t count
     const __m512i order = in_turn();
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-        __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)a + i));
-        __m256i second = b ? _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)b + i)) : _mm256_setzero_si256();
+        __m256i first =
+            _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)a + i));
+        __m256i second =
+            b ? _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)b + i))
+              : _mm256_setzero_si256();
         __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
         _mm512_storeu_si512((uint16_t *)to + 2 * i, _mm512_permutexvar_epi16(order, both));
     }
-    pair_rest((const uint16_t *)a + i, b ? (const uint16_t *)b + i : NULL, count - i, (uint16_t *)to + 2 * i);
+    pair_rest((const uint16_t *)a + i, b ? (const uint16_t *)b + i : NULL, count - i,
+              (uint16_t *)to + 2 * i);
 }
 
 #define TARGET F32
-#define WIDE LANES
+#define SIMD LANES
 #include "backend/onednn/winograd.inc"
 
-/* Rows of dot are far apart in memory, at powers of two: more of them than the first cache has ways would push each other out. */
-#define SIZES .dot_size = {4, {12, 12, 8, 6}}, .slide_size = {2, {16, 8}}, .outer_size = {4, {16, 8, 6, 6}}
+/* Rows of dot are far apart in memory, at powers of two: more of them than the first cache has ways
+ * would push each other out. */
+#define SIZES                                                                                      \
+    .dot_size = {4, {12, 12, 8, 6}}, .slide_size = {2, {16, 8}}, .outer_size = {4, {16, 8, 6, 6}}
 
 const struct tiles tiles_avx512 = {
     .name = "avx512",

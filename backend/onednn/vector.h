@@ -1,11 +1,13 @@
-/* Sixteen floats at a time (or as many as VEC_LANES says before this is included), read from and written to float32 or bf16.
+/* Sixteen floats at a time (or as many as VEC_LANES says before this is included), read from and
+ * written to float32 or bf16.
  *
- * Of registers that are smaller than a vector gcc makes a poor use: it keeps the halves on the stack. So what must be fast on AVX2 is
- * compiled once more with eight lanes.
+ * Of registers that are smaller than a vector gcc makes a poor use: it keeps the halves on the
+ * stack. So what must be fast on AVX2 is compiled once more with eight lanes.
  *
- * gcc's vector types lower to AVX-512, AVX2 or SSE; CLONES compiles a function for each and the loader picks one. Vectors are
- * passed by address: by value their calling convention would depend on the machine. Where AVX-512 BF16 is compiled for, bf16 is
- * read and written by its instructions, else by integer arithmetic with the same results (but for NaNs' payloads). */
+ * gcc's vector types lower to AVX-512, AVX2 or SSE; CLONES compiles a function for each and the
+ * loader picks one. Vectors are passed by address: by value their calling convention would depend
+ * on the machine. Where AVX-512 BF16 is compiled for, bf16 is read and written by its instructions,
+ * else by integer arithmetic with the same results (but for NaNs' payloads). */
 #ifndef BACKEND_ONEDNN_VECTOR_H
 #define BACKEND_ONEDNN_VECTOR_H
 
@@ -41,7 +43,8 @@ typedef uint8_t vec_byte_at __attribute__((vector_size(VEC_LANES), aligned(1), m
 INLINE void vec_from_bf16(vec *v, const void *from)
 {
 #ifdef __AVX512BF16__
-    *v = (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)), 16);
+    *v = (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)),
+                                16);
 #else
     *v = (vec)(__builtin_convertvector(*(const vec_short_at *)from, vec_bits) << 16);
 #endif
@@ -54,7 +57,8 @@ INLINE void vec_to_bf16(void *to, const vec *v)
     _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)*v));
 #else
     vec_bits bits = (vec_bits)*v;
-    *(vec_short_at *)to = __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, vec_short_at);
+    *(vec_short_at *)to =
+        __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, vec_short_at);
 #endif
 }
 
@@ -83,8 +87,8 @@ INLINE void vec_put(void *p, size_t i, const vec *v, int lanes, bool bf16)
         memcpy(to, there, (size_t)lanes * (bf16 ? 2 : 4));
 }
 
-/* A whole vector past the caches, for what they would have forgotten before it is read; p is aligned to 64 bytes and i to VEC_LANES. Other
- * threads see it after vec_stream_end. */
+/* A whole vector past the caches, for what they would have forgotten before it is read; p is
+ * aligned to 64 bytes and i to VEC_LANES. Other threads see it after vec_stream_end. */
 INLINE void vec_stream(void *p, size_t i, const vec *v, bool bf16)
 {
 #ifdef __SSE2__
@@ -120,8 +124,8 @@ INLINE void vec_put_bytes(uint8_t *p, const vec_int *v, int lanes)
     memcpy(p, &bytes, (size_t)lanes);
 }
 
-/* The two faces of ReLU, by integer arithmetic on the bits, since not every target compares such vectors well. Forward: zero where
- * v < 0; a NaN stays, so that a run that diverged is seen. */
+/* The two faces of ReLU, by integer arithmetic on the bits, since not every target compares such
+ * vectors well. Forward: zero where v < 0; a NaN stays, so that a run that diverged is seen. */
 INLINE void vec_relu(vec *v)
 {
     vec_bits bits = (vec_bits)*v;

@@ -1,16 +1,18 @@
-/* Squares are taken by blocks: all windows of a block are changed into points, [point][square][channel], then multiplied point by point,
- * while the block's points lie in the second cache. A pixel beyond the picture's edge is read from a line of zeros and written to a
- * line that nobody reads, so that all squares are whole.
+/* Squares are taken by blocks: all windows of a block are changed into points,
+ * [point][square][channel], then multiplied point by point, while the block's points lie in the
+ * second cache. A pixel beyond the image's edge is read from a line of zeros and written to a line
+ * that nobody reads, so that all squares are whole.
  *
- * Forward and to the input each thread takes blocks as it comes to them; weights are changed and packed before, by all together. To the
- * weights the sums of the points' products grow with every block. Where they are few each thread has its own, of its own squares; where
- * they are many there is one set, of which each thread takes shares: then a block is changed by all together before. */
+ * Forward and to the input each thread takes blocks as it comes to them; weights are changed and
+ * packed before, by all together. To the weights the sums of the points' products grow with every
+ * block. Where they are few each thread has its own, of its own squares; where they are many there
+ * is one set, of which each thread takes shares: then a block is changed by all together before. */
 #include "backend/onednn/winograd.h"
 
 #include <omp.h>
 #include <string.h>
 
-#include "backend/onednn/share.h"
+#include "backend/onednn/chunks.h"
 #include "base/alloc.h"
 
 enum {
@@ -28,9 +30,9 @@ struct winograd {
     const struct tiles *tiles;
     enum direction direction;
     int threads;
-    int n, h, w;      /* pictures */
+    int n, h, w;      /* images */
     int x_c, y_c;     /* channels */
-    int down, across; /* squares of a picture */
+    int down, across; /* squares of a image */
     int block;        /* squares at a time */
     bool apart;       /* each thread has its own squares; to the weights also its own sums */
 };
@@ -61,19 +63,28 @@ static void cut(struct winograd *w)
     size_t square = (size_t)(POINTS * (w->x_c + w->y_c)), weights = points_of_weights(w);
     bool sums = w->direction == BACKWARD_WEIGHTS;
     w->apart = !sums || w->threads == 1 || weights <= APART;
-    w->block = sums ? greater((int)(weights / square), LEAST_SUMMED) : greater((int)(weights / square / 2) / LEAST * LEAST, LEAST);
+    w->block = sums ? greater((int)(weights / square), LEAST_SUMMED)
+                    : greater((int)(weights / square / 2) / LEAST * LEAST, LEAST);
     if (!w->apart)
         w->block *= w->threads;
     w->block = smaller(w->block, squares_of(w));
 }
 
-struct winograd *winograd_open(enum direction d, const struct unit_shape *s, const struct layout *x, const struct layout *y,
-                               const struct tiles *t, int threads)
+struct winograd *winograd_open(enum direction d, const struct unit_shape *s, const struct layout *x,
+                               const struct layout *y, const struct tiles *t, int threads)
 {
-    if (s->kernel != SIDE || s->stride != 1 || s->pad != 1 || x->c % LANES || y->c % LANES || !t || t->bf16 || x->bf16 || y->bf16)
+    if (s->kernel != SIDE || s->stride != 1 || s->pad != 1 || x->c % LANES || y->c % LANES || !t ||
+        t->bf16 || x->bf16 || y->bf16)
         return NULL;
-    struct winograd *w = obtain(1, sizeof *w);
-    *w = (struct winograd){.tiles = t, .direction = d, .threads = threads, .n = x->n, .h = x->h, .w = x->w, .x_c = x->c, .y_c = y->c};
+    struct winograd *w = xcalloc(1, sizeof *w);
+    *w = (struct winograd){.tiles = t,
+                           .direction = d,
+                           .threads = threads,
+                           .n = x->n,
+                           .h = x->h,
+                           .w = x->w,
+                           .x_c = x->c,
+                           .y_c = y->c};
     w->down = (x->h + RESULT - 1) / RESULT;
     w->across = (x->w + RESULT - 1) / RESULT;
     cut(w);
@@ -82,11 +93,11 @@ struct winograd *winograd_open(enum direction d, const struct unit_shape *s, con
 
 void winograd_close(struct winograd *w)
 {
-    release(w);
+    xfree(w);
 }
 
-/* A block's points of one tensor: [point][line of channels][square][channel of the line], with some room between the points, which
- * would else lie at the same places of the first cache. */
+/* A block's points of one tensor: [point][line of channels][square][channel of the line], with some
+ * room between the points, which would else lie at the same places of the first cache. */
 struct points {
     float *at;
     int channels, line;
@@ -96,7 +107,8 @@ struct points {
 static struct points points_of(const struct winograd *w, float *at, int channels, bool in_lines)
 {
     size_t squares = (size_t)w->block;
-    return (struct points){at, channels, in_lines ? LANES : channels, squares, squares * (size_t)channels + LANES};
+    return (struct points){at, channels, in_lines ? LANES : channels, squares,
+                           squares * (size_t)channels + LANES};
 }
 
 static size_t points_count(const struct points *p)
@@ -106,7 +118,8 @@ static size_t points_count(const struct points *p)
 
 static float *point_at(const struct points *p, int point, int channel)
 {
-    return p->at + (size_t)point * p->step + (size_t)(channel / p->line * p->line) * p->squares + (size_t)(channel % p->line);
+    return p->at + (size_t)point * p->step + (size_t)(channel / p->line * p->line) * p->squares +
+           (size_t)(channel % p->line);
 }
 
 /* Narrow tiles read the factors of sums over squares so often that they must lie close together. */
@@ -122,11 +135,12 @@ static size_t block_floats(const struct winograd *w)
     return points_count(&x) + points_count(&y);
 }
 
-/* One thread's part of the scratch block, in floats: points, before that weights on their way, and two lines for what lies beyond the
- * edge. */
+/* One thread's part of the scratch block, in floats: points, before that weights on their way, and
+ * two lines for what lies beyond the edge. */
 static size_t own_floats(const struct winograd *w)
 {
-    size_t packing = (size_t)(POINTS * DEPTH * LANES) * (size_t)w->tiles->dot_size.vectors, points = w->apart ? block_floats(w) : 0;
+    size_t packing = (size_t)(POINTS * DEPTH * LANES) * (size_t)w->tiles->dot_size.vectors,
+           points = w->apart ? block_floats(w) : 0;
     return (points > packing ? points : packing) + 2 * (size_t)greater(w->x_c, w->y_c);
 }
 
@@ -134,7 +148,8 @@ static size_t own_floats(const struct winograd *w)
 static size_t shared_floats(const struct winograd *w)
 {
     bool many = w->direction == BACKWARD_WEIGHTS && w->apart;
-    return points_of_weights(w) * (size_t)(many ? w->threads : 1) + (w->apart ? 0 : block_floats(w));
+    return points_of_weights(w) * (size_t)(many ? w->threads : 1) +
+           (w->apart ? 0 : block_floats(w));
 }
 
 size_t winograd_scratch(const struct winograd *w)
@@ -142,35 +157,43 @@ size_t winograd_scratch(const struct winograd *w)
     return (shared_floats(w) + own_floats(w) * (size_t)w->threads) * sizeof(float);
 }
 
-/* How a tensor's pixels make squares: so many a side, the first of them `before` pixels before the four of the result. */
+/* How a tensor's pixels make squares: so many a side, the first of them `before` pixels before the
+ * four of the result. */
 struct cut {
     enum change change;
     int side, before;
 };
 
-static const struct cut windows = {WINDOW_TO_POINTS, WINDOW, 1}, read_results = {RESULT_TO_POINTS, RESULT, 0},
+static const struct cut windows = {WINDOW_TO_POINTS, WINDOW, 1},
+                        read_results = {RESULT_TO_POINTS, RESULT, 0},
                         written_results = {POINTS_TO_RESULT, RESULT, 0};
 
-/* Places square `at` and, where it lies inside the picture, all of its row that do so behind it, at most `most`; returns how many. */
-static int place_pixels(const struct winograd *w, const struct cut *cut, float *tensor, float *beyond, int at, int most, struct square *s)
+/* Places square `at` and, where it lies inside the image, all of its row that do so behind it, at
+ * most `most`; returns how many. */
+static int place_pixels(const struct winograd *w, const struct cut *cut, float *tensor,
+                        float *beyond, int at, int most, struct square *s)
 {
-    int line = at / w->across, column = at % w->across, top = line % w->down * RESULT - cut->before, left = column * RESULT - cut->before;
+    int line = at / w->across, column = at % w->across, top = line % w->down * RESULT - cut->before,
+        left = column * RESULT - cut->before;
     ptrdiff_t first = ((ptrdiff_t)(line / w->down * w->h + top) * w->w + left) * s->channels;
     bool whole = top >= 0 && left >= 0 && top + cut->side <= w->h && left + cut->side <= w->w;
     for (int i = 0; i < cut->side; i++, first += (ptrdiff_t)w->w * s->channels)
         for (int k = 0; k < cut->side; k++) {
-            bool inside = whole || (top + i >= 0 && top + i < w->h && left + k >= 0 && left + k < w->w);
-            s->place[i * cut->side + k] = inside ? tensor + first + (ptrdiff_t)k * s->channels : beyond;
+            bool inside =
+                whole || (top + i >= 0 && top + i < w->h && left + k >= 0 && left + k < w->w);
+            s->place[i * cut->side + k] =
+                inside ? tensor + first + (ptrdiff_t)k * s->channels : beyond;
         }
     return whole ? smaller(most, (w->w - left - cut->side) / RESULT + 1) : 1;
 }
 
 /* Squares from .. to - 1 of a block that begins with square `first`. */
-static void change_block(const struct winograd *w, const struct cut *cut, const float *tensor, const struct points *p, int first, int from,
-                         int to, float *beyond)
+static void change_block(const struct winograd *w, const struct cut *cut, const float *tensor,
+                         const struct points *p, int first, int from, int to, float *beyond)
 {
-    struct square s = {.point_step = p->step, .channels = p->channels, .next_point = (size_t)p->line};
-    s.line_step = p->line == LANES ? p->squares * LANES : LANES;
+    struct square s = {
+        .point_step = p->step, .channels = p->channels, .next_point = (size_t)p->line};
+    s.codec_fixture_step = p->line == LANES ? p->squares * LANES : LANES;
     s.next_place = (size_t)(RESULT * p->channels);
     s.ahead = (size_t)(RESULT * w->w) * (size_t)p->channels;
     for (int i = from; i < to; i += s.count) {
@@ -186,37 +209,54 @@ static int panel_channels(const struct winograd *w)
     return w->tiles->dot_size.vectors * LANES;
 }
 
-/* Some of the weights of one panel of y's channels: packed are [point][panel][channel of x][channel of y]. */
-static void pack_forward(const struct winograd *w, const float *weights, int panel, int depth, float *changed, float *packed)
+/* Some of the weights of one panel of y's channels: packed are [point][panel][channel of x][channel
+ * of y]. */
+static void pack_forward(const struct winograd *w, const float *weights, int panel, int depth,
+                         float *changed, float *packed)
 {
-    int out = panel * panel_channels(w), columns = smaller(panel_channels(w), w->y_c - out), depths = smaller(DEPTH, w->x_c - depth);
-    struct square s = {.point_step = (size_t)(columns * depths), .line_step = LANES, .count = 1, .channels = depths};
+    int out = panel * panel_channels(w), columns = smaller(panel_channels(w), w->y_c - out),
+        depths = smaller(DEPTH, w->x_c - depth);
+    struct square s = {.point_step = (size_t)(columns * depths),
+                       .codec_fixture_step = LANES,
+                       .count = 1,
+                       .channels = depths};
     for (int column = 0; column < columns; column++) {
         for (int tap = 0; tap < TAPS; tap++)
-            s.place[tap] = (float *)weights + ((size_t)(out + column) * TAPS + (size_t)tap) * (size_t)w->x_c + depth;
+            s.place[tap] = (float *)weights +
+                           ((size_t)(out + column) * TAPS + (size_t)tap) * (size_t)w->x_c + depth;
         s.point = changed + column * depths;
         w->tiles->change[KERNEL_TO_POINTS](&s);
     }
     for (int point = 0; point < POINTS; point++)
-        w->tiles->pack_turned(changed + (size_t)point * s.point_step, (size_t)depths, depths, columns / LANES,
-                              packed + ((size_t)point * (size_t)w->y_c + (size_t)out) * (size_t)w->x_c + depth * columns);
+        w->tiles->pack_turned(
+            changed + (size_t)point * s.point_step, (size_t)depths, depths, columns / LANES,
+            packed + ((size_t)point * (size_t)w->y_c + (size_t)out) * (size_t)w->x_c +
+                depth * columns);
 }
 
-/* The same back to the input, [point][panel][channel of y][channel of x], of the kernel turned by half a circle. */
-static void pack_data(const struct winograd *w, const float *weights, int panel, int depth, float *packed)
+/* The same back to the input, [point][panel][channel of y][channel of x], of the kernel turned by
+ * half a circle. */
+static void pack_data(const struct winograd *w, const float *weights, int panel, int depth,
+                      float *packed)
 {
-    int in = panel * panel_channels(w), columns = smaller(panel_channels(w), w->x_c - in), depths = smaller(DEPTH, w->y_c - depth);
-    struct square s = {.point_step = (size_t)w->x_c * (size_t)w->y_c, .line_step = LANES, .count = 1, .channels = columns};
+    int in = panel * panel_channels(w), columns = smaller(panel_channels(w), w->x_c - in),
+        depths = smaller(DEPTH, w->y_c - depth);
+    struct square s = {.point_step = (size_t)w->x_c * (size_t)w->y_c,
+                       .codec_fixture_step = LANES,
+                       .count = 1,
+                       .channels = columns};
     for (int out = depth; out < depth + depths; out++) {
         for (int tap = 0; tap < TAPS; tap++)
-            s.place[TAPS - 1 - tap] = (float *)weights + ((size_t)out * TAPS + (size_t)tap) * (size_t)w->x_c + in;
+            s.place[TAPS - 1 - tap] =
+                (float *)weights + ((size_t)out * TAPS + (size_t)tap) * (size_t)w->x_c + in;
         s.point = packed + (size_t)in * (size_t)w->y_c + (size_t)(out * columns);
         w->tiles->change[KERNEL_TO_POINTS](&s);
     }
 }
 
 /* Point by point, `count` squares' points times the weights. */
-static void multiply(const struct winograd *w, const struct points *source, const float *packed, const struct points *result, int count)
+static void multiply(const struct winograd *w, const struct points *source, const float *packed,
+                     const struct points *result, int count)
 {
     static const struct tap here;
     struct dot t = {.tap = &here, .taps = 1, .depth = source->channels};
@@ -224,9 +264,11 @@ static void multiply(const struct winograd *w, const struct points *source, cons
     t.to_step = (size_t)result->channels;
     for (int point = 0; point < POINTS; point++)
         for (int first = 0; first < result->channels; first += panel_channels(w)) {
-            int vectors = smaller(panel_channels(w), result->channels - first) / LANES, most = tile_rows(&w->tiles->dot_size, vectors);
+            int vectors = smaller(panel_channels(w), result->channels - first) / LANES,
+                most = tile_rows(&w->tiles->dot_size, vectors);
             int tiles = (count + most - 1) / most;
-            t.weights = packed + ((size_t)point * (size_t)result->channels + (size_t)first) * (size_t)source->channels;
+            t.weights = packed + ((size_t)point * (size_t)result->channels + (size_t)first) *
+                                     (size_t)source->channels;
             for (int tile = 0; tile < tiles; tile++) {
                 int row = count * tile / tiles, end = count * (tile + 1) / tiles;
                 t.source = point_at(source, point, 0) + (size_t)row * t.source_step;
@@ -237,16 +279,20 @@ static void multiply(const struct winograd *w, const struct points *source, cons
 }
 
 /* Forward, and back to the input. */
-static void run_squares(const struct winograd *w, void *const operand[OPERANDS], float *packed, float *own)
+static void run_squares(const struct winograd *w, void *const operand[OPERANDS], float *packed,
+                        float *own)
 {
     bool forward = w->direction == FORWARD;
-    int squares = squares_of(w), blocks = w->threads * ((squares + w->threads * w->block - 1) / (w->threads * w->block));
+    int squares = squares_of(w),
+        blocks = w->threads * ((squares + w->threads * w->block - 1) / (w->threads * w->block));
     const float *from = operand[forward ? OPERAND_X : OPERAND_Y];
     float *to = operand[forward ? OPERAND_Y : OPERAND_X];
     struct points source = points_of(w, own, forward ? w->x_c : w->y_c, false);
-    struct points result = points_of(w, own + points_count(&source), forward ? w->y_c : w->x_c, false);
+    struct points result =
+        points_of(w, own + points_count(&source), forward ? w->y_c : w->x_c, false);
     float *zeros = own + own_floats(w) - source.channels, *nowhere = zeros - result.channels;
-    int panels = (result.channels + panel_channels(w) - 1) / panel_channels(w), depths = (source.channels + DEPTH - 1) / DEPTH;
+    int panels = (result.channels + panel_channels(w) - 1) / panel_channels(w),
+        depths = (source.channels + DEPTH - 1) / DEPTH;
 #pragma omp for
     for (int i = 0; i < panels * depths; i++)
         if (forward)
@@ -256,17 +302,20 @@ static void run_squares(const struct winograd *w, void *const operand[OPERANDS],
     memset(zeros, 0, (size_t)source.channels * sizeof *zeros);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < blocks; i++) {
-        int first = (int)share_at(squares, blocks, i), count = (int)share_at(squares, blocks, i + 1) - first;
+        int first = (int)share_at(squares, blocks, i),
+            count = (int)share_at(squares, blocks, i + 1) - first;
         change_block(w, &windows, from, &source, first, 0, count, zeros);
         multiply(w, &source, packed, &result, count);
         change_block(w, &written_results, to, &result, first, 0, count, nowhere);
     }
 }
 
-/* The sums to the weights, [point][line of x's channels][channel of y][channel of the line], where a line is all of them or LANES. */
+/* The sums to the weights, [point][line of x's channels][channel of y][channel of the line], where
+ * a line is all of them or LANES. */
 static float *sums_at(const struct winograd *w, float *sums, int line, int point, int out, int in)
 {
-    return sums + ((size_t)point * (size_t)w->x_c + (size_t)(in / line * line)) * (size_t)w->y_c + (size_t)(out * line + in % line);
+    return sums + ((size_t)point * (size_t)w->x_c + (size_t)(in / line * line)) * (size_t)w->y_c +
+           (size_t)(out * line + in % line);
 }
 
 /* Channels of x in a panel of sums. */
@@ -276,13 +325,15 @@ static int panel_of_sums(const struct winograd *w)
 }
 
 /* One panel of x's channels at one point, all of y's, over `count` squares. */
-static void sum_panel(const struct winograd *w, const struct points *x, const struct points *y, int point, int in, int count, float *sums,
-                      bool add)
+static void sum_panel(const struct winograd *w, const struct points *x, const struct points *y,
+                      int point, int in, int count, float *sums, bool add)
 {
     static const struct tap here;
-    int vectors = smaller(panel_of_sums(w), w->x_c - in) / LANES, most = tile_rows(&w->tiles->outer_size, vectors);
+    int vectors = smaller(panel_of_sums(w), w->x_c - in) / LANES,
+        most = tile_rows(&w->tiles->outer_size, vectors);
     int tiles = (LANES + most - 1) / most; /* in a line of y's channels */
-    struct outer t = {.tap = &here, .taps = 1, .count = count, .to_step = (size_t)x->line, .add = add};
+    struct outer t = {
+        .tap = &here, .taps = 1, .count = count, .to_step = (size_t)x->line, .add = add};
     t.a.step = (size_t)y->line;
     t.b.step = (size_t)x->line;
     t.b.at = point_at(x, point, in);
@@ -307,9 +358,11 @@ static void conclude(const struct winograd *w, float *sums, int line, float *wei
     }
 #pragma omp for
     for (int out = 0; out < w->y_c; out++) {
-        struct square s = {
-            .point = sums_at(w, sums, line, 0, out, 0), .point_step = (size_t)w->x_c * (size_t)w->y_c, .count = 1, .channels = w->x_c};
-        s.line_step = line == LANES ? (size_t)w->y_c * LANES : LANES;
+        struct square s = {.point = sums_at(w, sums, line, 0, out, 0),
+                           .point_step = (size_t)w->x_c * (size_t)w->y_c,
+                           .count = 1,
+                           .channels = w->x_c};
+        s.codec_fixture_step = line == LANES ? (size_t)w->y_c * LANES : LANES;
         for (int tap = 0; tap < TAPS; tap++)
             s.place[tap] = weights + ((size_t)out * TAPS + (size_t)tap) * (size_t)w->x_c;
         w->tiles->change[POINTS_TO_KERNEL](&s);
@@ -328,8 +381,9 @@ static struct run run_at(const struct run *all, int parts, int i)
 }
 
 /* A block's products, by one thread. */
-static void sum_alone(const struct winograd *w, void *const operand[OPERANDS], const struct points *x, const struct points *y,
-                      const struct run *block, float *sums, float *zeros, bool add)
+static void sum_alone(const struct winograd *w, void *const operand[OPERANDS],
+                      const struct points *x, const struct points *y, const struct run *block,
+                      float *sums, float *zeros, bool add)
 {
     int panel = panel_of_sums(w), panels = (w->x_c + panel - 1) / panel;
     change_block(w, &windows, operand[OPERAND_X], x, block->first, 0, block->count, zeros);
@@ -339,31 +393,39 @@ static void sum_alone(const struct winograd *w, void *const operand[OPERANDS], c
 }
 
 /* By all threads, each with shares of the squares and then of the sums. */
-static void sum_together(const struct winograd *w, void *const operand[OPERANDS], const struct points *x, const struct points *y,
-                         const struct run *block, float *sums, float *zeros, bool add)
+static void sum_together(const struct winograd *w, void *const operand[OPERANDS],
+                         const struct points *x, const struct points *y, const struct run *block,
+                         float *sums, float *zeros, bool add)
 {
     int panel = panel_of_sums(w), panels = (w->x_c + panel - 1) / panel;
-    int shares = shares_of(block->count, 1, w->threads), of_sums = shares_of(POINTS * panels, 1, w->threads);
+    int shares = shares_of(block->count, 1, w->threads),
+        of_sums = shares_of(POINTS * panels, 1, w->threads);
 #pragma omp for schedule(dynamic) nowait
     for (int i = 0; i < shares; i++)
-        change_block(w, &windows, operand[OPERAND_X], x, block->first, (int)share_at(block->count, shares, i),
+        change_block(w, &windows, operand[OPERAND_X], x, block->first,
+                     (int)share_at(block->count, shares, i),
                      (int)share_at(block->count, shares, i + 1), zeros);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < shares; i++)
-        change_block(w, &read_results, operand[OPERAND_Y], y, block->first, (int)share_at(block->count, shares, i),
+        change_block(w, &read_results, operand[OPERAND_Y], y, block->first,
+                     (int)share_at(block->count, shares, i),
                      (int)share_at(block->count, shares, i + 1), zeros);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < of_sums; i++)
-        for (int set = (int)share_at(POINTS * panels, of_sums, i); set < share_at(POINTS * panels, of_sums, i + 1); set++)
+        for (int set = (int)share_at(POINTS * panels, of_sums, i);
+             set < share_at(POINTS * panels, of_sums, i + 1); set++)
             sum_panel(w, x, y, set / panels, set % panels * panel, block->count, sums, add);
 }
 
 /* Back to the weights. `points` are the thread's own, or those of all. */
-static void run_weights(const struct winograd *w, void *const operand[OPERANDS], float *sums, float *points, float *own)
+static void run_weights(const struct winograd *w, void *const operand[OPERANDS], float *sums,
+                        float *points, float *own)
 {
     int thread = w->apart ? omp_get_thread_num() : 0, team = w->apart ? omp_get_num_threads() : 1;
-    struct points x = points_of(w, points, w->x_c, in_lines(w)), y = points_of(w, points + points_count(&x), w->y_c, in_lines(w));
-    float *zeros = own + own_floats(w) - greater(w->x_c, w->y_c), *mine = sums + (size_t)thread * points_of_weights(w);
+    struct points x = points_of(w, points, w->x_c, in_lines(w)),
+                  y = points_of(w, points + points_count(&x), w->y_c, in_lines(w));
+    float *zeros = own + own_floats(w) - greater(w->x_c, w->y_c),
+          *mine = sums + (size_t)thread * points_of_weights(w);
     struct run all = run_at(&(struct run){0, squares_of(w)}, team, thread);
     int blocks = (all.count + w->block - 1) / w->block;
     memset(zeros, 0, (size_t)greater(w->x_c, w->y_c) * sizeof *zeros);

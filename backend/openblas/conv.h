@@ -1,4 +1,5 @@
-/* A convolution with its batch norm, skipped path and ReLU, forward and back, as matrix products of cache-sized blocks. */
+/* A convolution with its batch norm, skipped path and ReLU, forward and back, as matrix products of
+ * cache-sized blocks. */
 #ifndef BACKEND_OPENBLAS_CONV_H
 #define BACKEND_OPENBLAS_CONV_H
 
@@ -6,42 +7,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/nhwc.h"
 #include "backend/blas.h"
 
 /* How a convolution becomes products of matrices. */
 enum conv_way {
-    CONV_POINTWISE,   /* 1x1, stride 1: the pixels are the rows */
-    CONV_GATHERED,    /* patches are copied into rows, a block at a time */
-    CONV_BY_ROW,      /* large pictures, stride 1, same size out: patches of one kernel row; its other rows see the same patches,
-                         some rows off, so a picture takes one product for each kernel row */
-    CONV_BY_POSITION, /* tiny pictures: one product for each output pixel and each kernel row that it sees, over the whole batch:
-                         no patches, and no work on taps that see padding only */
+    CONV_POINTWISE, /* 1x1, stride 1: the pixels are the rows */
+    CONV_GATHERED,  /* patches are copied into rows, a block at a time */
+    CONV_BY_ROW, /* large images, stride 1, same size out: patches of one kernel row; its other rows
+                    see the same patches, some rows off, so a image takes one product for each
+                    kernel row */
+    CONV_BY_POSITION, /* tiny images: one product for each output pixel and each kernel row that it
+                         sees, over the whole batch: no patches, and no work on taps that see
+                         padding only */
 };
 
-/* Who does what, decided once from the shape. The threads stand in teams; a team has a range of the batch to itself, shares the
- * patches of its blocks and cuts its products into tiles, one for each of its threads. */
+/* Who does what, decided once from the shape. The threads stand in teams; a team has a range of the
+ * batch to itself, shares the patches of its blocks and cuts its products into tiles, one for each
+ * of its threads. */
 struct conv_plan {
     enum conv_way way;
     int threads;
-    int64_t pixels, patch; /* output pixels of a picture; floats of a patch: kernel x kernel x in_c */
+    int64_t pixels, patch; /* output pixels of a image; floats of a patch: kernel x kernel x in_c */
     struct {
         int teams, blocks; /* blocks of a team's rows; its threads cut the output channels */
         size_t patches;    /* floats, of a team */
     } forward;
     struct {
-        int teams, chunks;              /* of a team's pictures: a chunk's dz stays in cache while both gradients are made of it */
-        int weight_blocks, weight_rows; /* of a chunk; parts into which a team cuts the output channels (the rest cuts the patch) */
-        int data_blocks, data_rows;     /* of a chunk; parts into which a team cuts the rows (the rest cuts the input channels) */
-        size_t patches, dz;             /* floats, of a team */
+        int teams, chunks; /* of a team's images: a chunk's dz stays in cache while both gradients
+                              are made of it */
+        int weight_blocks, weight_rows; /* of a chunk; parts into which a team cuts the output
+                                           channels (the rest cuts the patch) */
+        int data_blocks, data_rows; /* of a chunk; parts into which a team cuts the rows (the rest
+                                       cuts the input channels) */
+        size_t patches, dz;         /* floats, of a team */
     } backward;
     int64_t room_rows; /* of a gradient on its way, in level 1 cache: a thread's room */
 };
 
 struct conv_plan conv_plan(const struct unit_shape *s, int threads);
 
-/* CONV_BY_ROW, pixels of a picture: what kernel row `ky` adds to outputs to .. to+rows-1 comes from patches from .. from+rows-1. */
+/* CONV_BY_ROW, pixels of a image: what kernel row `ky` adds to outputs to .. to+rows-1 comes from
+ * patches from .. from+rows-1. */
 struct conv_band {
     int ky;
     int64_t from, to, rows;
@@ -52,11 +60,13 @@ static inline struct conv_band conv_band(const struct unit_shape *s, int i)
 {
     int ky = (s->pad + i) % s->kernel, shift = ky - s->pad, height = s->in_h;
     int rows = height - (shift < 0 ? -shift : shift);
-    return (struct conv_band){ky, (int64_t)(shift > 0 ? shift : 0) * s->in_w, (int64_t)(shift < 0 ? -shift : 0) * s->in_w,
+    return (struct conv_band){ky, (int64_t)(shift > 0 ? shift : 0) * s->in_w,
+                              (int64_t)(shift < 0 ? -shift : 0) * s->in_w,
                               (int64_t)(rows > 0 ? rows : 0) * s->in_w};
 }
 
-/* What a call works with besides its tensors, carved out of one block; nothing lives there between calls. */
+/* What a call works with besides its tensors, carved out of one block; nothing lives there between
+ * calls. */
 struct conv_scratch {
     float *channels; /* 6 arrays of out_c floats */
     double *sums;    /* 3 arrays of out_c doubles for each thread */
@@ -65,10 +75,12 @@ struct conv_scratch {
     size_t floats; /* of the whole block */
 };
 
-struct conv_scratch conv_scratch(const struct conv_plan *plan, const struct unit_shape *s, float *block);
+struct conv_scratch conv_scratch(const struct conv_plan *plan, const struct unit_shape *s,
+                                 float *block);
 
 /* The moments that a thread gathers. */
-static inline struct nhwc_moments conv_moments(const struct conv_scratch *scratch, int channels, int thread)
+static inline struct nhwc_moments conv_moments(const struct conv_scratch *scratch, int channels,
+                                               int thread)
 {
     double *count = scratch->sums + (size_t)thread * 3 * (size_t)channels;
     return (struct nhwc_moments){count, count + channels, count + 2 * channels};
@@ -76,10 +88,12 @@ static inline struct nhwc_moments conv_moments(const struct conv_scratch *scratc
 
 static inline struct nhwc_norm conv_norm(const struct conv_scratch *scratch, int channels)
 {
-    return (struct nhwc_norm){scratch->channels, scratch->channels + channels, scratch->channels + 2 * (size_t)channels};
+    return (struct nhwc_norm){scratch->channels, scratch->channels + channels,
+                              scratch->channels + 2 * (size_t)channels};
 }
 
-/* From forward to backward, where there is a norm: the convolution's output, its mean and 1 / deviation by channel. */
+/* From forward to backward, where there is a norm: the convolution's output, its mean and 1 /
+ * deviation by channel. */
 struct conv_saved {
     float *mean, *inverse, *z;
     size_t bytes;

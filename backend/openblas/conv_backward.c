@@ -1,9 +1,10 @@
 /* Backward, in two passes over the gradient of y.
  *
- * First, where there is a norm: the sums that its way back needs; the gradient behind the ReLU is written out only where the
- * skipped path wants it. Then, chunk by chunk and the last pictures first (they are still in cache): dz, and at once
- * dw += dz' patches and dx from dz, so that dz never goes to memory. ReLU's mask comes from z, which is read anyway, or with a
- * skip from y. Teams that sum dw over their own pictures add it up in the end, in the order of the teams. */
+ * First, where there is a norm: the sums that its way back needs; the gradient behind the ReLU is
+ * written out only where the skipped path wants it. Then, chunk by chunk and the last images first
+ * (they are still in cache): dz, and at once dw += dz' patches and dx from dz, so that dz never
+ * goes to memory. ReLU's mask comes from z, which is read anyway, or with a skip from y. Teams that
+ * sum dw over their own images add it up in the end, in the order of the teams. */
 #include <string.h>
 
 #include "backend/openblas/conv.h"
@@ -21,26 +22,28 @@ struct backward {
     enum nhwc_mask mask;
 };
 
-/* A chunk as its team sees it: pictures of the batch, and the gradient of z over them. */
+/* A chunk as its team sees it: images of the batch, and the gradient of z over them. */
 struct chunk {
     struct place p;
-    struct span pictures;
+    struct span images;
     const float *dz;
     float *patches; /* room for blocks of them */
     float *dw;
     bool first; /* of the team: dw is overwritten */
 };
 
-static struct span rows_of(const struct backward *b, struct span pictures)
+static struct span rows_of(const struct backward *b, struct span images)
 {
-    return (struct span){pictures.first * b->plan->pixels, pictures.last * b->plan->pixels};
+    return (struct span){images.first * b->plan->pixels, images.last * b->plan->pixels};
 }
 
-/* The gradient behind the ReLU for these rows: where the skipped path wants it, else in `room`, or dy itself. */
+/* The gradient behind the ReLU for these rows: where the skipped path wants it, else in `room`, or
+ * dy itself. */
 static const float *arrived(const struct backward *b, struct span rows, float *room)
 {
     int64_t at = rows.first * b->s->out_c;
-    const float *dy = (const float *)b->io->dy + at, *dy2 = b->io->dy2 ? (const float *)b->io->dy2 + at : NULL;
+    const float *dy = (const float *)b->io->dy + at,
+                *dy2 = b->io->dy2 ? (const float *)b->io->dy2 + at : NULL;
     if (b->mask == NHWC_OPEN && !dy2 && !b->s->skip)
         return dy;
     float *to = b->s->skip ? (float *)b->io->dskip + at : room;
@@ -57,9 +60,11 @@ static void sum_rows(const struct backward *b, int thread)
     memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
     struct span mine = span_of(b->s->batch * b->plan->pixels, thread, b->plan->threads);
     for (int64_t r = mine.first; r < mine.last; r += b->plan->room_rows) {
-        struct span rows = {r, r + b->plan->room_rows < mine.last ? r + b->plan->room_rows : mine.last};
+        struct span rows = {r, r + b->plan->room_rows < mine.last ? r + b->plan->room_rows
+                                                                  : mine.last};
         const float *g = arrived(b, rows, room);
-        nhwc_gradient_sums(g, b->saved.z + r * channels, b->saved.mean, span_length(rows), channels, sums, sums + channels);
+        nhwc_gradient_sums(g, b->saved.z + r * channels, b->saved.mean, span_length(rows), channels,
+                           sums, sums + channels);
     }
 }
 
@@ -94,17 +99,22 @@ static void settle_norm(const struct backward *b, struct span channels)
     }
 }
 
-/* dz of the chunk: this thread's rows of it go to `room`, the team's; returns where the chunk's lies. */
-static const float *make_dz(const struct backward *b, struct place p, struct span pictures, float *room)
+/* dz of the chunk: this thread's rows of it go to `room`, the team's; returns where the chunk's
+ * lies. */
+static const float *make_dz(const struct backward *b, struct place p, struct span images,
+                            float *room)
 {
-    struct span rows = rows_of(b, pictures), mine = span_part(rows, p.rank, p.size);
+    struct span rows = rows_of(b, images), mine = span_part(rows, p.rank, p.size);
     int64_t channels = b->s->out_c;
     if (!b->s->norm)
-        return arrived(b, mine, room + (mine.first - rows.first) * channels) - (mine.first - rows.first) * channels;
+        return arrived(b, mine, room + (mine.first - rows.first) * channels) -
+               (mine.first - rows.first) * channels;
     for (int64_t r = mine.first; r < mine.last; r += b->plan->room_rows) {
-        struct span few = {r, r + b->plan->room_rows < mine.last ? r + b->plan->room_rows : mine.last};
+        struct span few = {r,
+                           r + b->plan->room_rows < mine.last ? r + b->plan->room_rows : mine.last};
         float *to = room + (r - rows.first) * channels;
-        const float *g = b->s->skip ? (const float *)b->io->dskip + r * channels : arrived(b, few, to);
+        const float *g =
+            b->s->skip ? (const float *)b->io->dskip + r * channels : arrived(b, few, to);
         nhwc_gradient(g, b->saved.z + r * channels, b->back, span_length(few), b->s->out_c, to);
     }
     return room;
@@ -114,52 +124,64 @@ static const float *make_dz(const struct backward *b, struct place p, struct spa
 static void add_weights(const struct backward *b, const struct chunk *k)
 {
     const struct unit_shape *s = b->s;
-    int row_parts = b->plan->backward.weight_rows, column_parts = k->p.size / row_parts, blocks = b->plan->backward.weight_blocks;
+    int row_parts = b->plan->backward.weight_rows, column_parts = k->p.size / row_parts,
+        blocks = b->plan->backward.weight_blocks;
     struct span tile_rows = span_of(s->out_c, k->p.rank / column_parts, row_parts);
-    struct span tile_columns = span_of(b->plan->patch, k->p.rank % column_parts, column_parts), all = rows_of(b, k->pictures);
+    struct span tile_columns = span_of(b->plan->patch, k->p.rank % column_parts, column_parts),
+                all = rows_of(b, k->images);
     for (int i = 0; i < blocks; i++) {
         struct span rows = span_part(all, i, blocks);
         struct matrix right = {(const float *)b->io->x + rows.first * s->in_c, s->in_c};
         if (b->plan->way == CONV_GATHERED) {
             struct span mine = span_part(rows, k->p.rank, k->p.size);
-            nhwc_gather(s, b->io->x, mine.first, mine.last, k->patches + (mine.first - rows.first) * b->plan->patch);
+            nhwc_gather(s, b->io->x, mine.first, mine.last,
+                        k->patches + (mine.first - rows.first) * b->plan->patch);
             meet(k->p);
             right = (struct matrix){k->patches, b->plan->patch};
         }
-        struct matrix left = {k->dz + (rows.first - all.first) * s->out_c + tile_rows.first, s->out_c};
+        struct matrix left = {k->dz + (rows.first - all.first) * s->out_c + tile_rows.first,
+                              s->out_c};
         right.at += tile_columns.first;
-        blas_multiply(b->blas, BLAS_TN, span_length(tile_rows), span_length(tile_columns), span_length(rows), left, right,
-                      !k->first || i > 0, k->dw + tile_rows.first * b->plan->patch + tile_columns.first, b->plan->patch);
+        blas_multiply(b->blas, BLAS_TN, span_length(tile_rows), span_length(tile_columns),
+                      span_length(rows), left, right, !k->first || i > 0,
+                      k->dw + tile_rows.first * b->plan->patch + tile_columns.first,
+                      b->plan->patch);
         if (b->plan->way == CONV_GATHERED)
             meet(k->p);
     }
 }
 
-/* The same with patches of kernel rows, picture by picture. */
+/* The same with patches of kernel rows, image by image. */
 static void add_weights_by_row(const struct backward *b, const struct chunk *k)
 {
     const struct unit_shape *s = b->s;
-    struct span outputs = span_of(s->out_c, k->p.rank, k->p.size), mine = span_of(s->in_h, k->p.rank, k->p.size);
+    struct span outputs = span_of(s->out_c, k->p.rank, k->p.size),
+                mine = span_of(s->in_h, k->p.rank, k->p.size);
     int64_t pixels = b->plan->pixels, window = (int64_t)s->kernel * s->in_c;
     for (int i = 0; i < b->plan->backward.weight_blocks; i++) {
-        struct span picture = span_part(k->pictures, i, b->plan->backward.weight_blocks); /* one or none */
-        const float *dz = k->dz + (picture.first - k->pictures.first) * pixels * s->out_c + outputs.first;
-        if (span_length(picture))
-            nhwc_gather_rows(s, (const float *)b->io->x + picture.first * pixels * s->in_c, mine.first, mine.last,
-                             k->patches + mine.first * s->in_w * window);
+        /* one or none */
+        struct span image = span_part(k->images, i, b->plan->backward.weight_blocks);
+        const float *dz =
+            k->dz + (image.first - k->images.first) * pixels * s->out_c + outputs.first;
+        if (span_length(image))
+            nhwc_gather_rows(s, (const float *)b->io->x + image.first * pixels * s->in_c,
+                             mine.first, mine.last, k->patches + mine.first * s->in_w * window);
         meet(k->p);
         for (int row = 0; row < s->kernel; row++) {
             struct conv_band band = conv_band(s, row);
-            blas_multiply(b->blas, BLAS_TN, span_length(outputs), window, span_length(picture) * band.rows,
-                          (struct matrix){dz + band.to * s->out_c, s->out_c}, (struct matrix){k->patches + band.from * window, window},
-                          !k->first || i > 0, k->dw + outputs.first * b->plan->patch + band.ky * window, b->plan->patch);
+            blas_multiply(
+                b->blas, BLAS_TN, span_length(outputs), window, span_length(image) * band.rows,
+                (struct matrix){dz + band.to * s->out_c, s->out_c},
+                (struct matrix){k->patches + band.from * window, window}, !k->first || i > 0,
+                k->dw + outputs.first * b->plan->patch + band.ky * window, b->plan->patch);
         }
         meet(k->p);
     }
 }
 
 /* This thread's tile of a product over `rows` rows: rows and input channels. */
-static void data_tile(const struct backward *b, struct place p, int64_t rows, struct span *tile_rows, struct span *tile_columns)
+static void data_tile(const struct backward *b, struct place p, int64_t rows,
+                      struct span *tile_rows, struct span *tile_columns)
 {
     int row_parts = b->plan->backward.data_rows, column_parts = p.size / row_parts;
     *tile_rows = span_of(rows, p.rank / column_parts, row_parts);
@@ -168,10 +190,11 @@ static void data_tile(const struct backward *b, struct place p, int64_t rows, st
 
 static void pointwise_data(const struct backward *b, const struct chunk *k)
 {
-    struct span all = rows_of(b, k->pictures), rows, columns;
+    struct span all = rows_of(b, k->images), rows, columns;
     data_tile(b, k->p, span_length(all), &rows, &columns);
     int64_t in_c = b->s->in_c, out_c = b->s->out_c;
-    blas_multiply(b->blas, BLAS_NN, span_length(rows), span_length(columns), out_c, (struct matrix){k->dz + rows.first * out_c, out_c},
+    blas_multiply(b->blas, BLAS_NN, span_length(rows), span_length(columns), out_c,
+                  (struct matrix){k->dz + rows.first * out_c, out_c},
                   (struct matrix){b->io->w + columns.first, in_c}, false,
                   (float *)b->io->dx + (all.first + rows.first) * in_c + columns.first, in_c);
 }
@@ -190,24 +213,29 @@ static struct unit_shape turned(const struct unit_shape *s)
                                .pad = s->kernel - 1 - s->pad};
 }
 
-/* Stride 1: dx is the convolution of dz with the kernel turned by half a turn. Tap by tap, so that w is used as it lies. */
+/* Stride 1: dx is the convolution of dz with the kernel turned by half a turn. Tap by tap, so that
+ * w is used as it lies. */
 static void turned_data(const struct backward *b, const struct chunk *k)
 {
     const struct unit_shape *s = b->s, t = turned(s);
     int taps = s->kernel * s->kernel, blocks = b->plan->backward.data_blocks;
     int64_t pixels = (int64_t)s->in_h * s->in_w, patch = (int64_t)taps * s->out_c;
-    struct span all = {0, span_length(k->pictures) * pixels};
-    float *dx = (float *)b->io->dx + k->pictures.first * pixels * s->in_c;
+    struct span all = {0, span_length(k->images) * pixels};
+    float *dx = (float *)b->io->dx + k->images.first * pixels * s->in_c;
     for (int i = 0; i < blocks; i++) {
-        struct span block = span_part(all, i, blocks), mine = span_part(block, k->p.rank, k->p.size), rows, columns;
-        nhwc_gather(&t, k->dz, mine.first, mine.last, k->patches + (mine.first - block.first) * patch);
+        struct span block = span_part(all, i, blocks),
+                    mine = span_part(block, k->p.rank, k->p.size), rows, columns;
+        nhwc_gather(&t, k->dz, mine.first, mine.last,
+                    k->patches + (mine.first - block.first) * patch);
         meet(k->p);
         data_tile(b, k->p, span_length(block), &rows, &columns);
         for (int tap = 0; tap < taps; tap++)
-            blas_multiply(b->blas, BLAS_NN, span_length(rows), span_length(columns), s->out_c,
-                          (struct matrix){k->patches + rows.first * patch + (int64_t)tap * s->out_c, patch},
-                          (struct matrix){b->io->w + (int64_t)(taps - 1 - tap) * s->in_c + columns.first, b->plan->patch}, tap > 0,
-                          dx + (block.first + rows.first) * s->in_c + columns.first, s->in_c);
+            blas_multiply(
+                b->blas, BLAS_NN, span_length(rows), span_length(columns), s->out_c,
+                (struct matrix){k->patches + rows.first * patch + (int64_t)tap * s->out_c, patch},
+                (struct matrix){b->io->w + (int64_t)(taps - 1 - tap) * s->in_c + columns.first,
+                                b->plan->patch},
+                tap > 0, dx + (block.first + rows.first) * s->in_c + columns.first, s->in_c);
         meet(k->p);
     }
 }
@@ -215,22 +243,27 @@ static void turned_data(const struct backward *b, const struct chunk *k)
 static void turned_data_by_row(const struct backward *b, const struct chunk *k)
 {
     const struct unit_shape *s = b->s, t = turned(s);
-    struct span columns = span_of(s->in_c, k->p.rank, k->p.size), mine = span_of(s->out_h, k->p.rank, k->p.size);
+    struct span columns = span_of(s->in_c, k->p.rank, k->p.size),
+                mine = span_of(s->out_h, k->p.rank, k->p.size);
     int64_t pixels = b->plan->pixels, window = (int64_t)s->kernel * s->out_c;
     for (int i = 0; i < b->plan->backward.data_blocks; i++) {
-        struct span picture = span_part(k->pictures, i, b->plan->backward.data_blocks); /* one or none */
-        const float *dz = k->dz + (picture.first - k->pictures.first) * pixels * s->out_c;
-        float *dx = (float *)b->io->dx + picture.first * pixels * s->in_c + columns.first;
-        if (span_length(picture))
-            nhwc_gather_rows(&t, dz, mine.first, mine.last, k->patches + mine.first * s->out_w * window);
+        /* one or none */
+        struct span image = span_part(k->images, i, b->plan->backward.data_blocks);
+        const float *dz = k->dz + (image.first - k->images.first) * pixels * s->out_c;
+        float *dx = (float *)b->io->dx + image.first * pixels * s->in_c + columns.first;
+        if (span_length(image))
+            nhwc_gather_rows(&t, dz, mine.first, mine.last,
+                             k->patches + mine.first * s->out_w * window);
         meet(k->p);
-        for (int tap = 0; tap < s->kernel * s->kernel && span_length(picture); tap++) {
+        for (int tap = 0; tap < s->kernel * s->kernel && span_length(image); tap++) {
             struct conv_band band = conv_band(&t, tap / s->kernel);
-            int kx = tap % s->kernel, same = (s->kernel - 1 - band.ky) * s->kernel + (s->kernel - 1 - kx);
-            blas_multiply(b->blas, BLAS_NN, band.rows, span_length(columns), s->out_c,
-                          (struct matrix){k->patches + band.from * window + (int64_t)kx * s->out_c, window},
-                          (struct matrix){b->io->w + (int64_t)same * s->in_c + columns.first, b->plan->patch}, tap > 0,
-                          dx + band.to * s->in_c, s->in_c);
+            int kx = tap % s->kernel,
+                same = (s->kernel - 1 - band.ky) * s->kernel + (s->kernel - 1 - kx);
+            blas_multiply(
+                b->blas, BLAS_NN, band.rows, span_length(columns), s->out_c,
+                (struct matrix){k->patches + band.from * window + (int64_t)kx * s->out_c, window},
+                (struct matrix){b->io->w + (int64_t)same * s->in_c + columns.first, b->plan->patch},
+                tap > 0, dx + band.to * s->in_c, s->in_c);
         }
         meet(k->p);
     }
@@ -241,47 +274,59 @@ static void scattered_data(const struct backward *b, const struct chunk *k)
 {
     const struct unit_shape *s = b->s;
     int blocks = b->plan->backward.data_blocks;
-    int64_t patch = b->plan->patch, pixels = b->plan->pixels, out_c = s->out_c, in_picture = (int64_t)s->in_h * s->in_w * s->in_c;
+    int64_t patch = b->plan->patch, pixels = b->plan->pixels, out_c = s->out_c,
+            in_image = (int64_t)s->in_h * s->in_w * s->in_c;
     for (int i = 0; i < blocks; i++) {
-        struct span pictures = span_part(k->pictures, i, blocks), mine = span_part(pictures, k->p.rank, k->p.size);
-        struct span rows = span_of(span_length(pictures) * pixels, k->p.rank, k->p.size);
-        const float *dz = k->dz + (pictures.first - k->pictures.first) * pixels * out_c;
-        blas_multiply(b->blas, BLAS_NN, span_length(rows), patch, out_c, (struct matrix){dz + rows.first * out_c, out_c},
-                      (struct matrix){b->io->w, patch}, false, k->patches + rows.first * patch, patch);
+        struct span images = span_part(k->images, i, blocks),
+                    mine = span_part(images, k->p.rank, k->p.size);
+        struct span rows = span_of(span_length(images) * pixels, k->p.rank, k->p.size);
+        const float *dz = k->dz + (images.first - k->images.first) * pixels * out_c;
+        blas_multiply(b->blas, BLAS_NN, span_length(rows), patch, out_c,
+                      (struct matrix){dz + rows.first * out_c, out_c},
+                      (struct matrix){b->io->w, patch}, false, k->patches + rows.first * patch,
+                      patch);
         meet(k->p);
-        nhwc_scatter(s, k->patches + (mine.first - pictures.first) * pixels * patch, (int)span_length(mine),
-                     (float *)b->io->dx + mine.first * in_picture);
+        nhwc_scatter(s, k->patches + (mine.first - images.first) * pixels * patch,
+                     (int)span_length(mine), (float *)b->io->dx + mine.first * in_image);
         meet(k->p);
     }
 }
 
-/* Both gradients, one output pixel of every picture and one kernel row after the other. `outputs` and `inputs` are the channels
- * whose dw and whose dx this thread sums. */
-static void position_gradients(const struct backward *b, const float *dz, int oy, int ox, struct span outputs, struct span inputs)
+/* Both gradients, one output pixel of every image and one kernel row after the other. `outputs` and
+ * `inputs` are the channels whose dw and whose dx this thread sums. */
+static void position_gradients(const struct backward *b, const float *dz, int oy, int ox,
+                               struct span outputs, struct span inputs)
 {
     const struct unit_shape *s = b->s;
-    int64_t in_c = s->in_c, patch = b->plan->patch, in_picture = s->in_h * s->in_w * in_c, out_picture = b->plan->pixels * s->out_c;
+    int64_t in_c = s->in_c, patch = b->plan->patch, in_image = s->in_h * s->in_w * in_c,
+            out_image = b->plan->pixels * s->out_c;
     int top = oy * s->stride - s->pad, left = ox * s->stride - s->pad;
-    struct nhwc_taps ky = nhwc_taps(top, s->kernel, s->in_h), kx = nhwc_taps(left, s->kernel, s->in_w);
+    struct nhwc_taps ky = nhwc_taps(top, s->kernel, s->in_h),
+                     kx = nhwc_taps(left, s->kernel, s->in_w);
     dz += ((int64_t)oy * s->out_w + ox) * s->out_c;
     for (int y = ky.first; y < ky.last; y++) {
-        int64_t pixel = ((int64_t)(top + y) * s->in_w + left + kx.first) * in_c, tap = ((int64_t)y * s->kernel + kx.first) * in_c;
+        int64_t pixel = ((int64_t)(top + y) * s->in_w + left + kx.first) * in_c,
+                tap = ((int64_t)y * s->kernel + kx.first) * in_c;
         blas_multiply(b->blas, BLAS_TN, span_length(outputs), (kx.last - kx.first) * in_c, s->batch,
-                      (struct matrix){dz + outputs.first, out_picture}, (struct matrix){(const float *)b->io->x + pixel, in_picture}, true,
+                      (struct matrix){dz + outputs.first, out_image},
+                      (struct matrix){(const float *)b->io->x + pixel, in_image}, true,
                       b->io->g + outputs.first * patch + tap, patch);
         for (int x = kx.first; x < kx.last && b->io->dx; x++, pixel += in_c, tap += in_c)
-            blas_multiply(b->blas, BLAS_NN, s->batch, span_length(inputs), s->out_c, (struct matrix){dz, out_picture},
-                          (struct matrix){b->io->w + tap + inputs.first, patch}, true, (float *)b->io->dx + pixel + inputs.first,
-                          in_picture);
+            blas_multiply(b->blas, BLAS_NN, s->batch, span_length(inputs), s->out_c,
+                          (struct matrix){dz, out_image},
+                          (struct matrix){b->io->w + tap + inputs.first, patch}, true,
+                          (float *)b->io->dx + pixel + inputs.first, in_image);
     }
 }
 
 static void by_position(const struct backward *b, struct place p)
 {
     const struct unit_shape *s = b->s;
-    struct span outputs = span_of(s->out_c, p.rank, p.size), inputs = span_of(s->in_c, p.rank, p.size);
+    struct span outputs = span_of(s->out_c, p.rank, p.size),
+                inputs = span_of(s->in_c, p.rank, p.size);
     struct span of_x = span_of((int64_t)s->batch * s->in_h * s->in_w * s->in_c, p.rank, p.size);
-    memset(b->io->g + outputs.first * b->plan->patch, 0, (size_t)(span_length(outputs) * b->plan->patch) * sizeof(float));
+    memset(b->io->g + outputs.first * b->plan->patch, 0,
+           (size_t)(span_length(outputs) * b->plan->patch) * sizeof(float));
     if (b->io->dx)
         memset((float *)b->io->dx + of_x.first, 0, (size_t)span_length(of_x) * sizeof(float));
     const float *dz = make_dz(b, p, (struct span){0, s->batch}, b->scratch.dz);
@@ -308,11 +353,13 @@ static void by_chunk(const struct backward *b, struct place p)
     int64_t weights = plan->patch * b->s->out_c;
     struct span team = span_of(b->s->batch, p.team, plan->backward.teams);
     float *room = b->scratch.dz + (size_t)p.team * plan->backward.dz;
-    struct chunk k = {.p = p, .patches = b->scratch.patches + (size_t)p.team * plan->backward.patches, .first = true};
+    struct chunk k = {.p = p,
+                      .patches = b->scratch.patches + (size_t)p.team * plan->backward.patches,
+                      .first = true};
     k.dw = p.team ? b->scratch.copies + (p.team - 1) * weights : b->io->g;
     for (int i = plan->backward.chunks - 1; i >= 0; i--, k.first = false) {
-        k.pictures = span_part(team, i, plan->backward.chunks);
-        k.dz = make_dz(b, p, k.pictures, room);
+        k.images = span_part(team, i, plan->backward.chunks);
+        k.dz = make_dz(b, p, k.images, room);
         meet(p);
         (plan->way == CONV_BY_ROW ? add_weights_by_row : add_weights)(b, &k);
         if (b->io->dx)
@@ -324,7 +371,8 @@ static void by_chunk(const struct backward *b, struct place p)
 #pragma omp barrier
     struct span mine = span_of(weights, p.thread, plan->threads);
     for (int t = 0; t < plan->backward.teams - 1; t++)
-        nhwc_add(b->scratch.copies + t * weights + mine.first, span_length(mine), b->io->g + mine.first);
+        nhwc_add(b->scratch.copies + t * weights + mine.first, span_length(mine),
+                 b->io->g + mine.first);
 }
 
 static void backward_thread(const void *call, int thread)
@@ -348,7 +396,11 @@ static void backward_thread(const void *call, int thread)
 
 void conv_backward(const struct conv *c)
 {
-    struct backward b = {.s = c->s, .plan = c->plan, .blas = c->blas, .io = c->io, .saved = conv_saved(c->s, c->io->saved)};
+    struct backward b = {.s = c->s,
+                         .plan = c->plan,
+                         .blas = c->blas,
+                         .io = c->io,
+                         .saved = conv_saved(c->s, c->io->saved)};
     size_t channels = (size_t)c->s->out_c;
     b.scratch = conv_scratch(c->plan, c->s, c->scratch);
     b.norm = conv_norm(&b.scratch, c->s->out_c);

@@ -1,13 +1,15 @@
-/* The backend that runs on any machine: matrix products by OpenBLAS, everything else by the kernels of nhwc.h; float32.
+/* The backend that runs on any machine: matrix products by OpenBLAS, everything else by the kernels
+ * of nhwc.h; float32.
  *
- * Tensors lie as [batch][h][w][c], so that 1x1 convolutions are products as they stand and others products of gathered patches;
- * weights are used as they come. One parallel region a pass, in which BLAS runs single-threaded: the threads are ours. Scratch
- * is one block for the whole device, as large as the greediest unit opened so far. */
+ * Tensors lie as [batch][h][w][c], so that 1x1 convolutions are products as they stand and others
+ * products of gathered patches; weights are used as they come. One parallel region a pass, in which
+ * BLAS runs single-threaded: the threads are ours. Scratch is one block for the whole device, as
+ * large as the greediest unit opened so far. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/blas.h"
 #include "backend/openblas/conv.h"
 #include "backend/openblas/team.h"
@@ -41,7 +43,7 @@ static bool has(enum backend_dtype dtype)
 static struct device *device_open(const struct device_options *options)
 {
     assert(options->dtype == DTYPE_F32 && options->threads > 0);
-    struct device *d = obtain(1, sizeof *d);
+    struct device *d = xcalloc(1, sizeof *d);
     d->blas = blas_open();
     CHECK(d->blas.sgemm, "%s", d->blas.config);
     d->threads = d->blas.reentrant ? options->threads : 1;
@@ -50,17 +52,19 @@ static struct device *device_open(const struct device_options *options)
 
 static void device_close(struct device *d)
 {
-    release(d->scratch);
-    release(d);
+    xfree(d->scratch);
+    xfree(d);
 }
 
-static struct unit *unit_open(struct device *d, const struct unit_shape *shape, const struct unit *x_from, const struct unit *skip_from,
+static struct unit *unit_open(struct device *d, const struct unit_shape *shape,
+                              const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
-    struct unit *u = obtain(1, sizeof *u);
+    struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *shape};
-    size_t floats = 0, outputs = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w * (size_t)shape->out_c;
+    size_t floats = 0, outputs = (size_t)shape->batch * (size_t)shape->out_h *
+                                 (size_t)shape->out_w * (size_t)shape->out_c;
     *sizes = (struct unit_sizes){.y_bytes = outputs * sizeof(float)};
     if (shape->kind == UNIT_CONV) {
         u->plan = conv_plan(shape, d->threads);
@@ -72,8 +76,8 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *shape, 
         sizes->saved_bytes = outputs; /* the tap taken, a byte each */
     }
     if (floats > d->scratch_floats) {
-        release(d->scratch);
-        d->scratch = obtain(floats, sizeof *d->scratch);
+        xfree(d->scratch);
+        d->scratch = xcalloc(floats, sizeof *d->scratch);
         d->scratch_floats = floats;
     }
     return u;
@@ -81,7 +85,7 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *shape, 
 
 static void unit_close(struct unit *u)
 {
-    release(u);
+    xfree(u);
 }
 
 /* A call of a unit that is no convolution. */
@@ -99,9 +103,11 @@ static void dense_forward(const struct plain_call *call, int thread, int threads
     const float *bias = io->w + out_c * in_c;
     float *y = io->y;
     for (int64_t n = 0; n < s->batch; n++)
-        memcpy(y + n * out_c + outputs.first, bias + outputs.first, (size_t)span_length(outputs) * sizeof *y);
-    blas_multiply(&call->u->device->blas, BLAS_NT, s->batch, span_length(outputs), in_c, (struct matrix){io->x, in_c},
-                  (struct matrix){io->w + outputs.first * in_c, in_c}, true, y + outputs.first, out_c);
+        memcpy(y + n * out_c + outputs.first, bias + outputs.first,
+               (size_t)span_length(outputs) * sizeof *y);
+    blas_multiply(&call->u->device->blas, BLAS_NT, s->batch, span_length(outputs), in_c,
+                  (struct matrix){io->x, in_c}, (struct matrix){io->w + outputs.first * in_c, in_c},
+                  true, y + outputs.first, out_c);
 }
 
 static void dense_backward(const struct plain_call *call, int thread, int threads)
@@ -115,8 +121,8 @@ static void dense_backward(const struct plain_call *call, int thread, int thread
     if (io->dy2) {
         struct span mine = span_of(s->batch * out_c, thread, threads);
         struct nhwc_norm none = {0};
-        nhwc_arrived(NHWC_OPEN, NULL, none, dy + mine.first, (const float *)io->dy2 + mine.first, 1, (int)span_length(mine),
-                     d->scratch + mine.first);
+        nhwc_arrived(NHWC_OPEN, NULL, none, dy + mine.first, (const float *)io->dy2 + mine.first, 1,
+                     (int)span_length(mine), d->scratch + mine.first);
         dy = d->scratch;
 #pragma omp barrier
     }
@@ -124,22 +130,24 @@ static void dense_backward(const struct plain_call *call, int thread, int thread
     memset(dbias + outputs.first, 0, (size_t)span_length(outputs) * sizeof *dbias);
     for (int64_t n = 0; n < s->batch; n++)
         nhwc_add(dy + n * out_c + outputs.first, span_length(outputs), dbias + outputs.first);
-    blas_multiply(&d->blas, BLAS_TN, span_length(outputs), in_c, s->batch, (struct matrix){dy + outputs.first, out_c},
-                  (struct matrix){io->x, in_c}, false, io->g + outputs.first * in_c, in_c);
+    blas_multiply(&d->blas, BLAS_TN, span_length(outputs), in_c, s->batch,
+                  (struct matrix){dy + outputs.first, out_c}, (struct matrix){io->x, in_c}, false,
+                  io->g + outputs.first * in_c, in_c);
     if (io->dx)
-        blas_multiply(&d->blas, BLAS_NN, s->batch, span_length(inputs), out_c, (struct matrix){dy, out_c},
-                      (struct matrix){io->w + inputs.first, in_c}, false, (float *)io->dx + inputs.first, in_c);
+        blas_multiply(&d->blas, BLAS_NN, s->batch, span_length(inputs), out_c,
+                      (struct matrix){dy, out_c}, (struct matrix){io->w + inputs.first, in_c},
+                      false, (float *)io->dx + inputs.first, in_c);
 }
 
-/* Everything but convolutions: one thread's outputs, or its pictures. */
+/* Everything but convolutions: one thread's outputs, or its images. */
 static void forward_part(const void *plain, int thread)
 {
     const struct plain_call *call = plain;
     const struct unit_shape *s = &call->u->shape;
     const struct unit_io *io = call->io;
     int threads = call->u->device->threads;
-    struct span pictures = span_of(s->batch, thread, threads);
-    int first = (int)pictures.first, last = (int)pictures.last;
+    struct span images = span_of(s->batch, thread, threads);
+    int first = (int)images.first, last = (int)images.last;
     switch (s->kind) {
     case UNIT_CONV:
         break;
@@ -164,8 +172,8 @@ static void backward_part(const void *plain, int thread)
     const struct unit_shape *s = &call->u->shape;
     const struct unit_io *io = call->io;
     int threads = call->u->device->threads;
-    struct span pictures = span_of(s->batch, thread, threads);
-    int first = (int)pictures.first, last = (int)pictures.last;
+    struct span images = span_of(s->batch, thread, threads);
+    int first = (int)images.first, last = (int)images.last;
     if (s->kind == UNIT_DENSE)
         dense_backward(call, thread, threads);
     else if (!io->dx)
@@ -196,8 +204,8 @@ static void backward(struct unit *u, const struct unit_io *io)
         team_run(d->threads, backward_part, &(struct plain_call){u, io});
 }
 
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                 struct loss *sums)
+static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums)
 {
     (void)d;
     softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
@@ -206,13 +214,13 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
 static void *obtain_here(struct device *d, size_t bytes)
 {
     (void)d;
-    return obtain(bytes, 1);
+    return xcalloc(bytes, 1);
 }
 
 static void release_here(struct device *d, void *block)
 {
     (void)d;
-    release(block);
+    xfree(block);
 }
 
 static void upload(struct device *d, void *to, const void *from, size_t bytes)
@@ -237,8 +245,8 @@ const struct backend backend_openblas = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .obtain = obtain_here,
-    .release = release_here,
+    .alloc = obtain_here,
+    .free = release_here,
     .upload = upload,
     .finish = finish,
 };

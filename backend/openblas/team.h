@@ -19,7 +19,8 @@ static inline int64_t span_length(struct span s)
 static inline struct span span_part(struct span s, int part, int parts)
 {
     int64_t length = span_length(s);
-    return (struct span){s.first + nhwc_part(length, part, parts), s.first + nhwc_part(length, part + 1, parts)};
+    return (struct span){s.first + nhwc_part(length, part, parts),
+                         s.first + nhwc_part(length, part + 1, parts)};
 }
 
 static inline struct span span_of(int64_t length, int part, int parts)
@@ -38,7 +39,8 @@ static inline struct place place_of(int thread, int threads, int teams)
     return (struct place){thread, thread / size, thread % size, size};
 }
 
-/* Waits for the team. The barrier is that of all threads, so all of them must come here equally often, whatever their team. */
+/* Waits for the team. The barrier is that of all threads, so all of them must come here equally
+ * often, whatever their team. */
 static inline void meet(struct place p)
 {
     if (p.size > 1) {
@@ -49,7 +51,8 @@ static inline void meet(struct place p)
 /* What a thread does in a call. */
 typedef void team_work(const void *call, int thread);
 
-/* Runs work(call, 0 .. threads-1) on as many threads, in which BLAS stays on the thread that calls it. */
+/* Runs work(call, 0 .. threads-1) on as many threads, in which BLAS stays on the thread that calls
+ * it. */
 void team_run(int threads, team_work *work, const void *call);
 
 #endif

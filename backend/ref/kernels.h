@@ -1,10 +1,12 @@
 /* What a unit means, as plain loops: the definition that every other backend is measured against.
  *
- * Elements are `real`, defined by whoever includes this file: float in ref.c, double where tests take finite differences. Sums
- * over channels, taps, pixels and pictures are doubles. Pictures lie as [batch][h][w][c], weights as backend.h says.
- * Law: one thread sums one output in one fixed order, so the bits depend neither on the number of threads nor on the width of the
- * machine's vectors. Cost: the inner loop always runs over channels, which are contiguous; about one multiply-add a cycle.
- * Sources: He et al. 2015 (blocks, option A), Ioffe and Szegedy 2015 (batch norm; epsilon and its place as in PyTorch). */
+ * Elements are `real`, defined by whoever includes this file: float in ref.c, double where tests
+ * take finite differences. Sums over channels, taps, pixels and images are doubles. Images lie as
+ * [batch][h][w][c], weights as backend/backend.h says. Law: one thread sums one output in one fixed
+ * order, so the bits depend neither on the number of threads nor on the width of the machine's
+ * vectors. Cost: the inner loop always runs over channels, which are contiguous; about one
+ * multiply-add a cycle. Sources: He et al. 2015 (blocks, option A), Ioffe and Szegedy 2015 (batch
+ * norm; epsilon and its place as in PyTorch). */
 #ifndef BACKEND_REF_KERNELS_H
 #define BACKEND_REF_KERNELS_H
 
@@ -12,7 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 
 enum { BLOCK = 64 }; /* channels that are summed side by side, on the stack */
 
@@ -52,7 +54,8 @@ static size_t ref_saved(const struct unit_shape *s)
     return s->kind == UNIT_CONV && s->norm ? y_count(s) + s->out_c : 0;
 }
 
-/* Elements of scratch: forward turns the weights there, backward keeps the convolution's gradient there. */
+/* Elements of scratch: forward turns the weights there, backward keeps the convolution's gradient
+ * there. */
 static size_t ref_scratch(const struct unit_shape *s)
 {
     return s->kind != UNIT_CONV ? 0 : conv_weights(s) > y_count(s) ? conv_weights(s) : y_count(s);
@@ -92,7 +95,9 @@ static inline int under(const struct unit_shape *s, int out, int tap)
 static inline int over(const struct unit_shape *s, int in, int tap, int out_size)
 {
     int distance = in + s->pad - tap;
-    return distance < 0 || distance % s->stride || distance / s->stride >= out_size ? -1 : distance / s->stride;
+    return distance < 0 || distance % s->stride || distance / s->stride >= out_size
+               ? -1
+               : distance / s->stride;
 }
 
 /* [out][taps][in] to [taps][in][out]: so that forward, too, has its outputs side by side. */
@@ -104,7 +109,8 @@ static void turn(const struct unit_shape *s, const real *w, real *turned)
             turned[r * out_c + o] = w[o * rows + r];
 }
 
-static void conv_pixel(const struct unit_shape *s, const real *turned, const real *picture, int oy, int ox, real *y)
+static void conv_pixel(const struct unit_shape *s, const real *turned, const real *image, int oy,
+                       int ox, real *y)
 {
     for (int first = 0; first < s->out_c; first += BLOCK) {
         int count = smaller(BLOCK, s->out_c - first);
@@ -114,7 +120,7 @@ static void conv_pixel(const struct unit_shape *s, const real *turned, const rea
                 int iy = under(s, oy, ky), ix = under(s, ox, kx);
                 if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
                     continue;
-                const real *x = picture + ((size_t)iy * s->in_w + ix) * s->in_c;
+                const real *x = image + ((size_t)iy * s->in_w + ix) * s->in_c;
                 const real *w = turned + ((size_t)ky * s->kernel + kx) * s->in_c * s->out_c + first;
                 for (int i = 0; i < s->in_c; i++)
                     add_scaled(count, x[i], w + (size_t)i * s->out_c, sum);
@@ -123,7 +129,8 @@ static void conv_pixel(const struct unit_shape *s, const real *turned, const rea
     }
 }
 
-/* y[b][oy][ox][o] = sum over ky, kx, i of w[o][ky][kx][i] x[b][oy stride + ky - pad][ox stride + kx - pad][i] */
+/* y[b][oy][ox][o] = sum over ky, kx, i of w[o][ky][kx][i] x[b][oy stride + ky - pad][ox stride + kx
+ * - pad][i] */
 static void conv(const struct unit_shape *s, const struct ref_call *c)
 {
     turn(s, c->w, c->scratch);
@@ -132,10 +139,12 @@ static void conv(const struct unit_shape *s, const struct ref_call *c)
     for (int b = 0; b < s->batch; b++)
         for (int oy = 0; oy < s->out_h; oy++)
             for (int ox = 0; ox < s->out_w; ox++)
-                conv_pixel(s, c->scratch, c->x + b * in, oy, ox, c->y + b * out + ((size_t)oy * s->out_w + ox) * s->out_c);
+                conv_pixel(s, c->scratch, c->x + b * in, oy, ox,
+                           c->y + b * out + ((size_t)oy * s->out_w + ox) * s->out_c);
 }
 
-static void conv_dx_pixel(const struct unit_shape *s, const real *w, const real *dz, int iy, int ix, real *dx)
+static void conv_dx_pixel(const struct unit_shape *s, const real *w, const real *dz, int iy, int ix,
+                          real *dx)
 {
     size_t row = (size_t)s->kernel * s->kernel * s->in_c;
     for (int first = 0; first < s->in_c; first += BLOCK) {
@@ -162,11 +171,14 @@ static void conv_dx(const struct unit_shape *s, const struct ref_call *c, const 
     for (int b = 0; b < s->batch; b++)
         for (int iy = 0; iy < s->in_h; iy++)
             for (int ix = 0; ix < s->in_w; ix++)
-                conv_dx_pixel(s, c->w, dz + b * out, iy, ix, c->dx + b * in + ((size_t)iy * s->in_w + ix) * s->in_c);
+                conv_dx_pixel(s, c->w, dz + b * out, iy, ix,
+                              c->dx + b * in + ((size_t)iy * s->in_w + ix) * s->in_c);
 }
 
-/* The gradient of w[o][ky][kx][..]: over the whole batch, every pixel that this tap sees times what came of it. */
-static void conv_dw_tap(const struct unit_shape *s, const real *x, const real *dz, int o, int ky, int kx, real *dw)
+/* The gradient of w[o][ky][kx][..]: over the whole batch, every pixel that this tap sees times what
+ * came of it. */
+static void conv_dw_tap(const struct unit_shape *s, const real *x, const real *dz, int o, int ky,
+                        int kx, real *dw)
 {
     for (int first = 0; first < s->in_c; first += BLOCK) {
         int count = smaller(BLOCK, s->in_c - first);
@@ -181,7 +193,8 @@ static void conv_dw_tap(const struct unit_shape *s, const real *x, const real *d
                 for (int ox = 0; ox < s->out_w; ox++) {
                     int ix = under(s, ox, kx);
                     if (ix >= 0 && ix < s->in_w)
-                        add_scaled(count, d[(size_t)ox * s->out_c], row + (size_t)ix * s->in_c, sum);
+                        add_scaled(count, d[(size_t)ox * s->out_c], row + (size_t)ix * s->in_c,
+                                   sum);
                 }
             }
         store(count, sum, dw + first);
@@ -194,11 +207,13 @@ static void conv_dw(const struct unit_shape *s, const struct ref_call *c, const 
     for (int o = 0; o < s->out_c; o++)
         for (int ky = 0; ky < s->kernel; ky++)
             for (int kx = 0; kx < s->kernel; kx++)
-                conv_dw_tap(s, c->x, dz, o, ky, kx, c->g + (((size_t)o * s->kernel + ky) * s->kernel + kx) * s->in_c);
+                conv_dw_tap(s, c->x, dz, o, ky, kx,
+                            c->g + (((size_t)o * s->kernel + ky) * s->kernel + kx) * s->in_c);
 }
 
 /* Mean and biased variance of `count` neighbouring channels over all pixels of the batch. */
-static void batch_statistics(size_t pixels, int channels, int count, const real *z, double *mean, double *variance)
+static void batch_statistics(size_t pixels, int channels, int count, const real *z, double *mean,
+                             double *variance)
 {
     memset(mean, 0, count * sizeof *mean);
     memset(variance, 0, count * sizeof *variance);
@@ -246,11 +261,13 @@ static void norm(const struct unit_shape *s, const struct ref_call *c, enum unit
     }
 }
 
-/* In place, from the gradient of norm's output to that of its input: the batch's mean and deviation depend on every pixel. */
+/* In place, from the gradient of norm's output to that of its input: the batch's mean and deviation
+ * depend on every pixel. */
 static void norm_back(const struct unit_shape *s, const struct ref_call *c, real *dz)
 {
     size_t channels = s->out_c, pixels = y_count(s) / channels;
-    const real *gamma = c->w + conv_weights(s), *normal = c->saved, *inverse = c->saved + pixels * channels;
+    const real *gamma = c->w + conv_weights(s), *normal = c->saved,
+               *inverse = c->saved + pixels * channels;
     real *dgamma = c->g + conv_weights(s), *dbeta = dgamma + channels;
     for (int first = 0; first < s->out_c; first += BLOCK) {
         int count = smaller(BLOCK, s->out_c - first);
@@ -306,7 +323,8 @@ static void dense_forward(const struct unit_shape *s, const struct ref_call *c)
         for (int o = 0; o < s->out_c; o++) {
             double sum = bias[o];
             for (int i = 0; i < s->in_c; i++)
-                sum += (double)c->w[(size_t)o * s->in_c + i] * (double)c->x[(size_t)b * s->in_c + i];
+                sum +=
+                    (double)c->w[(size_t)o * s->in_c + i] * (double)c->x[(size_t)b * s->in_c + i];
             c->y[(size_t)b * s->out_c + o] = (real)sum;
         }
 }
@@ -335,8 +353,9 @@ static void dense_backward(const struct unit_shape *s, const struct ref_call *c)
     }
 }
 
-/* Where in its picture the greatest element of channel k under a window lies; the first of equals, and any NaN. */
-static size_t greatest(const struct unit_shape *s, const real *picture, int oy, int ox, int k)
+/* Where in its image the greatest element of channel k under a window lies; the first of equals,
+ * and any NaN. */
+static size_t greatest(const struct unit_shape *s, const real *image, int oy, int ox, int k)
 {
     size_t best = SIZE_MAX;
     for (int ky = 0; ky < s->kernel; ky++)
@@ -345,7 +364,7 @@ static size_t greatest(const struct unit_shape *s, const real *picture, int oy, 
             if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
                 continue;
             size_t at = ((size_t)iy * s->in_w + ix) * s->in_c + k;
-            if (best == SIZE_MAX || picture[at] > picture[best] || isnan(picture[at]))
+            if (best == SIZE_MAX || image[at] > image[best] || isnan(image[at]))
                 best = at;
         }
     return best;
@@ -360,7 +379,8 @@ static void max_pool(const struct unit_shape *s, const struct ref_call *c, bool 
         if (back)
             memset(c->dx + b * in, 0, in * sizeof(real));
         for (size_t at = 0; at < out; at++) {
-            int k = (int)(at % s->out_c), ox = (int)(at / s->out_c % s->out_w), oy = (int)(at / s->out_c / s->out_w);
+            int k = (int)(at % s->out_c), ox = (int)(at / s->out_c % s->out_w),
+                oy = (int)(at / s->out_c / s->out_w);
             size_t from = b * in + greatest(s, c->x + b * in, oy, ox, k);
             if (back)
                 c->dx[from] += (real)dy_at(c, b * out + at);
@@ -386,10 +406,12 @@ static void mean_pool_backward(const struct unit_shape *s, const struct ref_call
 {
     size_t pixels = (size_t)s->in_h * s->in_w, channels = s->in_c;
     for (size_t at = 0; at < x_count(s); at++)
-        c->dx[at] = (real)(dy_at(c, at / (pixels * channels) * channels + at % channels) / (double)pixels);
+        c->dx[at] =
+            (real)(dy_at(c, at / (pixels * channels) * channels + at % channels) / (double)pixels);
 }
 
-/* y's channels 0 .. in_c-1 are every stride-th pixel of x, the others zero. Backward goes the same way: the rest of dx is zero. */
+/* y's channels 0 .. in_c-1 are every stride-th pixel of x, the others zero. Backward goes the same
+ * way: the rest of dx is zero. */
 static void shortcut(const struct unit_shape *s, const struct ref_call *c, bool back)
 {
     if (back)
@@ -427,7 +449,8 @@ static void ref_forward(const struct unit_shape *s, const struct ref_call *c, en
     }
 }
 
-/* g and, where wanted, dx and dskip, overwritten. A unit without parameters whose dx is not wanted has nothing to do. */
+/* g and, where wanted, dx and dskip, overwritten. A unit without parameters whose dx is not wanted
+ * has nothing to do. */
 static void ref_backward(const struct unit_shape *s, const struct ref_call *c)
 {
     if (s->kind == UNIT_CONV)

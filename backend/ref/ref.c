@@ -1,12 +1,13 @@
-/* The oracle: the kernels of kernels.h in float32 behind the contract of backend.h.
+/* The oracle: the kernels of kernels.h in float32 behind the contract of backend/backend.h.
  *
- * Tensors lie plainly as [batch][h][w][c]. Scratch belongs to the device and is as large as the greediest unit opened so far.
- * Cost: ResNet-20 at batch 16 takes about half a second a step on one core: right first, fast elsewhere. */
+ * Tensors lie plainly as [batch][h][w][c]. Scratch belongs to the device and is as large as the
+ * greediest unit opened so far. Cost: ResNet-20 at batch 16 takes about half a second a step on one
+ * core: right first, fast elsewhere. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "backend/softmax.h"
 #include "base/alloc.h"
 
@@ -37,22 +38,24 @@ static bool ref_has(enum backend_dtype dtype)
 static struct device *ref_open(const struct device_options *options)
 {
     assert(options->dtype == DTYPE_F32 && options->threads > 0);
-    struct device *d = obtain(1, sizeof *d);
+    struct device *d = xcalloc(1, sizeof *d);
     d->threads = options->threads;
     return d;
 }
 
 static void ref_close(struct device *d)
 {
-    release(d->scratch);
-    release(d);
+    xfree(d->scratch);
+    xfree(d);
 }
 
 /* Do the numbers of a shape agree with each other? */
 static bool consistent(const struct unit_shape *s)
 {
-    bool positive = s->batch > 0 && s->in_c > 0 && s->in_h > 0 && s->in_w > 0 && s->out_c > 0 && s->out_h > 0 && s->out_w > 0;
-    bool vector = s->in_h == 1 && s->in_w == 1, one = s->out_h == 1 && s->out_w == 1, same_c = s->out_c == s->in_c;
+    bool positive = s->batch > 0 && s->in_c > 0 && s->in_h > 0 && s->in_w > 0 && s->out_c > 0 &&
+                    s->out_h > 0 && s->out_w > 0;
+    bool vector = s->in_h == 1 && s->in_w == 1, one = s->out_h == 1 && s->out_w == 1,
+         same_c = s->out_c == s->in_c;
     bool window = s->kernel > 0 && s->stride > 0 && s->pad >= 0 && s->pad < s->kernel &&
                   s->out_h == (s->in_h + 2 * s->pad - s->kernel) / s->stride + 1 &&
                   s->out_w == (s->in_w + 2 * s->pad - s->kernel) / s->stride + 1;
@@ -66,32 +69,35 @@ static bool consistent(const struct unit_shape *s)
     case UNIT_MEAN_POOL:
         return positive && one && same_c;
     case UNIT_SHORTCUT:
-        return positive && s->stride > 0 && s->out_c >= s->in_c && s->out_h == (s->in_h - 1) / s->stride + 1 &&
+        return positive && s->stride > 0 && s->out_c >= s->in_c &&
+               s->out_h == (s->in_h - 1) / s->stride + 1 &&
                s->out_w == (s->in_w - 1) / s->stride + 1;
     }
     return false;
 }
 
-static struct unit *ref_unit_open(struct device *d, const struct unit_shape *shape, const struct unit *x_from, const struct unit *skip_from,
+static struct unit *ref_unit_open(struct device *d, const struct unit_shape *shape,
+                                  const struct unit *x_from, const struct unit *skip_from,
                                   struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
     assert(consistent(shape));
-    struct unit *u = obtain(1, sizeof *u);
+    struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){d, *shape};
     size_t floats = ref_scratch(shape);
     if (floats > d->scratch_floats) {
-        release(d->scratch);
-        d->scratch = obtain(floats, sizeof *d->scratch);
+        xfree(d->scratch);
+        d->scratch = xcalloc(floats, sizeof *d->scratch);
         d->scratch_floats = floats;
     }
-    *sizes = (struct unit_sizes){.y_bytes = y_count(shape) * sizeof(float), .saved_bytes = ref_saved(shape) * sizeof(float)};
+    *sizes = (struct unit_sizes){.y_bytes = y_count(shape) * sizeof(float),
+                                 .saved_bytes = ref_saved(shape) * sizeof(float)};
     return u;
 }
 
 static void ref_unit_close(struct unit *u)
 {
-    release(u);
+    xfree(u);
 }
 
 static struct ref_call call_of(const struct unit *u, const struct unit_io *io)
@@ -124,8 +130,8 @@ static void backward(struct unit *u, const struct unit_io *io)
     ref_backward(&u->shape, &call);
 }
 
-static void ref_loss(struct device *d, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                     struct loss *sums)
+static void ref_loss(struct device *d, const float *logits, const int32_t *labels, int batch,
+                     int classes, float smoothing, float *dlogits, struct loss *sums)
 {
     (void)d;
     softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
@@ -134,13 +140,13 @@ static void ref_loss(struct device *d, const float *logits, const int32_t *label
 static void *ref_obtain(struct device *d, size_t bytes)
 {
     (void)d;
-    return obtain(bytes, 1);
+    return xcalloc(bytes, 1);
 }
 
 static void ref_release(struct device *d, void *block)
 {
     (void)d;
-    release(block);
+    xfree(block);
 }
 
 static void ref_upload(struct device *d, void *to, const void *from, size_t bytes)
@@ -165,8 +171,8 @@ const struct backend backend_ref = {
     .forward = forward,
     .backward = backward,
     .loss = ref_loss,
-    .obtain = ref_obtain,
-    .release = ref_release,
+    .alloc = ref_obtain,
+    .free = ref_release,
     .upload = ref_upload,
     .finish = ref_finish,
 };

@@ -1,9 +1,12 @@
-/* The file that describes this cluster to the simulator (machine.h): links and memory as nbsgd's own messages meet them.
+/* The file that describes this cluster to the simulator (slowness/machine.h): links and memory as
+ * nbsgd's own messages meet them.
  *
- * Latency: half of a head there and back between two ranks that sleep meanwhile, as ranks do in training; jitter is chosen so that the
- * simulator's mean is the median here. Between hosts: a borrowed vector from rank to rank, then from all ranks of a host at once. Within
- * one: a vector that all ranks of the host copy at once, as after a synchronous update. Memory: a sum by one rank while the others
- * sleep, as at a server. All are medians; clocks of two ranks are never compared. */
+ * Latency: half of a head there and back between two ranks that sleep meanwhile, as ranks do in
+ * training; jitter is chosen so that the simulator's mean is the median here. Between hosts: a
+ * borrowed vector from rank to rank, then from all ranks of a host at once. Within one: a vector
+ * that all ranks of the host copy at once, as after a synchronous update. Memory: a sum by one rank
+ * while the others sleep, as at a server. All are medians; clocks of two ranks are never
+ * compared. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "bench/cluster/lab.h"
-#include "messaging.h"
-#include "optimizer.h"
+#include "bench/cluster/harness.h"
+#include "messaging/messaging.h"
+#include "base/vector.h"
 
 enum { SIGNALS = 300, REPEATS = 9, PATIENCE_S = 300, TAG_WORD = 1, TAG_VECTOR, TAG_TIME };
 enum { WITHIN, BETWEEN, PLACES };
@@ -22,9 +25,10 @@ static const double pause_s = 2e-3; /* longer than anybody spins */
 
 struct cluster {
     const char *path;
-    int near, far, mates,
-        pairs; /* lowest other rank on rank 0's host, on another; ranks on rank 0's host; of them with a partner on far's */
-    double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES]; /* 0: there is nobody to measure with */
+    int near, far, local_ranks, pairs; /* lowest other rank on rank 0's host, on another; ranks on
+                                          rank 0's host; of them with a partner on far's */
+    /* 0: there is nobody to measure with */
+    double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES];
     double host_bandwidth, vector_bandwidth;
     bool failed;
 };
@@ -43,30 +47,31 @@ static double quantile(double *list, int count, double part)
 
 static void tell(struct net *net, int to, double value)
 {
-    net_send(net, to, &(struct mail){.tag = TAG_WORD, .value = value}, NULL, 0);
+    net_send(net, to, &(struct header){.tag = TAG_WORD, .value = value}, NULL, 0);
 }
 
 static double hear(struct net *net, int from)
 {
     struct request *come = net_recv(net, from, TAG_WORD, NULL, 0);
     net_wait(net, &come, 1, INFINITY);
-    double value = net_mail(come)->value;
-    net_drop(net, come);
+    double value = net_header(come)->value;
+    net_release(net, come);
     return value;
 }
 
 static void give(struct net *net, int to, const void *vector)
 {
-    struct request *sent = net_send(net, to, &(struct mail){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
+    struct request *sent =
+        net_send(net, to, &(struct header){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
     net_wait(net, &sent, 1, INFINITY);
-    net_drop(net, sent);
+    net_release(net, sent);
 }
 
 static void get(struct net *net, int from, void *into)
 {
     struct request *come = net_recv(net, from, TAG_VECTOR, into, VECTOR_BYTES);
     net_wait(net, &come, 1, INFINITY);
-    net_drop(net, come);
+    net_release(net, come);
 }
 
 static bool same_host(struct net *net, int a, int b)
@@ -80,14 +85,14 @@ static void look_around(struct net *net, struct cluster *c)
     c->near = c->far = NET_ANY;
     for (int r = 0; r < net->ranks; r++) {
         bool near = same_host(net, r, 0);
-        c->mates += near;
+        c->local_ranks += near;
         if (r > 0 && near && c->near == NET_ANY)
             c->near = r;
         if (!near && c->far == NET_ANY)
             c->far = r;
         theirs += !near && same_host(net, r, c->far);
     }
-    c->pairs = c->mates < theirs ? c->mates : theirs;
+    c->pairs = c->local_ranks < theirs ? c->local_ranks : theirs;
 }
 
 static void signals_to(struct net *net, int peer, double *latency_s, double *jitter_s)
@@ -96,7 +101,7 @@ static void signals_to(struct net *net, int peer, double *latency_s, double *jit
     for (int i = 0; i < SIGNALS && net->rank == peer; i++)
         tell(net, 0, hear(net, 0));
     for (int i = 0; i < SIGNALS && net->rank == 0; i++) {
-        net_spend(net, pause_s);
+        net_advance(net, pause_s);
         double began_s = net_now(net);
         tell(net, peer, i);
         hear(net, peer);
@@ -118,7 +123,8 @@ static int member(struct net *net, int host_of, int number)
     return NET_ANY;
 }
 
-/* The first `pairs` ranks of rank 0's host each send to one of far's at once. Rank 0 learns the longest time, without the answer's. */
+/* The first `pairs` ranks of rank 0's host each send to one of far's at once. Rank 0 learns the
+ * longest time, without the answer's. */
 static double stream(struct net *net, const struct cluster *c, int pairs, const void *vector)
 {
     double took[REPEATS] = {0};
@@ -148,28 +154,29 @@ static double stream(struct net *net, const struct cluster *c, int pairs, const 
     return quantile(took, REPEATS, 0.5);
 }
 
-/* All mates copy rank 0's vector at once: seconds until the last is done. */
+/* All local_ranks copy rank 0's vector at once: seconds until the last is done. */
 static double copies(struct net *net, const struct cluster *c, void *into, const void *vector)
 {
     double took[REPEATS] = {0};
-    struct request **sent = obtain((size_t)c->mates, sizeof *sent);
+    struct request **sent = xcalloc((size_t)c->local_ranks, sizeof *sent);
     for (int turn = -1; turn < REPEATS; turn++) {
         net_barrier(net);
         double began_s = net_now(net);
-        for (int i = 1; i < c->mates; i++) {
-            int mate = member(net, 0, i);
+        for (int i = 1; i < c->local_ranks; i++) {
+            int local_rank = member(net, 0, i);
             if (net->rank == 0)
-                sent[i] = net_send(net, mate, &(struct mail){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
-            else if (net->rank == mate)
+                sent[i] = net_send(net, local_rank, &(struct header){.tag = TAG_VECTOR}, vector,
+                                   VECTOR_BYTES);
+            else if (net->rank == local_rank)
                 get(net, 0, into);
         }
-        for (int i = 1; i < c->mates && net->rank == 0; i++) {
+        for (int i = 1; i < c->local_ranks && net->rank == 0; i++) {
             net_wait(net, &sent[i], 1, INFINITY);
-            net_drop(net, sent[i]);
+            net_release(net, sent[i]);
         }
         took[turn < 0 ? 0 : turn] = net_now(net) - began_s;
     }
-    release(sent);
+    xfree(sent);
     net_barrier(net);
     return quantile(took, REPEATS, 0.5);
 }
@@ -190,19 +197,23 @@ static double vector_work(struct net *net, float *to, const float *from)
 static void write_place(FILE *to, const struct cluster *c, int place, const char *prefix)
 {
     if (c->bandwidth[place] > 0)
-        fprintf(to, "%slatency_s = %.3g\n%sjitter_s = %.3g\n%sbandwidth_bytes_per_s = %.4g\n", prefix, c->latency_s[place], prefix,
-                c->jitter_s[place], prefix, c->bandwidth[place]);
+        fprintf(to, "%slatency_s = %.3g\n%sjitter_s = %.3g\n%sbandwidth_bytes_per_s = %.4g\n",
+                prefix, c->latency_s[place], prefix, c->jitter_s[place], prefix,
+                c->bandwidth[place]);
 }
 
 static void write_machine(struct net *net, struct cluster *c)
 {
     FILE *to = fopen(c->path, "w");
     if (to) {
-        fprintf(to, "# Measured by test.s with %d ranks, %d of them on %s, %d core%s a rank there. machine.h says what the keys mean.\n",
-                net->ranks, c->mates, net_host(net, 0), net->cores, net->cores > 1 ? "s" : "");
+        fprintf(to,
+                "# Measured by test.s with %d ranks, %d of them on %s, %d core%s a rank there. "
+                "slowness/machine.h says what the keys mean.\n",
+                net->ranks, c->local_ranks, net_host(net, 0), net->cores,
+                net->cores > 1 ? "s" : "");
         if (c->far == NET_ANY)
             fprintf(to, "# Between hosts nothing was measured: there was one.\n");
-        fprintf(to, "ranks_per_host = %d\n", c->mates);
+        fprintf(to, "ranks_per_host = %d\n", c->local_ranks);
         write_place(to, c, BETWEEN, "");
         if (c->host_bandwidth > 0)
             fprintf(to, "host_bandwidth_bytes_per_s = %.4g\n", c->host_bandwidth);
@@ -220,14 +231,14 @@ static void write_machine(struct net *net, struct cluster *c)
 static void report(const struct cluster *c, int place, const char *where)
 {
     if (c->bandwidth[place] > 0)
-        printf("Messages %s: latency %.1f us, jitter %.1f us, %.2f GB/s\n", where, 1e6 * c->latency_s[place], 1e6 * c->jitter_s[place],
-               1e-9 * c->bandwidth[place]);
+        printf("Messages %s: latency %.1f us, jitter %.1f us, %.2f GB/s\n", where,
+               1e6 * c->latency_s[place], 1e6 * c->jitter_s[place], 1e-9 * c->bandwidth[place]);
 }
 
 static void measure(struct net *net, void *argument)
 {
     struct cluster *c = argument;
-    float *vector = net_alloc(net, VECTOR_BYTES), *own = obtain(VECTOR, sizeof *own);
+    float *vector = net_alloc(net, VECTOR_BYTES), *own = xcalloc(VECTOR, sizeof *own);
     for (int i = 0; i < VECTOR; i++)
         vector[i] = 1e-3f * (float)(i % 1000);
     look_around(net, c);
@@ -251,7 +262,7 @@ static void measure(struct net *net, void *argument)
         write_machine(net, c);
     }
     net_free(net, vector);
-    release(own);
+    xfree(own);
 }
 
 int measure_machine(const char *path)

@@ -24,7 +24,7 @@ job_is() {
 commands_ranks() {
     local ranks words
     for ranks in $ranks_counts; do
-        words=(--rate 0.01 --seconds "$ranks_run_s" --epochs 100000 --eval-every 1000000000 --eval-samples 32 --eval-batches 1)
+        words=(--lr 0.01 --seconds "$ranks_run_s" --epochs 100000 --eval-every 1000000000 --eval-samples 32 --eval-batches 1)
         if [ "$ranks" != "${ranks%+}" ]; then words+=(--server-device gpu); fi
         job_is "ranks $ranks" "${ranks%+}" "$([ "$ranks" = 1 ] && echo serial || echo ssgd)" "${words[@]}" --results "$tmp/ranks-$ranks"
     done

@@ -12,7 +12,7 @@ commands_train() {
     if [ "$mode" = --rehearse ]; then until=(--seconds 0.3 --epochs 100000 --eval-every 1000 --eval-samples 32); fi
     for scheme in $schemes; do
         case $scheme in asgd) rate=0.1 ;; nbssgd) rate=0.3 ;; *) rate=0.4 ;; esac
-        job_is "train $scheme" "$([ "$scheme" = serial ] && echo 1 || echo 5)" "$scheme" --rate $rate --warmup 0.15 "${until[@]}" \
+        job_is "train $scheme" "$([ "$scheme" = serial ] && echo 1 || echo 5)" "$scheme" --lr $rate --warmup 0.15 "${until[@]}" \
             --eval-batches 4 --thresholds 80,90,93,94 --results "$out/train/$scheme"
     done
 }

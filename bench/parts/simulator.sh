@@ -13,7 +13,7 @@ part_simulator() {
             begin=$(now_s)
             # from another folder, where there is no script for a figure: that is gnuplot's time
             if ! (cd "$tmp" && exec "$nbsgd" --world sim --workers $workers --scheme "$scheme" --network quadratic --batch 256 \
-                --minibatches 8 "${length[@]}" --rate 0.001 --eval-every 1000000000000 --results "$tmp/sim" >"$tmp/sim.log" 2>&1); then
+                --minibatches 8 "${length[@]}" --lr 0.001 --eval-every 1000000000000 --results "$tmp/sim" >"$tmp/sim.log" 2>&1); then
                 echo "simulator: $scheme, turn $turn: FAILED: $(tail -n 1 "$tmp/sim.log")"
                 return
             fi

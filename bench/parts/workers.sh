@@ -9,7 +9,7 @@ train() {
     shift 2
     rm -rf "$folder"
     if ! timeout 600 "$@" --network resnet50 --stem imagenet --batch 256 --minibatches 8 --dtype f32 --samples 8192 \
-        --rate 0.01 --backend "$BACKEND" --kernel-cache "$kernels" --eval-samples 32 --eval-batches 1 --eval-every 1000000000 \
+        --lr 0.01 --backend "$BACKEND" --kernel-cache "$kernels" --eval-samples 32 --eval-batches 1 --eval-every 1000000000 \
         --results "$folder" >"$tmp/workers.log" 2>&1; then
         echo "workers: $name: FAILED: $(grep -v '^$' "$tmp/workers.log" | tail -n 1)"
         return 1

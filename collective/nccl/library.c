@@ -20,10 +20,10 @@ bool nccl_load(struct nccl_calls *calls, char *why, size_t size)
         snprintf(why, size, "%s", words ? words : file);
         return false;
     }
-#define FIND(name)                                                                                                                         \
-    if (!find(library, #name, &calls->name)) {                                                                                             \
-        snprintf(why, size, "%s has no %s: it is too old", file, #name);                                                                   \
-        return false;                                                                                                                      \
+#define FIND(name)                                                                                 \
+    if (!find(library, #name, &calls->name)) {                                                     \
+        snprintf(why, size, "%s has no %s: it is too old", file, #name);                           \
+        return false;                                                                              \
     }
     NCCL_CALLS(FIND)
 #undef FIND

@@ -1,4 +1,5 @@
-/* What is called of NCCL, loaded when it is first asked for: a program that was built with NCCL runs without it. */
+/* What is called of NCCL, loaded when it is first asked for: a program that was built with NCCL
+ * runs without it. */
 #ifndef COLLECTIVE_NCCL_LIBRARY_H
 #define COLLECTIVE_NCCL_LIBRARY_H
 
@@ -7,17 +8,17 @@
 
 #include <nccl.h>
 
-#define NCCL_CALLS(X)                                                                                                                      \
-    X(ncclGetVersion)                                                                                                                      \
-    X(ncclGetUniqueId)                                                                                                                     \
-    X(ncclCommInitRankConfig)                                                                                                              \
-    X(ncclCommGetAsyncError)                                                                                                               \
-    X(ncclCommFinalize)                                                                                                                    \
-    X(ncclCommDestroy)                                                                                                                     \
-    X(ncclRedOpCreatePreMulSum)                                                                                                            \
-    X(ncclRedOpDestroy)                                                                                                                    \
-    X(ncclAllReduce)                                                                                                                       \
-    X(ncclGetErrorString)                                                                                                                  \
+#define NCCL_CALLS(X)                                                                              \
+    X(ncclGetVersion)                                                                              \
+    X(ncclGetUniqueId)                                                                             \
+    X(ncclCommInitRankConfig)                                                                      \
+    X(ncclCommGetAsyncError)                                                                       \
+    X(ncclCommFinalize)                                                                            \
+    X(ncclCommDestroy)                                                                             \
+    X(ncclRedOpCreatePreMulSum)                                                                    \
+    X(ncclRedOpDestroy)                                                                            \
+    X(ncclAllReduce)                                                                               \
+    X(ncclGetErrorString)                                                                          \
     X(ncclGetLastError)
 
 struct nccl_calls {

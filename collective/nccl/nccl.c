@@ -1,10 +1,13 @@
-/* NVIDIA's all-reduce, where every worker computes on a GPU of its own (NCCL refuses two ranks on one).
+/* NVIDIA's all-reduce, where every worker computes on a GPU of its own (NCCL refuses two ranks on
+ * one).
  *
- * Rule: the library's; it scales what each worker gives before it adds, and gives all the same bits. The vector goes up, is summed and
- * comes down in pieces, so that both ways over the bus and the links between the GPUs are busy at once. Cost: n floats up and n down a
- * worker, the library's 2 (W - 1)/W n between GPUs, and two heads to and from the first worker: all meet before each sum, so that no GPU
- * spins for a worker that is not on his way. The communicator never blocks (no call of the library may wait beyond a deadline): it is asked
- * again and again, and pauses are taken part in meanwhile. What the library refuses ends the program with its words. */
+ * Rule: the library's; it scales what each worker gives before it adds, and gives all the same
+ * bits. The vector goes up, is summed and comes down in pieces, so that both ways over the bus and
+ * the links between the GPUs are busy at once. Cost: n floats up and n down a worker, the library's
+ * 2 (W - 1)/W n between GPUs, and two heads to and from the first worker: all meet before each sum,
+ * so that no GPU spins for a worker that is not on his way. The communicator never blocks (no call
+ * of the library may wait beyond a deadline): it is asked again and again, and pauses are taken
+ * part in meanwhile. What the library refuses ends the program with its words. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,7 +17,7 @@
 #include "base/check.h"
 #include "collective/kinds.h"
 #include "collective/nccl/library.h"
-#include "twin.h"
+#include "backend/backend.h"
 
 enum { PIECE = 1 << 22 }; /* floats: 16 MiB, enough for the library to be at its best */
 
@@ -42,13 +45,13 @@ struct nccl {
 
 static const struct twin_kind *twins(const struct collective *c)
 {
-    return c->n->setting->problem->twin;
+    return c->n->context->problem->twin;
 }
 
 static void expect(const struct nccl *k, ncclResult_t result, const char *what)
 {
-    CHECK(result == ncclSuccess || result == ncclInProgress, "%s: NCCL says %s: %s", what, k->call.ncclGetErrorString(result),
-          k->call.ncclGetLastError(k->comm));
+    CHECK(result == ncclSuccess || result == ncclInProgress, "%s: NCCL says %s: %s", what,
+          k->call.ncclGetErrorString(result), k->call.ncclGetLastError(k->comm));
 }
 
 /* Has the library done all that it was told, or at least taken it? */
@@ -83,11 +86,12 @@ static void describe(const struct collective *c, bool loaded, const char *why, s
     else if (!loaded)
         snprintf(h->why, sizeof h->why, "%s", why);
     else
-        twins(c)->name(net->mate, h->gpu, sizeof h->gpu);
+        twins(c)->name(net->local_rank, h->gpu, sizeof h->gpu);
 }
 
 /* The first worker's judgement of all. */
-static void judge(const struct collective *c, const struct nccl *k, const struct hello *said, struct answer *a)
+static void judge(const struct collective *c, const struct nccl *k, const struct hello *said,
+                  struct answer *a)
 {
     *a = (struct answer){.fits = true};
     for (int i = 0; i < c->workers && a->fits; i++) {
@@ -95,10 +99,13 @@ static void judge(const struct collective *c, const struct nccl *k, const struct
         snprintf(a->why, sizeof a->why, "%s", said[i].why);
         for (int j = 0; j < i && a->fits; j++) {
             const char *host = net_host(c->n->net, collective_rank(c, i));
-            if (strcmp(said[i].gpu, said[j].gpu) != 0 || strcmp(host, net_host(c->n->net, collective_rank(c, j))) != 0)
+            if (strcmp(said[i].gpu, said[j].gpu) != 0 ||
+                strcmp(host, net_host(c->n->net, collective_rank(c, j))) != 0)
                 continue;
             a->fits = false;
-            snprintf(a->why, sizeof a->why, "workers %d and %d share %.40s of %.60s, and NCCL wants one each", j, i, said[i].gpu, host);
+            snprintf(a->why, sizeof a->why,
+                     "workers %d and %d share %.40s of %.60s, and NCCL wants one each", j, i,
+                     said[i].gpu, host);
         }
     }
     if (a->fits)
@@ -108,40 +115,46 @@ static void judge(const struct collective *c, const struct nccl *k, const struct
 /* What that worker sends, copied. */
 static void take(struct collective *c, int worker, int tag, void *to, size_t bytes)
 {
-    struct request *come = net_recv(c->n->net, collective_rank(c, worker), tag, to, bytes), *list[2] = {NULL, come};
-    node_wait(c->n, list, 2, INFINITY, "its part of the opening of sums", collective_rank(c, worker));
-    CHECK(net_mail(come)->bytes == bytes, "rank %d sent %llu bytes to open sums, not %zu", net_mail(come)->from,
-          (unsigned long long)net_mail(come)->bytes, bytes);
-    net_drop(c->n->net, come);
+    struct request *come = net_recv(c->n->net, collective_rank(c, worker), tag, to, bytes),
+                   *list[2] = {NULL, come};
+    node_wait(c->n, list, 2, INFINITY, "its part of the opening of sums",
+              collective_rank(c, worker));
+    CHECK(net_header(come)->bytes == bytes, "rank %d sent %llu bytes to open sums, not %zu",
+          net_header(come)->from, (unsigned long long)net_header(come)->bytes, bytes);
+    net_release(c->n->net, come);
 }
 
 static void give(struct collective *c, int worker, int tag, const void *from, size_t bytes)
 {
-    struct request *sent = net_send(c->n->net, collective_rank(c, worker), &(struct mail){.tag = tag}, from, bytes);
+    struct request *sent =
+        net_send(c->n->net, collective_rank(c, worker), &(struct header){.tag = tag}, from, bytes);
     collective_done(c, &sent, worker);
 }
 
-/* The first worker hears all and tells all: whether, and the name under which the library's ranks find each other. */
-static void agree(struct collective *c, const struct nccl *k, const struct hello *own, struct answer *a)
+/* The first worker hears all and tells all: whether, and the name under which the library's ranks
+ * find each other. */
+static void agree(struct collective *c, const struct nccl *k, const struct hello *own,
+                  struct answer *a)
 {
-    size_t bytes = sizeof(struct answer) > sizeof(struct hello) ? sizeof(struct answer) : sizeof(struct hello);
-    void *mail = net_alloc(c->n->net, bytes);
+    size_t bytes =
+        sizeof(struct answer) > sizeof(struct hello) ? sizeof(struct answer) : sizeof(struct hello);
+    void *header = net_alloc(c->n->net, bytes);
     if (c->worker > 0) {
-        memcpy(mail, own, sizeof *own);
-        give(c, 0, TAG_REDUCE, mail, sizeof *own);
+        memcpy(header, own, sizeof *own);
+        give(c, 0, TAG_REDUCE, header, sizeof *own);
         take(c, 0, TAG_GATHER, a, sizeof *a);
     } else {
-        struct hello *said = obtain((size_t)c->workers, sizeof *said);
+        struct hello *said = xcalloc((size_t)c->workers, sizeof *said);
         said[0] = *own;
         for (int i = 1; i < c->workers; i++)
             take(c, i, TAG_REDUCE, &said[i], sizeof *said);
         judge(c, k, said, a);
-        memcpy(mail, a, sizeof *a);
+        memcpy(header, a, sizeof *a);
         for (int i = 1; i < c->workers; i++)
-            give(c, i, TAG_GATHER, mail, sizeof *a);
-        release(said);
+            give(c, i, TAG_GATHER, header, sizeof *a);
+        xfree(said);
     }
-    net_free(c->n->net, mail);
+    net_free(c->n->net, header);
 }
 
 static bool fits(struct collective *c, char *why, size_t size)
@@ -152,11 +165,12 @@ static bool fits(struct collective *c, char *why, size_t size)
         snprintf(why, size, "there is one worker");
         return false;
     }
-    if (c->n->net->virtual_time && !twins(c)) { /* so it is with all of them: to agree would only take their time */
+    if (c->n->net->virtual_time &&
+        !twins(c)) { /* so it is with all of them: to agree would only take their time */
         snprintf(why, size, "worker %d computes on no GPU", c->worker);
         return false;
     }
-    struct nccl *k = obtain(1, sizeof *k);
+    struct nccl *k = xcalloc(1, sizeof *k);
     describe(c, twins(c) && nccl_load(&k->call, why, size), why, &own);
     agree(c, k, &own, &a);
     k->id = a.id;
@@ -164,7 +178,7 @@ static bool fits(struct collective *c, char *why, size_t size)
     c->own = k;
     snprintf(why, size, "%s", a.why);
     if (!a.fits) {
-        release(k);
+        xfree(k);
         c->own = NULL;
     }
     return a.fits;
@@ -177,8 +191,9 @@ static void open(struct collective *c)
     struct nccl *k = c->own;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    k->twin = twins(c)->open(c->n->net->mate, c->count);
-    settle(k, k->call.ncclCommInitRankConfig(&k->comm, c->workers, k->id, c->worker, &config), "ncclCommInitRankConfig");
+    k->twin = twins(c)->open(c->n->net->local_rank, c->count);
+    settle(k, k->call.ncclCommInitRankConfig(&k->comm, c->workers, k->id, c->worker, &config),
+           "ncclCommInitRankConfig");
 }
 
 static void drop_scale(struct nccl *k)
@@ -205,7 +220,9 @@ static ncclRedOp_t operation(struct nccl *k, double scale)
     if (k->scale != scale) {
         float factor = (float)scale;
         drop_scale(k);
-        expect(k, k->call.ncclRedOpCreatePreMulSum(&k->scaled, &factor, ncclFloat, ncclScalarHostImmediate, k->comm),
+        expect(k,
+               k->call.ncclRedOpCreatePreMulSum(&k->scaled, &factor, ncclFloat,
+                                                ncclScalarHostImmediate, k->comm),
                "ncclRedOpCreatePreMulSum");
         k->scale = scale;
     }
@@ -222,7 +239,9 @@ static void sum(struct collective *c, float *vector, double scale)
     for (int64_t from = 0; from < c->count; from += PIECE) {
         int64_t count = c->count - from < PIECE ? c->count - from : PIECE;
         kind->up(k->twin, vector, from, count);
-        settle(k, k->call.ncclAllReduce(there + from, there + from, (size_t)count, ncclFloat, op, k->comm, kind->queue(k->twin)),
+        settle(k,
+               k->call.ncclAllReduce(there + from, there + from, (size_t)count, ncclFloat, op,
+                                     k->comm, kind->queue(k->twin)),
                "ncclAllReduce");
         kind->down(k->twin, vector, from, count);
     }

@@ -1,6 +1,7 @@
-/* What CUDA gives to a kernel, on the CPU and in C++: it takes the place of backend/cudnn/kernels/device.cuh, so that the same text
- * computes the same bits. A block's shared memory is static, since blocks run one after another (emulate/threads.h); what it
- * holds from the block before is not to be relied on. */
+/* What CUDA gives to a kernel, on the CPU and in C++: it takes the place of
+ * backend/cudnn/kernels/device.cuh, so that the same text computes the same bits. A block's shared
+ * memory is static, since blocks run one after another (emulate/threads.h); what it holds from the
+ * block before is not to be relied on. */
 #ifndef TESTS_CUDA_EMULATE_H
 #define TESTS_CUDA_EMULATE_H
 #define BACKEND_CUDNN_KERNELS_DEVICE_CUH
@@ -81,15 +82,19 @@ template <class T> static inline T read_shared(const T *from)
 }
 
 /* A launch goes into its stream's queue (emulate/runtime.h); the closure is all that it needs. */
-template <class... P, class... A> static void launch(void (*kernel)(P...), int64_t blocks, int threads, cudaStream_t stream, A... arguments)
+template <class... P, class... A>
+static void launch(void (*kernel)(P...), int64_t blocks, int threads, cudaStream_t stream,
+                   A... arguments)
 {
     const auto call = [=] { kernel(arguments...); };
     const auto whole = [=] {
         emulate_launch(
-            blocks, threads, [](const void *argument) { (*(const decltype(call) *)argument)(); }, &call);
+            blocks, threads, [](const void *argument) { (*(const decltype(call) *)argument)(); },
+            &call);
     };
     emulate_enqueue(
-        stream, [](const void *argument) { (*(const decltype(whole) *)argument)(); }, &whole, sizeof whole);
+        stream, [](const void *argument) { (*(const decltype(whole) *)argument)(); }, &whole,
+        sizeof whole);
 }
 
 #endif

@@ -103,10 +103,11 @@ void *gpu_take_elements(struct gpu *gpu, enum backend_dtype type, int64_t rows, 
     return gpu_take(gpu, gpu_bytes(type, rows, channels));
 }
 
-void *gpu_put_elements(struct gpu *gpu, enum backend_dtype type, const double *from, int64_t rows, int channels)
+void *gpu_put_elements(struct gpu *gpu, enum backend_dtype type, const double *from, int64_t rows,
+                       int channels)
 {
     size_t bytes = gpu_bytes(type, rows, channels);
-    void *host = obtain(bytes, 1);
+    void *host = xcalloc(bytes, 1);
     for (int64_t row = 0; row < rows; row++)
         for (int c = 0; c < channels; c++) {
             int64_t at = row * kernel_padded(channels) + c;
@@ -117,41 +118,44 @@ void *gpu_put_elements(struct gpu *gpu, enum backend_dtype type, const double *f
                 ((float *)host)[at] = v;
         }
     void *there = gpu_put(gpu, host, bytes);
-    release(host);
+    xfree(host);
     return there;
 }
 
-void gpu_get_elements(struct gpu *gpu, enum backend_dtype type, double *to, const void *from, int64_t rows, int channels)
+void gpu_get_elements(struct gpu *gpu, enum backend_dtype type, double *to, const void *from,
+                      int64_t rows, int channels)
 {
     size_t bytes = gpu_bytes(type, rows, channels);
     int padded = kernel_padded(channels);
-    void *host = obtain(bytes, 1);
+    void *host = xcalloc(bytes, 1);
     gpu_get(gpu, host, from, bytes);
     for (int64_t at = 0; at < rows * padded; at++) {
-        double v = type == DTYPE_BF16 ? float_of((uint32_t)((uint16_t *)host)[at] << 16) : ((float *)host)[at];
+        double v = type == DTYPE_BF16 ? float_of((uint32_t)((uint16_t *)host)[at] << 16)
+                                      : ((float *)host)[at];
         if (at % padded < channels)
             to[at / padded * channels + at % padded] = v;
         else if (v != 0)
-            fail_msg("row %lld of %d channels: the padding holds %g", (long long)(at / padded), channels, v);
+            fail_msg("row %lld of %d channels: the padding holds %g", (long long)(at / padded),
+                     channels, v);
     }
-    release(host);
+    xfree(host);
 }
 
 float *gpu_put_floats(struct gpu *gpu, const double *from, size_t count)
 {
-    float *host = obtain(count, sizeof *host);
+    float *host = xcalloc(count, sizeof *host);
     for (size_t i = 0; i < count; i++)
         host[i] = (float)from[i];
     float *there = gpu_put(gpu, host, count * sizeof *host);
-    release(host);
+    xfree(host);
     return there;
 }
 
 void gpu_get_floats(struct gpu *gpu, double *to, const float *from, size_t count)
 {
-    float *host = obtain(count, sizeof *host);
+    float *host = xcalloc(count, sizeof *host);
     gpu_get(gpu, host, from, count * sizeof *host);
     for (size_t i = 0; i < count; i++)
         to[i] = host[i];
-    release(host);
+    xfree(host);
 }

@@ -24,16 +24,21 @@ void gpu_close(struct gpu *gpu);
 /* Gives back all blocks, and begins a new digest. */
 void gpu_clear(struct gpu *gpu);
 
-/* Blocks end where their bytes do (a sanitizer sees what goes beyond), and are full of NaN until something is written. */
+/* Blocks end where their bytes do (a sanitizer sees what goes beyond), and are full of NaN until
+ * something is written. */
 void *gpu_take(struct gpu *gpu, size_t bytes);
 void *gpu_put(struct gpu *gpu, const void *from, size_t bytes);
-void gpu_get(struct gpu *gpu, void *to, const void *from, size_t bytes); /* when all that was asked for is done */
+/* when all that was asked for is done */
+void gpu_get(struct gpu *gpu, void *to, const void *from, size_t bytes);
 
-/* The same for elements [rows][channels] that lie as kernels.h has them. Getting fails when padding is not zero. */
+/* The same for elements [rows][channels] that lie as kernels.h has them. Getting fails when padding
+ * is not zero. */
 size_t gpu_bytes(enum backend_dtype type, int64_t rows, int channels);
 void *gpu_take_elements(struct gpu *gpu, enum backend_dtype type, int64_t rows, int channels);
-void *gpu_put_elements(struct gpu *gpu, enum backend_dtype type, const double *from, int64_t rows, int channels);
-void gpu_get_elements(struct gpu *gpu, enum backend_dtype type, double *to, const void *from, int64_t rows, int channels);
+void *gpu_put_elements(struct gpu *gpu, enum backend_dtype type, const double *from, int64_t rows,
+                       int channels);
+void gpu_get_elements(struct gpu *gpu, enum backend_dtype type, double *to, const void *from,
+                      int64_t rows, int channels);
 
 float *gpu_put_floats(struct gpu *gpu, const double *from, size_t count);
 void gpu_get_floats(struct gpu *gpu, double *to, const float *from, size_t count);

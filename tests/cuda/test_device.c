@@ -1,7 +1,9 @@
-/* The whole backend on a device, or on what stands for one (test_device_emulated): streams, stretches, and units in a network.
+/* The whole backend on a device, or on what stands for one (test_device_emulated): streams,
+ * stretches, and units in a network.
  *
- * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are walked as training walks them, and must come out
- * as the reference has them, as well as the type allows; whatever comes in between; and the same bits each time. */
+ * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are walked as
+ * training walks them, and must come out as the reference has them, as well as the type allows;
+ * whatever comes in between; and the same bits each time. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +17,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "tests/rig.h"
+#include "tests/network_fixture.h"
 
 enum { SEED = 3, PAGE = 4096 };
 
@@ -24,15 +26,33 @@ extern const struct backend backend_cudnn;
 /* The third is for bits alone: a norm over two numbers makes anything of their last digits. */
 enum { PLAIN, LARGE, SMALL };
 
-static const struct rig_options networks[] = {
-    {.resnet = {.name = "resnet20", .stem = "cifar", .batch = 3, .classes = 10, .channels = 3, .height = 9, .width = 8},
+static const struct fixture_options networks[] = {
+    {.resnet = {.name = "resnet20",
+                .stem = "cifar",
+                .batch = 3,
+                .classes = 10,
+                .channels = 3,
+                .height = 9,
+                .width = 8},
      .smoothing = 0.1,
      .seed = SEED,
      .threads = 1},
-    {.resnet = {.name = "resnet18", .stem = "imagenet", .batch = 4, .classes = 7, .channels = 3, .height = 33, .width = 40},
+    {.resnet = {.name = "resnet18",
+                .stem = "imagenet",
+                .batch = 4,
+                .classes = 7,
+                .channels = 3,
+                .height = 33,
+                .width = 40},
      .seed = SEED,
      .threads = 1},
-    {.resnet = {.name = "resnet18", .stem = "imagenet", .batch = 2, .classes = 7, .channels = 3, .height = 8, .width = 8},
+    {.resnet = {.name = "resnet18",
+                .stem = "imagenet",
+                .batch = 2,
+                .classes = 7,
+                .channels = 3,
+                .height = 8,
+                .width = 8},
      .seed = SEED,
      .threads = 1},
 };
@@ -64,14 +84,15 @@ static double distance(const float *a, const float *b, int64_t count)
     return sqrt(squares / norm);
 }
 
-static bool gradient(struct rig *r, struct loss *loss, network_hook *hook, void *self)
+static bool gradient(struct network_fixture *r, struct loss *loss, network_hook *hook, void *self)
 {
     memset(r->g, 0xff, (size_t)r->floats * sizeof(float));
-    return network_gradient(r->network, (struct weights){r->w, r->stamp}, r->pictures, r->labels, r->g, loss, hook, self);
+    return network_gradient(r->network, (struct weights){r->w, r->weights_version}, r->images,
+                            r->labels, r->g, loss, hook, self);
 }
 
 struct watch {
-    struct rig *rig;
+    struct network_fixture *rig;
     const float *truth; /* bits that must have arrived */
     int step, calls, stop_at, visit_at;
     int64_t from;
@@ -81,31 +102,36 @@ struct watch {
 static bool watch(void *self, int step, int64_t from)
 {
     struct watch *w = self;
-    struct rig *r = w->rig;
+    struct network_fixture *r = w->rig;
     assert_true(step >= w->step && step < 2 * r->a.units && from <= w->from);
     if (memcmp(r->g + from, w->truth + from, (size_t)(w->from - from) * sizeof(float)) != 0)
-        fail_msg("%s, step %d: of the floats from %lld on some have not arrived", r->name, step, (long long)from);
+        fail_msg("%s, step %d: of the floats from %lld on some have not arrived", r->name, step,
+                 (long long)from);
     w->step = step;
     w->from = from;
     if (w->calls == w->visit_at) /* other weights */
-        network_evaluate(r->network, (struct weights){w->truth, 0}, r->statistics, r->pictures, r->labels, r->a.batch, &w->evaluation);
+        network_evaluate(r->network, (struct weights){w->truth, 0}, r->statistics, r->images,
+                         r->labels, r->a.batch, &w->evaluation);
     return w->calls++ != w->stop_at;
 }
 
-static struct watch watch_of(struct rig *r, const float *truth)
+static struct watch watch_of(struct network_fixture *r, const float *truth)
 {
-    return (struct watch){.rig = r, .truth = truth, .stop_at = -1, .visit_at = -1, .from = r->floats};
+    return (struct watch){
+        .rig = r, .truth = truth, .stop_at = -1, .visit_at = -1, .from = r->floats};
 }
 
-/* The same bits in every run: as calls, recorded and replayed; with an abort or an evaluation before or within. */
-static void check_repeats(struct rig *r)
+/* The same bits in every run: as calls, recorded and replayed; with an abort or an evaluation
+ * before or within. */
+static void check_repeats(struct network_fixture *r)
 {
     struct loss first, loss;
     assert_true(gradient(r, &first, NULL, NULL));
-    float *truth = obtain((size_t)r->floats, sizeof *truth);
+    float *truth = xcalloc((size_t)r->floats, sizeof *truth);
     memcpy(truth, r->g, (size_t)r->floats * sizeof *truth);
-    struct loss evaluation = rig_evaluate(r), other = {0};
-    network_evaluate(r->network, (struct weights){truth, 0}, r->statistics, r->pictures, r->labels, r->a.batch, &other);
+    struct loss evaluation = fixture_evaluate(r), other = {0};
+    network_evaluate(r->network, (struct weights){truth, 0}, r->statistics, r->images, r->labels,
+                     r->a.batch, &other);
     for (int round = 0; round < 8; round++) {
         struct watch w = watch_of(r, truth);
         if (round % 3 == 1) {
@@ -120,52 +146,58 @@ static void check_repeats(struct rig *r)
         if (w.visit_at >= 0 && w.calls > w.visit_at)
             assert_memory_equal(&w.evaluation, &other, sizeof other);
         assert_true(round == 2 || (w.step == 2 * r->a.units - 1 && w.from == 0));
-        loss = rig_evaluate(r);
+        loss = fixture_evaluate(r);
         assert_memory_equal(&loss, &evaluation, sizeof loss);
     }
-    release(truth);
+    xfree(truth);
 }
 
-/* Against the reference: the loss, the gradient as a whole, the statistics, an evaluation. bf16 keeps 8 bits of each activation, TF32
- * reads 11 of them; both are seen to be as narrow as they are. */
-static void check_numbers(struct rig *r)
+/* Against the reference: the loss, the gradient as a whole, the statistics, an evaluation. bf16
+ * keeps 8 bits of each activation, TF32 reads 11 of them; both are seen to be as narrow as they
+ * are. */
+static void check_numbers(struct network_fixture *r)
 {
-    const struct engine reference = {.backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
+    const struct engine reference = {
+        .backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
     const bool wide = r->engine.dtype == DTYPE_F32 && !r->engine.tf32;
-    struct rig truth, *ref = &truth;
-    rig_open(ref, &reference, &r->options);
-    struct loss is, should = rig_gradient(ref);
+    struct network_fixture truth, *ref = &truth;
+    fixture_open(ref, &reference, &r->options);
+    struct loss is, should = fixture_gradient(ref);
     gradient(r, &is, NULL, NULL);
     double g = distance(r->g, ref->g, r->floats), loss = fabs(is.sum - should.sum) / should.sum;
     size_t count = (size_t)r->statistic_floats;
-    double *sums = obtain(2 * count, sizeof *sums);
-    float *statistics = obtain(2 * count, sizeof *statistics);
-    network_statistics(r->network, (struct weights){r->w, r->stamp}, r->pictures, sums);
-    network_statistics(ref->network, (struct weights){ref->w, ref->stamp}, ref->pictures, sums + count);
+    double *sums = xcalloc(2 * count, sizeof *sums);
+    float *statistics = xcalloc(2 * count, sizeof *statistics);
+    network_statistics(r->network, (struct weights){r->w, r->weights_version}, r->images, sums);
+    network_statistics(ref->network, (struct weights){ref->w, ref->weights_version}, ref->images,
+                       sums + count);
     network_finish_statistics(r->network, sums, 1, statistics);
     network_finish_statistics(ref->network, sums + count, 1, statistics + count);
     double norm = distance(statistics, statistics + count, r->statistic_floats);
     memcpy(r->statistics, statistics + count, count * sizeof *statistics);
     memcpy(ref->statistics, statistics + count, count * sizeof *statistics);
-    struct loss evaluation = rig_evaluate(r), true_evaluation = rig_evaluate(ref);
-    double score = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
-    print_message("%s: the loss is off by %.1e, the gradient by %.1e, statistics by %.1e, an evaluation by %.1e\n", r->name, loss, g, norm,
-                  score);
+    struct loss evaluation = fixture_evaluate(r), true_evaluation = fixture_evaluate(ref);
+    double evaluation = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
+    print_message("%s: the loss is off by %.1e, the gradient by %.1e, statistics by %.1e, an "
+                  "evaluation by %.1e\n",
+                  r->name, loss, g, norm, evaluation);
     assert_true(wide || g > 1e-4);
-    assert_true(loss < (wide ? 1e-5 : 1e-2) && g < (wide ? 1e-4 : 5e-2) && norm < (wide ? 1e-5 : 1e-2) && score < (wide ? 1e-5 : 1e-2));
-    release(statistics);
-    release(sums);
-    rig_close(ref);
+    assert_true(loss < (wide ? 1e-5 : 1e-2) && g < (wide ? 1e-4 : 5e-2) &&
+                norm < (wide ? 1e-5 : 1e-2) && evaluation < (wide ? 1e-5 : 1e-2));
+    xfree(statistics);
+    xfree(sums);
+    fixture_close(ref);
 }
 
-static void for_engines(int count, const struct rig_options *network, void (*check)(struct rig *r))
+static void for_engines(int count, const struct fixture_options *network,
+                        void (*check)(struct network_fixture *r))
 {
     need_device();
     for (int e = 0; e < count; e++) {
-        struct rig r;
-        rig_open(&r, &engines[e], network);
+        struct network_fixture r;
+        fixture_open(&r, &engines[e], network);
         check(&r);
-        rig_close(&r);
+        fixture_close(&r);
     }
 }
 
@@ -183,7 +215,8 @@ static void test_repeats(void **state)
     for_engines(TF32, &networks[SMALL], check_repeats);
 }
 
-/* With TF32 allowed, other plans are taken, and remembered apart: neither setting finds the other's in the file of choices. */
+/* With TF32 allowed, other plans are taken, and remembered apart: neither setting finds the other's
+ * in the file of choices. */
 static void test_choices_are_kept_apart(void **state)
 {
     (void)state;
@@ -194,34 +227,37 @@ static void test_choices_are_kept_apart(void **state)
     need_device();
     assert_int_equal(close(mkstemp(cache)), 0);
     for (int turn = 0; turn < TURNS; turn++) {
-        struct rig_options network = networks[PLAIN];
-        struct rig r;
+        struct fixture_options network = networks[PLAIN];
+        struct network_fixture r;
         network.cache = cache;
-        rig_open(&r, &engines[turn % 2 ? TF32 : F32], &network);
-        rig_gradient(&r);
+        fixture_open(&r, &engines[turn % 2 ? TF32 : F32], &network);
+        fixture_gradient(&r);
         bytes = (size_t)r.floats * sizeof(float);
-        g[turn] = obtain(bytes, 1);
+        g[turn] = xcalloc(bytes, 1);
         memcpy(g[turn], r.g, bytes);
-        rig_close(&r);
+        fixture_close(&r);
     }
     assert_memory_equal(g[2], g[0], bytes);
     assert_memory_equal(g[3], g[1], bytes);
     assert_true(memcmp(g[0], g[1], bytes) != 0);
     for (int turn = 0; turn < TURNS; turn++)
-        release(g[turn]);
+        xfree(g[turn]);
     unlink(cache);
 }
 
-/* Uploads are there for what comes later, downloads bring what was there, and memory is zero at first. */
+/* Uploads are there for what comes later, downloads bring what was there, and memory is zero at
+ * first. */
 static void test_copies(void **state)
 {
     (void)state;
     enum { COUNT = 3 * PAGE };
     need_device();
     const struct backend *b = &backend_cudnn;
-    struct device *d = b->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
-    char *here = obtain(4 * COUNT, 1), *page = here + (PAGE - (uintptr_t)here % PAGE) % PAGE, *back = page + COUNT;
-    char *there = b->obtain(d, COUNT);
+    struct device *d =
+        b->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
+    char *here = xcalloc(4 * COUNT, 1), *page = here + (PAGE - (uintptr_t)here % PAGE) % PAGE,
+         *back = page + COUNT;
+    char *there = b->alloc(d, COUNT);
     for (int shared = 0; shared < 2; shared++) {
         if (shared)
             b->share(d, page, 2 * COUNT);
@@ -238,8 +274,8 @@ static void test_copies(void **state)
             b->unshare(d, page);
     }
     b->unshare(d, page); /* never shared, or no longer: no harm */
-    b->release(d, there);
-    release(here);
+    b->free(d, there);
+    xfree(here);
     b->close(d);
 }
 
@@ -253,7 +289,8 @@ static void test_devices(void **state)
     assert_non_null(strstr(text, "CUDA "));
     need_device();
     for (int number = 0; number < 3; number++) {
-        struct device *d = backend_cudnn.open(&(struct device_options){.threads = 1, .number = number, .quiet = true});
+        struct device *d = backend_cudnn.open(
+            &(struct device_options){.threads = 1, .number = number, .quiet = true});
         backend_cudnn.close(d);
     }
 }

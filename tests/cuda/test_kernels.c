@@ -1,10 +1,12 @@
 /* Do the kernels of units compute what backend/ref means, in both types, on odd shapes?
  *
- * The truth is the reference's loops in double on the same numbers (rounded to bf16 first where that is the type); a norm is seen
- * through a convolution with the identity. Distances are relative to |truth| + the tensor's root mean square: float32 sums leave
- * 1e-5, bf16 rounds to 2^-9 once, or twice where a gradient is stored on its way (2^-8 is allowed). Everything runs twice and must
- * give the same bits. On a CPU (test_kernels_emulated) threads and blocks run the other way round the second time, which shows what is
- * read before it is written; there the digest printed at the end should be the one that a device prints. */
+ * The truth is the reference's loops in double on the same numbers (rounded to bf16 first where
+ * that is the type); a norm is seen through a convolution with the identity. Distances are relative
+ * to |truth| + the tensor's root mean square: float32 sums leave 1e-5, bf16 rounds to 2^-9 once, or
+ * twice where a gradient is stored on its way (2^-8 is allowed). Everything runs twice and must
+ * give the same bits. On a CPU (test_kernels_emulated) threads and blocks run the other way round
+ * the second time, which shows what is read before it is written; there the digest printed at the
+ * end should be the one that a device prints. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,13 +48,18 @@ static double *take(double **next, size_t count)
 
 static void trial_open(struct trial *t, const struct unit_shape *s, enum backend_dtype type)
 {
-    size_t in = x_count(s), out = y_count(s), weights = (size_t)unit_parameters(s), channels = (size_t)s->out_c;
+    size_t in = x_count(s), out = y_count(s), weights = (size_t)unit_parameters(s),
+           channels = (size_t)s->out_c;
     size_t most = in > out ? in : out;
     *t = (struct trial){.shape = *s, .type = type};
-    snprintf(t->name, sizeof t->name, "%s, kind %d, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d,%s%s%s",
-             type_name[type], s->kind, s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h, s->out_w, s->kernel, s->stride, s->pad,
-             s->norm ? " norm" : "", s->skip ? " skip" : "", s->relu ? " relu" : "");
-    double *next = t->base = obtain(2 * weights + 2 * in + 5 * out + ref_saved(s) + 2 * channels + ref_scratch(s) + most, sizeof *next);
+    snprintf(t->name, sizeof t->name,
+             "%s, kind %d, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d,%s%s%s",
+             type_name[type], s->kind, s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h,
+             s->out_w, s->kernel, s->stride, s->pad, s->norm ? " norm" : "", s->skip ? " skip" : "",
+             s->relu ? " relu" : "");
+    double *next = t->base = xcalloc(2 * weights + 2 * in + 5 * out + ref_saved(s) + 2 * channels +
+                                         ref_scratch(s) + most,
+                                     sizeof *next);
     struct ref_call *c = &t->call;
     c->w = t->w = take(&next, weights);
     c->x = t->x = take(&next, in);
@@ -76,10 +83,11 @@ static void trial_open(struct trial *t, const struct unit_shape *s, enum backend
 
 static void trial_close(struct trial *t)
 {
-    release(t->base);
+    xfree(t->base);
 }
 
-static void compare(const struct trial *t, const char *what, const double *truth, size_t count, double part)
+static void compare(const struct trial *t, const char *what, const double *truth, size_t count,
+                    double part)
 {
     double squares = 0;
     for (size_t i = 0; i < count; i++)
@@ -88,18 +96,21 @@ static void compare(const struct trial *t, const char *what, const double *truth
     for (size_t i = 0; i < count; i++) {
         bool same = isnan(truth[i]) && isnan(t->is[i]);
         if (!same && !(fabs(t->is[i] - truth[i]) <= part * (fabs(truth[i]) + usual)))
-            fail_msg("%s: %s[%zu] is %.9g, should be %.9g (usual %.3g)", t->name, what, i, t->is[i], truth[i], usual);
+            fail_msg("%s: %s[%zu] is %.9g, should be %.9g (usual %.3g)", t->name, what, i, t->is[i],
+                     truth[i], usual);
     }
 }
 
-static void compare_elements(struct gpu *gpu, const struct trial *t, const char *what, const void *is, const double *truth, int64_t rows,
-                             int channels, double part)
+static void compare_elements(struct gpu *gpu, const struct trial *t, const char *what,
+                             const void *is, const double *truth, int64_t rows, int channels,
+                             double part)
 {
     gpu_get_elements(gpu, t->type, t->is, is, rows, channels);
     compare(t, what, truth, (size_t)(rows * channels), part);
 }
 
-static void compare_channels(struct gpu *gpu, const struct trial *t, const char *what, const float *is, const double *truth)
+static void compare_channels(struct gpu *gpu, const struct trial *t, const char *what,
+                             const float *is, const double *truth)
 {
     gpu_get_floats(gpu, t->is, is, (size_t)t->shape.out_c);
     compare(t, what, truth, (size_t)t->shape.out_c, of_f32);
@@ -108,7 +119,8 @@ static void compare_channels(struct gpu *gpu, const struct trial *t, const char 
 /* What follows a convolution, through one that changes nothing. */
 static struct unit_shape plane_of(int rows, int channels, int flags)
 {
-    return (struct unit_shape){UNIT_CONV, rows, channels, 1, 1, channels, 1, 1, 1, 1, 0, flags & 1, flags & 2, flags & 4, false};
+    return (struct unit_shape){UNIT_CONV, rows, channels, 1,         1,         channels,  1,    1,
+                               1,         1,    0,        flags & 1, flags & 2, flags & 4, false};
 }
 
 static void set_identity(const struct trial *t)
@@ -138,9 +150,9 @@ static struct there put(struct gpu *gpu, const struct trial *t)
     d.y = gpu_take_elements(gpu, t->type, rows, channels);
     d.dskip = gpu_take_elements(gpu, t->type, rows, channels);
     d.dz = gpu_take_elements(gpu, t->type, rows, channels);
-    void *zeros = obtain(scratch, 1);
+    void *zeros = xcalloc(scratch, 1);
     d.scratch = gpu_put(gpu, zeros, scratch);
-    release(zeros);
+    xfree(zeros);
     if (!t->shape.norm)
         return d;
     d.gamma = gpu_put_floats(gpu, t->w + channels * channels, (size_t)channels);
@@ -156,22 +168,27 @@ static void run_norm(struct gpu *gpu, const struct trial *t, bool mask_by_y)
 {
     struct there d = put(gpu, t);
     const struct unit_shape *s = &t->shape;
-    const double *dgamma = t->call.g + s->out_c * s->out_c, *dbeta = dgamma + s->out_c, *inverse = t->call.saved + y_count(s);
-    kernel_norm_measure(gpu->stream, d.plane, d.z, (struct kernel_statistics){d.mean, d.inverse, d.batch_mean, d.batch_variance},
-                        d.scratch);
+    const double *dgamma = t->call.g + s->out_c * s->out_c, *dbeta = dgamma + s->out_c,
+                 *inverse = t->call.saved + y_count(s);
+    kernel_norm_measure(
+        gpu->stream, d.plane, d.z,
+        (struct kernel_statistics){d.mean, d.inverse, d.batch_mean, d.batch_variance}, d.scratch);
     compare_channels(gpu, t, "mean", d.mean, t->call.mean);
     compare_channels(gpu, t, "1 / deviation", d.inverse, inverse);
     compare_channels(gpu, t, "the batch's mean", d.batch_mean, t->call.mean);
     compare_channels(gpu, t, "the batch's variance", d.batch_variance, t->call.variance);
-    struct kernel_norm norm = {.gamma = d.gamma, .beta = d.beta, .mean = d.mean, .inverse = d.inverse};
+    struct kernel_norm norm = {
+        .gamma = d.gamma, .beta = d.beta, .mean = d.mean, .inverse = d.inverse};
     kernel_apply(gpu->stream, d.plane, &norm, d.z, d.skip, s->relu, d.y);
     compare_elements(gpu, t, "y", d.y, t->call.y, s->batch, s->out_c, of_type[t->type]);
     struct kernel_arrival in = {d.dy, d.dy2, s->skip || mask_by_y ? d.y : NULL, s->relu};
-    kernel_norm_sums(gpu->stream, d.plane, &norm, d.z, &in, s->skip ? d.dskip : NULL, d.dgamma, d.dbeta, d.scratch);
+    kernel_norm_sums(gpu->stream, d.plane, &norm, d.z, &in, s->skip ? d.dskip : NULL, d.dgamma,
+                     d.dbeta, d.scratch);
     compare_channels(gpu, t, "dgamma", d.dgamma, dgamma);
     compare_channels(gpu, t, "dbeta", d.dbeta, dbeta);
     if (s->skip) {
-        compare_elements(gpu, t, "dskip", d.dskip, t->call.dskip, s->batch, s->out_c, of_type[t->type]);
+        compare_elements(gpu, t, "dskip", d.dskip, t->call.dskip, s->batch, s->out_c,
+                         of_type[t->type]);
         in = (struct kernel_arrival){.dy = d.dskip};
     }
     kernel_norm_gradient(gpu->stream, d.plane, &norm, d.z, &in, d.dgamma, d.dbeta, d.dz);
@@ -186,7 +203,8 @@ static void run_inference(struct gpu *gpu, const struct trial *t)
     norm.mean = gpu_put_floats(gpu, t->call.mean, channels);
     norm.variance = gpu_put_floats(gpu, t->call.variance, channels);
     kernel_apply(gpu->stream, d.plane, &norm, d.z, d.skip, t->shape.relu, d.y);
-    compare_elements(gpu, t, "inferred y", d.y, t->call.y, t->shape.batch, t->shape.out_c, of_type[t->type]);
+    compare_elements(gpu, t, "inferred y", d.y, t->call.y, t->shape.batch, t->shape.out_c,
+                     of_type[t->type]);
 }
 
 static void run_bare(struct gpu *gpu, const struct trial *t)
@@ -201,7 +219,8 @@ static void run_bare(struct gpu *gpu, const struct trial *t)
 }
 
 /* All of a trial, twice to the bit. */
-static uint64_t run_twice(struct gpu *gpu, const struct trial *t, void (*run)(struct gpu *, const struct trial *))
+static uint64_t run_twice(struct gpu *gpu, const struct trial *t,
+                          void (*run)(struct gpu *, const struct trial *))
 {
     uint64_t digest[2];
     for (int i = 0; i < 2; i++) {
@@ -224,7 +243,8 @@ static void run_norm_by_z(struct gpu *gpu, const struct trial *t)
     run_norm(gpu, t, false);
 }
 
-/* With a norm and a skip the gradient is stored on its way, as dskip: what is summed is what is read again. */
+/* With a norm and a skip the gradient is stored on its way, as dskip: what is summed is what is
+ * read again. */
 static void set_truth(const struct trial *t)
 {
     const struct unit_shape *s = &t->shape;
@@ -239,10 +259,12 @@ static void set_truth(const struct trial *t)
     ref_backward(s, &back);
 }
 
-/* A single row; fewer channels than lanes; several groups of columns, the last not full; many blocks one behind another. */
+/* A single row; fewer channels than lanes; several groups of columns, the last not full; many
+ * blocks one behind another. */
 static const struct {
     int rows, channels;
-} planes[] = {{1, 3}, {2, 8}, {7, 1}, {35, 17}, {64, 64}, {130, 72}, {515, 24}, {40001, 2}, {300, 200}};
+} planes[] = {{1, 3},    {2, 8},    {7, 1},     {35, 17},  {64, 64},
+              {130, 72}, {515, 24}, {40001, 2}, {300, 200}};
 
 static void test_norm(void **state)
 {
@@ -294,16 +316,19 @@ static void test_inference(void **state)
     gpu_close(&gpu);
 }
 
-/* A mean a thousand deviations from zero leaves the variance its digits; a NaN must be seen, in its channel alone. */
+/* A mean a thousand deviations from zero leaves the variance its digits; a NaN must be seen, in its
+ * channel alone. */
 static void run_measure(struct gpu *gpu, const struct trial *t)
 {
     struct there d = put(gpu, t);
     const double *inverse = t->call.saved + y_count(&t->shape);
-    kernel_norm_measure(gpu->stream, d.plane, d.z, (struct kernel_statistics){d.mean, d.inverse, d.batch_mean, d.batch_variance},
-                        d.scratch);
+    kernel_norm_measure(
+        gpu->stream, d.plane, d.z,
+        (struct kernel_statistics){d.mean, d.inverse, d.batch_mean, d.batch_variance}, d.scratch);
     compare_channels(gpu, t, "variance far from zero", d.batch_variance, t->call.variance);
     compare_channels(gpu, t, "1 / deviation far from zero", d.inverse, inverse);
-    struct kernel_norm norm = {.gamma = d.gamma, .beta = d.beta, .mean = d.mean, .inverse = d.inverse};
+    struct kernel_norm norm = {
+        .gamma = d.gamma, .beta = d.beta, .mean = d.mean, .inverse = d.inverse};
     kernel_apply(gpu->stream, d.plane, &norm, d.z, NULL, true, d.y);
     gpu_get_elements(gpu, t->type, t->is, d.y, t->shape.batch, t->shape.out_c);
     for (int row = 0; row < t->shape.batch; row++)
@@ -324,7 +349,8 @@ static void test_norm_far_from_zero(void **state)
         t.x[i] = gpu_rounded(DTYPE_F32, t.x[i] + (i % 3 == 2 ? 1000 : 0));
     ref_forward(&s, &t.call, UNIT_TRAIN);
     t.call.skip = t.call.dy2 = NULL;
-    t.x[7] = t.call.variance[1] = t.call.saved[y_count(&s) + 1] = NAN; /* the identity would spread it, 0 x NaN being NaN */
+    /* the identity would spread it, 0 x NaN being NaN */
+    t.x[7] = t.call.variance[1] = t.call.saved[y_count(&s) + 1] = NAN;
     run_twice(&gpu, &t, run_measure);
     trial_close(&t);
     gpu_close(&gpu);
@@ -334,9 +360,12 @@ static void test_norm_far_from_zero(void **state)
 static void run_other(struct gpu *gpu, const struct trial *t)
 {
     const struct unit_shape *s = &t->shape;
-    int64_t in = (int64_t)s->batch * s->in_h * s->in_w, out = (int64_t)s->batch * s->out_h * s->out_w;
-    void *x = gpu_put_elements(gpu, t->type, t->x, in, s->in_c), *y = gpu_take_elements(gpu, t->type, out, s->out_c);
-    void *dy = gpu_put_elements(gpu, t->type, t->dy, out, s->out_c), *dx = gpu_take_elements(gpu, t->type, in, s->in_c);
+    int64_t in = (int64_t)s->batch * s->in_h * s->in_w,
+            out = (int64_t)s->batch * s->out_h * s->out_w;
+    void *x = gpu_put_elements(gpu, t->type, t->x, in, s->in_c),
+         *y = gpu_take_elements(gpu, t->type, out, s->out_c);
+    void *dy = gpu_put_elements(gpu, t->type, t->dy, out, s->out_c),
+         *dx = gpu_take_elements(gpu, t->type, in, s->in_c);
     void *dy2 = t->call.dy2 ? gpu_put_elements(gpu, t->type, t->dy2, out, s->out_c) : NULL;
     void *again = gpu_take_elements(gpu, t->type, out, s->out_c);
     if (s->kind == UNIT_MAX_POOL) {
@@ -352,7 +381,8 @@ static void run_other(struct gpu *gpu, const struct trial *t)
         kernel_shortcut(gpu->stream, t->type, s, x, y);
         kernel_shortcut_back(gpu->stream, t->type, s, dy, dy2, dx);
     }
-    compare_elements(gpu, t, "y", y, t->call.y, out, s->out_c, s->kind == UNIT_MEAN_POOL ? of_type[t->type] : 0);
+    compare_elements(gpu, t, "y", y, t->call.y, out, s->out_c,
+                     s->kind == UNIT_MEAN_POOL ? of_type[t->type] : 0);
     compare_elements(gpu, t, "dx", dx, t->call.dx, in, s->in_c, of_type[t->type]);
 }
 
@@ -382,9 +412,21 @@ static void test_pools(void **state)
     gpu_open(&gpu);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int batch = sizes[i].batch, h = sizes[i].h, w = sizes[i].w, c = sizes[i].channels;
-        check_other(&gpu, (struct unit_shape){.kind = UNIT_MEAN_POOL, batch, c, h, w, c, 1, 1, 1, 1}, &digest);
+        check_other(&gpu,
+                    (struct unit_shape){.kind = UNIT_MEAN_POOL, batch, c, h, w, c, 1, 1, 1, 1},
+                    &digest);
         for (int stride = 1; stride <= 3; stride++) {
-            struct unit_shape s = {.kind = UNIT_MAX_POOL, batch, c, h, w, c, (h - 1) / stride + 1, (w - 1) / stride + 1, 3, stride, 1};
+            struct unit_shape s = {.kind = UNIT_MAX_POOL,
+                                   batch,
+                                   c,
+                                   h,
+                                   w,
+                                   c,
+                                   (h - 1) / stride + 1,
+                                   (w - 1) / stride + 1,
+                                   3,
+                                   stride,
+                                   1};
             check_other(&gpu, s, &digest);
             s.kind = UNIT_SHORTCUT;
             s.kernel = 1;
@@ -397,15 +439,19 @@ static void test_pools(void **state)
     print_message("the digest of all pools is %016llx\n", (unsigned long long)digest);
 }
 
-/* What stands around a dense layer's product: z is handed in, y = z + bias; dz = dy + dy2, and its sums. */
+/* What stands around a dense layer's product: z is handed in, y = z + bias; dz = dy + dy2, and its
+ * sums. */
 static void run_bias(struct gpu *gpu, const struct trial *t)
 {
     int batch = t->shape.batch, classes = t->shape.out_c;
     size_t logits = (size_t)batch * (size_t)classes;
-    double *truth = obtain(logits, sizeof *truth);
-    void *z = gpu_put_elements(gpu, t->type, t->skip, batch, classes), *dz = gpu_take_elements(gpu, t->type, batch, classes);
-    float *bias = gpu_put_floats(gpu, t->w, (size_t)classes), *y = gpu_take(gpu, logits * sizeof *y);
-    float *dy = gpu_put_floats(gpu, t->dy, logits), *dy2 = t->call.dy2 ? gpu_put_floats(gpu, t->dy2, logits) : NULL;
+    double *truth = xcalloc(logits, sizeof *truth);
+    void *z = gpu_put_elements(gpu, t->type, t->skip, batch, classes),
+         *dz = gpu_take_elements(gpu, t->type, batch, classes);
+    float *bias = gpu_put_floats(gpu, t->w, (size_t)classes),
+          *y = gpu_take(gpu, logits * sizeof *y);
+    float *dy = gpu_put_floats(gpu, t->dy, logits),
+          *dy2 = t->call.dy2 ? gpu_put_floats(gpu, t->dy2, logits) : NULL;
     float *dbias = gpu_take(gpu, (size_t)classes * sizeof *dbias);
     kernel_bias(gpu->stream, t->type, z, batch, classes, bias, y);
     kernel_bias_back(gpu->stream, t->type, dy, dy2, batch, classes, dz, dbias);
@@ -419,7 +465,7 @@ static void run_bias(struct gpu *gpu, const struct trial *t)
     for (size_t i = (size_t)classes; i < logits; i++)
         truth[i % (size_t)classes] += truth[i];
     compare_channels(gpu, t, "dbias", dbias, truth);
-    release(truth);
+    xfree(truth);
 }
 
 static void test_bias(void **state)
@@ -430,7 +476,8 @@ static void test_bias(void **state)
     gpu_open(&gpu);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int turn = 0; turn < 2 * DTYPES; turn++) {
-            struct unit_shape s = {.kind = UNIT_DENSE, sizes[i][0], 2, 1, 1, sizes[i][1], 1, 1, 1, 1};
+            struct unit_shape s = {
+                .kind = UNIT_DENSE, sizes[i][0], 2, 1, 1, sizes[i][1], 1, 1, 1, 1};
             struct trial t;
             trial_open(&t, &s, (enum backend_dtype)(turn / 2));
             t.call.dy2 = turn % 2 ? t.dy2 : NULL;
@@ -443,8 +490,11 @@ static void test_bias(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norm),  cmocka_unit_test(test_inference), cmocka_unit_test(test_norm_far_from_zero),
-        cmocka_unit_test(test_pools), cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_norm_far_from_zero),
+        cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_bias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

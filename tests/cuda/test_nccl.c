@@ -1,5 +1,6 @@
-/* Sums by NCCL: which runs take it, what they call in which order, what they come to, and how they end. The ranks are coroutines, CUDA and
- * NCCL are stand-ins (test_nccl_emulated). On a device: the real library, alone on one GPU. */
+/* Sums by NCCL: which runs take it, what they call in which order, what they come to, and how they
+ * end. The ranks are coroutines, CUDA and NCCL are stand-ins (test_nccl_emulated). On a device: the
+ * real library, alone on one GPU. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +15,7 @@
 #include "base/alloc.h"
 #include "collective/nccl/library.h"
 #include "tests/cuda/emulate/nccl.h"
-#include "tests/ends.h"
+#include "tests/death_test.h"
 #include "tests/sum_case.h"
 
 extern struct fake_nccl fake_nccl __attribute__((weak)); /* NULL on a device */
@@ -38,7 +39,8 @@ static const struct twin_kind *own_gpu(struct twin_kind *kind)
 static void need_stand_in(void)
 {
     if (!&fake_nccl) {
-        print_message("SKIPPED: ranks that share a GPU have no NCCL; the emulated twin of this test has the stand-in\n");
+        print_message("SKIPPED: ranks that share a GPU have no NCCL; the emulated twin of this "
+                      "test has the stand-in\n");
         skip();
     }
     fake_nccl = (struct fake_nccl){0};
@@ -60,12 +62,17 @@ static void judge(int ranks, const struct sum_case *sum, double jitter_s)
 {
     struct run r = {.sum = *sum};
     r.sum.stops = -1;
-    sim_run(&(struct world_options){.ranks = ranks, .seed = 1, .latency_s = 20e-6, .jitter_s = jitter_s, .bandwidth = 1e9}, body, &r);
+    sim_run(
+        &(struct world_options){
+            .ranks = ranks, .seed = 1, .latency_s = 20e-6, .jitter_s = jitter_s, .bandwidth = 1e9},
+        body, &r);
     if (r.wrong)
-        fail_msg("%s, %d ranks, %lld floats: %d things wrong", sum->method, ranks, (long long)sum->count, r.wrong);
+        fail_msg("%s, %d ranks, %lld floats: %d things wrong", sum->method, ranks,
+                 (long long)sum->count, r.wrong);
 }
 
-/* Sums of all sizes, and the life of communicators: each that was begun was ended, so was each operation. */
+/* Sums of all sizes, and the life of communicators: each that was begun was ended, so was each
+ * operation. */
 static void test_sums(void **state)
 {
     static const int64_t counts[] = {1, 7, 4099, (1 << 22) + 5};
@@ -79,14 +86,16 @@ static void test_sums(void **state)
                 continue;
             fake_nccl = (struct fake_nccl){0};
             judge(workers + 1,
-                  &(struct sum_case){"nccl", .servers = 1, .count = counts[i], .rounds = long_one ? 2 : 7, .delay_s = 0.01,
+                  &(struct sum_case){"nccl", .servers = 1, .count = counts[i],
+                                     .rounds = long_one ? 2 : 7, .delay_s = 0.01,
                                      .twin = own_gpu(&kind)},
                   1e-3);
             assert_int_equal(fake_nccl.wrong, 0);
             assert_int_equal(fake_nccl.begun, workers);
             assert_int_equal(fake_nccl.ended, workers);
             assert_int_equal(fake_nccl.pieces, workers * (long_one ? 4 : 7));
-            assert_int_equal(fake_nccl.operations, workers * (long_one ? 1 : 5)); /* scale 1 needs none; it comes every third time */
+            /* scale 1 needs none; it comes every third time */
+            assert_int_equal(fake_nccl.operations, workers * (long_one ? 1 : 5));
             assert_int_equal(fake_nccl.dropped, fake_nccl.operations);
         }
 }
@@ -94,13 +103,15 @@ static void test_sums(void **state)
 static void test_choice(void **state)
 {
     struct twin_kind kind;
-    struct sum_case k = {"auto", "nccl", .servers = 2, .count = 100, .rounds = 2, .twin = own_gpu(&kind)};
+    struct sum_case k = {"auto",       "nccl",      .servers = 2,
+                         .count = 100, .rounds = 2, .twin = own_gpu(&kind)};
     (void)state;
     need_stand_in();
     judge(4, &k, 0);
     k = (struct sum_case){"direct", .servers = 1, .count = 100, .rounds = 2, .twin = &kind};
     judge(4, &k, 0);
-    k = (struct sum_case){"auto", "direct", .servers = 1, .count = 100, .rounds = 2, .exact = true, .twin = &cuda_twin};
+    k = (struct sum_case){"auto",      "direct",      .servers = 1,      .count = 100,
+                          .rounds = 2, .exact = true, .twin = &cuda_twin};
     judge(4, &k, 0);
     k.twin = NULL;
     judge(4, &k, 0);
@@ -128,28 +139,40 @@ static void ending(const void *argument)
 static void test_choice_is_said(void **state)
 {
     struct twin_kind kind;
-    struct said s = {.sum = {"nccl", "direct", .servers = 1, .count = 100, .rounds = 1, .exact = true, .twin = &cuda_twin}};
+    struct said s = {.sum = {"nccl", "direct", .servers = 1, .count = 100, .rounds = 1,
+                             .exact = true, .twin = &cuda_twin}};
     (void)state;
     need_stand_in();
-    assert_ends(0, ending, &s,
-                (const char *const[]){"--allreduce nccl: workers 0 and 1 share GPU 0000:00:00.0 of sim", "direct is used", NULL});
+    assert_dies(
+        0, ending, &s,
+        (const char *const[]){"--allreduce nccl: workers 0 and 1 share GPU 0000:00:00.0 of sim",
+                              "direct is used", NULL});
     s.sum.twin = NULL;
-    assert_ends(0, ending, &s, (const char *const[]){"--allreduce nccl: worker 0 computes on no GPU; direct is used", NULL});
+    assert_dies(0, ending, &s,
+                (const char *const[]){
+                    "--allreduce nccl: worker 0 computes on no GPU; direct is used", NULL});
     s.sum.twin = own_gpu(&kind);
     s.orders.missing = true;
-    assert_ends(0, ending, &s, (const char *const[]){"--allreduce nccl: libnccl.so.2: no such file; direct is used", NULL});
+    assert_dies(0, ending, &s,
+                (const char *const[]){
+                    "--allreduce nccl: libnccl.so.2: no such file; direct is used", NULL});
 }
 
 /* What the library refuses, at once or later, ends the run with its words. */
 static void test_failures(void **state)
 {
     struct twin_kind kind;
-    struct said s = {.sum = {"nccl", .servers = 1, .count = 100, .rounds = 5, .twin = own_gpu(&kind)}, .orders.fail_at = 4};
+    struct said s = {
+        .sum = {"nccl", .servers = 1, .count = 100, .rounds = 5, .twin = own_gpu(&kind)},
+        .orders.fail_at = 4};
     (void)state;
     need_stand_in();
-    assert_ends(EXIT_WORLD, ending, &s, (const char *const[]){"ncclAllReduce: NCCL says internal error: the link is down", NULL});
+    assert_dies(
+        EXIT_WORLD, ending, &s,
+        (const char *const[]){"ncclAllReduce: NCCL says internal error: the link is down", NULL});
     s.orders.late = true;
-    assert_ends(EXIT_WORLD, ending, &s, (const char *const[]){"NCCL says remote error: the link is down", NULL});
+    assert_dies(EXIT_WORLD, ending, &s,
+                (const char *const[]){"NCCL says remote error: the link is down", NULL});
 }
 
 /* The real library with the real twin, one rank: the sum is its own vector, scaled. */
@@ -172,18 +195,21 @@ static void test_library(void **state)
     if (!nccl_load(&call, why, sizeof why))
         fail_msg("%s", why);
     struct twin *t = cuda_twin.open(0, COUNT);
-    vector = obtain(COUNT, sizeof *vector);
+    vector = xcalloc(COUNT, sizeof *vector);
     config.blocking = 0;
     assert_int_equal(call.ncclGetUniqueId(&id), ncclSuccess);
     call.ncclCommInitRankConfig(&comm, 1, id, 0, &config);
     while (is == ncclInProgress)
         call.ncclCommGetAsyncError(comm, &is);
     assert_int_equal(is, ncclSuccess);
-    assert_int_equal(call.ncclRedOpCreatePreMulSum(&half, &factor, ncclFloat, ncclScalarHostImmediate, comm), ncclSuccess);
+    assert_int_equal(
+        call.ncclRedOpCreatePreMulSum(&half, &factor, ncclFloat, ncclScalarHostImmediate, comm),
+        ncclSuccess);
     for (int i = 0; i < COUNT; i++)
         vector[i] = (float)i;
     cuda_twin.up(t, vector, 0, COUNT);
-    is = call.ncclAllReduce(cuda_twin.there(t), cuda_twin.there(t), COUNT, ncclFloat, half, comm, cuda_twin.queue(t));
+    is = call.ncclAllReduce(cuda_twin.there(t), cuda_twin.there(t), COUNT, ncclFloat, half, comm,
+                            cuda_twin.queue(t));
     while (is == ncclInProgress)
         call.ncclCommGetAsyncError(comm, &is);
     assert_int_equal(is, ncclSuccess);
@@ -198,14 +224,15 @@ static void test_library(void **state)
         call.ncclCommGetAsyncError(comm, &is);
     assert_int_equal(call.ncclCommDestroy(comm), ncclSuccess);
     cuda_twin.close(t);
-    release(vector);
+    xfree(vector);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),     cmocka_unit_test(test_choice),  cmocka_unit_test(test_choice_is_said),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_library),
+        cmocka_unit_test(test_sums),           cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_library),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

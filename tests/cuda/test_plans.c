@@ -1,8 +1,9 @@
-/* Has cuDNN a plan for every convolution of every ResNet on a GPU that is not here, and are those that we would take fit?
+/* Has cuDNN a plan for every convolution of every ResNet on a GPU that is not here, and are those
+ * that we would take fit?
  *
- * The GPU is an H200 in words (h200.json). Where a GPU is at hand, every plan proposed for some odd shapes is run as well, and its
- * result compared with the reference's: rounding to bf16 leaves a distance of about 1e-3 relative to the tensor's norm, float32
- * sums about 1e-6. */
+ * The GPU is an H200 in words (h200.json). Where a GPU is at hand, every plan proposed for some odd
+ * shapes is run as well, and its result compared with the reference's: rounding to bf16 leaves a
+ * distance of about 1e-3 relative to the tensor's norm, float32 sums about 1e-6. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,31 +21,41 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "resnet.h"
-#include "tests/ends.h"
+#include "resnet/resnet.h"
+#include "tests/death_test.h"
 
-static const char *const direction_name[DIRECTIONS] = {"forward", "backward data", "backward weights"};
+static const char *const direction_name[DIRECTIONS] = {"forward", "backward data",
+                                                       "backward weights"};
 
 static const struct {
     const char *name, *stem;
     int side, classes;
 } networks[] = {
-    {"resnet18", "cifar", 32, 10},  {"resnet18", "imagenet", 32, 10},  {"resnet18", "imagenet", 224, 1000},
-    {"resnet34", "cifar", 32, 10},  {"resnet34", "imagenet", 32, 10},  {"resnet34", "imagenet", 224, 1000},
-    {"resnet50", "cifar", 32, 10},  {"resnet50", "imagenet", 32, 10},  {"resnet50", "imagenet", 224, 1000},
-    {"resnet101", "cifar", 32, 10}, {"resnet101", "imagenet", 32, 10}, {"resnet101", "imagenet", 224, 1000},
-    {"resnet152", "cifar", 32, 10}, {"resnet152", "imagenet", 32, 10}, {"resnet152", "imagenet", 224, 1000},
-    {"resnet20", "cifar", 32, 10},  {"resnet32", "cifar", 32, 10},     {"resnet44", "cifar", 32, 10},
-    {"resnet56", "cifar", 32, 10},  {"resnet110", "cifar", 32, 10},
+    {"resnet18", "cifar", 32, 10},        {"resnet18", "imagenet", 32, 10},
+    {"resnet18", "imagenet", 224, 1000},  {"resnet34", "cifar", 32, 10},
+    {"resnet34", "imagenet", 32, 10},     {"resnet34", "imagenet", 224, 1000},
+    {"resnet50", "cifar", 32, 10},        {"resnet50", "imagenet", 32, 10},
+    {"resnet50", "imagenet", 224, 1000},  {"resnet101", "cifar", 32, 10},
+    {"resnet101", "imagenet", 32, 10},    {"resnet101", "imagenet", 224, 1000},
+    {"resnet152", "cifar", 32, 10},       {"resnet152", "imagenet", 32, 10},
+    {"resnet152", "imagenet", 224, 1000}, {"resnet20", "cifar", 32, 10},
+    {"resnet32", "cifar", 32, 10},        {"resnet44", "cifar", 32, 10},
+    {"resnet56", "cifar", 32, 10},        {"resnet110", "cifar", 32, 10},
 };
 
 static const struct {
     enum backend_dtype dtype;
     int batch;
     bool tf32;
-} settings[] = {{DTYPE_BF16, 128, false}, {DTYPE_BF16, 512, false}, {DTYPE_F32, 128, false}, {DTYPE_F32, 128, true}};
+} settings[] = {{DTYPE_BF16, 128, false},
+                {DTYPE_BF16, 512, false},
+                {DTYPE_F32, 128, false},
+                {DTYPE_F32, 128, true}};
 
-enum { NETWORKS = sizeof networks / sizeof *networks, SETTINGS = sizeof settings / sizeof *settings };
+enum {
+    NETWORKS = sizeof networks / sizeof *networks,
+    SETTINGS = sizeof settings / sizeof *settings
+};
 
 static double now(void)
 {
@@ -73,7 +84,7 @@ static struct convolver *described(bool tf32)
     return convolver_open(read_h200(json), tf32);
 }
 
-/* As the backend lays the unit out: the pictures' channels are padded, and the logits'. */
+/* As the backend lays the unit out: the images' channels are padded, and the logits'. */
 static struct unit_shape laid_out(const struct unit_shape *unit)
 {
     struct unit_shape s = *unit;
@@ -90,7 +101,8 @@ struct census {
     size_t workspace;
 };
 
-static void look_at(const struct convolve *c, const struct unit_shape *s, enum backend_dtype dtype, bool tf32, struct census *seen)
+static void look_at(const struct convolve *c, const struct unit_shape *s, enum backend_dtype dtype,
+                    bool tf32, struct census *seen)
 {
     seen->shapes++;
     if (convolve_workspace(c) > seen->workspace)
@@ -102,9 +114,10 @@ static void look_at(const struct convolve *c, const struct unit_shape *s, enum b
         seen->plans++;
         seen->wander += p->wanders;
         seen->compile += p->compiles;
-        if (!p->built || p->narrows != tf32 || p->tf32 != tf32 || (dtype == DTYPE_BF16 && !p->tensor_cores))
-            fail_msg("%s of %d x %dx%dx%d to %d channels: plan \"%s\" is %s", direction_name[d], s->batch, s->in_h, s->in_w, s->in_c,
-                     s->out_c, p->name,
+        if (!p->built || p->narrows != tf32 || p->tf32 != tf32 ||
+            (dtype == DTYPE_BF16 && !p->tensor_cores))
+            fail_msg("%s of %d x %dx%dx%d to %d channels: plan \"%s\" is %s", direction_name[d],
+                     s->batch, s->in_h, s->in_w, s->in_c, s->out_c, p->name,
                      !p->built              ? "not built"
                      : p->narrows > tf32    ? "too narrow"
                      : p->narrows > p->tf32 ? "narrower than TF32"
@@ -113,8 +126,8 @@ static void look_at(const struct convolve *c, const struct unit_shape *s, enum b
 }
 
 /* Opens what is not open yet, in open[*count]. */
-static void open_network(struct convolver *v, const struct architecture *a, enum backend_dtype dtype, bool tf32, struct convolve **open,
-                         int *count, struct census *seen)
+static void open_network(struct convolver *v, const struct model *a, enum backend_dtype dtype,
+                         bool tf32, struct convolve **open, int *count, struct census *seen)
 {
     for (int i = 0; i < a->units; i++) {
         const struct unit_shape s = laid_out(&a->unit[i].shape);
@@ -138,8 +151,8 @@ static void open_network(struct convolver *v, const struct architecture *a, enum
 static void test_every_convolution_has_plans(void **state)
 {
     (void)state;
-    struct convolve **open = obtain(MAX_UNITS, sizeof *open);
-    struct architecture *a = obtain(1, sizeof *a);
+    struct convolve **open = xcalloc(MAX_UNITS, sizeof *open);
+    struct model *a = xcalloc(1, sizeof *a);
     for (int k = 0; k < SETTINGS; k++) {
         struct convolver *v = described(settings[k].tf32);
         struct census seen = {0};
@@ -155,24 +168,27 @@ static void test_every_convolution_has_plans(void **state)
                                                         .width = networks[i].side});
             open_network(v, a, settings[k].dtype, settings[k].tf32, open, &count, &seen);
         }
-        print_message("%s, batch %d: %d shapes, %d plans in %.1f s, %d that wander, %d compiled, at most %.1f MiB of workspace\n",
+        print_message("%s, batch %d: %d shapes, %d plans in %.1f s, %d that wander, %d compiled, "
+                      "at most %.1f MiB of workspace\n",
                       settings[k].dtype == DTYPE_BF16 ? "bf16"
                       : settings[k].tf32              ? "tf32"
                                                       : "f32",
-                      settings[k].batch, seen.shapes, seen.plans, now() - begin, seen.wander, seen.compile,
-                      (double)seen.workspace / 1048576);
-        assert_int_equal(seen.plans, 3 * seen.shapes - 4); /* the four stems have no backward data */
+                      settings[k].batch, seen.shapes, seen.plans, now() - begin, seen.wander,
+                      seen.compile, (double)seen.workspace / 1048576);
+        /* the four stems have no backward data */
+        assert_int_equal(seen.plans, 3 * seen.shapes - 4);
         assert_int_equal(seen.wander, 0);
         assert_int_equal(seen.compile, 0);
         while (count)
             convolve_close(open[--count]);
         convolver_close(v);
     }
-    release(a);
-    release(open);
+    xfree(a);
+    xfree(open);
 }
 
-static struct unit_shape conv_shape(int batch, int in_c, int side, int out_c, int kernel, int stride)
+static struct unit_shape conv_shape(int batch, int in_c, int side, int out_c, int kernel,
+                                    int stride)
 {
     int pad = kernel / 2, out = (side + 2 * pad - kernel) / stride + 1;
     return (struct unit_shape){.kind = UNIT_CONV,
@@ -188,7 +204,8 @@ static struct unit_shape conv_shape(int batch, int in_c, int side, int out_c, in
                                .pad = pad};
 }
 
-/* A dense layer is a convolution of one pixel, so the two are one; another type or batch is another. */
+/* A dense layer is a convolution of one pixel, so the two are one; another type or batch is
+ * another. */
 static void test_equal_shapes_share_their_plans(void **state)
 {
     (void)state;
@@ -197,7 +214,8 @@ static void test_equal_shapes_share_their_plans(void **state)
     dense.kind = UNIT_DENSE;
     dense.norm = dense.relu = true;
     other.batch = 64;
-    struct convolve *a = convolve_open(v, &s, DTYPE_BF16), *b = convolve_open(v, &dense, DTYPE_BF16);
+    struct convolve *a = convolve_open(v, &s, DTYPE_BF16),
+                    *b = convolve_open(v, &dense, DTYPE_BF16);
     struct convolve *c = convolve_open(v, &s, DTYPE_F32), *d = convolve_open(v, &other, DTYPE_BF16);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
@@ -243,15 +261,17 @@ static void choose_by_name(bool tf32)
         assert_false(convolve_choose(c, d, "engine 9999-00000000"));
         plans_close(all);
     }
-    print_message("%s: %d plans to choose from, %d refused since they narrow\n", tf32 ? "tf32" : "float32", chosen, refused);
-    assert_true(chosen - narrow > DIRECTIONS && settings_alone > 0 && (tf32 ? narrow > DIRECTIONS : refused > 0));
+    print_message("%s: %d plans to choose from, %d refused since they narrow\n",
+                  tf32 ? "tf32" : "float32", chosen, refused);
+    assert_true(chosen - narrow > DIRECTIONS && settings_alone > 0 &&
+                (tf32 ? narrow > DIRECTIONS : refused > 0));
     planner_close(planner);
     convolve_close(c);
     convolver_close(v);
 }
 
-/* Every fit plan can be chosen by its name; names differ, by their settings too; a name from elsewhere, or of a plan that narrows more
- * than is allowed, changes nothing. */
+/* Every fit plan can be chosen by its name; names differ, by their settings too; a name from
+ * elsewhere, or of a plan that narrows more than is allowed, changes nothing. */
 static void test_plans_are_chosen_by_name(void **state)
 {
     (void)state;
@@ -271,19 +291,22 @@ static void open_impossible(const void *argument)
 static void test_an_impossible_shape_is_named(void **state)
 {
     (void)state;
-    assert_ends(EXIT_WORLD, open_impossible, NULL, (const char *const[]){"cuDNN", NULL});
+    assert_dies(EXIT_WORLD, open_impossible, NULL, (const char *const[]){"cuDNN", NULL});
 }
 
-/* One convolution on a device and its reference: the three tensors, as random numbers that both types can hold. */
+/* One convolution on a device and its reference: the three tensors, as random numbers that both
+ * types can hold. */
 struct trial {
     struct unit_shape shape;
     enum backend_dtype dtype;
     size_t count[OPERANDS];
-    float *host[OPERANDS], *expected[OPERANDS]; /* expected[o]: what the direction that writes operand o is to find */
+    float *host[OPERANDS],
+        *expected[OPERANDS]; /* expected[o]: what the direction that writes operand o is to find */
     void *device[OPERANDS], *written, *workspace;
 };
 
-static const enum operand written_by[DIRECTIONS] = {[FORWARD] = OPERAND_Y, [BACKWARD_DATA] = OPERAND_X, [BACKWARD_WEIGHTS] = OPERAND_W};
+static const enum operand written_by[DIRECTIONS] = {
+    [FORWARD] = OPERAND_Y, [BACKWARD_DATA] = OPERAND_X, [BACKWARD_WEIGHTS] = OPERAND_W};
 
 static uint16_t to_bf16(float f)
 {
@@ -308,37 +331,41 @@ static size_t element(enum backend_dtype dtype)
 /* To the device, in its type. */
 static void put(const struct trial *t, enum operand o)
 {
-    uint16_t *narrow = obtain(t->count[o], sizeof *narrow);
+    uint16_t *narrow = xcalloc(t->count[o], sizeof *narrow);
     for (size_t i = 0; i < t->count[o]; i++)
         narrow[i] = to_bf16(t->host[o][i]);
     const void *from = t->dtype == DTYPE_BF16 ? (const void *)narrow : t->host[o];
     CUDA(cudaMemcpy(t->device[o], from, t->count[o] * element(t->dtype), cudaMemcpyHostToDevice));
-    release(narrow);
+    xfree(narrow);
 }
 
-/* Distance between what was written and what is expected of operand o, relative to the latter's norm. */
+/* Distance between what was written and what is expected of operand o, relative to the latter's
+ * norm. */
 static double distance(const struct trial *t, enum operand o)
 {
-    void *block = obtain(t->count[o], sizeof(float));
+    void *block = xcalloc(t->count[o], sizeof(float));
     CUDA(cudaMemcpy(block, t->written, t->count[o] * element(t->dtype), cudaMemcpyDeviceToHost));
     double wrong = 0, norm = 0;
     for (size_t i = 0; i < t->count[o]; i++) {
         double expected = t->expected[o][i];
-        double found = t->dtype == DTYPE_BF16 ? from_bf16(((uint16_t *)block)[i]) : ((float *)block)[i];
+        double found =
+            t->dtype == DTYPE_BF16 ? from_bf16(((uint16_t *)block)[i]) : ((float *)block)[i];
         wrong += (found - expected) * (found - expected);
         norm += expected * expected;
     }
-    release(block);
+    xfree(block);
     return sqrt(wrong / norm);
 }
 
 static void expect(struct trial *t)
 {
     const struct backend *ref = backend_find("ref", DTYPE_F32);
-    struct device *device = ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
+    struct device *device =
+        ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
     struct unit_sizes sizes;
     struct unit *u = ref->unit_open(device, &t->shape, NULL, NULL, &sizes);
-    struct unit_io io = {.w = t->host[OPERAND_W], .x = t->host[OPERAND_X], .y = t->expected[OPERAND_Y]};
+    struct unit_io io = {
+        .w = t->host[OPERAND_W], .x = t->host[OPERAND_X], .y = t->expected[OPERAND_Y]};
     ref->forward(u, &io, UNIT_TRAIN);
     io.dy = t->host[OPERAND_Y];
     io.dx = t->expected[OPERAND_X];
@@ -356,8 +383,8 @@ static void trial_open(struct trial *t, const struct unit_shape *s, enum backend
     t->count[OPERAND_Y] = (size_t)s->batch * (size_t)(s->out_h * s->out_w * s->out_c);
     size_t most = 0;
     for (enum operand o = 0; o < OPERANDS; o++) {
-        t->host[o] = obtain(t->count[o], sizeof(float));
-        t->expected[o] = obtain(t->count[o], sizeof(float));
+        t->host[o] = xcalloc(t->count[o], sizeof(float));
+        t->expected[o] = xcalloc(t->count[o], sizeof(float));
         struct random r = random_at(RANDOM_TEST, o, 0, 0, 0);
         for (size_t i = 0; i < t->count[o]; i++)
             t->host[o][i] = from_bf16(to_bf16((float)random_normal(&r)));
@@ -373,8 +400,8 @@ static void trial_open(struct trial *t, const struct unit_shape *s, enum backend
 static void trial_close(struct trial *t)
 {
     for (enum operand o = 0; o < OPERANDS; o++) {
-        release(t->host[o]);
-        release(t->expected[o]);
+        xfree(t->host[o]);
+        xfree(t->expected[o]);
         CUDA(cudaFree(t->device[o]));
     }
     CUDA(cudaFree(t->written));
@@ -393,16 +420,20 @@ static void lay_out(const struct trial *t, enum direction d, void *operand[OPERA
 static void compare(const struct trial *t, enum direction d, const struct plan *plan)
 {
     CUDA(cudaDeviceSynchronize());
-    double off = distance(t, written_by[d]), allowed = plan->narrows ? 1e-2 : t->dtype == DTYPE_BF16 ? 3e-3 : 2e-5;
+    double off = distance(t, written_by[d]), allowed = plan->narrows            ? 1e-2
+                                                       : t->dtype == DTYPE_BF16 ? 3e-3
+                                                                                : 2e-5;
     const struct unit_shape *s = &t->shape;
     if (!(off <= allowed))
-        fail_msg("%s of %d x %dx%dx%d to %d channels, kernel %d/%d, %s, plan \"%s\": off by %.2g, allowed are %.2g", direction_name[d],
-                 s->batch, s->in_h, s->in_w, s->in_c, s->out_c, s->kernel, s->stride, t->dtype == DTYPE_BF16 ? "bf16" : "f32", plan->name,
-                 off, allowed);
+        fail_msg("%s of %d x %dx%dx%d to %d channels, kernel %d/%d, %s, plan \"%s\": off by %.2g, "
+                 "allowed are %.2g",
+                 direction_name[d], s->batch, s->in_h, s->in_w, s->in_c, s->out_c, s->kernel,
+                 s->stride, t->dtype == DTYPE_BF16 ? "bf16" : "f32", plan->name, off, allowed);
 }
 
 /* All plans for one shape, and then the one that is the fastest. */
-static int run_all(const struct unit_shape *s, enum backend_dtype dtype, bool tf32, cudaStream_t stream)
+static int run_all(const struct unit_shape *s, enum backend_dtype dtype, bool tf32,
+                   cudaStream_t stream)
 {
     struct trial t;
     struct planner *planner = planner_open();
@@ -416,7 +447,8 @@ static int run_all(const struct unit_shape *s, enum backend_dtype dtype, bool tf
     for (enum direction d = 0; d < DIRECTIONS; d++) {
         struct plans *all = plans_open(planner, d, s, dtype);
         for (int i = 0; i < all->count; i++) {
-            if (all->plan[i].compiles || !plans_build(all, i) || all->plan[i].workspace > CONVOLVE_WORKSPACE)
+            if (all->plan[i].compiles || !plans_build(all, i) ||
+                all->plan[i].workspace > CONVOLVE_WORKSPACE)
                 continue;
             lay_out(&t, d, operand);
             if (!plans_run(all, i, operand, t.workspace))
@@ -447,8 +479,10 @@ static void test_plans_compute_what_the_reference_does(void **state)
         skip();
     }
     const struct unit_shape shapes[] = {
-        conv_shape(4, 16, 9, 24, 3, 1), conv_shape(3, 8, 14, 40, 3, 2),  conv_shape(5, 64, 8, 16, 1, 1), conv_shape(3, 32, 10, 64, 1, 2),
-        conv_shape(2, 8, 32, 64, 7, 2), conv_shape(32, 64, 1, 16, 1, 1), conv_shape(6, 16, 1, 16, 3, 1),
+        conv_shape(4, 16, 9, 24, 3, 1), conv_shape(3, 8, 14, 40, 3, 2),
+        conv_shape(5, 64, 8, 16, 1, 1), conv_shape(3, 32, 10, 64, 1, 2),
+        conv_shape(2, 8, 32, 64, 7, 2), conv_shape(32, 64, 1, 16, 1, 1),
+        conv_shape(6, 16, 1, 16, 3, 1),
     };
     cudaStream_t stream;
     CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -464,9 +498,12 @@ static void test_plans_compute_what_the_reference_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_impossible_shape_is_named), /* first: it forks, which CUDA doesn't like once it is awake */
-        cmocka_unit_test(test_every_convolution_has_plans),  cmocka_unit_test(test_equal_shapes_share_their_plans),
-        cmocka_unit_test(test_plans_are_chosen_by_name),     cmocka_unit_test(test_plans_compute_what_the_reference_does),
+        cmocka_unit_test(test_an_impossible_shape_is_named), /* first: it forks, which CUDA doesn't
+                                                                like once it is awake */
+        cmocka_unit_test(test_every_convolution_has_plans),
+        cmocka_unit_test(test_equal_shapes_share_their_plans),
+        cmocka_unit_test(test_plans_are_chosen_by_name),
+        cmocka_unit_test(test_plans_compute_what_the_reference_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* What options change of training on a device, or on what stands for one (test_problem_emulated): a data set that lies there gives the same
- * bits as pictures that the host has made, and stays away where there is no room; with TF32 other bits come. */
+/* What options change of training on a device, or on what stands for one (test_problem_emulated): a
+ * data set that lies there gives the same bits as images that the host has made, and stays away
+ * where there is no room; with TF32 other bits come. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +14,8 @@
 
 #include "base/alloc.h"
 #include "base/config.h"
-#include "problem.h"
-#include "tests/rig.h"
+#include "problem/problem.h"
+#include "tests/network_fixture.h"
 #include "tests/snapshots.h"
 
 enum { SEED = 3 };
@@ -36,29 +37,29 @@ struct answer {
     double *sums;
 };
 
-static void ask(struct answer *a, struct rig *r, struct pictures pictures)
+static void ask(struct answer *a, struct network_fixture *r, struct images images)
 {
-    const struct weights w = {r->w, r->stamp};
-    r->pictures = pictures;
+    const struct weights w = {r->w, r->weights_version};
+    r->images = images;
     memset(r->g, 0xff, (size_t)r->floats * sizeof *r->g);
-    a->gradient = rig_gradient(r);
-    a->evaluation = rig_evaluate(r);
-    a->g = obtain((size_t)r->floats, sizeof *a->g);
-    a->sums = obtain((size_t)r->statistic_floats, sizeof *a->sums);
+    a->gradient = fixture_gradient(r);
+    a->evaluation = fixture_evaluate(r);
+    a->g = xcalloc((size_t)r->floats, sizeof *a->g);
+    a->sums = xcalloc((size_t)r->statistic_floats, sizeof *a->sums);
     memcpy(a->g, r->g, (size_t)r->floats * sizeof *a->g);
-    network_statistics(r->network, w, pictures, a->sums);
+    network_statistics(r->network, w, images, a->sums);
 }
 
-static void assert_same(struct rig *r, struct answer *a, struct answer *b)
+static void assert_same(struct network_fixture *r, struct answer *a, struct answer *b)
 {
     assert_memory_equal(a->g, b->g, (size_t)r->floats * sizeof *a->g);
     assert_memory_equal(a->sums, b->sums, (size_t)r->statistic_floats * sizeof *a->sums);
     assert_memory_equal(&a->gradient, &b->gradient, sizeof a->gradient);
     assert_memory_equal(&a->evaluation, &b->evaluation, sizeof a->evaluation);
-    release(a->g);
-    release(a->sums);
-    release(b->g);
-    release(b->sums);
+    xfree(a->g);
+    xfree(a->sums);
+    xfree(b->g);
+    xfree(b->sums);
 }
 
 /* Crops and floats in turns on one network, whose stretches are recorded meanwhile. */
@@ -66,18 +67,24 @@ static void test_networks(void **state)
 {
     (void)state;
     enum { TURNS = 3 };
-    const struct rig_options network = {
-        .resnet = {.name = "resnet20", .stem = "cifar", .batch = 3, .classes = 10, .channels = 3, .height = 9, .width = 8},
-        .seed = SEED,
-        .threads = 1};
-    const struct engine engines[] = {{.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
-                                     {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"}};
+    const struct fixture_options network = {.resnet = {.name = "resnet20",
+                                                       .stem = "cifar",
+                                                       .batch = 3,
+                                                       .classes = 10,
+                                                       .channels = 3,
+                                                       .height = 9,
+                                                       .width = 8},
+                                            .seed = SEED,
+                                            .threads = 1};
+    const struct engine engines[] = {
+        {.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
+        {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"}};
     need_device();
     for (int e = 0; e < 2; e++) {
-        struct rig r;
+        struct network_fixture r;
         struct snapshots s;
         struct answer floats, crops;
-        rig_open(&r, &engines[e], &network);
+        fixture_open(&r, &engines[e], &network);
         snapshots_open(&s, &r.a);
         const struct pixels pixels = snapshots_pixels(&s);
         struct album *album = backend_cudnn.album_open(r.device, &pixels);
@@ -90,7 +97,7 @@ static void test_networks(void **state)
         }
         backend_cudnn.album_close(album);
         snapshots_close(&s);
-        rig_close(&r);
+        fixture_close(&r);
     }
 }
 
@@ -116,15 +123,20 @@ struct opened {
     struct problem *problem;
 };
 
-static void open_problem(struct opened *o, const char *cache, const char *option, const char *batch, bool trains)
+static void open_problem(struct opened *o, const char *cache, const char *option, const char *batch,
+                         bool trains)
 {
-    char *argv[] = {"test",        "--network",       "resnet20", "--backend",      "cudnn",       "--dataset",
-                    "synthetic",   "--train-samples", "20",       "--eval-samples", "5",           "--eval-batches",
-                    "2",           "--minibatches",   "1",        "--batch",        (char *)batch, "--kernel-cache",
-                    (char *)cache, (char *)option};
+    char *argv[] = {"test",        "--network",      "resnet20",    "--backend",
+                    "cudnn",       "--dataset",      "synthetic",   "--train-samples",
+                    "20",          "--eval-samples", "5",           "--eval-batches",
+                    "2",           "--minibatches",  "1",           "--batch",
+                    (char *)batch, "--kernel-cache", (char *)cache, (char *)option};
     config_parse(&o->options, sizeof argv / sizeof *argv, argv, "", NULL);
-    o->problem = problem_open(
-        &(struct problem_options){.options = &o->options, .minibatch = atoi(batch), .threads = 1, .trains = trains, .ahead = 2});
+    o->problem = problem_open(&(struct problem_options){.options = &o->options,
+                                                        .minibatch = atoi(batch),
+                                                        .threads = 1,
+                                                        .trains = trains,
+                                                        .ahead = 2});
 }
 
 static void breathe(void *self)
@@ -132,43 +144,44 @@ static void breathe(void *self)
     (void)self;
 }
 
-/* Each mini-batch's gradient, the statistics, and a score in which the last mini-batch is not full. */
+/* Each mini-batch's gradient, the statistics, and a score in which the last mini-batch is not
+ * full. */
 static void check_problems(const char *cache, bool trains)
 {
     struct opened o[2];
     float *w = NULL, *g[2];
     double *sums[2];
-    struct loss loss[2] = {{0}}, score[2] = {{0}};
+    struct loss loss[2] = {{0}}, evaluation[2] = {{0}};
     for (int k = 0; k < 2; k++) {
-        open_problem(&o[k], cache, k ? "--resident" : "--no-resident", "3", trains);
+        open_problem(&o[k], cache, k ? "--data-on-device" : "--no-data-on-device", "3", trains);
         struct problem *p = o[k].problem;
-        assert_int_equal(k, strstr(p->computes, ", pictures on the device") != NULL);
-        w = k ? w : obtain((size_t)p->count, sizeof *w);
-        g[k] = obtain((size_t)p->count, sizeof *g[k]);
-        sums[k] = obtain((size_t)p->statistics, 2 * sizeof *sums[k]);
+        assert_int_equal(k, strstr(p->computes, ", images on the device") != NULL);
+        w = k ? w : xcalloc((size_t)p->count, sizeof *w);
+        g[k] = xcalloc((size_t)p->count, sizeof *g[k]);
+        sums[k] = xcalloc((size_t)p->statistics, 2 * sizeof *sums[k]);
         float *statistics = (float *)(sums[k] + p->statistics);
         problem_initialise(p, w);
-        const struct weights at = {w, problem_stamp(p)};
+        const struct weights at = {w, problem_weights_version(p)};
         struct stream *s = trains ? p->kind->stream_open(p, 0, 1) : NULL;
         if (trains)
             assert_true(p->kind->gradient(p, s, 7, at, g[k], &loss[k], NULL, NULL));
         p->kind->statistics(p, at, 0, 1, sums[k], breathe, NULL);
         p->kind->finish_statistics(p, sums[k], statistics);
-        p->kind->evaluate(p, at, statistics, 0, 1, &score[k], breathe, NULL);
+        p->kind->evaluate(p, at, statistics, 0, 1, &evaluation[k], breathe, NULL);
         if (trains)
             p->kind->stream_close(p, s);
     }
     assert_memory_equal(g[0], g[1], (size_t)o[0].problem->count * sizeof *g[0]);
     assert_memory_equal(sums[0], sums[1], (size_t)o[0].problem->statistics * sizeof *sums[0]);
     assert_memory_equal(&loss[0], &loss[1], sizeof *loss);
-    assert_memory_equal(&score[0], &score[1], sizeof *score);
-    assert_true(score[0].sum > 0 && (!trains || loss[0].sum > 0));
+    assert_memory_equal(&evaluation[0], &evaluation[1], sizeof *evaluation);
+    assert_true(evaluation[0].sum > 0 && (!trains || loss[0].sum > 0));
     for (int k = 0; k < 2; k++) {
         problem_close(o[k].problem);
-        release(g[k]);
-        release(sums[k]);
+        xfree(g[k]);
+        xfree(sums[k]);
     }
-    release(w);
+    xfree(w);
 }
 
 static void test_problems(void **state)
@@ -196,20 +209,20 @@ static void test_tf32(void **state)
         open_problem(&o, cache, options[k], "3", true);
         struct problem *p = o.problem;
         assert_int_equal(k == 1, strstr(p->computes, " with TF32") != NULL);
-        float *w = obtain((size_t)p->count, sizeof *w), *g = obtain((size_t)p->count, sizeof *g);
+        float *w = xcalloc((size_t)p->count, sizeof *w), *g = xcalloc((size_t)p->count, sizeof *g);
         struct stream *s = p->kind->stream_open(p, 0, 1);
         problem_initialise(p, w);
         assert_true(p->kind->gradient(p, s, 0, (struct weights){w, 0}, g, &loss[k], NULL, NULL));
         p->kind->stream_close(p, s);
         problem_close(p);
-        release(w);
-        release(g);
+        xfree(w);
+        xfree(g);
     }
     assert_true(loss[0].sum == loss[2].sum && loss[0].sum != loss[1].sum);
     unlink(cache);
 }
 
-/* ---- pictures of the host's lie in memory that the device knows */
+/* ---- images of the host's lie in memory that the device knows */
 
 static int64_t lent_bytes;
 
@@ -223,20 +236,20 @@ static void count_lent(struct problem *p, void *block, size_t bytes, bool comes)
 static void test_batches_are_lent(void **state)
 {
     (void)state;
-    enum { BATCH = 8, SLOTS = 3, PICTURE = 3 * 32 * 32 * sizeof(float) };
+    enum { BATCH = 8, SLOTS = 3, IMAGE = 3 * 32 * 32 * sizeof(float) };
     char cache[] = "/tmp/test_problem.XXXXXX";
     need_device();
     assert_int_equal(close(mkstemp(cache)), 0);
     for (int resident = 0; resident < 2; resident++) {
         struct opened o;
-        open_problem(&o, cache, resident ? "--resident" : "--no-resident", "8", true);
+        open_problem(&o, cache, resident ? "--data-on-device" : "--no-data-on-device", "8", true);
         struct problem *p = o.problem;
         const struct problem_kind *kind = p->kind;
         struct problem_kind counts = *kind;
         counts.lend = count_lent;
         p->kind = &counts;
         struct stream *s = kind->stream_open(p, 0, 1);
-        assert_int_equal(lent_bytes, resident ? 0 : SLOTS * BATCH * PICTURE);
+        assert_int_equal(lent_bytes, resident ? 0 : SLOTS * BATCH * IMAGE);
         kind->stream_close(p, s);
         assert_int_equal(lent_bytes, 0);
         p->kind = kind;
@@ -248,8 +261,9 @@ static void test_batches_are_lent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_networks), cmocka_unit_test(test_no_room),          cmocka_unit_test(test_problems),
-        cmocka_unit_test(test_tf32),     cmocka_unit_test(test_batches_are_lent),
+        cmocka_unit_test(test_networks),         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_problems),         cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_batches_are_lent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

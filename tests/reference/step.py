@@ -5,7 +5,7 @@
     step.py measure    prints how far PyTorch's own float32 is from it: what the test may allow
     step.py search     prints each seed's margin (see CASES)
 
-Weights, pictures and labels follow a formula that both sides compute: element i of tensor k is a hash of (seed, k, i), made a
+Weights, images and labels follow a formula that both sides compute: element i of tensor k is a hash of (seed, k, i), made a
 float32. What goes into a ReLU is kept from 0 by a beta of 3 deviations in even channels, of -3 in odd ones: so float32 and
 double seldom fall on different sides, which would move a gradient by 1 / sqrt(elements). The last gamma of a bottleneck is
 small: so gradients do not explode.
@@ -40,7 +40,7 @@ CASES = [
     ("resnet50", "imagenet", 4, 64, 64, 10, 0.0, 6),
 ]
 RATE, MOMENTUM, DECAY, BATCHES = 0.005, 0.9, 0.01, 3
-SEED, LABELS, SIGNS, PICTURES = 4096, 998, 999, 1000  # keys: SEED x seed + the tensor's place, or one of these; + the batch's number
+SEED, LABELS, SIGNS, IMAGES = 4096, 998, 999, 1000  # keys: SEED x seed + the tensor's place, or one of these; + the batch's number
 STANDARD = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])}
 
 
@@ -114,12 +114,12 @@ def set_weights(model, seed):
 
 
 def batch_at(number, case, dtype):
-    """Pictures are filled as they lie in C, [batch][h][w][c]."""
+    """Images are filled as they lie in C, [batch][h][w][c]."""
     _, _, batch, height, width, classes, _, seed = case
-    flat = math.sqrt(3.0) * uniform(SEED * seed + PICTURES + number, batch * height * width * 3)
-    pictures = torch.from_numpy(flat.astype(numpy.float32).reshape(batch, height, width, 3)).permute(0, 3, 1, 2)
+    flat = math.sqrt(3.0) * uniform(SEED * seed + IMAGES + number, batch * height * width * 3)
+    images = torch.from_numpy(flat.astype(numpy.float32).reshape(batch, height, width, 3)).permute(0, 3, 1, 2)
     labels = bits(SEED * seed + LABELS, batch * BATCHES)[number * batch:][:batch] % numpy.uint64(classes)
-    return pictures.contiguous().to(dtype), torch.from_numpy(labels.astype(numpy.int64))
+    return images.contiguous().to(dtype), torch.from_numpy(labels.astype(numpy.int64))
 
 
 def digest(tensor):
@@ -127,8 +127,8 @@ def digest(tensor):
     return [math.sqrt((v * v).sum()), (v * uniform(SIGNS, v.size)).sum()] + [v[v.size * (2 * j + 1) // 6] for j in range(3)]
 
 
-def forward(model, pictures, labels, smoothing, lines):
-    logits = model(pictures)
+def forward(model, images, labels, smoothing, lines):
+    logits = model(images)
     loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     lines.append(("loss", [loss.item() * len(labels)]))
     lines.append(("logits", logits.detach().double().numpy().ravel()))
@@ -145,8 +145,8 @@ def set_statistics(model, batches):
     inputs = [[] for _ in norms]
     hooks = [m.register_forward_hook(lambda _, x, __, seen=seen: seen.append(x[0].detach())) for m, seen in zip(norms, inputs)]
     with torch.no_grad():
-        for pictures, _ in batches:
-            model(pictures)
+        for images, _ in batches:
+            model(images)
     for hook in hooks:
         hook.remove()
     for m, (mean, variance) in zip(norms, pooled(inputs)):

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The other side of the weight files: torchvision's ResNets, and safetensors read and written by struct, json and numpy.
 
-    weights.py write FOLDER    NETWORK.safetensors (random weights and statistics), and NETWORK.truth: pictures (float32, NHWC), and
-                               the loss of each picture for each label (float64), in eval mode
+    weights.py write FOLDER    NETWORK.safetensors (random weights and statistics), and NETWORK.truth: images (float32, NHWC), and
+                               the loss of each image for each label (float64), in eval mode
     weights.py check FOLDER    NETWORK.saved.safetensors, written by us from what we read of the first: torchvision loads it, it has
                                the same tensors bit for bit, in the order of torchvision's state_dict
 
@@ -20,7 +20,7 @@ except ImportError as missing:
     print("%s: there is no %s for %s" % (sys.argv[0], missing.name, sys.executable))
     sys.exit(77)
 
-NETWORKS, PICTURES, CLASSES, SIDE = ("resnet18", "resnet50"), 2, 10, 32
+NETWORKS, IMAGES, CLASSES, SIDE = ("resnet18", "resnet50"), 2, 10, 32
 TYPES = {"F32": numpy.float32, "I64": numpy.int64}
 
 
@@ -78,11 +78,11 @@ def write_all(folder):
         generator = torch.Generator().manual_seed(2)
         model = randomised(network(name), generator)
         write("%s/%s.safetensors" % (folder, name), {k: v.numpy() for k, v in model.state_dict().items()})
-        pictures = torch.randn(PICTURES, 3, SIDE, SIDE, generator=generator)
+        images = torch.randn(IMAGES, 3, SIDE, SIDE, generator=generator)
         with torch.no_grad():
-            losses = -torch.log_softmax(model.double()(pictures.double()), 1)
+            losses = -torch.log_softmax(model.double()(images.double()), 1)
         with open("%s/%s.truth" % (folder, name), "wb") as file:
-            file.write(pictures.permute(0, 2, 3, 1).contiguous().numpy().tobytes() + losses.numpy().tobytes())
+            file.write(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes() + losses.numpy().tobytes())
 
 
 def check_all(folder):

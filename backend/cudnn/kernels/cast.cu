@@ -1,4 +1,5 @@
-/* From float32 in the host's order to elements with padded channels, and back. Bytes moved a float: 4 and an element's. */
+/* From float32 in the host's order to elements with padded channels, and back. Bytes moved a float:
+ * 4 and an element's. */
 #include "backend/cudnn/kernels/lanes.cuh"
 
 template <class E>
@@ -26,19 +27,19 @@ static __global__ void cast_back(const void *__restrict__ from, int columns, int
             to[i] = v.of[i];
 }
 
-/* A block a picture, a thread a pixel: its channels are one vector. */
-template <class E> static __global__ void pictures(kernel_album album, const crop *__restrict__ crops, void *__restrict__ to)
+/* A block a image, a thread a pixel: its channels are one vector. */
+template <class E> static __global__ void images(kernel_album album, const crop *__restrict__ crops, void *__restrict__ to)
 {
     const int width = album.width, height = album.height, pixels = width * height;
     const crop wanted = crops[blockIdx.x];
-    const uint8_t *picture = album.pixels + (int64_t)wanted.sample * album.channels * pixels;
+    const uint8_t *image = album.pixels + (int64_t)wanted.sample * album.channels * pixels;
     for (int pixel = threadIdx.x; pixel < pixels; pixel += EACH_THREADS) {
         const int x = pixel % width, row = pixel / width + wanted.down, column = (wanted.mirror ? width - 1 - x : x) + wanted.right;
         const bool inside = 0 <= row && row < height && 0 <= column && column < width;
         lanes v = {};
         for (int c = 0; c < LANES; c++)
             if (c < album.channels) /* black outside */
-                v.of[c] = album.levels[c * 256 + (inside ? picture[(c * height + row) * width + column] : 0)];
+                v.of[c] = album.levels[c * 256 + (inside ? image[(c * height + row) * width + column] : 0)];
         store<E>(to, (int64_t)blockIdx.x * pixels + pixel, v);
     }
 }
@@ -58,9 +59,9 @@ void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *
            to);
 }
 
-void kernel_pictures(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct crop *crops,
+void kernel_images(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album, const struct crop *crops,
                      int batch, void *to)
 {
     assert(album->channels <= LANES);
-    launch(BY_TYPE(type, pictures), batch, EACH_THREADS, stream, *album, crops, to);
+    launch(BY_TYPE(type, images), batch, EACH_THREADS, stream, *album, crops, to);
 }

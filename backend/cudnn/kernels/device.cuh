@@ -1,7 +1,8 @@
 /* What CUDA gives to a kernel: its words, the type bf16, and a launch that is checked.
  *
- * The one file here that needs nvcc: tests/cuda/emulate.h stands in for it where the kernels are tried on a CPU. Compile with
- * -fmad=false: then both give the same bits, and kernel_step() those of optimizer.c. */
+ * The one file here that needs nvcc: tests/cuda/emulate.h stands in for it where the kernels are
+ * tried on a CPU. Compile with -fmad=false: then both give the same bits, and kernel_step() those
+ * of optimizer/optimizer.c. */
 #ifndef BACKEND_CUDNN_KERNELS_DEVICE_CUH
 #define BACKEND_CUDNN_KERNELS_DEVICE_CUH
 
@@ -26,7 +27,8 @@ static __device__ inline uint32_t bf16_pair(float low, float high)
     return bits;
 }
 
-/* From memory that other blocks have written during this kernel: past the caches that do not hear of it. */
+/* From memory that other blocks have written during this kernel: past the caches that do not hear
+ * of it. */
 template <class T> static __device__ inline T read_shared(const T *from)
 {
     return __ldcg(from);

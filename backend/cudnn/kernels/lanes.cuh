@@ -1,6 +1,7 @@
 /* Eight elements at a time: what every kernel moves, and how a tensor is shared out to threads.
  *
- * Eight of bf16 are one load of 16 bytes, eight of float32 two of them; arithmetic is float32 in both. */
+ * Eight of bf16 are one load of 16 bytes, eight of float32 two of them; arithmetic is float32 in
+ * both. */
 #ifndef BACKEND_CUDNN_KERNELS_LANES_CUH
 #define BACKEND_CUDNN_KERNELS_LANES_CUH
 
@@ -91,7 +92,8 @@ template <> __device__ inline float element<bf16>(const void *from, int64_t at)
     return __uint_as_float((uint32_t)((const bf16 *)from)[at].bits << 16);
 }
 
-/* Zero where there is nothing to load. No branch comes of it, so several loads are under way at a time. */
+/* Zero where there is nothing to load. No branch comes of it, so several loads are under way at a
+ * time. */
 template <class E> static __device__ inline lanes load_if(bool there, const void *from, int64_t at)
 {
     lanes v = {};
@@ -118,7 +120,8 @@ static __device__ inline lanes load_channels(const float *from, int channel, int
     return v;
 }
 
-/* Threads that take one vector each. A tensor has fewer than 2^31 vectors (32 GB of bf16), so indices divide in 32 bits. */
+/* Threads that take one vector each. A tensor has fewer than 2^31 vectors (32 GB of bf16), so
+ * indices divide in 32 bits. */
 enum { EACH_THREADS = 256 };
 
 static inline int64_t each_blocks(int64_t vectors)
@@ -132,9 +135,9 @@ static __device__ inline uint32_t my_vector()
     return blockIdx.x * EACH_THREADS + threadIdx.x;
 }
 
-/* A vector in a tensor of pictures: which picture, row, column, and which eight channels. */
+/* A vector in a tensor of images: which image, row, column, and which eight channels. */
 struct place {
-    uint32_t picture, y, x, column;
+    uint32_t image, y, x, column;
 };
 
 static __device__ inline place place_of(uint32_t vector, uint32_t height, uint32_t width, uint32_t columns)
@@ -143,10 +146,10 @@ static __device__ inline place place_of(uint32_t vector, uint32_t height, uint32
     return {row / height, row % height, pixel % width, vector % columns};
 }
 
-static __device__ inline int64_t vector_at(uint32_t picture, uint32_t y, uint32_t x, uint32_t column, uint32_t height, uint32_t width,
+static __device__ inline int64_t vector_at(uint32_t image, uint32_t y, uint32_t x, uint32_t column, uint32_t height, uint32_t width,
                                            uint32_t columns)
 {
-    return (((int64_t)picture * height + y) * width + x) * columns + column;
+    return (((int64_t)image * height + y) * width + x) * columns + column;
 }
 
 #define BY_TYPE(type, kernel) ((type) == DTYPE_BF16 ? kernel<bf16> : kernel<float>)

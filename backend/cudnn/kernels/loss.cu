@@ -1,6 +1,8 @@
-/* The end of the network: the dense layer's bias, and softmax cross-entropy with label smoothing as backend/softmax.c has it.
+/* The end of the network: the dense layer's bias, and softmax cross-entropy with label smoothing as
+ * backend/softmax.c has it.
  *
- * A few kilobytes: what counts is the launch. Logits, their gradient and the sums are as exact as on the CPU: double. */
+ * A few kilobytes: what counts is the launch. Logits, their gradient and the sums are as exact as
+ * on the CPU: double. */
 #include <limits.h>
 
 #include "backend/cudnn/kernels/sums.cuh"

@@ -1,10 +1,12 @@
-/* Batch normalisation (Ioffe and Szegedy 2015) with what follows it, + skip and ReLU: forward and back in two passes each.
+/* Batch normalisation (Ioffe and Szegedy 2015) with what follows it, + skip and ReLU: forward and
+ * back in two passes each.
  *
- * Bytes moved an element of bf16: measure reads 2; apply reads 2, and 2 of skip, and writes 2; sums read dy, dy2, z, and y where
- * there is a skip, and write dskip; gradient reads z and dskip (without a skip dy and dy2 again) and writes dz.
- * Statistics are sums of z - z0 and its square, z0 being the channel's first pixel: no cancellation where the mean is far from
- * zero. A thread keeps to its eight channels, whose coefficients stay in registers, and loads a BATCH of rows before it works on
- * any of them: memory wants some 25 KB under way on each processor. */
+ * Bytes moved an element of bf16: measure reads 2; apply reads 2, and 2 of skip, and writes 2; sums
+ * read dy, dy2, z, and y where there is a skip, and write dskip; gradient reads z and dskip
+ * (without a skip dy and dy2 again) and writes dz. Statistics are sums of z - z0 and its square, z0
+ * being the channel's first pixel: no cancellation where the mean is far from zero. A thread keeps
+ * to its eight channels, whose coefficients stay in registers, and loads a BATCH of rows before it
+ * works on any of them: memory wants some 25 KB under way on each processor. */
 #include "backend/cudnn/kernels/sums.cuh"
 
 enum { BATCH = 4 };
@@ -107,7 +109,7 @@ static __global__ void __launch_bounds__(TEAM) apply(int64_t rows, int channels,
 /* PAIR rows of z and of the gradient g that gets through ReLU there; zero behind the last row. */
 enum { PAIR = 2 };
 
-struct arrival {
+struct push {
     lanes z[PAIR], g[PAIR];
 };
 
@@ -131,7 +133,8 @@ static __device__ inline arrival arrived(const share &me, int64_t row, int64_t r
     return a;
 }
 
-/* Sums of g and g (z - mean); of g as dskip keeps it for the second pass, so that dz sums to nothing. */
+/* Sums of g and g (z - mean); of g as dskip keeps it for the second pass, so that dz sums to
+ * nothing. */
 template <class E>
 static __global__ void __launch_bounds__(TEAM) sums(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
                                                     const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
@@ -161,7 +164,8 @@ static __global__ void __launch_bounds__(TEAM) sums(int64_t rows, int channels, 
     dgamma[channel] = total[LANES * s.wide + at] * norm.inverse[channel];
 }
 
-/* dz = scale (g - dbeta / rows - (z - mean) inverse dgamma / rows): the batch's mean and deviation depend on every pixel. */
+/* dz = scale (g - dbeta / rows - (z - mean) inverse dgamma / rows): the batch's mean and deviation
+ * depend on every pixel. */
 template <class E>
 static __global__ void __launch_bounds__(TEAM)
     gradient(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z, const void *__restrict__ dy,
@@ -241,8 +245,8 @@ void kernel_mask(cudaStream_t stream, struct kernel_plane p, const struct kernel
 
 size_t kernel_scratch_bytes(int channels, int batch)
 {
-    const int groups = (kernel_padded(channels) / LANES + WIDE - 1) / WIDE;
+    const int groups = (kernel_padded(channels) / LANES + SIMD - 1) / SIMD;
     const size_t blocks = groups > MOST_BLOCKS ? groups : MOST_BLOCKS;
-    const size_t sums = blocks * 2 * LANES * WIDE * sizeof(float), samples = (size_t)batch * 2 * sizeof(double);
+    const size_t sums = blocks * 2 * LANES * SIMD * sizeof(float), samples = (size_t)batch * 2 * sizeof(double);
     return offsetof(scratch, partial) + (sums > samples ? sums : samples);
 }

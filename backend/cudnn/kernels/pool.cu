@@ -1,7 +1,8 @@
-/* Pools and the shortcut without weights (He et al. 2015, option A): a thread makes eight channels of one pixel.
+/* Pools and the shortcut without weights (He et al. 2015, option A): a thread makes eight channels
+ * of one pixel.
  *
- * Bytes moved are those of x and y, once each; windows that overlap are read from the caches. The way back gathers: a thread asks
- * who took its pixel, so nothing is added by two threads. */
+ * Bytes moved are those of x and y, once each; windows that overlap are read from the caches. The
+ * way back gathers: a thread asks who took its pixel, so nothing is added by two threads. */
 #include "backend/cudnn/kernels/lanes.cuh"
 
 struct window {
@@ -43,7 +44,7 @@ static __global__ void max_pool(window w, uint32_t vectors, const void *__restri
         const uint32_t iy = o.y * w.stride + tap / w.kernel - w.pad, ix = o.x * w.stride + tap % w.kernel - w.pad;
         if (iy >= w.in_h || ix >= w.in_w) /* a negative one is huge */
             continue;
-        const lanes v = load<E>(x, vector_at(o.picture, iy, ix, o.column, w.in_h, w.in_w, w.columns));
+        const lanes v = load<E>(x, vector_at(o.image, iy, ix, o.column, w.in_h, w.in_w, w.columns));
         for (int i = 0; i < LANES; i++)
             if (none || v.of[i] > best.of[i] || v.of[i] != v.of[i]) {
                 best.of[i] = v.of[i];
@@ -70,7 +71,7 @@ static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__r
         const uint32_t oy = below / w.stride, ox = right / w.stride;
         if (below < 0 || right < 0 || below % w.stride || right % w.stride || oy >= w.out_h || ox >= w.out_w)
             continue;
-        const int64_t from = vector_at(in.picture, oy, ox, in.column, w.out_h, w.out_w, w.columns);
+        const int64_t from = vector_at(in.image, oy, ox, in.column, w.out_h, w.out_w, w.columns);
         const taps which = taken[from];
         const lanes v = load_sum<E>(true, dy, dy2, from);
         for (int i = 0; i < LANES; i++)
@@ -120,7 +121,7 @@ static __global__ void shortcut(window w, uint32_t out_columns, uint32_t vectors
     const place o = place_of(at, w.out_h, w.out_w, out_columns);
     lanes v = {};
     if (o.column < w.columns)
-        v = load<E>(x, vector_at(o.picture, o.y * w.stride, o.x * w.stride, o.column, w.in_h, w.in_w, w.columns));
+        v = load<E>(x, vector_at(o.image, o.y * w.stride, o.x * w.stride, o.column, w.in_h, w.in_w, w.columns));
     store<E>(y, at, v);
 }
 
@@ -134,7 +135,7 @@ static __global__ void shortcut_back(window w, uint32_t out_columns, int channel
     const place in = place_of(at, w.in_h, w.in_w, w.columns);
     lanes v = {};
     if (in.y % w.stride == 0 && in.x % w.stride == 0)
-        v = load_sum<E>(true, dy, dy2, vector_at(in.picture, in.y / w.stride, in.x / w.stride, in.column, w.out_h, w.out_w, out_columns));
+        v = load_sum<E>(true, dy, dy2, vector_at(in.image, in.y / w.stride, in.x / w.stride, in.column, w.out_h, w.out_w, out_columns));
     for (int i = 0; i < LANES; i++) /* what is padding in x is a channel in y */
         v.of[i] = (int)in.column * LANES + i < channels ? v.of[i] : 0;
     store<E>(dx, at, v);

@@ -1,7 +1,9 @@
-/* What a gradient does to the weights, and weighted sums: the arithmetic of optimizer.c, operation by operation.
+/* What a gradient does to the weights, and weighted sums: the arithmetic of optimizer/optimizer.c,
+ * operation by operation.
  *
- * Bytes moved a weight: 4 for each source and 8 for w, and 8 for each state; four floats at a time where all vectors begin at
- * multiples of 16 bytes. A tail goes one by one. Never contracted to fused multiply-adds, so the bits are those of the CPU. */
+ * Bytes moved a weight: 4 for each source and 8 for w, and 8 for each state; four floats at a time
+ * where all vectors begin at multiples of 16 bytes. A tail goes one by one. Never contracted to
+ * fused multiply-adds, so the bits are those of the CPU. */
 #include "backend/cudnn/kernels/lanes.cuh"
 
 enum { QUAD = 4 };
@@ -54,40 +56,40 @@ static __global__ void sum_up(const __grid_constant__ kernel_sources sources, in
 }
 
 /* One weight's step. */
-static __device__ inline void step(enum step_rule rule, const pace &p, float g, float &w, float &m, float &v)
+static __device__ inline void step(enum step_rule rule, const step_coefficients &p, float g, float &w, float &m, float &v)
 {
     const float d = g + p.decay * w;
     switch (rule) {
     case STEP_PLAIN:
-        w -= p.rate * d;
+        w -= p.lr * d;
         break;
     case STEP_SGD:
         m = p.momentum * m + d;
-        w -= p.rate * m;
+        w -= p.lr * m;
         break;
     case STEP_NESTEROV:
         m = p.momentum * m + d;
-        w -= p.rate * (d + p.momentum * m);
+        w -= p.lr * (d + p.momentum * m);
         break;
     case STEP_ADAM:
         m = p.beta1 * m + p.fresh1 * d;
         v = p.beta2 * v + p.fresh2 * d * d;
-        w = p.keep * w - p.rate * m / (sqrtf(v) + p.epsilon);
+        w = p.keep * w - p.lr * m / (sqrtf(v) + p.epsilon);
         break;
     case STEP_ADAGRAD:
         m += d * d;
-        w -= p.rate * d / (sqrtf(m) + p.epsilon);
+        w -= p.lr * d / (sqrtf(m) + p.epsilon);
         break;
     }
 }
 
-/* The first spared range that does not end before `at`. */
-static __device__ inline int spared_from(const range *spared, int count, int64_t at)
+/* The first no_decay range that does not end before `at`. */
+static __device__ inline int spared_from(const range *no_decay, int count, int64_t at)
 {
     int low = 0, high = count;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (spared[middle].to <= at)
+        if (no_decay[middle].to <= at)
             low = middle + 1;
         else
             high = middle;
@@ -107,13 +109,13 @@ static __global__ void update(const __grid_constant__ kernel_update u, const __g
         m = get(u.m, i, count, aligned);
     if (u.v)
         v = get(u.v, i, count, aligned);
-    int spared = spared_from(u.spared, u.spared_count, u.from + i);
+    int no_decay = spared_from(u.no_decay, u.no_decay_count, u.from + i);
     for (int k = 0; k < QUAD; k++) {
         const int64_t at = u.from + i + k;
-        while (spared < u.spared_count && u.spared[spared].to <= at)
-            spared++;
-        const bool decays = spared == u.spared_count || at < u.spared[spared].from;
-        step(u.rule, u.pace[decays], g.of[k], w.of[k], m.of[k], v.of[k]);
+        while (no_decay < u.no_decay_count && u.no_decay[no_decay].to <= at)
+            no_decay++;
+        const bool decays = no_decay == u.no_decay_count || at < u.no_decay[no_decay].from;
+        step(u.rule, u.step_coefficients[decays], g.of[k], w.of[k], m.of[k], v.of[k]);
     }
     put(u.w, i, count, aligned, w);
     if (u.m)

@@ -1,4 +1,5 @@
-/* Sums over rows, in an order that depends on the shape alone: within a thread, up a tree in the block, block after block. */
+/* Sums over rows, in an order that depends on the shape alone: within a thread, up a tree in the
+ * block, block after block. */
 #ifndef BACKEND_CUDNN_KERNELS_SUMS_CUH
 #define BACKEND_CUDNN_KERNELS_SUMS_CUH
 
@@ -6,7 +7,7 @@
 
 enum {
     TEAM = 512,        /* threads of a block; a power of two */
-    WIDE = 8,          /* vectors that a block takes side by side: 128 bytes of bf16 in a row */
+    SIMD = 8,          /* vectors that a block takes side by side: 128 bytes of bf16 in a row */
     MOST_BLOCKS = 132, /* one on each processor of an H200 or H100; a constant, so that the bits are the same elsewhere */
     MOST_GROUPS = 4096,
     AHEAD = 16 /* partial sums under way to a thread at a time */
@@ -21,7 +22,8 @@ struct scratch {
     };
 };
 
-/* How a plane is shared out: blocks lie side by side in `groups` of columns, and `chunks` of them one behind another. */
+/* How a plane is shared out: blocks lie side by side in `groups` of columns, and `chunks` of them
+ * one behind another. */
 struct spread {
     int columns, wide, groups, chunks; /* columns: vectors in a row; wide: of a block, a power of two */
 };
@@ -29,7 +31,7 @@ struct spread {
 static inline struct spread spread_of(int64_t rows, int channels)
 {
     struct spread s = {kernel_padded(channels) / LANES, 1, 0, 0};
-    while (s.wide < WIDE && s.wide < s.columns)
+    while (s.wide < SIMD && s.wide < s.columns)
         s.wide *= 2;
     s.groups = (s.columns + s.wide - 1) / s.wide;
     int tall = TEAM / s.wide, most = MOST_BLOCKS / s.groups > 1 ? MOST_BLOCKS / s.groups : 1;
@@ -39,7 +41,8 @@ static inline struct spread spread_of(int64_t rows, int channels)
     return s;
 }
 
-/* A thread's part: every step-th row from the first on, of one column; no row at all where there is no such column. */
+/* A thread's part: every step-th row from the first on, of one column; no row at all where there is
+ * no such column. */
 struct share {
     int group, chunk, column;
     int64_t first, step;
@@ -57,7 +60,8 @@ static __device__ inline share my_share(const spread &s)
     return me;
 }
 
-/* Adds entries t, t + wide, t + 2 wide ... of each row of the tree into entry t < wide. All threads of the block call it. */
+/* Adds entries t, t + wide, t + 2 wide ... of each row of the tree into entry t < wide. All threads
+ * of the block call it. */
 template <int N, class T> static __device__ inline void fold(T (*tree)[TEAM], int wide)
 {
     const int thread = threadIdx.x;
@@ -70,7 +74,8 @@ template <int N, class T> static __device__ inline void fold(T (*tree)[TEAM], in
     __syncthreads();
 }
 
-/* Is this block the last of `blocks` to come? Then it sees what the others have written before. All threads call it. */
+/* Is this block the last of `blocks` to come? Then it sees what the others have written before. All
+ * threads call it. */
 static __device__ inline bool last_to_come(unsigned *arrived, unsigned blocks)
 {
     __shared__ bool last;
@@ -83,8 +88,9 @@ static __device__ inline bool last_to_come(unsigned *arrived, unsigned blocks)
     return last;
 }
 
-/* Adds what all threads hold, two sums for each of their channels. Returns, to the last block of each group alone, the totals of
- * its columns: of lane i in column c at [i x wide + c], the second sums behind all first ones. NULL to the other blocks. */
+/* Adds what all threads hold, two sums for each of their channels. Returns, to the last block of
+ * each group alone, the totals of its columns: of lane i in column c at [i x wide + c], the second
+ * sums behind all first ones. NULL to the other blocks. */
 static __device__ inline const double *add_up(const float (&mine)[2 * LANES], const spread &s, const share &me, scratch *scratch)
 {
     __shared__ float tree[2 * LANES][TEAM];

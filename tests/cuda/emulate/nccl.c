@@ -58,12 +58,13 @@ static ncclResult_t get_unique_id(ncclUniqueId *id)
     return ncclSuccess;
 }
 
-static ncclResult_t init(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *config)
+static ncclResult_t init(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank,
+                         ncclConfig_t *config)
 {
     struct clique *k = &all.clique[id.internal[5] - 1];
-    want(config->blocking == 0 && ranks > 1 && ranks <= MOST && rank >= 0 && rank < ranks && !k->rank[rank] &&
-         (!k->ranks || k->ranks == ranks));
-    *comm = k->rank[rank] = obtain(1, sizeof **comm);
+    want(config->blocking == 0 && ranks > 1 && ranks <= MOST && rank >= 0 && rank < ranks &&
+         !k->rank[rank] && (!k->ranks || k->ranks == ranks));
+    *comm = k->rank[rank] = xcalloc(1, sizeof **comm);
     (*comm)->clique = k;
     (*comm)->busy = true;
     cudaEventCreate(&(*comm)->came);
@@ -94,14 +95,16 @@ static ncclResult_t destroy(ncclComm_t comm)
     for (int i = 0; i < OPERATIONS; i++)
         want(comm->scale[i] == 0);
     cudaEventDestroy(comm->came);
-    release(comm);
+    xfree(comm);
     fake_nccl.ended++;
     return ncclSuccess;
 }
 
-static ncclResult_t create(ncclRedOp_t *op, void *scalar, ncclDataType_t type, ncclScalarResidence_t residence, ncclComm_t comm)
+static ncclResult_t create(ncclRedOp_t *op, void *scalar, ncclDataType_t type,
+                           ncclScalarResidence_t residence, ncclComm_t comm)
 {
-    want(!comm->busy && !comm->finalized && type == ncclFloat && residence == ncclScalarHostImmediate);
+    want(!comm->busy && !comm->finalized && type == ncclFloat &&
+         residence == ncclScalarHostImmediate);
     for (int i = 0; i < OPERATIONS; i++)
         if (comm->scale[i] == 0) {
             comm->scale[i] = *(float *)scalar;
@@ -144,14 +147,14 @@ static void spread(const void *argument)
     const struct work *k = argument;
     memcpy(k->to, k->result->sum, k->count * sizeof *k->to);
     if (!--k->result->left)
-        release(k->result);
+        xfree(k->result);
 }
 
 static void sum_all(struct clique *c)
 {
     struct work k = {.ranks = c->ranks, .count = c->rank[0]->count};
     struct ncclComm *first = c->rank[0];
-    k.result = obtain(sizeof *k.result + k.count * sizeof *k.result->sum, 1);
+    k.result = xcalloc(sizeof *k.result + k.count * sizeof *k.result->sum, 1);
     k.result->left = c->ranks;
     for (int i = 0; i < c->ranks; i++) {
         want(c->rank[i]->count == k.count);
@@ -171,11 +174,12 @@ static void sum_all(struct clique *c)
     c->called = 0;
 }
 
-static ncclResult_t all_reduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm,
-                               cudaStream_t stream)
+static ncclResult_t all_reduce(const void *from, void *to, size_t count, ncclDataType_t type,
+                               ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream)
 {
     struct clique *c = comm->clique;
-    want(!comm->busy && !comm->finalized && type == ncclFloat && stream && (op == ncclSum || comm->scale[op - FIRST] != 0));
+    want(!comm->busy && !comm->finalized && type == ncclFloat && stream &&
+         (op == ncclSum || comm->scale[op - FIRST] != 0));
     bool fails = ++fake_nccl.pieces == fake_nccl.fail_at;
     if (fails && !fake_nccl.late)
         return ncclInternalError;
@@ -193,7 +197,9 @@ static ncclResult_t all_reduce(const void *from, void *to, size_t count, ncclDat
 
 static const char *words_of(ncclResult_t result)
 {
-    return result == ncclInternalError ? "internal error" : result == ncclRemoteError ? "remote error" : "another error";
+    return result == ncclInternalError ? "internal error"
+           : result == ncclRemoteError ? "remote error"
+                                       : "another error";
 }
 
 static const char *last_words(ncclComm_t comm)
@@ -204,7 +210,8 @@ static const char *last_words(ncclComm_t comm)
 bool nccl_load(struct nccl_calls *calls, char *why, size_t size)
 {
     *calls =
-        (struct nccl_calls){get_version, get_unique_id, init, get_state, finalize, destroy, create, drop, all_reduce, words_of, last_words};
+        (struct nccl_calls){get_version, get_unique_id, init,       get_state, finalize,  destroy,
+                            create,      drop,          all_reduce, words_of,  last_words};
     if (fake_nccl.missing)
         snprintf(why, size, "libnccl.so.2: no such file");
     return !fake_nccl.missing;

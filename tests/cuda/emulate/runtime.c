@@ -1,5 +1,5 @@
-/* A stream is a ring of tasks. An event counts how often it was recorded (asked) and how far that has come (done); a wait in a stream
- * stands until the recording that it was asked for is done. */
+/* A stream is a ring of tasks. An event counts how often it was recorded (asked) and how far that
+ * has come (done); a wait in a stream stands until the recording that it was asked for is done. */
 #include "tests/cuda/emulate/runtime.h"
 
 #include <stdbool.h>
@@ -14,7 +14,14 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { MOST_STREAMS = 16, MOST_TASKS = 8192, MOST_BYTES = 512, ALIGN = 256, PAGE = 4096, MANY_PAGES = 64 << 20 };
+enum {
+    MOST_STREAMS = 16,
+    MOST_TASKS = 8192,
+    MOST_BYTES = 512,
+    ALIGN = 256,
+    PAGE = 4096,
+    MANY_PAGES = 64 << 20
+};
 
 struct task {
     void (*body)(const void *argument); /* NULL: an event's */
@@ -63,7 +70,8 @@ static bool step(struct CUstream_st *s)
     return true;
 }
 
-/* One task of some stream that can go on: for one task or many the first stream that can, then the last. False: none can. */
+/* One task of some stream that can go on: for one task or many the first stream that can, then the
+ * last. False: none can. */
 static bool step_any(void)
 {
     if (all.same_way-- == 0) {
@@ -84,7 +92,8 @@ static void drain(void)
     while (step_any())
         ;
     for (int i = 0; i < MOST_STREAMS; i++)
-        CHECK(!all.stream[i] || all.stream[i]->taken == all.stream[i]->put, "a stream waits for an event that nobody records");
+        CHECK(!all.stream[i] || all.stream[i]->taken == all.stream[i]->put,
+              "a stream waits for an event that nobody records");
 }
 
 static void put(struct CUstream_st *s, const struct task *t)
@@ -100,7 +109,8 @@ static void put(struct CUstream_st *s, const struct task *t)
     s->task[s->put++ % MOST_TASKS] = *t;
 }
 
-void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument, size_t bytes)
+void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument,
+                     size_t bytes)
 {
     struct task t = {.body = body};
     CHECK(bytes <= MOST_BYTES, "an argument of %zu bytes", bytes);
@@ -219,10 +229,12 @@ struct copy {
     int value;
 };
 
-/* Whole pages of zeros are handed out by the system when they are touched: a gigabyte of workspace never is. */
+/* Whole pages of zeros are handed out by the system when they are touched: a gigabyte of workspace
+ * never is. */
 static void clear(char *to, size_t bytes)
 {
-    size_t before = (PAGE - (uintptr_t)to % PAGE) % PAGE, pages = bytes > before ? (bytes - before) / PAGE * PAGE : 0;
+    size_t before = (PAGE - (uintptr_t)to % PAGE) % PAGE,
+           pages = bytes > before ? (bytes - before) / PAGE * PAGE : 0;
     if (pages < MANY_PAGES || madvise(to + before, pages, MADV_DONTNEED)) {
         memset(to, 0, bytes);
         return;
@@ -242,7 +254,8 @@ static void copy(const void *argument)
         clear(c->to, c->bytes);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     struct copy c = {to, from, bytes, 0};
     (void)kind;
@@ -281,8 +294,8 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream)
     while (i < MOST_STREAMS && all.stream[i])
         i++;
     CHECK(i < MOST_STREAMS, "more than %d streams", MOST_STREAMS);
-    *stream = all.stream[i] = obtain(1, sizeof **stream);
-    (*stream)->task = obtain(MOST_TASKS, sizeof(struct task));
+    *stream = all.stream[i] = xcalloc(1, sizeof **stream);
+    (*stream)->task = xcalloc(MOST_TASKS, sizeof(struct task));
     return cudaSuccess;
 }
 
@@ -298,8 +311,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     for (int i = 0; i < MOST_STREAMS; i++)
         if (all.stream[i] == stream)
             all.stream[i] = NULL;
-    release(stream->task);
-    release(stream);
+    xfree(stream->task);
+    xfree(stream);
     return cudaSuccess;
 }
 
@@ -322,7 +335,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventCreate(cudaEvent_t *event)
 {
-    *event = obtain(1, sizeof **event);
+    *event = xcalloc(1, sizeof **event);
     return cudaSuccess;
 }
 
@@ -335,7 +348,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     drain();
-    release(event);
+    xfree(event);
     return cudaSuccess;
 }
 
@@ -373,8 +386,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 {
     (void)mode;
     CHECK(!stream->capture, "a capture within a capture");
-    stream->capture = obtain(1, sizeof *stream->capture);
-    stream->capture->task = obtain(MOST_TASKS, sizeof(struct task));
+    stream->capture = xcalloc(1, sizeof *stream->capture);
+    stream->capture->task = xcalloc(MOST_TASKS, sizeof(struct task));
     return cudaSuccess;
 }
 
@@ -385,11 +398,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *recorded, cudaGraph_t graph, unsigned long long flags)
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *recorded, cudaGraph_t graph,
+                                          unsigned long long flags)
 {
     (void)flags;
-    struct CUgraph_st *g = obtain(1, sizeof *g);
-    *g = (struct CUgraph_st){obtain((size_t)graph->count + 1, sizeof *g->task), graph->count};
+    struct CUgraph_st *g = xcalloc(1, sizeof *g);
+    *g = (struct CUgraph_st){xcalloc((size_t)graph->count + 1, sizeof *g->task), graph->count};
     memcpy(g->task, graph->task, (size_t)graph->count * sizeof *g->task);
     *recorded = (cudaGraphExec_t)g;
     return cudaSuccess;
@@ -405,8 +419,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t recorded, cudaStream_t stream)
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
-    release(graph->task);
-    release(graph);
+    xfree(graph->task);
+    xfree(graph);
     return cudaSuccess;
 }
 

@@ -1,8 +1,10 @@
 /* CUDA's runtime on the CPU: as much of it as the backend calls, for programs without a device.
  *
- * Streams are queues that nobody empties before somebody waits or asks; between streams only events order anything, and what may run runs
- * in an order that turns around now and then. So a missing wait shows. What is captured is kept and run again at each launch of the graph.
- * What CUDA would refuse (a wait or a copy of pageable memory within a capture, an unknown stream) ends the program. */
+ * Streams are queues that nobody empties before somebody waits or asks; between streams only events
+ * order anything, and what may run runs in an order that turns around now and then. So a missing
+ * wait shows. What is captured is kept and run again at each launch of the graph. What CUDA would
+ * refuse (a wait or a copy of pageable memory within a capture, an unknown stream) ends the
+ * program. */
 #ifndef TESTS_CUDA_EMULATE_RUNTIME_H
 #define TESTS_CUDA_EMULATE_RUNTIME_H
 
@@ -11,8 +13,10 @@
 
 typedef struct CUstream_st *cudaStream_t;
 
-/* Puts body(copy of the argument's bytes) into the stream; without a stream it runs now, behind all that is queued. */
-void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument, size_t bytes);
+/* Puts body(copy of the argument's bytes) into the stream; without a stream it runs now, behind all
+ * that is queued. */
+void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument,
+                     size_t bytes);
 
 int64_t emulate_allocations(void); /* of the device's memory, so far */
 

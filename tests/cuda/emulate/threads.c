@@ -1,5 +1,6 @@
-/* A thread is a coroutine that leaves at each barrier and at the end of its block; blocks run one after another. A block's
- * threads run in the same round between two barriers, each as far as it comes. */
+/* A thread is a coroutine that leaves at each barrier and at the end of its block; blocks run one
+ * after another. A block's threads run in the same round between two barriers, each as far as it
+ * comes. */
 #include "tests/cuda/emulate/threads.h"
 
 #include <assert.h>
@@ -45,7 +46,8 @@ void emulate_barrier(const char *file, int line)
     coroutine_yield(running->threads);
 }
 
-/* Lets all threads go on to their next place, which must be the same for all. False: that is the end of the block. */
+/* Lets all threads go on to their next place, which must be the same for all. False: that is the
+ * end of the block. */
 static bool run_round(struct team *team, bool backwards)
 {
     for (int i = 0; i < team->count; i++) {
@@ -56,9 +58,9 @@ static bool run_round(struct team *team, bool backwards)
     const struct place *first = team->place;
     for (int i = 1; i < team->count; i++)
         CHECK(team->place[i].file == first->file && team->place[i].line == first->line,
-              "block %u: thread 0 waits at %s:%d, thread %d at %s:%d: a device would hang here", blockIdx.x,
-              first->file ? first->file : "its end", first->line, i, team->place[i].file ? team->place[i].file : "its end",
-              team->place[i].line);
+              "block %u: thread 0 waits at %s:%d, thread %d at %s:%d: a device would hang here",
+              blockIdx.x, first->file ? first->file : "its end", first->line, i,
+              team->place[i].file ? team->place[i].file : "its end", team->place[i].line);
     return first->file;
 }
 
@@ -72,13 +74,14 @@ static struct team *team_of(int threads)
     assert(team < teams + MOST_TEAMS - 1);
     if (!team->count) {
         team->count = threads;
-        team->place = obtain((size_t)threads, sizeof *team->place);
+        team->place = xcalloc((size_t)threads, sizeof *team->place);
         team->threads = coroutines_open(threads, STACK_BYTES, thread_of, team);
     }
     return team;
 }
 
-void emulate_launch(int64_t blocks, int threads, void (*body)(const void *argument), const void *argument)
+void emulate_launch(int64_t blocks, int threads, void (*body)(const void *argument),
+                    const void *argument)
 {
     static bool backwards;
     assert(!running && threads > 0 && threads <= 1024);

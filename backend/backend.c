@@ -1,0 +1,107 @@
+/* The table of what was built in, and what can be said of a unit without running it.
+ *
+ * The one place in the tree that knows which optional libraries there are: a backend is its folder
+ * and a line here. */
+#include "backend/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+
+/* each in its folder */
+extern const struct backend backend_cudnn, backend_onednn, backend_openblas, backend_ref;
+
+const struct backend *const backends[] = {
+#ifdef WITH_CUDNN
+    &backend_cudnn,
+#endif
+#ifdef WITH_ONEDNN
+    &backend_onednn,
+#endif
+#ifdef WITH_OPENBLAS
+    &backend_openblas,
+#endif
+    &backend_ref, /* always there */
+    NULL,
+};
+
+static const char *const known[] = {"cudnn", "onednn", "openblas", "ref"};
+
+/* "onednn openblas ref": those that are built in, or with `dtype` those that run it here. */
+static void list_built_in(char *text, size_t size, const enum backend_dtype *dtype)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; backends[i]; i++)
+        if ((!dtype || backends[i]->has(*dtype)) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "",
+                                     backends[i]->name);
+}
+
+static bool is_known(const char *name)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i], name))
+            return true;
+    return false;
+}
+
+const struct backend *backend_find(const char *name, enum backend_dtype dtype)
+{
+    const char *type = dtype == DTYPE_BF16 ? "bf16" : "f32";
+    char built_in[100], able[100];
+    list_built_in(built_in, sizeof built_in, NULL);
+    list_built_in(able, sizeof able, &dtype);
+    bool any = !strcmp(name, "auto");
+    for (int i = 0; backends[i]; i++) {
+        if (!any && strcmp(backends[i]->name, name))
+            continue;
+        if (backends[i]->has(dtype))
+            return backends[i];
+        if (!any)
+            fatal("backend %s does not run %s on this machine (able: %s); choose one that does, or "
+                  "--dtype f32",
+                  name, type, *able ? able : "none");
+    }
+    if (any)
+        fatal("no backend runs %s on this machine (built in: %s); choose --dtype f32", type,
+              built_in);
+    if (is_known(name))
+        fatal("backend %s is not built in; choose one of: auto %s, or install its library and "
+              "build again",
+              name, built_in);
+    fatal("unknown backend '%s'; choose one of: auto %s", name, built_in);
+}
+
+const struct holder_kind *backend_holder(const char *where)
+{
+    bool built_in = false;
+    if (!strcmp(where, "cpu"))
+        return NULL;
+    for (int i = 0; backends[i]; i++) {
+        if (backends[i]->holder && backends[i]->has(DTYPE_F32))
+            return backends[i]->holder;
+        built_in |= backends[i]->holder != NULL;
+    }
+    if (built_in)
+        fatal(
+            "--server-device gpu: this server finds no GPU; start it where one is, or choose cpu");
+    fatal("--server-device gpu: this program was built without CUDA (make CUDA=1); choose cpu");
+}
+
+int64_t unit_parameters(const struct unit_shape *s)
+{
+    int64_t in_c = s->in_c, out_c = s->out_c;
+    if (s->kind == UNIT_CONV)
+        return out_c * s->kernel * s->kernel * in_c + (s->norm ? 2 * out_c : 0);
+    return s->kind == UNIT_DENSE ? out_c * in_c + out_c : 0;
+}
+
+/* Multiplications by weights only: norms, pools and additions are below a hundredth of a ResNet. */
+double unit_flops(const struct unit_shape *s)
+{
+    if (s->kind == UNIT_CONV)
+        return 2.0 * s->batch * s->out_h * s->out_w * s->out_c * s->kernel * s->kernel * s->in_c;
+    return s->kind == UNIT_DENSE ? 2.0 * s->batch * s->out_c * s->in_c : 0.0;
+}

@@ -1,0 +1,181 @@
+/* What computes: one contract for plain loops, OpenBLAS, oneDNN and a GPU.
+ *
+ * The thing handed to a backend is a whole unit (convolution, batch normalisation, addition of the
+ * skipped path, ReLU; or a dense layer, a pool, a shortcut). It is opened once for its shape, so
+ * that kernels, layouts and workspaces are chosen once, and then run forward and back. Units hold
+ * no activations: those are passed in, so one opened unit serves training and evaluation. Weights
+ * and gradients are float32 in host order: convolutions [out][kh][kw][in] (PyTorch's
+ * channels-last), dense layers [out][in], then gamma, beta or the bias. How activations lie and in
+ * which type is the backend's business: a tensor is bytes on the device, and the unit that writes
+ * it says how many. */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "data_loader/data_loader.h"
+#include "optimizer/optimizer.h"
+#include "backend/device_buffer.h"
+
+enum unit_kind {
+    UNIT_CONV,  /* convolution without bias, then as the flags say: batch norm, + skip, ReLU */
+    UNIT_DENSE, /* y = x W' + b over a vector; its output is always float32, plain [batch][out] */
+    UNIT_MAX_POOL,
+    UNIT_MEAN_POOL, /* over the whole image: [batch][in_c] */
+    UNIT_SHORTCUT,  /* He's option A: every stride-th pixel, further channels are zero */
+};
+
+struct unit_shape {
+    enum unit_kind kind;
+    int batch;
+    int in_c, in_h, in_w;
+    int out_c, out_h, out_w;
+    int kernel, stride, pad;
+    bool norm, skip,
+        relu;   /* UNIT_CONV: what follows the convolution; skip has the output's shape */
+    bool first; /* its input is the batch of images, float32 NHWC (apart: as lay() left it); no
+                   gradient of it is wanted */
+};
+
+enum { UNIT_TENSORS = 3 }; /* at most: weight, gamma, beta (conv) or weight, bias (dense) */
+
+/* What a unit reads and writes in one call. Forward leaves in `saved` what backward needs; x, skip,
+ * y and saved are the same in both. saved may be NULL in forward: then no backward follows. dy2,
+ * when not NULL, is a second gradient of y (y was read by two units): backward adds both. */
+struct unit_io {
+    const float *w;           /* the unit's parameters, contiguous */
+    uint64_t weights_version; /* names the contents of w: a unit that has converted the weights of
+                                 this weights_version keeps them; 0: unknown */
+    float *g;                 /* backward: their gradient, overwritten */
+    const void *x, *skip;
+    void *y, *saved;
+    const void *dy, *dy2;
+    void *dx;               /* backward: gradient of x, overwritten; NULL: not wanted */
+    void *dskip;            /* backward: gradient of skip, overwritten; NULL only without skip */
+    float *mean, *variance; /* batch norm: forward training writes the batch's statistics (biased
+                               variance) here when not NULL; forward inference reads them */
+};
+
+struct unit_sizes {
+    size_t x_bytes; /* of the images as lay() leaves them: of a first unit whose backend is apart;
+                       elsewhere left alone, 0 */
+    size_t y_bytes; /* of y, and of its gradient dy, dy2 (and of dskip of the unit that reads it as
+                       skip) */
+    size_t saved_bytes; /* 0 when evaluation only */
+};
+
+struct device_options {
+    int threads; /* of this rank */
+    int dtype; /* enum backend_dtype: of the activations; sums, statistics and weights stay float32
+                */
+    const char
+        *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
+    bool quiet;
+    int number; /* of this rank among those of its host: with several GPUs it takes that one (modulo
+                   how many there are) */
+    bool tf32;  /* products of float32 may be rounded to TF32's 10 bits; only where the backend has
+                   it */
+};
+
+enum backend_dtype { DTYPE_F32, DTYPE_BF16 };
+
+struct loss {
+    double sum;         /* of the batch's losses, in nats, label smoothing included */
+    int64_t top1, top5; /* samples whose label is the greatest logit, among the five greatest (ties
+                           count against) */
+};
+
+enum unit_mode {
+    /* statistics of the batch, or those given in mean and variance */
+    UNIT_TRAIN,
+    UNIT_INFER
+};
+
+struct device;  /* a backend opened: its threads, library handles and scratch; the backend's own */
+struct unit;    /* a unit opened for its shape; the backend's own */
+struct album;   /* a data set in the device's memory; the backend's own */
+struct stretch; /* calls that come again and again; the backend's own */
+
+/* A backend that is `apart` has memory of its own (a GPU's), and its calls return before they are
+ * done; one runs after the other, as they were asked for. All pointers of unit_io, and logits,
+ * labels, dlogits and sums of the loss, are then into obtained memory; finish() waits.
+ *
+ * A stretch is a run of forward(), backward() and loss() with the same units, pointers and modes
+ * each time, so that it can be recorded and started as one. The caller asks stretch_begin(); where
+ * that says true it makes the calls, false: they are recorded, it makes none. Then stretch_end()
+ * starts them. Downloads between a stretch's end and the next begin belong to it: stretch_reached()
+ * counts them in. */
+struct backend {
+    const char *name;
+    void (*version)(char *text, size_t size); /* of the library, in words */
+    bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
+    bool tf32; /* can it round products of float32 to TF32, for speed? */
+    struct device *(*open)(const struct device_options *);
+    void (*close)(struct device *);
+    /* x_from and skip_from: the units that write x and skip (NULL: the images; no skip), so that
+     * layouts can agree. A tensor and its gradients lie in the layout of the unit that writes the
+     * tensor. Fills sizes. */
+    struct unit *(*unit_open)(struct device *, const struct unit_shape *, const struct unit *x_from,
+                              const struct unit *skip_from, struct unit_sizes *sizes);
+    void (*unit_close)(struct unit *);
+    void (*forward)(struct unit *, const struct unit_io *, enum unit_mode);
+    void (*backward)(struct unit *, const struct unit_io *);
+    /* Softmax cross-entropy of plain float32 logits [batch][classes]; dlogits (NULL: not wanted)
+     * gets the gradient of the mean, *sums is overwritten. A NaN among a sample's logits makes the
+     * sum NaN and is no hit. */
+    void (*loss)(struct device *, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums);
+    void *(*alloc)(struct device *, size_t bytes); /* zeroed memory for activations */
+    void (*free)(struct device *, void *);
+    /* From host memory into obtained memory. Apart: what is asked for later finds it there; what
+     * was asked for before may still run and must not use `to`; `from` stays as it is until
+     * finish(). */
+    void (*upload)(struct device *, void *to, const void *from, size_t bytes);
+    /* returns when all that was asked for is done (a GPU runs behind) */
+    void (*finish)(struct device *);
+
+    /* Of a backend that is apart; elsewhere false and NULL. */
+    bool apart;
+    /* NULL: there is no room for it. What is given may go then */
+    struct album *(*album_open)(struct device *, const struct pixels *);
+    void (*album_close)(struct album *); /* NULL is fine */
+    /* x of the first unit is what this makes of a whole batch in obtained memory: of float32 NHWC,
+     * or with an album of crops out of it. Outside of stretches. */
+    void (*lay)(struct unit *first, const struct album *album, const void *batch, void *x);
+    /* what all calls so far have left there, to the host */
+    void (*download)(struct device *, void *to, const void *from, size_t bytes);
+    struct stretch *(*stretch_open)(struct device *);
+    void (*stretch_close)(struct stretch *);
+    void (*stretch_needs)(struct stretch *); /* it waits for the uploads so far and for no later
+                                                ones; without: for all before its begin */
+    bool (*stretch_begin)(struct stretch *);
+    void (*stretch_end)(struct stretch *);
+    /* is it done, as it was ended last, with its downloads? Never waits */
+    bool (*stretch_reached)(struct stretch *);
+    /* Host memory that will be copied from and to, whole pages; copies of other memory may keep the
+     * caller waiting. Unshare before it is freed. */
+    void (*share)(struct device *, void *block, size_t bytes);
+    void (*unshare)(struct device *, void *block);
+    const struct holder_kind *holder; /* can hold a server's weights; without a device opened */
+    const struct twin_kind
+        *twin; /* vectors on the device, for libraries that sum there; likewise */
+};
+
+extern const struct backend
+    *const backends[]; /* fastest first, ends with NULL; the table in backend/backend.c */
+
+/* The backend of that name, "auto": the fastest that is built in and runs `dtype` here. Fatal when
+ * unknown, not built in, or unable; says which were. */
+const struct backend *backend_find(const char *name, enum backend_dtype dtype);
+
+/* What --server-device names: "cpu" NULL, "gpu" the first that can be had here; fatal when there is
+ * none. */
+const struct holder_kind *backend_holder(const char *where);
+
+int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
+double unit_flops(const struct unit_shape *shape); /* of one forward pass of the batch, taps in the
+                                                      padding counted; 2 per multiply-add */
+
+#endif

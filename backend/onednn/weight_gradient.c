@@ -1,0 +1,506 @@
+/* Tiles of weights: some of y's channels (rows) by some of x's (columns), each an outer product of
+ * two pixels' channels summed over all that see each other through the tap. In bf16 images are
+ * paired first, since its instruction adds products in pairs; in float32 nothing is copied, but for
+ * small tiles, which read so often that pixels must lie close together.
+ *
+ * Many tiles sum over the same few pixels of x and y before they go on to the next, which are
+ * fetched meanwhile. */
+#include "backend/onednn/weight_gradient.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum {
+    SUMMED_PIXELS = 128,     /* of x and dy, that all of a block's tiles visit before the next */
+    BLOCK_BYTES = 300 << 10, /* of the gradient of a block of weights */
+    NARROW_BLOCK_BYTES = 160 << 10,
+    FETCH_BYTES = 1 << 20, /* of x and dy, from which on they are fetched ahead */
+    LINE = 64,
+    ELEMENT = 4,  /* bytes, of what is multiplied: bf16 lies in pairs there */
+    LONG_ROW = 8, /* of a image: pixels in a row are summed along, in shorter ones images */
+};
+
+/* Sums go along the pixels of a row, or, where rows are short, along the images. So a unit of a
+ * image of y is a row or a pixel. */
+struct correlate {
+    const struct geometry *geometry;
+    const struct tiles *tiles;
+    struct grid x, y;
+    int threads;
+    int panel;  /* channels of x that a tile has at most */
+    int a_line; /* tiles in LANES channels of y */
+    int *begin; /* of each tile, a channel of y; then of none */
+    bool apart; /* a block's gradient is summed in scratch, where its lines lie close together, and
+                   copied in the end */
+    int *run;  /* along rows: pixels of y, side by side, that each living tap sees in one; else NULL
+                */
+    int units; /* of a image */
+    int *first; /* tap[first[i * units + u]] ..: where living tap i's sums begin in unit u */
+    struct tap *tap;
+    int repeats; /* so often are all of a tap's listed, one image behind the other; 1: only those of
+                    one */
+    int block_panels, block_tiles; /* weights whose gradient is summed at a time */
+    int at_once, some; /* images (bf16: pairs), and units of them, that all of a block's tiles visit
+                          before the next */
+    int x_pixels, y_pixels; /* at most, of a image, in so many units */
+    bool *used;             /* does any tap see this pixel of x? */
+    bool fetch;             /* large tensors: the next pixels are fetched while these are summed */
+};
+
+static size_t size_of(const struct correlate *c)
+{
+    return c->tiles->bf16 ? 2 : 4;
+}
+
+static int tiles_of(const struct correlate *c)
+{
+    return c->y.c / LANES * c->a_line;
+}
+
+/* Sixteen channels of y, a line of memory, are one tile, two, or three of 6, 5 and 5, as wide as
+ * x's channels allow. */
+static void list_tiles(struct correlate *c)
+{
+    c->begin = xcalloc((size_t)tiles_of(c) + 1, sizeof *c->begin);
+    for (int tile = 0; tile <= tiles_of(c); tile++)
+        c->begin[tile] = tile / c->a_line * LANES + divide_up(tile % c->a_line * LANES, c->a_line);
+}
+
+/* A tap sees as many pixels in every row that it sees. */
+static void measure_runs(struct correlate *c)
+{
+    const struct geometry *g = c->geometry;
+    int row = 0;
+    c->run = xcalloc((size_t)g->living, sizeof *c->run);
+    for (int i = 0; i < g->connections; i++) {
+        const struct connection *at = &g->connection[i];
+        if (i == 0 || at[-1].tap != at->tap)
+            row = at->out / c->y.w;
+        c->run[at->tap] += at->out / c->y.w == row;
+    }
+}
+
+/* Connections lie by tap, then by pixel of y: in the order of units. Of runs only the beginnings
+ * are listed. */
+static void list_taps(struct correlate *c)
+{
+    const struct geometry *g = c->geometry;
+    int places = g->living * c->units, count = 0;
+    c->first = xcalloc((size_t)places + 1, sizeof *c->first);
+    c->tap = xcalloc((size_t)g->connections, sizeof *c->tap);
+    c->used = xcalloc((size_t)pixels(&c->x), sizeof *c->used);
+    for (int i = 0; i < g->connections; i++) {
+        const struct connection *at = &g->connection[i];
+        bool goes_on = i && at[-1].tap == at->tap && at[-1].out + 1 == at->out && at->out % c->y.w;
+        c->used[at->in] = true;
+        if (c->run && goes_on)
+            continue;
+        c->first[at->tap * c->units + (c->run ? at->out / c->y.w : at->out) + 1]++;
+        c->tap[count++] = (struct tap){at->out, at->in};
+    }
+    for (int place = 0; place < places; place++)
+        c->first[place + 1] += c->first[place];
+}
+
+/* Runs of small images, copied one behind the other, go on from image to image. */
+static void repeat_taps(struct correlate *c)
+{
+    int all = c->first[c->geometry->living * c->units];
+    struct tap *once = c->tap;
+    c->tap = xcalloc((size_t)all * (size_t)c->repeats, sizeof *c->tap);
+    for (int i = 0; i < c->geometry->living; i++) {
+        int from = c->first[i * c->units], count = c->first[(i + 1) * c->units] - from;
+        for (int k = 0; k < c->repeats * count; k++) {
+            const struct tap *t = &once[from + k % count];
+            c->tap[from * c->repeats + k] =
+                (struct tap){t->a + k / count * c->y_pixels, t->b + k / count * c->x_pixels};
+        }
+    }
+    xfree(once);
+}
+
+/* Narrow tiles want copies of both factors, which cost least where blocks are about as wide as
+ * high; and whole lines. */
+static void cut_squares(struct correlate *c)
+{
+    int room = NARROW_BLOCK_BYTES / (c->geometry->living * LANES * LANES * (int)sizeof(float)),
+        side = 1;
+    int lines = c->y.c / LANES, panels = c->x.c / LANES;
+    while ((side + 1) * (side + 1) <= room)
+        side++;
+    int high = smaller(lines, side), wide = smaller(panels, room > high ? room / high : 1);
+    high = smaller(lines, room > wide ? room / wide : 1);
+    while (divide_up(lines, high) * divide_up(panels, wide) % c->threads && high * wide > 1)
+        wide > high ? (wide = divide_up(wide, 2)) : (high = divide_up(high, 2));
+    high = divide_up(lines, divide_up(lines, high));
+    c->block_panels = divide_up(panels, divide_up(panels, wide));
+    c->block_tiles = high * c->a_line;
+}
+
+/* Blocks of weights, as many as stay in the cache while they are summed up again and again, or all
+ * if they are stored but once; and blocks enough for all threads. */
+static void cut_blocks(struct correlate *c, int rows)
+{
+    int tiles = tiles_of(c), panels = divide_up(c->x.c, c->panel), room = tiles * panels;
+    if (c->tiles->narrow)
+        return cut_squares(c);
+    if (c->at_once < rows || c->some < c->units)
+        room = BLOCK_BYTES / (c->geometry->living *
+                              tile_rows(&c->tiles->outer_size, c->tiles->outer_size.vectors) *
+                              c->panel * (int)sizeof(float));
+    c->block_tiles = smaller(tiles, room < 4 ? 4 : room);
+    c->block_panels = smaller(panels, room > c->block_tiles ? room / c->block_tiles : 1);
+    while (divide_up(tiles, c->block_tiles) * divide_up(panels, c->block_panels) % c->threads &&
+           c->block_tiles > 4)
+        c->block_panels > 1 ? (c->block_panels = divide_up(c->block_panels, 2))
+                            : (c->block_tiles = divide_up(c->block_tiles, 2));
+}
+
+struct correlate *correlate_open(const struct geometry *g, const struct tiles *t, int threads)
+{
+    struct correlate *c = xcalloc(1, sizeof *c);
+    int rows = t->bf16 ? divide_up(g->x.rows, 2) : g->x.rows;
+    *c = (struct correlate){.geometry = g, .tiles = t, .x = g->x, .y = g->y, .threads = threads};
+    c->panel = t->outer_size.vectors * LANES;
+    c->a_line =
+        divide_up(LANES, tile_rows(&t->outer_size, smaller(g->x.c / LANES, t->outer_size.vectors)));
+    if (c->y.w >= LONG_ROW)
+        measure_runs(c);
+    c->units = c->run ? c->y.h : pixels(&c->y);
+    c->some = c->run ? smaller(c->units, divide_up(SUMMED_PIXELS, c->y.w)) : c->units;
+    c->at_once = c->run ? 1 : smaller(rows, divide_up(SUMMED_PIXELS, c->units));
+    c->repeats = 1;
+    if (c->run && t->narrow && 2 * pixels(&c->y) <= SUMMED_PIXELS)
+        c->at_once = c->repeats = smaller(rows, SUMMED_PIXELS / pixels(&c->y));
+    c->y_pixels = c->run ? c->some * c->y.w : c->some;
+    c->x_pixels = pixels(&c->x);
+    if (c->run && c->some < c->units)
+        c->x_pixels = smaller(c->x.h, (c->some - 1) * g->stride + g->kernel) * c->x.w;
+    list_tiles(c);
+    cut_blocks(c, rows);
+    c->apart = t->narrow && (c->at_once < rows || c->some < c->units);
+    list_taps(c);
+    if (c->repeats > 1)
+        repeat_taps(c);
+    size_t elements = (size_t)c->x.rows * (size_t)(pixels(&c->x) * c->x.c + pixels(&c->y) * c->y.c);
+    c->fetch = elements * size_of(c) > FETCH_BYTES;
+    return c;
+}
+
+void correlate_close(struct correlate *c)
+{
+    if (!c)
+        return;
+    xfree(c->run);
+    xfree(c->first);
+    xfree(c->tap);
+    xfree(c->used);
+    xfree(c->begin);
+    xfree(c);
+}
+
+/* Bytes of a part's copy: x's, then y's. */
+static size_t copied_x_bytes(const struct correlate *c)
+{
+    return (size_t)c->at_once * (size_t)c->x_pixels *
+           (size_t)smaller(c->x.c, c->block_panels * c->panel) * ELEMENT;
+}
+
+static size_t copied_y_bytes(const struct correlate *c)
+{
+    return (size_t)c->at_once * (size_t)c->y_pixels * (size_t)(c->begin[c->block_tiles] + LANES) *
+           ELEMENT;
+}
+
+static size_t sums_bytes(const struct correlate *c)
+{
+    size_t panels = (size_t)(c->block_panels * c->panel);
+    return c->apart ? (size_t)c->geometry->living * panels * (size_t)c->begin[c->block_tiles] *
+                          sizeof(float)
+                    : 0;
+}
+
+/* Of one thread. */
+static size_t own_bytes(const struct correlate *c)
+{
+    bool copies = c->tiles->bf16 || c->tiles->narrow;
+    return copies ? copied_x_bytes(c) + copied_y_bytes(c) + sums_bytes(c) : 0;
+}
+
+size_t correlate_scratch(const struct correlate *c)
+{
+    return own_bytes(c) * (size_t)c->threads;
+}
+
+/* A block of weights: panels of x's channels, tiles of y's. */
+struct block {
+    int panel, panel_end, tile, tile_end;
+};
+
+/* What all of a block's tiles visit before the next: some units of some images, and of y's and x's
+ * tensor the pixels there. */
+struct part {
+    const struct grid *grid;
+    const char *tensor;
+    int row, rows, pixel, pixels; /* images, and pixels of each */
+    int channel, channels;
+    int quota, at_row, at_pixel; /* fetched at a time, and which comes next */
+};
+
+static struct part part_of_y(const struct correlate *c, const char *y, const struct block *b,
+                             int row, int unit)
+{
+    int pairs = c->tiles->bf16 ? 2 : 1, channel = c->begin[b->tile], per_unit = c->run ? c->y.w : 1;
+    return (struct part){
+        .grid = &c->y,
+        .tensor = y,
+        .row = pairs * row,
+        .rows = smaller(pairs * c->at_once, c->y.rows - pairs * row),
+        .pixel = unit * per_unit,
+        .pixels = smaller(c->some, c->units - unit) * per_unit,
+        .channel = channel,
+        .channels = c->begin[b->tile_end] - channel,
+    };
+}
+
+static struct part part_of_x(const struct correlate *c, const char *x, const struct block *b,
+                             int row, int unit)
+{
+    int pairs = c->tiles->bf16 ? 2 : 1, first = 0, end = c->x.h;
+    if (c->run && c->some < c->units) {
+        first = unit * c->geometry->stride - c->geometry->pad,
+        end = (smaller(unit + c->some, c->units) - 1) * c->geometry->stride + c->geometry->kernel -
+              c->geometry->pad;
+        first = first < 0 ? 0 : first;
+        end = smaller(end, c->x.h);
+    }
+    return (struct part){
+        .grid = &c->x,
+        .tensor = x,
+        .row = pairs * row,
+        .rows = smaller(pairs * c->at_once, c->x.rows - pairs * row),
+        .pixel = first * c->x.w,
+        .pixels = end > first ? (end - first) * c->x.w : 0,
+        .channel = b->panel * c->panel,
+        .channels = smaller(c->x.c, b->panel_end * c->panel) - b->panel * c->panel,
+    };
+}
+
+static const char *pixel_at(const struct correlate *c, const struct part *p, int row, int pixel)
+{
+    size_t at = (size_t)(p->row + row) * (size_t)pixels(p->grid) + (size_t)(p->pixel + pixel);
+    return p->tensor + (at * (size_t)p->grid->c + (size_t)p->channel) * size_of(c);
+}
+
+/* Some more of the part's pixels. */
+static void fetch(const struct correlate *c, struct part *p)
+{
+    for (int n = p->quota; n > 0 && p->at_row < p->rows; n--) {
+        const char *from = pixel_at(c, p, p->at_row, p->at_pixel);
+        for (size_t byte = 0; byte < (size_t)p->channels * size_of(c); byte += LINE)
+            __builtin_prefetch(from + byte, 0, 2);
+        if (++p->at_pixel >= p->pixels)
+            p->at_pixel = 0, p->at_row++;
+    }
+}
+
+static bool is_used(const struct correlate *c, const struct part *p, int pixel)
+{
+    return p->grid == &c->y || c->used[p->pixel + pixel];
+}
+
+/* In bf16: with its images paired in `to`. */
+static struct factor paired(const struct correlate *c, const struct part *p, char *to)
+{
+    size_t channels = (size_t)p->channels, row = (size_t)p->pixels * channels;
+    for (int r = 0; r < p->rows; r += 2)
+        for (int i = 0; i < p->pixels; i++)
+            if (is_used(c, p, i))
+                c->tiles->pair(pixel_at(c, p, r, i),
+                               r + 1 < p->rows ? pixel_at(c, p, r + 1, i) : NULL, channels,
+                               to + ((size_t)(r / 2) * row + (size_t)i * channels) * ELEMENT);
+    return (struct factor){to, p->pixel, channels, row};
+}
+
+/* Sixteen channels of all pixels, a line of memory each, then the next sixteen. */
+static struct factor in_lines(const struct correlate *c, const struct part *p, char *to)
+{
+    size_t line = (size_t)p->rows * (size_t)p->pixels * LANES;
+    for (int r = 0; r < p->rows; r++)
+        for (int i = 0; i < p->pixels; i++) {
+            const float *from = (const float *)(const void *)pixel_at(c, p, r, i);
+            float *at = (float *)(void *)to + ((size_t)r * (size_t)p->pixels + (size_t)i) * LANES;
+            for (int channel = 0; is_used(c, p, i) && channel < p->channels;
+                 channel += LANES, from += LANES, at += line)
+                memcpy(at, from, LINE);
+        }
+    return (struct factor){to, p->pixel, LANES, (size_t)p->pixels * LANES};
+}
+
+/* The part as a factor: copied, or where it lies, as narrow tiles want it where there are but
+ * sixteen channels. */
+static struct factor factor_of(const struct correlate *c, const struct part *p, char *to)
+{
+    size_t channels = (size_t)p->grid->c;
+    if (c->tiles->bf16)
+        return paired(c, p, to);
+    if (c->tiles->narrow && channels > LANES)
+        return in_lines(c, p, to);
+    return (struct factor){pixel_at(c, p, 0, -p->pixel), 0, channels,
+                           (size_t)pixels(p->grid) * channels};
+}
+
+/* Elements from a factor's first channel to this one. */
+static size_t to_channel(const struct correlate *c, const struct part *p, int channel)
+{
+    size_t line = c->tiles->narrow ? (size_t)p->rows * (size_t)p->pixels * LANES : LANES;
+    return (size_t)(channel / LANES) * line + (size_t)(channel % LANES);
+}
+
+static size_t gradient_step(const struct correlate *c)
+{
+    return (size_t)c->geometry->kernel * (size_t)c->geometry->kernel * (size_t)c->x.c;
+}
+
+static float *in_gradient(const struct correlate *c, float *gradient, int i, int out, int in)
+{
+    return gradient + (size_t)out * gradient_step(c) +
+           (size_t)c->geometry->tap[i] * (size_t)c->x.c + (size_t)in;
+}
+
+/* The same where it is summed apart: [tap][panel][out][LANES]. */
+static float *in_sums(const struct correlate *c, float *sums, int i, const struct block *b,
+                      int panel, int out)
+{
+    size_t at = (size_t)(i * (b->panel_end - b->panel) + panel - b->panel),
+           first = (size_t)c->begin[b->tile];
+    return sums + (at * ((size_t)c->begin[b->tile_end] - first) + (size_t)out - first) * LANES;
+}
+
+static void copy_sums(const struct correlate *c, float *sums, const struct block *b,
+                      float *gradient)
+{
+    for (int out = c->begin[b->tile]; out < c->begin[b->tile_end]; out++)
+        for (int i = 0; i < c->geometry->living; i++)
+            for (int panel = b->panel; panel < b->panel_end; panel++)
+                memcpy(in_gradient(c, gradient, i, out, panel * c->panel),
+                       in_sums(c, sums, i, b, panel, out), LANES * sizeof(float));
+}
+
+/* All of a block's tiles against what t sums over, for living tap i; between them the next parts
+ * are fetched. */
+static void sum_tiles(const struct correlate *c, const struct outer *all, float *gradient,
+                      float *sums, int i, const struct block *b, const struct part here[2],
+                      struct part next[2])
+{
+    int first = c->begin[b->tile];
+    struct outer t = *all;
+    t.to_step = c->apart ? LANES : gradient_step(c);
+    for (int panel = b->panel; panel < b->panel_end; panel++) {
+        int column = panel * c->panel,
+            vectors = panel_vectors(c->x.c, panel, c->tiles->outer_size.vectors);
+        t.b.at = (const char *)all->b.at +
+                 to_channel(c, &here[0], column - b->panel * c->panel) * ELEMENT;
+        for (int tile = b->tile; tile < b->tile_end; tile++) {
+            int o = c->begin[tile];
+            fetch(c, &next[0]);
+            fetch(c, &next[1]);
+            t.a.at = (const char *)all->a.at + to_channel(c, &here[1], o - first) * ELEMENT;
+            t.to = c->apart ? in_sums(c, sums, i, b, panel, o)
+                            : in_gradient(c, gradient, i, o, column);
+            c->tiles->outer(&t, c->begin[tile + 1] - o, vectors);
+        }
+    }
+}
+
+/* The parts of x and y that come behind these, none (of no pixels) at the end or where nothing
+ * needs to be fetched. */
+static void look_ahead(const struct correlate *c, const char *x, const char *y,
+                       const struct block *b, int row, int unit, struct part next[2])
+{
+    int calls = (b->panel_end - b->panel) * (b->tile_end - b->tile) * c->geometry->living;
+    if (unit + c->some < c->units)
+        unit += c->some;
+    else
+        row += c->at_once, unit = 0;
+    next[0] = next[1] = (struct part){0};
+    if (!c->fetch || row * (c->tiles->bf16 ? 2 : 1) >= c->x.rows)
+        return;
+    next[0] = part_of_x(c, x, b, row, unit);
+    next[1] = part_of_y(c, y, b, row, unit);
+    for (int i = 0; i < 2; i++)
+        next[i].quota = divide_up(next[i].rows * next[i].pixels, calls);
+}
+
+/* The gradient of one block, summed over some rows of some images at a time by all taps, so that
+ * both stay in a cache: along the rows, or, where they are short (or the kernel is 1x1, and all
+ * pixels are rows), along the images. */
+static void sum_block(const struct correlate *c, const char *x, const char *y, float *gradient,
+                      const struct block *b, char *scratch)
+{
+    int rows = c->tiles->bf16 ? divide_up(c->x.rows, 2) : c->x.rows;
+    float *sums = (float *)(void *)(scratch + copied_x_bytes(c) + copied_y_bytes(c));
+    struct outer t = {0};
+    for (int row = 0; row < rows; row += c->at_once)
+        for (int unit = 0; unit < c->units; unit += c->some) {
+            struct part next[2],
+                here[2] = {part_of_x(c, x, b, row, unit), part_of_y(c, y, b, row, unit)};
+            look_ahead(c, x, y, b, row, unit, next);
+            t.b = factor_of(c, &here[0], scratch);
+            t.a = factor_of(c, &here[1], scratch + copied_x_bytes(c));
+            if (c->run) {
+                t.b.step = (size_t)c->geometry->stride * t.b.pixel;
+                t.a.step = t.a.pixel;
+            }
+            for (int i = 0; i < c->geometry->living; i++) {
+                const int *first = c->first + i * c->units;
+                int images = smaller(c->at_once, rows - row);
+                t.tap = c->tap + first[0] * c->repeats + first[unit] - first[0];
+                t.taps = (first[smaller(unit + c->some, c->units)] - first[unit]) *
+                         (c->run ? images : 1);
+                t.count = c->run ? c->run[i] : images;
+                t.add = row || first[unit] > first[0];
+                if (t.taps)
+                    sum_tiles(c, &t, gradient, sums, i, b, here, next);
+            }
+        }
+    if (c->apart)
+        copy_sums(c, sums, b, gradient);
+}
+
+static void clear_dead(const struct correlate *c, float *gradient, int o)
+{
+    int taps = c->geometry->kernel * c->geometry->kernel, i = 0;
+    for (int tap = 0; tap < taps; tap++)
+        if (i < c->geometry->living && c->geometry->tap[i] == tap)
+            i++;
+        else
+            memset(gradient + ((size_t)o * (size_t)taps + (size_t)tap) * (size_t)c->x.c, 0,
+                   (size_t)c->x.c * sizeof *gradient);
+}
+
+void correlate_run(const struct correlate *c, const void *x, float *gradient, const void *dy,
+                   void *scratch)
+{
+    int tiles = tiles_of(c), panels = divide_up(c->x.c, c->panel);
+    int across = divide_up(tiles, c->block_tiles),
+        blocks = across * divide_up(panels, c->block_panels);
+    size_t own = own_bytes(c);
+#pragma omp parallel num_threads(c->threads)
+    {
+        if (c->geometry->living < c->geometry->kernel * c->geometry->kernel) {
+#pragma omp for nowait
+            for (int o = 0; o < c->y.c; o++)
+                clear_dead(c, gradient, o);
+        }
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < blocks; i++) {
+            int panel = i / across * c->block_panels, tile = i % across * c->block_tiles;
+            struct block b = {panel, smaller(panels, panel + c->block_panels), tile,
+                              smaller(tiles, tile + c->block_tiles)};
+            sum_block(c, x, dy, gradient, &b, (char *)scratch + own * (size_t)omp_get_thread_num());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+/* Which method, and what all of them do: slices, messages with their number, the account.
+ *
+ * auto takes nccl where every worker computes on a GPU of its own, since those have links of their
+ * own; else direct where all workers share a host: there a slice is added where it lies, and no
+ * method moves fewer bytes. Between hosts it takes ring, whose neighbours need one link each. */
+#include "collective/collective.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "collective/kinds.h"
+
+static const struct method *const methods[] = {
+#define METHOD(name) &method_##name,
+    METHODS(METHOD)
+#undef METHOD
+#ifdef WITH_NCCL
+        & method_nccl,
+#endif
+};
+
+enum { METHOD_COUNT = sizeof methods / sizeof *methods };
+
+static const struct method *find(const char *name)
+{
+    for (int i = 0; i < METHOD_COUNT; i++)
+        if (!strcmp(name, methods[i]->name))
+            return methods[i];
+    return NULL;
+}
+
+int collective_rank(const struct collective *c, int worker)
+{
+    return c->n->context->servers + worker;
+}
+
+struct range collective_slice(const struct collective *c, int worker)
+{
+    return range_split(c->count, worker, c->workers, CACHE_LINE_FLOATS);
+}
+
+static bool one_host(const struct collective *c)
+{
+    for (int i = 0; i < c->workers; i++)
+        if (strcmp(net_host(c->n->net, collective_rank(c, i)), net_host(c->n->net, c->n->rank)) !=
+            0)
+            return false;
+    return true;
+}
+
+static const struct method *choose(struct collective *c)
+{
+    const char *name = c->n->context->options->allreduce;
+    const bool any = !strcmp(name, "auto"), on_gpus = any || !strcmp(name, "nccl");
+    const struct method *m = find(on_gpus ? "nccl" : name),
+                        *usual = on_gpus && one_host(c) ? &method_direct : &method_ring;
+    char why[200] = "this program was built without NCCL";
+    if (!m && !on_gpus)
+        fatal("--allreduce: unknown method '%s'; give auto, direct, ring, vendor or nccl", name);
+    if (m && (!m->fits || m->fits(c, why, sizeof why)))
+        return m;
+    if (!any && c->worker == 0)
+        fprintf(stderr, "nbsgd: --allreduce %s: %s; %s is used\n", name, why, usual->name);
+    return usual;
+}
+
+void collective_version(char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < METHOD_COUNT && used < size; i++) {
+        char library[100] = "";
+        if (methods[i]->version)
+            methods[i]->version(library, sizeof library);
+        used += (size_t)snprintf(text + used, size - used, *library ? "%s%s (%s)" : "%s%s",
+                                 i ? " " : "", methods[i]->name, library);
+    }
+}
+
+struct collective *collective_open(struct node *n, int64_t count)
+{
+    struct collective *c = xcalloc(1, sizeof *c);
+    CHECK(n->worker >= 0 && count > 0, "rank %d, worker %d, opens sums of %lld floats", n->rank,
+          n->worker, (long long)count);
+    *c = (struct collective){.n = n,
+                             .count = count,
+                             .worker = n->worker,
+                             .workers = n->net->ranks > 1 ? n->context->workers : 1};
+    c->method = choose(c);
+    c->method->open(c);
+    return c;
+}
+
+void collective_close(struct collective *c)
+{
+    c->method->close(c);
+    xfree(c->own);
+    xfree(c);
+}
+
+void collective_sum(struct collective *c, float *vector, double scale)
+{
+    const float *const only = vector;
+    if (c->workers > 1)
+        c->method->sum(c, vector, scale);
+    else if (scale != 1)
+        collective_add(c, vector, &only, &scale, 1, c->count);
+    c->round++;
+}
+
+const char *collective_name(const struct collective *c)
+{
+    return c->method->name;
+}
+
+static void tell(struct collective *c, int worker)
+{
+    const struct header head = {.tag = TAG_REDUCE, .version = c->round};
+    net_send(c->n->net, collective_rank(c, worker), &head, NULL, 0);
+}
+
+static void hear(struct collective *c, int worker)
+{
+    struct request *come = net_recv(c->n->net, collective_rank(c, worker), TAG_REDUCE, NULL, 0);
+    collective_take(c, come, worker, 0);
+    net_release(c->n->net, come);
+}
+
+struct word {
+    struct net *net;
+    struct request *come;
+};
+
+static bool has_come(void *self)
+{
+    struct word *w = self;
+    return net_wait(w->net, &w->come, 1, 0) == 0;
+}
+
+/* A pause that is called now must be heard by all before they part, or by none: the first worker is
+ * told of it first, and looks before it sends the others off; those look for its word first. */
+void collective_meet(struct collective *c)
+{
+    if (c->worker > 0) {
+        struct word go = {c->n->net,
+                          net_recv(c->n->net, collective_rank(c, 0), TAG_REDUCE, NULL, 0)};
+        tell(c, 0);
+        node_wait_until(c->n, has_come, &go, "the first worker's word");
+        CHECK(net_header(go.come)->version == c->round, "the first worker is at sum %lld, not %lld",
+              (long long)net_header(go.come)->version, (long long)c->round);
+        net_release(c->n->net, go.come);
+        return;
+    }
+    for (int i = 1; i < c->workers; i++)
+        hear(c, i);
+    node_pause_point(c->n);
+    for (int i = 1; i < c->workers; i++)
+        tell(c, i);
+}
+
+struct request *collective_send(struct collective *c, int worker, int tag, const float *vector,
+                                struct range at)
+{
+    const struct header head = {.tag = tag, .version = c->round};
+    size_t bytes = (size_t)(at.to - at.from) * sizeof *vector;
+    c->n->counters.uncompressed_bytes += (int64_t)bytes;
+    c->n->counters.compressed_bytes += (int64_t)bytes;
+    return net_send(c->n->net, collective_rank(c, worker), &head, vector + at.from, bytes);
+}
+
+const float *collective_take(struct collective *c, struct request *come, int worker, int64_t floats)
+{
+    struct request *list[2] = {NULL, come};
+    node_wait(c->n, list, 2, INFINITY, "its part of a sum", collective_rank(c, worker));
+    const struct header *m = net_header(come);
+    CHECK(m->version == c->round && m->bytes == (size_t)floats * sizeof(float),
+          "rank %d sent %llu bytes of sum %lld; %zu bytes of sum %lld were expected", m->from,
+          (unsigned long long)m->bytes, (long long)m->version, (size_t)floats * sizeof(float),
+          (long long)c->round);
+    return net_data(come);
+}
+
+void collective_done(struct collective *c, struct request **sent, int worker)
+{
+    struct request *list[2] = {NULL, *sent};
+    if (*sent)
+        node_wait(c->n, list, 2, INFINITY, "its taking of a sum", collective_rank(c, worker));
+    net_release(c->n->net, *sent);
+    *sent = NULL;
+}
+
+void collective_add(struct collective *c, float *to, const float *const *source,
+                    const double *scale, int sources, int64_t count)
+{
+    struct node *n = c->n;
+    double began = node_clock(n);
+    if (!count)
+        return; /* an empty slice's data are NULL */
+    vector_sum(to, source, scale, sources, count, n->context->threads);
+    node_advance_together(n, count, sources + 1);
+    n->counters.transfer_s += node_clock(n) - began;
+}
+
+void collective_copy(struct collective *c, float *to, const float *from, int64_t count)
+{
+    struct node *n = c->n;
+    double began = node_clock(n);
+    if (!count)
+        return;
+    vector_copy(to, from, count, n->context->threads);
+    node_advance_together(n, count, 2);
+    n->counters.transfer_s += node_clock(n) - began;
+}

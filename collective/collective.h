@@ -1,0 +1,28 @@
+/* Sums among the workers (the ranks behind the servers), without a server.
+ *
+ * All workers call each function together, in one order. After collective_sum() every worker's
+ * vector holds the same bits, whatever the delays: the order of addition is fixed by the method.
+ * --allreduce chooses: direct adds in worker order, as a parameter server does, and gives its bits;
+ * ring, vendor and nccl equal it to rounding. A method that cannot be used here is replaced by what
+ * auto takes, and that is said. Waiting is node_wait()'s, so pauses and silence are heard
+ * meanwhile. */
+#ifndef COLLECTIVE_COLLECTIVE_H
+#define COLLECTIVE_COLLECTIVE_H
+
+#include "node/node.h"
+
+struct collective;
+
+/* for vectors of `count` floats, at least 1 */
+struct collective *collective_open(struct node *n, int64_t count);
+void collective_close(struct collective *c);
+
+/* vector = scale x sum over workers of their vectors, in place; `vector` lies in memory of
+ * net_alloc(). */
+void collective_sum(struct collective *c, float *vector, double scale);
+
+const char *collective_name(
+    const struct collective *c); /* "direct", "ring", "vendor" or "nccl": what auto chose */
+void collective_version(char *text, size_t size); /* the methods that are built in, in words */
+
+#endif

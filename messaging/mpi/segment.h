@@ -1,0 +1,78 @@
+/* The memory that the ranks of one host share: blocks to send from, a mailbox ring for each rank, a
+ * doorbell, a sign of life.
+ *
+ * Every rank owns one file without a name (memfd_create): it dies with the last process that has it
+ * open, whatever killed the others, and the size of /dev/shm is no limit to it. Mates open it
+ * through /proc/PID/fd and map a block when they first hear of it. Payloads are mapped read-only at
+ * the local_rank's, regions writable. A mailbox ring is a ring for each pair of ranks with one
+ * writer and one reader; what finds it full waits in the writer's memory (segment_flush), so that
+ * nobody ever waits for room and no circle of full rings can form. */
+#ifndef MESSAGING_MPI_SEGMENT_H
+#define MESSAGING_MPI_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "messaging/mpi/envelope.h"
+
+struct segment;
+
+struct segment_endpoint { /* what a local_rank must know to find the file */
+    int32_t process, file;
+    uint64_t nonce;
+};
+
+/* `endpoint` is filled in */
+struct segment *segment_open(int rank, int ranks, struct segment_endpoint *endpoint);
+void segment_close(struct segment *w);
+
+/* Opens that rank's file; false when it cannot be opened or is another's (a container, another
+ * user). */
+bool segment_meet(struct segment *w, int rank, const struct segment_endpoint *endpoint);
+
+/* Ends the meeting: local_ranks are those met ranks that local[rank] is true for (the others did
+ * not find us, or shall not). */
+void segment_keep(struct segment *w, const bool *local);
+
+/* Zeroed and touched memory, whole pages, that local_ranks can be shown. */
+void *segment_alloc(struct segment *w, size_t bytes);
+void segment_free(struct segment *w, void *block);
+
+/* Writes into the envelope where [data, data + bytes) lies; false when that is not inside one
+ * block. */
+bool segment_show(const struct segment *w, const void *data, size_t bytes, struct envelope *e);
+
+/* Where the payload of a local_rank's envelope lies here; ends the program when the envelope points
+ * outside the local_rank's file. */
+const void *segment_see(struct segment *w, int from, const struct envelope *e);
+
+/* The local_rank's whole block, as it is mapped here until segment_close(), that holds what
+ * segment_see() returned; NULL: none does. */
+const void *segment_block(const struct segment *w, int from, const void *data, size_t *bytes);
+
+/* The same for a region: mapped anew, to be written to as well, until segment_unshare() is given
+ * what this returned. */
+void *segment_share(struct segment *w, int from, const struct envelope *e);
+void segment_unshare(void *data, const struct envelope *e);
+
+void segment_put(struct segment *w, int to, const struct envelope *e); /* never waits */
+/* false: nothing has come; costs one load then */
+bool segment_take(struct segment *w, int *from, struct envelope *e);
+/* tries again what found a ring full; true when all has left */
+bool segment_flush(struct segment *w);
+
+/* Sleeps until someone rings, at most `seconds`; not at all when the doorbell rang since
+ * segment_take() last found nothing. */
+void segment_sleep(struct segment *w, double seconds);
+bool segment_rang(const struct segment *w); /* whether it rang since then */
+/* wakes that local_rank, or (from another thread) oneself */
+void segment_ring(struct segment *w, int rank);
+
+void segment_alive(struct segment *w, int64_t now_ns); /* leaves a sign of life */
+/* seconds; INFINITY when the local_rank is gone or dead */
+double segment_silence(const struct segment *w, int rank, int64_t now_ns);
+void segment_leave(struct segment *w);                /* says that this rank is gone */
+bool segment_left(const struct segment *w, int rank); /* whether the local_rank said so */
+
+#endif

@@ -1,0 +1,81 @@
+/* Regions in the simulated world: all ranks live in one memory; on one host, unless
+ * messaging/links.h places them.
+ *
+ * Rule: loads and stores take no time. A get or an add takes what a message alone would, whatever
+ * else is on the ports, and happens when that time is over; other ranks run meanwhile. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "messaging/sim/sim.h"
+
+enum { TAG_WORLD = 63 };
+
+struct sim_region {
+    struct rma_window region;
+    char *data;
+};
+
+struct rma_window *sim_window_open(struct net *net, int owner, void *block, size_t bytes)
+{
+    struct rank *rank = net->self;
+    struct sim_region *r = xcalloc(1, sizeof *r);
+    r->region = (struct rma_window){.net = net, .owner = owner, .bytes = bytes};
+    r->data = block;
+    if (owner == net->rank) {
+        STRICT(sim_block_of(rank, block, bytes), rank->sim,
+               "rank %d opens a region of %zu bytes that does not lie in its net_alloc() memory",
+               owner, bytes);
+        struct header head = {
+            .tag = TAG_WORLD, .version = (int64_t)(intptr_t)block, .value = (double)bytes};
+        for (int i = 0; i < net->ranks; i++)
+            if (i != owner)
+                net->world->send(net, i, &head, NULL, 0);
+        return &r->region;
+    }
+    struct request *come = net->world->recv(net, owner, TAG_WORLD, NULL, 0);
+    net_wait(net, &come, 1, INFINITY);
+    const struct header *m = net_header(come);
+    STRICT(m->value == (double)bytes, rank->sim,
+           "rank %d opens a region of %zu bytes, which has %.0f at its owner, rank %d", net->rank,
+           bytes, m->value, owner);
+    r->data = (char *)(intptr_t)m->version;
+    net_release(net, come);
+    return &r->region;
+}
+
+void sim_window_close(struct rma_window *region)
+{
+    net_barrier(region->net);
+    xfree(region);
+}
+
+void *sim_window_data(struct rma_window *region)
+{
+    const struct sim *sim = ((struct rank *)region->net->self)->sim;
+    bool near = !sim->options.links ||
+                sim_host_of(sim, region->owner) == sim_host_of(sim, region->net->rank);
+    return near ? ((struct sim_region *)region)->data : NULL;
+}
+
+static void pass_time(struct rma_window *region, size_t bytes)
+{
+    struct net *net = region->net;
+    if (region->owner != net->rank)
+        net_advance(net,
+                    sim_alone_s(((struct rank *)net->self)->sim, net->rank, region->owner, bytes));
+}
+
+void sim_window_get(struct rma_window *region, void *into, size_t offset, size_t bytes)
+{
+    pass_time(region, bytes);
+    memcpy(into, ((struct sim_region *)region)->data + offset, bytes);
+}
+
+void sim_window_add(struct rma_window *region, const float *from, int64_t offset, int64_t count)
+{
+    pass_time(region, (size_t)count * sizeof *from);
+    float *to = (float *)((struct sim_region *)region)->data + offset;
+    for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+}

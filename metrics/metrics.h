@@ -1,0 +1,119 @@
+/* The account of every second and every gradient, and the files it ends in.
+ *
+ * Each rank keeps a struct counters; at the end rank 0 has all of them. Rank 0 alone writes. A full
+ * disk is said once and training goes on. Rows are flushed as they come: what was learned before a
+ * crash is on the disk. */
+#ifndef METRICS_METRICS_H
+#define METRICS_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { HISTOGRAM = 64 };
+
+/* Counts of 0, 1, .. HISTOGRAM - 2, and of all from HISTOGRAM - 1 up. */
+struct histogram {
+    int64_t bin[HISTOGRAM];
+    int64_t count;
+    double sum;
+};
+
+void histogram_add(struct histogram *h, int64_t value);
+double histogram_mean(const struct histogram *h); /* 0 when empty */
+
+struct counters {
+    double compute_s, delay_s, wait_s, transfer_s,
+        eval_s;       /* wait: for others; transfer: copying and adding vectors */
+    double loader_s;  /* part of compute: waiting for the loader */
+    double aborted_s; /* part of compute and delay: spent on mini-batches that were dropped */
+    double update_s;  /* servers: summing and stepping */
+    int64_t timed;    /* mini-batches finished; the first warms, the others' computing took */
+    double timed_s, timed_squares; /* so long; sums, of the squares too */
+    int64_t sent_bytes, received_bytes, sent_messages, received_messages;
+    int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */
+    int64_t compressed_bytes;                     /* that they had on the wire */
+    int64_t samples, minibatches;                 /* used */
+    int64_t aborted_samples, aborted_minibatches; /* dropped, and done again later */
+    int64_t dropped_samples, dropped_minibatches; /* came too late, or when training was over: as
+                                                     servers saw it, or the worker */
+    int64_t updates;
+    /* heard; of a version gone by; sent, one to everybody being one */
+    int64_t signals, late_signals, announced;
+    double signal_s, signal_worst_s; /* from sent to heard: sum, greatest */
+    struct histogram staleness;      /* of each push's stalest gradient, in updates */
+    struct histogram effective;      /* mini-batches an update */
+    struct histogram contributions;  /* pushes with a gradient, an update */
+};
+
+/* a mini-batch was finished, and its computing took so long */
+void counters_time(struct counters *a, double seconds);
+double counters_deviation(const struct counters *a); /* standard deviation of these times but the
+                                                        first; 0 before there are any */
+
+struct evaluation { /* one evaluation */
+    double seconds; /* of the training clock */
+    int64_t samples, updates;
+    double loss, top1, top5; /* nats; percent */
+    double training_loss;    /* mean over the mini-batches since the last evaluation */
+    double epoch;
+};
+
+struct results_options {
+    const char *folder;     /* made when missing */
+    const char *head;       /* "# name: value" lines that every CSV begins with */
+    const char *config;     /* text of config.ini */
+    const char *thresholds; /* "30,40": top-1 in percent */
+    double report_s;        /* between two lines of progress where they are lines */
+    bool live;              /* one line, written over */
+    bool quiet;             /* no progress */
+};
+
+struct results; /* all that takes one does nothing with NULL */
+
+/* fatal when the folder cannot be made or written */
+struct results *results_open(const struct results_options *o);
+/* a row of eval.csv, and a line of progress */
+void results_evaluation(struct results *r, const struct evaluation *s);
+double results_best(const struct results *r); /* greatest top-1 so far, 0 before the first */
+
+/* One line of events.jsonl: {"event": name, "seconds": seconds, <rest>}; `rest` is printf's, JSON
+ * without braces. */
+void results_event(struct results *r, const char *name, double seconds, const char *rest, ...)
+    __attribute__((format(printf, 4, 5)));
+
+struct progress {
+    double seconds;
+    int64_t version, samples, samples_wanted;
+    double done;      /* part of the run, 0 .. 1 */
+    double loss;      /* of the last update's mini-batches */
+    double staleness; /* mean so far */
+    double lr;
+};
+
+/* call at every update; prints when it is time */
+void results_progress(struct results *r, const struct progress *p);
+
+/* Writes partition.csv: samples[workers][classes] of the training set that each worker draws from.
+ * The last ranks are the workers; one rank alone is all of them. */
+void results_partition(struct results *r, int ranks, int workers, int classes,
+                       const int64_t *samples);
+
+struct run_summary {
+    const char *scheme, *world, *network, *data, *computes,
+        *status;       /* status: "finished", "nan", "silent rank 3", ... */
+    const char *guard; /* what went wrong: "nan", "climbs", "chance"; NULL: nothing */
+    int workers, servers;
+    uint64_t seed;
+    double seconds; /* of the training clock */
+    int64_t samples, updates;
+    int ranks;
+    const struct counters *counters; /* [ranks], rank 0 first */
+    const char *const *host;         /* [ranks] */
+};
+
+/* Writes ranks.csv, histograms.csv and summary.json, prints the closing table; results_close() only
+ * closes. */
+void results_finish(struct results *r, const struct run_summary *s);
+void results_close(struct results *r);
+
+#endif

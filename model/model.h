@@ -1,0 +1,63 @@
+/* What a network is: a list of units, their parameters' names and places, their first weights and
+ * their cost.
+ *
+ * Pure data: unit i reads the tensors written by units `input` and `skip` (earlier in the list, or
+ * IMAGES) and writes tensor i. The last unit's output are the logits. Parameters of all units lie
+ * in one flat vector, in PyTorch's order; a table names each tensor as PyTorch does. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "backend/backend.h"
+#include "serialization/serialization.h"
+
+enum { IMAGES = -1, NO_SKIP = -2, MAX_UNITS = 400 };
+
+struct unit_spec {
+    struct unit_shape shape;
+    int input, skip;
+    char weight[64], norm[64]; /* PyTorch's module names: "layer1.0.conv1" and "layer1.0.bn1"; a
+                                  dense layer's is in weight */
+    int place; /* of its parameters in the flat vector: 0, 1, ... in PyTorch's order */
+    int stage; /* 0 stem, 1.. the stages, last + 1 the head: buckets and delays go by it */
+};
+
+struct model {
+    char name[32];
+    int batch, classes, channels, height, width; /* of the images */
+    int units;
+    struct unit_spec unit[MAX_UNITS];
+};
+
+int64_t model_parameters(const struct model *a);
+/* floats: mean and variance of each norm, in the list's order */
+int64_t model_statistics(const struct model *a);
+double model_flops(const struct model *a); /* of one image, forward */
+/* part of a training step's FLOPs, steps 0 .. 2 x units - 1 */
+double model_unit_share(const struct model *a, int step);
+
+/* The tables; *count gets their length, free with xfree(). Statistics: running_mean,
+ * running_var. */
+struct tensor *model_tensors(const struct model *a, int *count);
+struct tensor *model_statistic_tensors(const struct model *a, int *count);
+
+/* Both in one, as readers and writers of files take them; free with model_table_free(). */
+struct tensor_table model_table(const struct model *a);
+void model_table_free(struct tensor_table *table);
+
+/* weights_save() and weights_load() with the model's table. */
+bool model_save(const char *path, const struct model *a, const float *w, const float *statistics);
+void model_load(const char *path, const struct model *a, float *w, float *statistics,
+                bool *has_statistics);
+
+/* He's initialisation (2015): normal, deviation sqrt(2 / (kh kw out)); gamma 1 (with zero_gamma: 0
+ * in the last norm of each residual block), beta 0; dense: uniform(+-1/sqrt(in)). A pure function
+ * of (architecture, seed). */
+void model_initialise(const struct model *a, uint64_t seed, bool zero_gamma, float *w);
+
+void model_print(const struct model *a, FILE *to); /* unit, shape, parameters, FLOPs */
+
+#endif

@@ -1,0 +1,269 @@
+/* The walk over a list of units: forward, back, and for evaluations forward alone.
+ *
+ * There are two plans of where tensors lie (network/memory_plan.h). The second, smaller one serves
+ * evaluation: in the same memory between gradients, in memory of its own, taken when it is first
+ * needed, while a gradient is under way. Where the backend has memory of its own, what callers hand
+ * in is brought there and back by network/device.c, which has a walk of its own for gradients. */
+#include "network/network.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "network/private.h"
+
+static void find_readers(struct network *n)
+{
+    for (int i = 0; i < n->a.units; i++)
+        n->reader[i][0] = n->reader[i][1] = -1;
+    for (int i = 0; i < n->a.units; i++) {
+        const int from[2] = {n->a.unit[i].input, n->a.unit[i].skip};
+        for (int k = 0; k < 2; k++) {
+            if (from[k] < 0)
+                continue;
+            assert(from[k] < i);
+            int *reader = n->reader[from[k]];
+            CHECK(reader[1] < 0, "%s: unit %d is read by more than two", n->a.name, from[k]);
+            reader[reader[0] >= 0] = i;
+        }
+    }
+}
+
+static void set_offsets(struct network *n)
+{
+    int units = n->a.units;
+    int64_t floats = 0, statistics = 0;
+    for (int at = 0; at < units; at++)
+        for (int i = 0; i < units; i++)
+            if (n->a.unit[i].place == at) {
+                n->offset[i] = floats;
+                floats += unit_parameters(&n->a.unit[i].shape);
+                n->statistic[i] = statistics;
+                statistics += n->a.unit[i].shape.norm ? 2 * n->a.unit[i].shape.out_c : 0;
+            }
+    for (int i = 1; i < units; i++) { /* the earlier units are not done yet, the others are */
+        int64_t floats_before = unit_parameters(&n->a.unit[i - 1].shape),
+                end = n->offset[i - 1] + floats_before;
+        n->final_from[i] = floats_before && end > n->final_from[i - 1] ? end : n->final_from[i - 1];
+    }
+}
+
+struct network *network_open(const struct model *a, const struct backend *b, struct device *device,
+                             float smoothing, bool training)
+{
+    struct network *n = xcalloc(1, sizeof *n);
+    size_t units = (size_t)a->units;
+    n->a = *a;
+    n->backend = b;
+    n->device = device;
+    n->smoothing = smoothing;
+    n->unit = xcalloc(units, sizeof *n->unit);
+    n->sizes = xcalloc(units, sizeof *n->sizes);
+    n->offset = xcalloc(units, sizeof *n->offset);
+    n->final_from = xcalloc(units, sizeof *n->final_from);
+    n->statistic = xcalloc(units, sizeof *n->statistic);
+    n->reader = xcalloc(units, sizeof *n->reader);
+    for (int i = 0; i < a->units; i++) {
+        const struct unit_spec *u = &a->unit[i];
+        n->unit[i] = b->unit_open(device, &u->shape, u->input >= 0 ? n->unit[u->input] : NULL,
+                                  u->skip >= 0 ? n->unit[u->skip] : NULL, &n->sizes[i]);
+    }
+    n->statistics = b->alloc(device, (size_t)model_statistics(a) * sizeof(float));
+    n->labels = xcalloc((size_t)a->batch, sizeof *n->labels);
+    find_readers(n);
+    set_offsets(n);
+    plan_open(&n->evaluation, a, n->sizes, n->reader, false);
+    if (training) {
+        plan_open(&n->training, a, n->sizes, n->reader, true);
+        assert(n->training.bytes >= n->evaluation.bytes);
+        n->training.base = b->alloc(device, n->training.bytes);
+    }
+    if (b->apart)
+        apart_open(n, training);
+    return n;
+}
+
+void network_close(struct network *n)
+{
+    if (n->apart)
+        apart_close(n);
+    for (int i = n->a.units - 1; i >= 0; i--)
+        n->backend->unit_close(n->unit[i]);
+    void *there[] = {n->training.base, n->aside, n->statistics};
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        n->backend->free(n->device, there[i]);
+    plan_close(&n->training);
+    plan_close(&n->evaluation);
+    void *blocks[] = {n->unit,      n->sizes,  n->offset, n->final_from,
+                      n->statistic, n->reader, n->labels, n};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        xfree(blocks[i]);
+}
+
+int64_t network_bytes(const struct network *n)
+{
+    return (int64_t)((n->training.base ? n->training.bytes : 0) +
+                     (n->aside ? n->evaluation.bytes : 0));
+}
+
+int64_t network_final_from(const struct network *n, int step)
+{
+    return step < n->a.units ? model_parameters(&n->a) : n->final_from[2 * n->a.units - 1 - step];
+}
+
+struct unit_io network_io(const struct network *n, const struct plan *p, int i, struct weights w,
+                          float *g)
+{
+    const struct unit_spec *u = &n->a.unit[i];
+    struct unit_io io = {.w = w.w + n->offset[i],
+                         .weights_version = w.weights_version,
+                         .g = g ? g + n->offset[i] : NULL};
+    io.x = p->base + (u->input == IMAGES ? p->images.offset : p->output[u->input].offset);
+    io.skip = u->skip >= 0 ? p->base + p->output[u->skip].offset : NULL;
+    io.y = p->base + p->output[i].offset;
+    io.saved = p->saved[i].bytes ? p->base + p->saved[i].offset : NULL;
+    if (!g)
+        return io;
+    const void *from[2] = {NULL, NULL};
+    for (int k = 0; k < 2 && n->reader[i][k] >= 0; k++) {
+        int reader = n->reader[i][k];
+        bool as_input = n->a.unit[reader].input == i;
+        from[k] = p->base + (as_input ? p->to_input[reader].offset : p->to_skip[reader].offset);
+    }
+    io.dy = i == n->a.units - 1 ? p->base + p->logits_gradient.offset : from[0];
+    io.dy2 = from[1];
+    io.dx = p->to_input[i].bytes ? p->base + p->to_input[i].offset : NULL;
+    io.dskip = p->to_skip[i].bytes ? p->base + p->to_skip[i].offset : NULL;
+    return io;
+}
+
+static void bring_images(struct network *n, const struct plan *p, struct images images)
+{
+    const struct model *a = &n->a;
+    size_t floats = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width;
+    if (n->apart)
+        apart_images(n, p, images);
+    else
+        n->backend->upload(n->device, p->base + p->images.offset, images.floats,
+                           floats * sizeof(float));
+}
+
+static void softmax(const struct network *n, const struct plan *p, const int32_t *labels, int count,
+                    float *gradient, struct loss *loss)
+{
+    int32_t *there = (int32_t *)(p->base + p->labels.offset);
+    const float *logits = (const float *)(p->base + p->output[n->a.units - 1].offset);
+    n->backend->upload(n->device, there, labels, (size_t)n->a.batch * sizeof *labels);
+    n->backend->loss(n->device, logits, there, count, n->a.classes, n->smoothing, gradient, loss);
+}
+
+static bool walk(struct network *n, struct weights w, struct images images, const int32_t *labels,
+                 float *g, struct loss *loss, network_hook *hook, void *self)
+{
+    const struct backend *b = n->backend;
+    const struct plan *p = &n->training;
+    int units = n->a.units;
+    bring_images(n, p, images);
+    for (int i = 0; i < units; i++) {
+        struct unit_io io = network_io(n, p, i, w, g);
+        b->forward(n->unit[i], &io, UNIT_TRAIN);
+        if (hook && !hook(self, i, network_final_from(n, i)))
+            return false;
+    }
+    softmax(n, p, labels, n->a.batch, (float *)(p->base + p->logits_gradient.offset), loss);
+    for (int i = units - 1; i >= 0; i--) {
+        struct unit_io io = network_io(n, p, i, w, g);
+        b->backward(n->unit[i], &io);
+        if (hook && !hook(self, 2 * units - 1 - i, network_final_from(n, 2 * units - 1 - i)))
+            return false;
+    }
+    b->finish(n->device);
+    return true;
+}
+
+bool network_gradient(struct network *n, struct weights w, struct images images,
+                      const int32_t *labels, float *g, struct loss *loss, network_hook *hook,
+                      void *self)
+{
+    assert(n->training.base && !n->busy);
+    n->busy = true;
+    bool done = (n->apart ? apart_gradient : walk)(n, w, images, labels, g, loss, hook, self);
+    n->busy = false;
+    return done;
+}
+
+/* Where an evaluation may put its tensors now. */
+static const struct plan *evaluation_plan(struct network *n)
+{
+    bool between = n->training.base && !n->busy;
+    if (!between && !n->aside)
+        n->aside = n->backend->alloc(n->device, n->evaluation.bytes);
+    n->evaluation.base = between ? n->training.base : n->aside;
+    return &n->evaluation;
+}
+
+/* All units, without a way back; each norm writes or reads its part of n->statistics. */
+static const struct plan *forward(struct network *n, struct weights w, struct images images,
+                                  enum unit_mode mode)
+{
+    const struct plan *p = evaluation_plan(n);
+    bring_images(n, p, images);
+    if (n->apart)
+        w = apart_weights(n, w);
+    for (int i = 0; i < n->a.units; i++) {
+        const struct unit_shape *s = &n->a.unit[i].shape;
+        struct unit_io io = network_io(n, p, i, w, NULL);
+        io.mean = s->norm ? n->statistics + n->statistic[i] : NULL;
+        io.variance = s->norm ? io.mean + s->out_c : NULL;
+        n->backend->forward(n->unit[i], &io, mode);
+    }
+    return p;
+}
+
+void network_statistics(struct network *n, struct weights w, struct images images, double *sums)
+{
+    forward(n, w, images, UNIT_TRAIN);
+    n->backend->finish(n->device);
+    const float *statistics = n->apart ? apart_statistics(n) : n->statistics;
+    for (int i = 0; i < n->a.units; i++) {
+        int channels = n->a.unit[i].shape.norm ? n->a.unit[i].shape.out_c : 0;
+        const float *from = statistics + n->statistic[i];
+        double *to = sums + n->statistic[i];
+        for (int c = 0; c < channels; c++) {
+            double mean = from[c];
+            to[c] += mean;
+            to[channels + c] += from[channels + c] + mean * mean;
+        }
+    }
+}
+
+void network_finish_statistics(const struct network *n, const double *sums, int64_t batches,
+                               float *statistics)
+{
+    for (int i = 0; i < n->a.units; i++) {
+        int channels = n->a.unit[i].shape.norm ? n->a.unit[i].shape.out_c : 0;
+        for (int64_t c = n->statistic[i]; c < n->statistic[i] + channels; c++) {
+            double mean = sums[c] / (double)batches,
+                   variance = sums[c + channels] / (double)batches - mean * mean;
+            statistics[c] = (float)mean;
+            statistics[c + channels] = (float)(variance > 0 ? variance : 0);
+        }
+    }
+}
+
+void network_evaluate(struct network *n, struct weights w, const float *statistics,
+                      struct images images, const int32_t *labels, int count, struct loss *loss)
+{
+    struct loss batch;
+    n->backend->upload(n->device, n->statistics, statistics,
+                       (size_t)model_statistics(&n->a) * sizeof *statistics);
+    memcpy(n->labels, labels, (size_t)count * sizeof *labels);
+    const struct plan *p = forward(n, w, images, UNIT_INFER);
+    softmax(n, p, n->labels, count, NULL, n->apart ? apart_sums(n) : &batch);
+    if (n->apart)
+        batch = apart_loss(n);
+    loss->sum += batch.sum;
+    loss->top1 += batch.top1;
+    loss->top5 += batch.top5;
+}

@@ -1,0 +1,67 @@
+/* A network opened on a backend: one walk over an architecture's list of units, forward and back.
+ *
+ * Activations are planned once: a tensor's place is used again as soon as nothing needs it. The
+ * network has no weights: they are handed in, so that many ranks of one process can share it. */
+#ifndef NETWORK_NETWORK_H
+#define NETWORK_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/model.h"
+#include "backend/backend.h"
+
+struct network;
+
+/* Opens every unit on the device, with room for an evaluation and, when `training`, for a gradient
+ * under way beside it. */
+struct network *network_open(const struct model *a, const struct backend *b, struct device *device,
+                             float smoothing, bool training);
+void network_close(struct network *n);
+int64_t network_bytes(const struct network *n); /* of activations */
+
+/* Called after each unit's forward (step 0 .. units-1) and each unit's backward (step units .. 2
+ * units - 1); `from` is the first float of g that is final by now. False: leave at once. With a
+ * backend that is apart it is called while the device computes, many times for one step and for
+ * others never; steps never fall, the last call has the last step, `from` tells what has
+ * arrived. */
+typedef bool network_hook(void *self, int step, int64_t from);
+int64_t network_final_from(const struct network *n, int step); /* that `from` */
+
+/* Weights as they are handed to a network: a weights_version names their contents (0: unknown), see
+ * backend/backend.h. */
+struct weights {
+    const float *w;
+    uint64_t weights_version;
+};
+
+/* A batch as it is handed to a network: float32 NHWC, normalised; or, where the backend is apart,
+ * crops out of an album of the device. */
+struct images {
+    const float *floats; /* NULL with an album */
+    const struct album *album;
+    const struct crop *crops; /* [batch], the samples all within the album */
+};
+
+/* The mean loss's gradient at w over a batch of images with their labels: g[] is overwritten, *loss
+ * gets the sums. False when the hook said so; then g is undefined. From inside the hook the network
+ * may evaluate. */
+bool network_gradient(struct network *n, struct weights w, struct images images,
+                      const int32_t *labels, float *g, struct loss *loss, network_hook *hook,
+                      void *self);
+
+/* Forward with the batch's own statistics; adds to sums[] each norm's mean and, behind it, its mean
+ * square (variance + mean^2), in the order of the statistics. */
+void network_statistics(struct network *n, struct weights w, struct images images, double *sums);
+
+/* The sums over `batches` calls become means and variances (E[x^2] - E[x]^2: exact for batches of
+ * one size). */
+void network_finish_statistics(const struct network *n, const double *sums, int64_t batches,
+                               float *statistics);
+
+/* Forward with the given statistics (mean, variance). Adds to *loss; only the first `count` images
+ * of the batch count. */
+void network_evaluate(struct network *n, struct weights w, const float *statistics,
+                      struct images images, const int32_t *labels, int count, struct loss *loss);
+
+#endif

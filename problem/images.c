@@ -1,0 +1,403 @@
+/* Telling images apart: an architecture on a backend, a data set, and a loader for each worker.
+ *
+ * Evaluation uses whole mini-batches of the same size as training, the first ones of the training
+ * set for the statistics and the first test images for the score; mini-batch b belongs to share b
+ * mod shares. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "data_loader/data_loader.h"
+#include "problem/kinds.h"
+#include "resnet/resnet.h"
+#include "serialization/serialization.h"
+
+struct image {
+    struct model model;
+    const struct options *options;
+    const struct backend *backend;
+    struct device *device;
+    struct network *network;
+    struct dataset *training, *test;
+    struct album *training_album,
+        *test_album; /* the same on the device, NULL: it doesn't lie there */
+    float *scratch;  /* one mini-batch, for loaders without a thread and for evaluation */
+    size_t scratch_bytes;
+    struct crop *crops; /* one mini-batch of an evaluation, where there is an album */
+    int32_t *labels;
+    int ahead;
+    int workers;    /* that the samples are parted among, 0: not known before the streams */
+    double *speeds; /* [workers], NULL: all equal */
+};
+
+struct stream {
+    struct loader *loader;
+};
+
+static void initialise(struct problem *p, float *w)
+{
+    struct image *q = p->self;
+    if (*q->options->init)
+        model_load(q->options->init, &q->model, w, NULL, NULL);
+    else
+        model_initialise(&q->model, (uint64_t)q->options->seed, q->options->zero_gamma, w);
+}
+
+/* What decides whose samples are whose. */
+static struct loader_options loader_options_of(const struct image *q, int worker, int workers)
+{
+    return (struct loader_options){.seed = (uint64_t)q->options->seed,
+                                   .worker = worker,
+                                   .workers = workers,
+                                   .partition = q->options->partition,
+                                   .alpha = q->options->dirichlet,
+                                   .speeds = q->speeds};
+}
+
+static void share(const struct problem *p, int worker, int64_t *by_class)
+{
+    const struct image *q = p->self;
+    const struct loader_options o = loader_options_of(q, worker, q->workers);
+    dataset_share(q->training, &o, by_class);
+}
+
+static struct stream *stream_open(struct problem *p, int worker, int workers)
+{
+    struct image *q = p->self;
+    assert(!q->workers || workers == q->workers);
+    struct stream *s = xcalloc(1, sizeof *s);
+    struct loader_options o = loader_options_of(q, worker, workers);
+    o.batch = p->minibatch;
+    o.augment = q->options->augment;
+    o.crops = q->training_album;
+    o.ahead = o.crops ? 0 : q->ahead; /* drawing them takes no time */
+    if (!q->ahead &&
+        !q->backend->apart) /* a device still copies from it when an evaluation comes in between */
+        o.scratch = q->scratch;
+    o.tell = problem_lend;
+    o.told = p;
+    s->loader = loader_open(q->training, &o);
+    return s;
+}
+
+static void stream_close(struct problem *p, struct stream *s)
+{
+    (void)p;
+    loader_close(s->loader);
+    xfree(s);
+}
+
+static double stream_wait_s(const struct stream *s)
+{
+    return loader_wait_s(s->loader);
+}
+
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
+                     struct loss *loss, network_hook *hook, void *self)
+{
+    struct image *q = p->self;
+    struct batch b = loader_batch(s->loader, index);
+    const struct images images = {.floats = b.images, .album = q->training_album, .crops = b.crops};
+    return network_gradient(q->network, w, images, b.labels, g, loss, hook, self);
+}
+
+static double step_share(const struct problem *p, int step)
+{
+    const struct image *q = p->self;
+    return model_unit_share(&q->model, step);
+}
+
+static int64_t final_from(const struct problem *p, int step)
+{
+    const struct image *q = p->self;
+    return network_final_from(q->network, step);
+}
+
+/* Samples first .. first + count - 1 as they are: one mini-batch, in which what comes behind them
+ * is any image. */
+static struct images plain(const struct problem *p, const struct dataset *d,
+                           const struct album *album, int64_t first, int count)
+{
+    struct image *q = p->self;
+    if (!album) {
+        dataset_read(d, first, count, q->scratch, q->labels);
+        return (struct images){.floats = q->scratch};
+    }
+    for (int i = 0; i < p->minibatch; i++) {
+        q->crops[i] = (struct crop){.sample = (int32_t)(i < count ? first + i : 0)};
+        q->labels[i] = i < count ? d->labels[first + i] : 0;
+    }
+    return (struct images){.album = album, .crops = q->crops};
+}
+
+static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
+                       void (*breathe)(void *), void *self)
+{
+    struct image *q = p->self;
+    for (int64_t b = share; b < p->statistics_batches; b += shares) {
+        network_statistics(q->network, w,
+                           plain(p, q->training, q->training_album, b * p->minibatch, p->minibatch),
+                           sums);
+        breathe(self);
+    }
+}
+
+static void finish_statistics(const struct problem *p, const double *sums, float *statistics)
+{
+    const struct image *q = p->self;
+    network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
+}
+
+static void evaluate(struct problem *p, struct weights w, const float *at, int share, int shares,
+                     struct loss *loss, void (*breathe)(void *), void *self)
+{
+    struct image *q = p->self;
+    for (int64_t first = (int64_t)share * p->minibatch; first < p->test_samples;
+         first += (int64_t)shares * p->minibatch) {
+        int count =
+            (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
+        const struct images images = plain(p, q->test, q->test_album, first, count);
+        network_evaluate(q->network, w, at, images, q->labels, count, loss);
+        breathe(self);
+    }
+}
+
+static bool save(struct problem *p, const char *path, const float *w, const float *at)
+{
+    struct image *q = p->self;
+    return model_save(path, &q->model, w, at);
+}
+
+static void lend(struct problem *p, void *block, size_t bytes, bool comes)
+{
+    const struct image *q = p->self;
+    if (!q->backend->apart)
+        return;
+    if (comes)
+        q->backend->share(q->device, block, bytes);
+    else
+        q->backend->unshare(q->device, block);
+}
+
+static void image_close(struct problem *p)
+{
+    struct image *q = p->self;
+    network_close(q->network);
+    if (q->backend->apart) {
+        problem_lend(p, q->scratch, q->scratch_bytes, false);
+        q->backend->album_close(q->training_album);
+        q->backend->album_close(q->test_album);
+    }
+    q->backend->close(q->device);
+    dataset_close(q->training);
+    dataset_close(q->test);
+    xfree(q->scratch);
+    xfree(q->crops);
+    xfree(q->labels);
+    xfree(q->speeds);
+    xfree(q);
+}
+
+static const struct problem_kind image_kind = {
+    .initialise = initialise,
+    .stream_open = stream_open,
+    .stream_close = stream_close,
+    .stream_wait_s = stream_wait_s,
+    .share = share,
+    .gradient = gradient,
+    .step_share = step_share,
+    .final_from = final_from,
+    .statistics = statistics,
+    .evaluate = evaluate,
+    .save = save,
+    .lend = lend,
+    .close = image_close,
+    .finish_statistics = finish_statistics,
+};
+
+static bool holds_cifar(const char *folder)
+{
+    static const char *const at[] = {"data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"};
+    char path[4096];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, at[i]);
+        if (!access(path, F_OK))
+            return true;
+    }
+    return false;
+}
+
+/* --data DIR must hold the files; without it $DATA and data/ are looked at, and else images are
+ * generated. */
+static void find_data(const struct options *o, const char **name, const char **folder)
+{
+    const char *places[] = {o->data, getenv("DATA"), "data"};
+    *name = "synthetic";
+    *folder = NULL;
+    if (!strcmp(o->dataset, "synthetic"))
+        return;
+    for (int i = 0; i < 3; i++)
+        if (places[i] && *places[i] && (holds_cifar(places[i]) || (i == 0 && *o->data))) {
+            *name = "cifar10";
+            *folder = places[i];
+            return;
+        }
+    if (!strcmp(o->dataset, "cifar10"))
+        fatal("--dataset cifar10: no cifar-10-batches-bin in $DATA or in data/; name its folder "
+              "with --data, or fetch it: "
+              "data_loader/fetch data");
+}
+
+static void open_data(struct problem *p, struct image *q, const struct options *o)
+{
+    struct dataset_options d = {
+        .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
+    find_data(o, &d.name, &d.folder);
+    q->training = dataset_open(&d);
+    d.train = false;
+    d.limit = o->eval_samples;
+    q->test = dataset_open(&d);
+    p->training_samples = q->training->count;
+    p->test_samples = q->test->count;
+    if (q->training->count < p->minibatch)
+        fatal("%lld training images are fewer than one mini-batch of %d: take a smaller --batch or "
+              "more --train-samples",
+              (long long)q->training->count, p->minibatch);
+    p->classes = q->training->classes;
+    snprintf(p->source, sizeof p->source, "%s", q->training->source);
+    p->generated = q->training->generated;
+}
+
+/* Here rather than when the first stream is opened, so that a partition that cannot be is said
+ * before anything begins. */
+static void part_samples(const struct problem *p, struct image *q, const struct problem_options *o)
+{
+    q->workers = o->workers;
+    if (o->speeds) {
+        q->speeds = xcalloc((size_t)o->workers, sizeof *q->speeds);
+        memcpy(q->speeds, o->speeds, (size_t)o->workers * sizeof *q->speeds);
+    }
+    int64_t *by_class = xcalloc((size_t)p->classes, sizeof *by_class);
+    if (o->workers)
+        share(p, 0, by_class);
+    xfree(by_class);
+}
+
+/* Where timed choices of kernels are kept: --kernel-cache, else the user's cache folder (made if
+ * need be); false: nowhere. */
+static bool find_cache(const struct options *o, char *path, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (*o->kernel_cache)
+        return snprintf(path, size, "%s", o->kernel_cache) < (int)size;
+    if (cache && *cache)
+        snprintf(path, size, "%.3000s", cache);
+    else if (home && *home)
+        snprintf(path, size, "%.3000s/.cache", home);
+    else
+        return false;
+    mkdir(path, 0777);
+    strcat(path, "/nbsgd");
+    mkdir(path, 0777);
+    strcat(path, "/kernels");
+    return true;
+}
+
+static void list_spared(struct problem *p, const struct image *q)
+{
+    int count;
+    struct tensor *tensors = model_tensors(&q->model, &count);
+    p->no_decay = xcalloc((size_t)count, sizeof *p->no_decay);
+    for (int i = 0; i < count && !q->options->decay_norms; i++)
+        if (!tensors[i].decays)
+            p->no_decay[p->no_decay_count++] =
+                (struct range){tensors[i].offset, tensors[i].offset + tensors[i].count};
+    xfree(tensors);
+}
+
+static void check_init(const struct problem *p, const struct image *q)
+{
+    float *w = xcalloc((size_t)p->count, sizeof *w);
+    if (*q->options->init)
+        model_load(q->options->init, &q->model, w, NULL, NULL);
+    xfree(w);
+}
+
+static struct album *open_album(const struct image *q, const struct dataset *d, int64_t count)
+{
+    float levels[MAX_CHANNELS][256];
+    dataset_levels(d, levels);
+    return q->backend->album_open(q->device, &(struct pixels){.bytes = d->pixels,
+                                                              .count = count,
+                                                              .channels = d->channels,
+                                                              .height = d->height,
+                                                              .width = d->width,
+                                                              .levels = levels[0]});
+}
+
+/* Who doesn't train needs of the training set what the statistics are taken from. */
+static void open_albums(const struct problem *p, struct image *q, bool trains)
+{
+    int64_t evaluated = p->statistics_batches * p->minibatch;
+    q->test_album = open_album(q, q->test, q->test->count);
+    q->training_album = open_album(q, q->training, trains ? q->training->count : evaluated);
+}
+
+void image_open(struct problem *p, const struct problem_options *po)
+{
+    const struct options *o = po->options;
+    struct image *q = xcalloc(1, sizeof *q);
+    p->kind = &image_kind;
+    p->self = q;
+    q->options = o;
+    q->ahead = po->ahead;
+    open_data(p, q, o);
+    part_samples(p, q, po);
+    const struct dataset *d = q->training;
+    resnet_describe(&q->model, &(struct resnet_options){.name = o->network,
+                                                        .stem = o->stem,
+                                                        .batch = p->minibatch,
+                                                        .classes = d->classes,
+                                                        .channels = d->channels,
+                                                        .height = d->height,
+                                                        .width = d->width});
+    enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
+    q->backend = backend_find(o->backend, dtype);
+    if (o->tf32 && !q->backend->tf32)
+        fatal("--tf32: backend %s has no TF32; leave it out, or take --backend cudnn",
+              q->backend->name);
+    char cache[4096];
+    bool cached = find_cache(o, cache, sizeof cache);
+    q->device = q->backend->open(&(struct device_options){.threads = po->threads,
+                                                          .dtype = dtype,
+                                                          .cache = cached ? cache : NULL,
+                                                          .number = po->local_rank,
+                                                          .tf32 = o->tf32});
+    p->apart = q->backend->apart;
+    p->twin = q->backend->twin;
+    q->network =
+        network_open(&q->model, q->backend, q->device, (float)o->label_smoothing, po->trains);
+    q->scratch_bytes =
+        (size_t)p->minibatch * (size_t)(d->channels * d->height * d->width) * sizeof *q->scratch;
+    q->scratch = alloc_pages(q->scratch_bytes);
+    q->crops = xcalloc((size_t)p->minibatch, sizeof *q->crops);
+    q->labels = xcalloc((size_t)p->minibatch, sizeof *q->labels);
+    p->count = model_parameters(&q->model);
+    p->statistics = model_statistics(&q->model);
+    p->statistics_batches =
+        d->count / p->minibatch < o->eval_batches ? d->count / p->minibatch : o->eval_batches;
+    p->steps = 2 * q->model.units;
+    list_spared(p, q);
+    problem_lend(p, q->scratch, q->scratch_bytes, true);
+    if (q->backend->apart && o->data_on_device)
+        open_albums(p, q, po->trains);
+    if (po->serves)
+        check_init(p, q);
+    snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s a rank%s", q->backend->name,
+             o->dtype, o->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
+             q->training_album ? ", images on the device" : "");
+}

@@ -1,0 +1,48 @@
+/* Which problem the options mean, and what all problems share. */
+#include "problem/problem.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "problem/kinds.h"
+#include "resnet/resnet.h"
+
+struct problem *problem_open(const struct problem_options *o)
+{
+    const char *name = o->options->network;
+    struct problem *p = xcalloc(1, sizeof *p);
+    p->minibatch = o->minibatch;
+    if (!strcmp(name, "quadratic"))
+        quadratic_open(p, o);
+    else if (resnet_known(name))
+        image_open(p, o);
+    else
+        fatal("--network: unknown network '%s'; known are %s|quadratic", name, resnet_names());
+    return p;
+}
+
+void problem_close(struct problem *p)
+{
+    p->kind->close(p);
+    xfree(p->no_decay);
+    xfree(p);
+}
+
+uint64_t problem_weights_version(struct problem *p)
+{
+    return ++p->last_weights_version;
+}
+
+void problem_lend(void *problem, void *block, size_t bytes, bool comes)
+{
+    enum { PAGE = 4096, LEAST = 1 << 16 }; /* what is smaller is copied soon enough */
+    struct problem *p = problem;
+    if (p->kind->lend && (!comes || bytes >= LEAST))
+        p->kind->lend(p, block, (bytes + PAGE - 1) / PAGE * PAGE, comes);
+}
+
+void problem_initialise(struct problem *p, float *w)
+{
+    p->kind->initialise(p, w);
+}

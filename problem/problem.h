@@ -1,0 +1,94 @@
+/* Weights in, loss and gradient out: what a scheme minimises.
+ *
+ * A gradient is a pure function of (w, stream, index): the same for every scheme and every world.
+ * Evaluation comes in two rounds, both cut into shares: statistics (batch norm's, re-estimated on
+ * training images at these weights), then the score. So w is all there is to exchange, average and
+ * save. The ranks of one process share one problem. */
+#ifndef PROBLEM_PROBLEM_H
+#define PROBLEM_PROBLEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/model.h"
+#include "base/config.h"
+#include "network/network.h"
+#include "optimizer/optimizer.h"
+
+struct problem;
+struct stream; /* one worker's endless order of mini-batches */
+
+struct problem_kind {
+    void (*initialise)(struct problem *p, float *w);
+    struct stream *(*stream_open)(struct problem *p, int worker, int workers);
+    void (*stream_close)(struct problem *p, struct stream *s);
+    double (*stream_wait_s)(const struct stream *s);
+    /* Training samples of each class, by_class[p->classes], that the worker draws from. NULL: there
+     * are no classes. */
+    void (*share)(const struct problem *p, int worker, int64_t *by_class);
+    bool (*gradient)(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
+                     struct loss *loss, network_hook *hook, void *self);
+    double (*step_share)(const struct problem *p, int step);
+    /* the hook's `from` after that step */
+    int64_t (*final_from)(const struct problem *p, int step);
+    /* breathe(self) is called after each mini-batch. The sums of all shares, added up, become
+     * statistics. */
+    void (*statistics)(struct problem *p, struct weights w, int share, int shares, double *sums,
+                       void (*breathe)(void *), void *self);
+    void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
+    void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int share,
+                     int shares, struct loss *loss, void (*breathe)(void *), void *self);
+    bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
+    /* problem_lend()'s; NULL: no use for it */
+    void (*lend)(struct problem *p, void *block, size_t bytes, bool comes);
+    void (*close)(struct problem *p);
+};
+
+struct problem {
+    const struct problem_kind *kind;
+    int64_t count;      /* floats in w */
+    int64_t statistics; /* floats beside w that an evaluation needs */
+    int64_t statistics_batches;
+    int64_t training_samples, test_samples; /* in the training set; scored by an evaluation */
+    int classes;                            /* of the samples; 0: they have none */
+    int minibatch;                          /* samples */
+    int steps;                              /* of a gradient: how often the hook is called */
+    struct range *no_decay;                 /* by weight decay */
+    int no_decay_count;
+    char source[600];             /* of the data, for the results' header */
+    char computes[200];           /* backend, type and threads, in words */
+    bool generated;               /* the data are not real images */
+    bool apart;                   /* a device computes, and goes on while the hook sleeps */
+    const struct twin_kind *twin; /* of the device; NULL: none computes, or it has none */
+    uint64_t last_weights_version;
+    void *self;
+};
+
+/* What a problem is opened with. `trains`: ranks of this process compute gradients (a server only
+ * evaluates); `serves`: ranks of it hold the first weights, so that --init is judged here, before
+ * anything begins. */
+struct problem_options {
+    const struct options *options;
+    int minibatch, threads;
+    int local_rank; /* number of this rank among those of its host */
+    int workers; /* that the samples are parted among, which is judged here; 0: when their streams
+                    are opened */
+    const double *speeds; /* [workers]; samples a second to any scale, for --partition speed; NULL:
+                             all equal; borrowed for the call */
+    bool trains, serves;
+    int ahead; /* mini-batches prepared ahead by a thread; 0 where ranks share one process */
+};
+
+struct problem *problem_open(const struct problem_options *o); /* fatal on what cannot be */
+void problem_close(struct problem *p);
+/* a fresh weights_version for weights that have changed */
+uint64_t problem_weights_version(struct problem *p);
+
+/* Tells the problem of memory (whole pages; the last one may be counted in part) that weights and
+ * gradients will lie in: it comes, or it goes, then before it is freed. As struct net wants it. */
+void problem_lend(void *problem, void *block, size_t bytes, bool comes);
+
+/* First weights: --init FILE, else a pure function of the seed. */
+void problem_initialise(struct problem *p, float *w);
+
+#endif

@@ -1,0 +1,87 @@
+/* The table of wire formats, made from the list in serialization/kinds.h, and what is common to
+ * their coders. */
+#include "serialization/serialization.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "serialization/kinds.h"
+
+static const struct codec *const codecs[] = {
+#define ENTRY(name) &codec_##name,
+    CODECS(ENTRY)
+#undef ENTRY
+};
+
+const char *codec_names(void)
+{
+#define NAME(name) "|" #name
+    return &CODECS(NAME)[1];
+#undef NAME
+}
+
+const struct codec *codec_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (!strcmp(codecs[i]->name, name))
+            return codecs[i];
+    fatal("--compress: unknown format '%s'; known are %s", name, codec_names());
+}
+
+static int64_t kept(const struct coder_options *o)
+{
+    if (!(o->part > 0 && o->part <= 1))
+        fatal("--compress-ratio: %g is not a part of a vector; give a number above 0, at most 1",
+              o->part);
+    int64_t count = llround(o->part * (double)o->count);
+    return count < 1 ? 1 : count > o->count ? o->count : count;
+}
+
+struct coder *coder_open(const struct codec *w, const struct coder_options *o)
+{
+    assert(o->count >= 1);
+    struct coder *c = xcalloc(1, sizeof *c);
+    *c = (struct coder){
+        .codec = w, .count = o->count, .seed = o->seed, .worker = o->worker, .stream = o->stream};
+    if (w->sparse)
+        c->kept = kept(o);
+    if (w->remembers && !o->only_unpacks)
+        c->left = xcalloc((size_t)c->count, sizeof *c->left);
+    if (w->work_bytes && !o->only_unpacks)
+        c->work = xcalloc(w->work_bytes(c), 1);
+    return c;
+}
+
+void coder_close(struct coder *c)
+{
+    if (!c)
+        return;
+    xfree(c->left);
+    xfree(c->work);
+    xfree(c);
+}
+
+size_t coder_bytes(const struct coder *c)
+{
+    return c->codec->message_bytes(c);
+}
+
+void coder_pack(struct coder *c, void *to, const float *from)
+{
+    assert(c->left || !c->codec->remembers);
+    c->codec->encode(c, to, from);
+    c->messages++;
+}
+
+const char *coder_unpack(const struct coder *c, float *to, const void *from)
+{
+    return c->codec->decode(c, to, from);
+}
+
+const float *coder_left(const struct coder *c)
+{
+    return c->left;
+}

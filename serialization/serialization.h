@@ -1,0 +1,101 @@
+/* Vectors to bytes and back: what goes over the wire, and weights in files.
+ *
+ * A wire format turns floats into the bytes of a message; a coder does it for the vectors of one
+ * sender. What a lossy format that remembers leaves out of one message is added to the next (error
+ * feedback: Seide et al. 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019,
+ * arXiv:1901.09847), so that all that was sent and what is left add up to all that was given. bf16,
+ * f16 round to nearest, int8 rounds at random without bias: these keep nothing. A NaN never
+ * vanishes (each format's head says how it is seen). A reader trusts no byte: lengths and indices
+ * are checked before they are used. */
+#ifndef SERIALIZATION_SERIALIZATION_H
+#define SERIALIZATION_SERIALIZATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct coder;
+
+struct codec {
+    const char *name;
+    bool in_place;  /* the bytes are the floats: nothing to pack */
+    bool weights;   /* weights survive it; the others carry gradients and differences only */
+    bool remembers; /* error feedback */
+    bool sparse;    /* sends a part of the floats */
+
+    /* what coder_...() below call */
+    size_t (*message_bytes)(const struct coder *c);
+    size_t (*work_bytes)(const struct coder *c); /* of c->work; NULL: it needs none */
+    void (*encode)(struct coder *c, void *to, const float *from);
+    const char *(*decode)(const struct coder *c, float *to, const void *from);
+};
+
+const struct codec *codec_find(const char *name); /* fatal when unknown */
+const char *codec_names(void);                    /* "f32|bf16|f16|int8|topk|randk|sign" */
+
+struct coder_options {
+    int64_t count; /* floats of each vector, at least 1 */
+    /* sparse formats send max(1, round(part x count)) of them; fatal unless in (0, 1] */
+    double part;
+    uint64_t seed; /* random choices are a function of (seed, worker, stream, how many messages went
+                      before) */
+    int worker;    /* the sender */
+    int stream;    /* which of its vectors, e.g. the number of the server */
+    bool only_unpacks; /* keeps nothing, packs nothing; one such coder reads the messages of all
+                          senders */
+};
+
+/* A coder does not allocate after it was opened. Messages lie aligned as floats do and mean the
+ * same on machines of one byte order. */
+struct coder *coder_open(const struct codec *w, const struct coder_options *options);
+void coder_close(struct coder *c);
+size_t coder_bytes(const struct coder *c); /* every message has this length */
+
+/* Packs `from` + what earlier messages left out, and keeps what this one leaves out; in the units
+ * of `from`: where that is a gradient, a rate that falls in between applies to what is left,
+ * too. */
+void coder_pack(struct coder *c, void *to, const float *from);
+
+/* NULL, or what is wrong with the coder_bytes() at `from`; then nothing was written. */
+const char *coder_unpack(const struct coder *c, float *to, const void *from);
+
+const float *coder_left(const struct coder *c); /* [count]; NULL: nothing is kept */
+
+/* One tensor of the flat vector w, or of the statistics beside it. */
+struct tensor {
+    char name[80];         /* "layer1.0.conv1.weight" */
+    int64_t offset, count; /* floats */
+    int dims, shape[4];    /* as in PyTorch: [out, in, kh, kw]; in memory convolutions lie as
+                              [out][kh][kw][in] */
+    bool decays; /* a weight: norms and biases are no_decay by weight decay when the option says so
+                  */
+    int stage;
+};
+
+/* All tensors of a model, in PyTorch's order. */
+struct tensor_table {
+    const char *model; /* its name, for messages */
+    const struct tensor *parameter, *statistic;
+    int parameters, statistics;
+};
+
+/* Writes w (and the statistics unless NULL, as PyTorch's running_mean and running_var;
+ * num_batches_tracked 0 beside them) as safetensors, with PyTorch's names, shapes and order.
+ * Written beside (PATH.part) and renamed, so that a cut-off write leaves the old file. False and
+ * errno on failure. */
+bool weights_save(const char *path, const struct tensor_table *table, const float *w,
+                  const float *statistics);
+
+/* Reads a safetensors file into w, and the statistics where they are asked for and there
+ * (*has_statistics; both may be NULL). Fatal when the file is truncated or foreign, or a tensor is
+ * missing, has another shape or type: says file, tensor, expected and found. */
+void weights_load(const char *path, const struct tensor_table *table, float *w, float *statistics,
+                  bool *has_statistics);
+
+/* The same reader on bytes in memory (what the tests feed with garbage): NULL when all is well,
+ * else what is wrong, in why[]; then nothing was written. */
+const char *weights_parse(const uint8_t *bytes, size_t size, const struct tensor_table *table,
+                          float *w, float *statistics, bool *has_statistics, char *why,
+                          size_t why_size);
+
+#endif

@@ -1,0 +1,60 @@
+/* Signals between workers: see signals/signals.h. */
+#include "signals/signals.h"
+
+#include <math.h>
+
+struct signals signals_open(struct node *n, bool relay)
+{
+    return (struct signals){.n = n,
+                            .relay = relay,
+                            .newest = -1,
+                            .posted = net_recv(n->net, NET_ANY, TAG_SIGNAL, NULL, 0)};
+}
+
+static void note(struct signals *s, const struct header *m)
+{
+    struct counters *a = &s->n->counters;
+    double took = net_now(s->n->net) - m->sent_s;
+    s->received++;
+    if (m->version < s->round)
+        a->late_signals++;
+    if (m->version < s->round || m->version <= s->newest)
+        return;
+    s->newest = m->version;
+    s->n->signal_s = took;
+    a->signals++;
+    a->signal_s += took;
+    a->signal_worst_s = fmax(a->signal_worst_s, took);
+}
+
+bool signals_heard(struct signals *s)
+{
+    struct net *net = s->n->net;
+    while (net_wait(net, &s->posted, 1, 0) == 0) {
+        note(s, net_header(s->posted));
+        net_release(net, s->posted);
+        s->posted = net_recv(net, NET_ANY, TAG_SIGNAL, NULL, 0);
+    }
+    return s->newest >= s->round;
+}
+
+void signals_send(struct signals *s)
+{
+    const struct node *n = s->n;
+    const struct header head = {.tag = TAG_SIGNAL, .version = s->round};
+    s->sent++;
+    s->n->counters.announced++;
+    if (s->relay)
+        net_send(n->net, 0, &head, NULL, 0);
+    for (int i = 0; i < n->context->workers && !s->relay; i++)
+        if (i != n->worker)
+            net_send(n->net, n->context->servers + i, &head, NULL, 0);
+}
+
+void signals_close(struct signals *s, int64_t sent_to_me)
+{
+    for (signals_heard(s); s->received < sent_to_me; signals_heard(s))
+        node_wait(s->n, (struct request *[]){NULL, s->posted}, 2, INFINITY, "the last signals",
+                  NET_ANY);
+    net_release(s->n->net, s->posted);
+}

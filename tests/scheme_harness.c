@@ -1,0 +1,214 @@
+/* The laboratory of the tests: see lab.h. */
+#include "tests/scheme_harness.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "scheme/scheme.h"
+
+enum { PIECE = 1000 }; /* its vectors are small, so are their pieces */
+
+struct stream {
+    int worker;
+};
+
+static void initialise(struct problem *p, float *w)
+{
+    memset(w, 0, (size_t)p->count * sizeof *w);
+}
+
+static struct stream *stream_open(struct problem *p, int worker, int workers)
+{
+    struct stream *s = xcalloc(1, sizeof *s);
+    (void)p, (void)workers;
+    s->worker = worker;
+    return s;
+}
+
+static void stream_close(struct problem *p, struct stream *s)
+{
+    (void)p;
+    xfree(s);
+}
+
+static double stream_wait_s(const struct stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
+                     struct loss *loss, network_hook *hook, void *self)
+{
+    struct ledger *l = p->self;
+    CHECK(l->entries < MAX_ENTRIES, "the ledger is full");
+    l->entry[l->entries++] = (struct entry){s->worker, index, llroundf(w.w[0])};
+    memset(g, 0, (size_t)p->count * sizeof *g);
+    g[0] = -1;
+    g[1 + s->worker] = -1;
+    *loss = (struct loss){.sum = p->minibatch};
+    return !hook || hook(self, p->steps - 1, 0);
+}
+
+static double step_share(const struct problem *p, int step)
+{
+    (void)step;
+    return 1.0 / p->steps;
+}
+
+static int64_t final_from(const struct problem *p, int step)
+{
+    return step < p->steps / 2 ? p->count : p->count * (p->steps - 1 - step) / (p->steps / 2);
+}
+
+static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
+                       void (*breathe)(void *), void *self)
+{
+    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)breathe, (void)self;
+}
+
+static void finish_statistics(const struct problem *p, const double *sums, float *unused)
+{
+    (void)p, (void)sums, (void)unused;
+}
+
+static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
+                     int shares, struct loss *loss, void (*breathe)(void *), void *self)
+{
+    (void)p, (void)unused, (void)breathe, (void)self, (void)share, (void)shares;
+    loss->sum += w.w[0];
+}
+
+static const struct problem_kind ledger_kind = {
+    .initialise = initialise,
+    .stream_open = stream_open,
+    .stream_close = stream_close,
+    .stream_wait_s = stream_wait_s,
+    .gradient = gradient,
+    .step_share = step_share,
+    .final_from = final_from,
+    .statistics = statistics,
+    .evaluate = evaluate,
+    .finish_statistics = finish_statistics,
+};
+
+void ledger_problem(struct problem *p, struct ledger *l, int minibatch)
+{
+    *p = (struct problem){.kind = &ledger_kind,
+                          .count = LEDGER_FLOATS,
+                          .training_samples = 10000,
+                          .test_samples = 1,
+                          .minibatch = minibatch,
+                          .steps = 10,
+                          .self = l};
+    *l = (struct ledger){.entry = xcalloc(MAX_ENTRIES, sizeof *l->entry)};
+}
+
+void experiment_defaults(struct experiment *e, const char *const *words)
+{
+    char *argv[MAX_WORDS + 1] = {"test"};
+    int count = 0;
+    memset(e, 0, sizeof *e);
+    for (; words[count]; count++) {
+        CHECK(count < MAX_WORDS, "more than %d words", MAX_WORDS);
+        snprintf(e->text[count], MAX_WORD, "--%s", words[count]);
+        argv[1 + count] = e->text[count];
+    }
+    config_parse(&e->options, 1 + count, argv, "", NULL);
+    e->servers = (int)e->options.servers;
+    e->workers = (int)e->options.workers;
+}
+
+static void take_outcome(struct experiment *e, const struct node *n)
+{
+    struct outcome *out = &e->out;
+    if (n->worker < 0 || n->net->ranks == 1) {
+        struct range s = n->net->ranks == 1 ? (struct range){0, n->count} : node_slice(n, n->rank);
+        memcpy(out->w + s.from, n->w + s.from, (size_t)(s.to - s.from) * sizeof *out->w);
+        out->versions[n->rank] = n->version;
+    } else {
+        out->worker[n->worker] = n->counters;
+    }
+    if (n->rank == 0) {
+        out->server = n->counters;
+        out->updates = n->version;
+        out->samples = n->samples;
+        out->status = n->status;
+        out->seconds = node_clock(n);
+    }
+}
+
+struct shared {
+    struct experiment *e;
+    struct run_context context;
+    const struct scheme *scheme;
+};
+
+static void run_rank(struct net *net, void *argument)
+{
+    struct shared *s = argument;
+    struct node *n = node_open(net, &s->context);
+    (n->worker >= 0 ? s->scheme->work : s->scheme->serve)(n);
+    take_outcome(s->e, n);
+    node_close(n);
+}
+
+void experiment_run(struct experiment *e)
+{
+    volatile sig_atomic_t stop_requested = e->stop_requested;
+    const struct options *o = &e->options;
+    int minibatch = (int)(o->batch / o->minibatches);
+    bool alone = !strcmp(o->scheme, "serial"), own = !e->problem;
+    int ranks = alone ? 1 : e->servers + e->workers;
+    if (own) {
+        e->ledger = xcalloc(1, sizeof *e->ledger);
+        e->problem = xcalloc(1, sizeof *e->problem);
+        ledger_problem(e->problem, e->ledger, minibatch);
+    }
+    struct shared s = {.e = e, .scheme = e->scheme ? e->scheme : scheme_find(o->scheme)};
+    s.context =
+        (struct run_context){.options = o,
+                             .problem = e->problem,
+                             .delay = delay_parse(o->delay, ranks),
+                             .slowness = slowness_parse(o->slow, ranks),
+                             .departures = departures_parse(o->depart, ranks),
+                             .workers = e->workers,
+                             .servers = alone ? 1 : e->servers,
+                             .schedule = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup},
+                             .minibatches = (int)o->minibatches,
+                             .minibatch = minibatch,
+                             .samples_wanted = o->samples,
+                             .evaluate_every = o->eval_every ? o->eval_every : o->samples,
+                             .threads = 1,
+                             .holder = e->holder ? e->holder : backend_holder(o->server_device),
+                             .minibatch_s = o->sim_minibatch,
+                             .stop_requested = &stop_requested};
+    e->out.count = e->problem->count;
+    e->out.w = xcalloc((size_t)e->out.count, sizeof(float));
+    e->out.versions = xcalloc((size_t)e->servers, sizeof *e->out.versions);
+    e->out.worker = xcalloc((size_t)e->workers, sizeof(struct counters));
+    sim_run(&(struct world_options){.ranks = ranks,
+                                    .seed = (uint64_t)o->seed,
+                                    .latency_s = o->sim_latency,
+                                    .bandwidth = o->sim_bandwidth,
+                                    .piece = PIECE},
+            run_rank, &s);
+    if (own) {
+        xfree(e->problem->no_decay);
+        xfree(e->problem);
+        e->problem = NULL;
+    }
+}
+
+void experiment_close(struct experiment *e)
+{
+    if (e->ledger)
+        xfree(e->ledger->entry);
+    xfree(e->ledger);
+    xfree(e->out.w);
+    xfree(e->out.versions);
+    xfree(e->out.worker);
+}
