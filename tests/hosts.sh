@@ -13,7 +13,7 @@ run "$lan" --hosts 3 -n 5 sh -c 'ip -brief -4 address show lan0'
 check 'five ranks on three hosts' ends 0 10.77.0.1 10.77.0.2 10.77.0.3
 run "$lan" sh -c 'exit 7'
 check 'the exit code is the program'\''s' ends 7
-run "$lan" --lr nonsense true
+run "$lan" --rate nonsense true
 check 'a rate that is none' ends 77 'lan: no host 1'
 run "$lan" --hosts 0 true
 check 'no hosts' ends 2 usage
@@ -46,7 +46,7 @@ check 'nothing is left of what was ended' gone "${spaces[@]}"
 
 for program in mpi_messaging mpi_collective; do
     if [ -x "$build/tests/$program" ]; then
-        run "$lan" --hosts 2 --lr 10gbit -n 5 "$build/tests/$program"
+        run "$lan" --hosts 2 --rate 10gbit -n 5 "$build/tests/$program"
         check "$program on two hosts" ends 0 '^[1-9][0-9]* passed, 0 failed$'
     fi
 done

@@ -7,7 +7,7 @@ of_rate() { awk -v rate="$1" 'BEGIN { printf "%.1f", rate * (rate ~ /gbit/ ? 100
 race_hosts() {
     local hosts=$1 rate=$2 progress=$3 words=() log=$tmp/hosts what mpi
     [ "$progress" = poll ] || words+=(--thread)
-    MPIRUN=$mpirun timeout 120 bench/lan --hosts "$hosts" --lr "$rate" "$build/bench/hosts" --turns 5 "${words[@]}" >"$log" 2>&1
+    MPIRUN=$mpirun timeout 120 bench/lan --hosts "$hosts" --rate "$rate" "$build/bench/hosts" --turns 5 "${words[@]}" >"$log" 2>&1
     case $? in
     0) ;;
     77) echo "hosts: left out: $(tail -n 1 "$log")"; return 1 ;;
