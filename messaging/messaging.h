@@ -14,23 +14,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "messaging/links.h"
 
 enum { NET_ANY = -1 };
 
+enum { HEADER_BODY = 64 }; /* bytes */
+
 struct header {
-    int32_t from, to; /* ranks; set by the world */
-    int32_t tag;      /* 0 .. 63; what it is */
-    int32_t flags;    /* the tag's business */
-    int64_t version;  /* of the weights that the sender worked on, or sends */
-    int64_t count;    /* mini-batches in the payload, or what the tag says */
-    int64_t samples;
-    double value;   /* sum of the losses, or what the tag says */
-    double note[6]; /* what the tag says */
-    double sent_s;  /* set by the world: the sender's net_now() */
-    uint64_t bytes; /* of the payload; set by the world */
+    int32_t from, to;       /* ranks; set by the world */
+    int32_t tag;            /* 0 .. 63; what it is */
+    int32_t flags;          /* the tag's business */
+    int64_t version;        /* of the weights that the sender worked on, or sends */
+    int64_t count;          /* one number, for a message that needs no body */
+    char body[HEADER_BODY]; /* a struct of the tag's own: header_pack(), header_unpack() */
+    double sent_s;          /* set by the world: the sender's net_now() */
+    uint64_t bytes;         /* of the payload; set by the world */
 };
+
+/* Copy the struct `message` into the body of `header` (a pointer), or out of it. Sender and
+ * receiver must name the same type; the rest of the body stays as it is. */
+#define header_pack(header, message)                                                               \
+    do {                                                                                           \
+        _Static_assert(sizeof(message) <= HEADER_BODY, "longer than the body of a header");        \
+        memcpy((header)->body, &(message), sizeof(message));                                       \
+    } while (0)
+#define header_unpack(header, message)                                                             \
+    do {                                                                                           \
+        _Static_assert(sizeof(message) <= HEADER_BODY, "longer than the body of a header");        \
+        memcpy(&(message), (header)->body, sizeof(message));                                       \
+    } while (0)
 
 struct request; /* a send or a receive under way; the world's own, but its first member is a pointer
                    to the world's table */

@@ -122,17 +122,18 @@ static struct loss share_score(struct node *n, struct weights w)
     struct problem *p = n->context->problem;
     struct loss loss = {0};
     p->kind->evaluate(p, w, n->own->statistics, n->rank, n->net->ranks, &loss, breathe, n);
-    if (n->rank > 0)
-        net_send(
-            n->net, 0,
-            &(struct header){
-                .tag = TAG_EVALUATION, .count = loss.top1, .samples = loss.top5, .value = loss.sum},
-            NULL, 0);
+    if (n->rank > 0) {
+        struct header header = {.tag = TAG_EVALUATION};
+        header_pack(&header, loss);
+        net_send(n->net, 0, &header, NULL, 0);
+    }
     for (int r = 1; r < n->net->ranks && n->rank == 0; r++) {
         struct request *come = hear_from(n, r, TAG_EVALUATION, NULL, 0);
-        loss.top1 += net_header(come)->count;
-        loss.top5 += net_header(come)->samples;
-        loss.sum += net_header(come)->value;
+        struct loss theirs;
+        header_unpack(net_header(come), theirs);
+        loss.top1 += theirs.top1;
+        loss.top5 += theirs.top5;
+        loss.sum += theirs.sum;
         net_release(n->net, come);
     }
     return loss;
@@ -183,11 +184,15 @@ void node_join_evaluation(struct node *n)
         take_back(n, n->own->slices);
     if (n->rank == 0) {
         record(n, &loss, w);
-        give_all(n, NULL, &(struct header){.tag = TAG_RESUME, .value = n->own->brought_s}, NULL, 0);
+        struct header resume = {.tag = TAG_RESUME};
+        header_pack(&resume, n->own->brought_s);
+        give_all(n, NULL, &resume, NULL, 0);
         n->own->brought_s = 0;
     } else {
         struct request *come = hear_from(n, 0, TAG_RESUME, NULL, 0);
-        began -= net_header(come)->value;
+        double brought_s;
+        header_unpack(net_header(come), brought_s);
+        began -= brought_s;
         net_release(n->net, come);
     }
     double stood = net_now(n->net) - began;

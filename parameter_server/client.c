@@ -106,17 +106,20 @@ static void push(struct ps *ps, const float *vector, bool finished, int flags)
     struct node *n = ps->n;
     struct header head = {.tag = TAG_PUSH, .flags = flags};
     bool payload = finished && n->finished && !(flags & PUSH_TELLS);
+    struct push_note note = {.clock = n->clock};
     if (finished) {
         head.count = n->finished;
-        head.samples = n->finished * n->context->minibatch;
-        head.value = n->loss;
-        double note[] = {(double)n->aborted, n->aborted_s, n->signal_s, (double)n->staleness,
-                         n->counters.wait_s - ps->waited_s};
-        for (size_t i = 0; i < sizeof note / sizeof *note; i++)
-            head.note[i] = note[i];
+        note = (struct push_note){.samples = n->finished * n->context->minibatch,
+                                  .loss = n->loss,
+                                  .aborted = n->aborted,
+                                  .aborted_s = n->aborted_s,
+                                  .signal_s = n->signal_s,
+                                  .staleness = n->staleness,
+                                  .waited_s = n->counters.wait_s - ps->waited_s,
+                                  .clock = n->clock};
         ps->waited_s = n->counters.wait_s;
     }
-    head.note[5] = (double)n->clock;
+    header_pack(&head, note);
     char *packed = ps->packed;
     ps_flush(ps);
     double began = node_clock(n);
@@ -198,12 +201,14 @@ struct request *const *ps_pending_pull(const struct ps *ps)
 static void take_word(struct ps *ps, const struct header *m)
 {
     struct node *n = ps->n;
+    struct reply_note note;
+    header_unpack(m, note);
     n->version = m->version;
     n->stop = m->flags & ANSWER_STOP;
-    n->status = m->flags >> ANSWER_STATUS;
-    n->samples = m->samples;
-    n->lr = m->value;
-    n->heard = m->count;
+    n->status = (int)note.status;
+    n->samples = note.samples;
+    n->lr = note.lr;
+    n->heard = note.clock;
 }
 
 static void take_weights(struct ps *ps, int server, const struct request *come)
@@ -239,8 +244,10 @@ static void take_answer(struct ps *ps, int server)
         asked = m->flags & ANSWER_SHOW;
         if (!asked && server == 0)
             take_word(ps, m);
-        if (!asked && m->count < ps->n->heard)
-            ps->n->heard = m->count;
+        struct reply_note note;
+        header_unpack(m, note);
+        if (!asked && note.clock < ps->n->heard)
+            ps->n->heard = note.clock;
         if (!asked && !(m->flags & ANSWER_SAME))
             take_weights(ps, server, list[1]);
         ps->version[server] = m->version;

@@ -71,8 +71,9 @@ int64_t ps_depart(struct ps *ps, int64_t signals);
 struct push {
     int worker;
     bool asks;                   /* an answer is owed to it */
-    const struct header *header; /* version, count (mini-batches), samples, value (loss); NULL:
-                                    none, the worker has left */
+    bool departed;               /* the worker has; there is no push */
+    int64_t minibatches;         /* whose gradients it sums; 0: nothing was finished, no vector */
+    const struct header *header; /* as it came; NULL: none is here */
     const void *bytes;           /* on the wire; NULL when nothing was finished */
     int64_t clock;               /* the worker's n->clock */
     int64_t staleness;           /* updates between the weights it was computed at and now */

@@ -9,9 +9,26 @@
 
 enum { MAX_SERVERS = 64 };
 
-/* Flags of a push and of an answer; an answer has the run's status from bit 8 on. */
+/* Flags of a push and of an answer. */
 enum { PUSH_MUTE = 1, PUSH_TELLS = 2 };
-enum { ANSWER_STOP = 1, ANSWER_SAME = 2, ANSWER_SHOW = 4, ANSWER_STATUS = 8 };
+enum { ANSWER_STOP = 1, ANSWER_SAME = 2, ANSWER_SHOW = 4 };
+
+/* Bodies of messages (messaging.h: header_pack()). A push's header counts its mini-batches. */
+struct push_note {
+    int64_t samples;
+    double loss;     /* summed over samples */
+    int64_t aborted; /* mini-batches, since the push before */
+    double aborted_s, signal_s;
+    int64_t staleness; /* beyond that of the version in the header: of a carried mini-batch */
+    double waited_s;   /* since the push before */
+    int64_t clock;     /* the worker's */
+};
+
+struct reply_note {
+    int64_t samples, clock; /* of the run; the least clock of all workers */
+    double lr;
+    int64_t status; /* exit code of the run */
+};
 
 struct order; /* of arrivals, as a file has it: order.c */
 

@@ -166,7 +166,7 @@ static const struct push *miss(struct ps *ps, int worker)
 {
     ps->has_left[worker] = true;
     ps->left++;
-    ps->arrival[worker] = (struct push){.worker = worker};
+    ps->arrival[worker] = (struct push){.worker = worker, .departed = true};
     return &ps->arrival[worker];
 }
 
@@ -191,12 +191,15 @@ static const struct push *admit(struct ps *ps, int worker)
     CHECK(m->version >= 0 && m->version <= n->version && m->count >= 0,
           "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
+    struct push_note note;
+    header_unpack(m, note);
     ps->arrival[worker] = (struct push){.worker = worker,
                                         .asks = !(m->flags & PUSH_MUTE),
                                         .header = m,
                                         .bytes = m->bytes ? net_data(come) : NULL,
-                                        .clock = (int64_t)m->note[5],
-                                        .staleness = n->version - m->version + (int64_t)m->note[3]};
+                                        .minibatches = m->count,
+                                        .clock = note.clock,
+                                        .staleness = n->version - m->version + note.staleness};
     ps->awaited[worker] = NULL;
     ps->owed[worker] |= ps->arrival[worker].asks;
     size_t whole = 0;
@@ -337,12 +340,11 @@ const struct push *ps_received(const struct ps *ps, int worker)
 static void answer(struct ps *ps, int worker, int flags, const void *payload, size_t bytes)
 {
     struct node *n = ps->n;
-    struct header head = {.tag = TAG_PARAMS,
-                          .flags = flags | (n->stop ? ANSWER_STOP : 0) | n->status << ANSWER_STATUS,
-                          .version = n->version,
-                          .count = n->clock,
-                          .samples = n->samples,
-                          .value = node_lr(n)};
+    struct header head = {
+        .tag = TAG_PARAMS, .flags = flags | (n->stop ? ANSWER_STOP : 0), .version = n->version};
+    const struct reply_note note = {
+        .samples = n->samples, .clock = n->clock, .lr = node_lr(n), .status = n->status};
+    header_pack(&head, note);
     take_answer_back(ps, worker);
     ps->answer[worker] = net_send(n->net, ps_rank_of(ps, worker), &head, payload, bytes);
 }

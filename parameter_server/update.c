@@ -52,7 +52,9 @@ void ps_discard(struct ps *ps, int worker)
     if (!m)
         return;
     ps->n->counters.dropped_minibatches += m->count;
-    ps->n->counters.dropped_samples += m->samples;
+    struct push_note note;
+    header_unpack(m, note);
+    ps->n->counters.dropped_samples += note.samples;
     give_back(ps, worker);
 }
 
@@ -64,19 +66,21 @@ static void count(struct ps *ps, int worker)
     struct update *u = &ps->update;
     if (!m)
         return;
+    struct push_note note;
+    header_unpack(m, note);
     u->minibatches += m->count;
-    u->samples += m->samples;
+    u->samples += note.samples;
     u->contributions += m->count > 0;
     if (m->count)
         histogram_add(&ps->n->counters.staleness, a->staleness);
     u->staleness = a->staleness > u->staleness ? a->staleness : u->staleness;
-    u->aborted += (int64_t)m->note[0];
-    u->aborted_s += m->note[1];
-    u->wait_s += m->note[4];
-    u->signal_s = m->note[2] > u->signal_s ? m->note[2] : u->signal_s;
-    if (!isfinite(m->value) && isfinite(u->loss))
+    u->aborted += note.aborted;
+    u->aborted_s += note.aborted_s;
+    u->wait_s += note.waited_s;
+    u->signal_s = note.signal_s > u->signal_s ? note.signal_s : u->signal_s;
+    if (!isfinite(note.loss) && isfinite(u->loss))
         u->worst = ps_rank_of(ps, worker);
-    u->loss += m->value;
+    u->loss += note.loss;
     give_back(ps, worker);
 }
 

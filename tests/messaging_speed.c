@@ -27,7 +27,9 @@ static double median(double *list, int count)
 
 static void tell(struct net *net, int to, int tag, double value)
 {
-    net_send(net, to, &(struct header){.tag = tag, .value = value}, NULL, 0);
+    struct header header = {.tag = tag};
+    header_pack(&header, value);
+    net_send(net, to, &header, NULL, 0);
 }
 
 static struct header hear(struct net *net, int from, int tag)
@@ -214,8 +216,12 @@ static void waiting(struct net *net)
     if (computes)
         tell(net, 0, TAG_TIME, median(took[1], TURNS) / median(took[0], TURNS));
     double sum = 0;
-    for (int i = 1; i <= busy && net->rank == 0; i++)
-        sum += hear(net, i, TAG_TIME).value;
+    for (int i = 1; i <= busy && net->rank == 0; i++) {
+        double factor;
+        struct header header = hear(net, i, TAG_TIME);
+        header_unpack(&header, factor);
+        sum += factor;
+    }
     if (net->rank == 0)
         printf("%d computing ranks while %d wait take         %8.3f times as long\n", busy,
                net->ranks - busy, sum / busy);

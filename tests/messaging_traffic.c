@@ -122,6 +122,18 @@ static struct request *send_growing(struct bench *b, int to, const struct header
     return request;
 }
 
+struct traffic_note { /* the whole body */
+    int64_t word[HEADER_BODY / sizeof(int64_t)];
+};
+
+static struct traffic_note traffic_note_at(int64_t version)
+{
+    struct traffic_note note;
+    for (size_t i = 0; i < sizeof note.word / sizeof *note.word; i++)
+        note.word[i] = version * (int64_t)(3 + i);
+    return note;
+}
+
 static void send_all(struct bench *b, struct round *r)
 {
     size_t used = 0;
@@ -134,8 +146,8 @@ static void send_all(struct bench *b, struct round *r)
             struct header header = {
                 .tag = tag_of(p, r->number), .flags = ~r->number, .count = (int64_t)p->bytes};
             header.version = version_at(r->number, nth[p->tag]++);
-            header.value = 0.5 * (double)header.version;
-            header.samples = -header.version;
+            const struct traffic_note note = traffic_note_at(header.version);
+            header_pack(&header, note);
             struct request *request;
             if (p->bytes && p->grows) {
                 request = send_growing(b, to, &header, r->out + used, p->bytes);
@@ -169,10 +181,11 @@ static void check_received(struct bench *b, struct round *r, int i)
                (item->from == NET_ANY || header->from == item->from),
            "a message from %d to %d with tag %d came to a receive from %d with tag %d",
            header->from, header->to, header->tag, item->from, item->tag);
+    struct traffic_note note, expected = traffic_note_at(header->version);
+    header_unpack(header, note);
     EXPECT(b,
            header->flags == ~r->number && header->count == (int64_t)header->bytes &&
-               header->samples == -header->version &&
-               header->value == 0.5 * (double)header->version,
+               !memcmp(&note, &expected, sizeof note),
            "a head was changed on its way");
     EXPECT(b, header->sent_s > 0 && header->sent_s < net_now(b->net) + 0.1,
            "sent at %g, received at %g", header->sent_s, net_now(b->net));

@@ -385,22 +385,27 @@ static void test_books(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
-    struct header sum = {.tag = TAG_TIME,
-                         .count = net->sent_messages - net->received_messages,
-                         .samples = net->sent_bytes - net->received_bytes};
+    struct {
+        int64_t messages, bytes;
+    } sum = {net->sent_messages - net->received_messages, net->sent_bytes - net->received_bytes},
+      theirs;
+    struct header header = {.tag = TAG_TIME};
+    header_pack(&header, sum);
     EXPECT(b,
-           net->sent_messages > 100 && net->sent_bytes > (int64_t)sizeof sum * net->sent_messages,
+           net->sent_messages > 100 &&
+               net->sent_bytes > (int64_t)sizeof header * net->sent_messages,
            "%" PRId64 " bytes in %" PRId64 " messages", net->sent_bytes, net->sent_messages);
     if (net->rank)
-        net_send(net, 0, &sum, NULL, 0);
+        net_send(net, 0, &header, NULL, 0);
     for (int i = 1; i < net->ranks && net->rank == 0; i++) {
-        struct header theirs = bench_hear(b, i, TAG_TIME);
-        sum.count += theirs.count;
-        sum.samples += theirs.samples;
+        header = bench_hear(b, i, TAG_TIME);
+        header_unpack(&header, theirs);
+        sum.messages += theirs.messages;
+        sum.bytes += theirs.bytes;
     }
-    EXPECT(b, net->rank || (sum.count == 0 && sum.samples == 0),
-           "%" PRId64 " messages and %" PRId64 " bytes were sent and not received", sum.count,
-           sum.samples);
+    EXPECT(b, net->rank || (sum.messages == 0 && sum.bytes == 0),
+           "%" PRId64 " messages and %" PRId64 " bytes were sent and not received", sum.messages,
+           sum.bytes);
     bench_verdict(b);
 }
 

@@ -47,14 +47,17 @@ static double quantile(double *list, int count, double part)
 
 static void tell(struct net *net, int to, double value)
 {
-    net_send(net, to, &(struct header){.tag = TAG_WORD, .value = value}, NULL, 0);
+    struct header header = {.tag = TAG_WORD};
+    header_pack(&header, value);
+    net_send(net, to, &header, NULL, 0);
 }
 
 static double hear(struct net *net, int from)
 {
     struct request *come = net_recv(net, from, TAG_WORD, NULL, 0);
     net_wait(net, &come, 1, INFINITY);
-    double value = net_header(come)->value;
+    double value;
+    header_unpack(net_header(come), value);
     net_release(net, come);
     return value;
 }

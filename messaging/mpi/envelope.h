@@ -13,14 +13,14 @@
 enum envelope_kind {
     ENVELOPE_MESSAGE =
         1, /* a message; its payload, if there is one, is on reference until ENVELOPE_RELEASED */
-    ENVELOPE_EARLY, /* between hosts: mail.bytes of payload, whose ENVELOPE_MESSAGE comes when the
+    ENVELOPE_EARLY, /* between hosts: header.bytes of payload, whose ENVELOPE_MESSAGE comes when the
                        last of them is ready */
     ENVELOPE_READY, /* between hosts: the receiver has room for the payload, the pieces may come */
     ENVELOPE_RELEASED, /* the receiver needs the payload no longer */
-    ENVELOPE_ALIVE,    /* between hosts: mail.value seconds ago the sender's program gave a sign of
+    ENVELOPE_ALIVE, /* between hosts: header.count nanoseconds ago the sender's program gave a sign of
                           life */
-    ENVELOPE_GONE,     /* between hosts: the sender's program ends before its time */
-    ENVELOPE_REACH, /* mail.count 1: the sender begins to reach into a region of the receiver's; -1:
+    ENVELOPE_GONE, /* between hosts: the sender's program ends before its time */
+    ENVELOPE_REACH, /* header.count 1: the sender begins to reach into a region of the receiver's; -1:
                        it has done so */
 };
 

@@ -92,7 +92,7 @@ static void hear_far(struct world *w, int from, const struct envelope *e, int64_
     if (e->kind == ENVELOPE_GONE)
         w->heard_ns[from] = GONE;
     else if (e->kind == ENVELOPE_ALIVE)
-        w->heard_ns[from] -= (int64_t)(1e9 * fmin(fmax(e->header.value, 0), 1e9));
+        w->heard_ns[from] -= (int64_t)fmin(fmax((double)e->header.count, 0), 1e18);
     else
         hear(w, from, e);
 }
@@ -112,8 +112,7 @@ static bool carry(struct world *w, int64_t now_ns)
         matching_settle(w->matching);
     if (1e-9 * (double)(now_ns - w->beat_ns) > BEAT_S) {
         w->beat_ns = now_ns;
-        e = (struct envelope){.kind = ENVELOPE_ALIVE,
-                              .header.value = 1e-9 * (double)(now_ns - w->alive_ns)};
+        e = (struct envelope){.kind = ENVELOPE_ALIVE, .header.count = now_ns - w->alive_ns};
         for (int i = 0; i < w->net.ranks; i++)
             if (w->remote[i])
                 transport_put(w->transport, i, &e);

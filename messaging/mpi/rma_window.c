@@ -19,6 +19,11 @@
 
 enum { TAG_WORLD = 63, PATIENCE_S = 60 };
 
+/* Body of the owner's message: where the block lies in its file, and what it opens. */
+struct window_note {
+    uint64_t block, span, offset, bytes;
+};
+
 struct mpi_region {
     struct rma_window region;
     char *data;                /* NULL on another host */
@@ -41,12 +46,12 @@ static _Noreturn void give_up(struct net *net, int rank, const char *what)
 static void tell(const struct mpi_region *r, bool exposed)
 {
     struct net *net = r->region.net;
-    struct header head = {.tag = TAG_WORLD,
-                          .flags = exposed,
-                          .version = (int64_t)r->place.block,
-                          .count = (int64_t)r->place.span,
-                          .samples = (int64_t)r->place.offset,
-                          .value = (double)r->region.bytes};
+    const struct window_note note = {.block = r->place.block,
+                                     .span = r->place.span,
+                                     .offset = r->place.offset,
+                                     .bytes = r->region.bytes};
+    struct header head = {.tag = TAG_WORLD, .flags = exposed};
+    header_pack(&head, note);
     for (int i = 0; i < net->ranks; i++)
         if (i != net->rank)
             net->world->send(net, i, &head, NULL, 0);
@@ -62,13 +67,15 @@ static bool hear(struct mpi_region *r)
             give_up(net, r->region.owner, "waits for a region of");
     const struct header *m = net_header(come);
     bool needed = m->flags;
-    CHECK(m->value == (double)r->region.bytes,
-          "rank %d opens a region of %zu bytes, which has %.0f at its owner, rank %d", net->rank,
-          r->region.bytes, m->value, r->region.owner);
+    struct window_note note;
+    header_unpack(m, note);
+    CHECK(note.bytes == r->region.bytes,
+          "rank %d opens a region of %zu bytes, which has %llu at its owner, rank %d", net->rank,
+          r->region.bytes, (unsigned long long)note.bytes, r->region.owner);
     r->place = (struct envelope){.header.bytes = r->region.bytes,
-                                 .block = (uint64_t)m->version,
-                                 .span = (uint64_t)m->count,
-                                 .offset = (uint64_t)m->samples};
+                                 .block = note.block,
+                                 .span = note.span,
+                                 .offset = note.offset};
     net_release(net, come);
     return needed;
 }

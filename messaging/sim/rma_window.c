@@ -16,6 +16,11 @@ struct sim_region {
     char *data;
 };
 
+struct window_note { /* body of the owner's message */
+    void *block;
+    size_t bytes;
+};
+
 struct rma_window *sim_window_open(struct net *net, int owner, void *block, size_t bytes)
 {
     struct rank *rank = net->self;
@@ -26,8 +31,9 @@ struct rma_window *sim_window_open(struct net *net, int owner, void *block, size
         STRICT(sim_block_of(rank, block, bytes), rank->sim,
                "rank %d opens a region of %zu bytes that does not lie in its net_alloc() memory",
                owner, bytes);
-        struct header head = {
-            .tag = TAG_WORLD, .version = (int64_t)(intptr_t)block, .value = (double)bytes};
+        const struct window_note note = {.block = block, .bytes = bytes};
+        struct header head = {.tag = TAG_WORLD};
+        header_pack(&head, note);
         for (int i = 0; i < net->ranks; i++)
             if (i != owner)
                 net->world->send(net, i, &head, NULL, 0);
@@ -35,11 +41,12 @@ struct rma_window *sim_window_open(struct net *net, int owner, void *block, size
     }
     struct request *come = net->world->recv(net, owner, TAG_WORLD, NULL, 0);
     net_wait(net, &come, 1, INFINITY);
-    const struct header *m = net_header(come);
-    STRICT(m->value == (double)bytes, rank->sim,
-           "rank %d opens a region of %zu bytes, which has %.0f at its owner, rank %d", net->rank,
-           bytes, m->value, owner);
-    r->data = (char *)(intptr_t)m->version;
+    struct window_note note;
+    header_unpack(net_header(come), note);
+    STRICT(note.bytes == bytes, rank->sim,
+           "rank %d opens a region of %zu bytes, which has %zu at its owner, rank %d", net->rank,
+           bytes, note.bytes, owner);
+    r->data = note.block;
     net_release(net, come);
     return &r->region;
 }
