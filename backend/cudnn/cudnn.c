@@ -272,7 +272,7 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     const struct unit_shape *s = &u->shape;
     struct device *d = u->device;
     void *dz = d->area[AREA_Z];
-    struct kernel_arrival in = {
+    struct kernel_output_gradient in = {
         .dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
     if (!s->norm) {
         if (!s->relu && !io->dy2 && !io->dskip)
@@ -287,7 +287,7 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     kernel_norm_sums(d->compute, plane_of(u), &n, io->saved, &in, io->dskip, dgamma, dbeta,
                      d->area[AREA_SUMS]);
     if (io->dskip)
-        in = (struct kernel_arrival){.dy = io->dskip};
+        in = (struct kernel_output_gradient){.dy = io->dskip};
     kernel_norm_gradient(d->compute, plane_of(u), &n, io->saved, &in, dgamma, dbeta, dz);
     return dz;
 }

@@ -84,7 +84,7 @@ void kernel_apply(cudaStream_t stream, struct kernel_plane plane, const struct k
 
 /* A gradient that comes to a unit: dy + dy2 (NULL: none), zero where ReLU let nothing through.
  * ReLU's mask is y <= 0; with y NULL it is v <= 0, taken anew from z (a unit without skip). */
-struct kernel_arrival {
+struct kernel_output_gradient {
     const void *dy, *dy2, *y;
     bool relu;
 };
@@ -92,19 +92,19 @@ struct kernel_arrival {
 /* dbeta and dgamma; dskip (NULL: not wanted) gets the masked gradient. */
 void kernel_norm_sums(cudaStream_t stream, struct kernel_plane plane,
                       const struct kernel_norm *norm, const void *z,
-                      const struct kernel_arrival *in, void *dskip, float *dgamma, float *dbeta,
-                      void *scratch);
+                      const struct kernel_output_gradient *in, void *dskip, float *dgamma,
+                      float *dbeta, void *scratch);
 
 /* dz, after kernel_norm_sums(). Where dskip was written, hand it in as dy, with neither dy2 nor
  * ReLU. */
 void kernel_norm_gradient(cudaStream_t stream, struct kernel_plane plane,
                           const struct kernel_norm *norm, const void *z,
-                          const struct kernel_arrival *in, const float *dgamma, const float *dbeta,
-                          void *dz);
+                          const struct kernel_output_gradient *in, const float *dgamma,
+                          const float *dbeta, void *dz);
 
 /* Without a norm: dz is the masked gradient alone, and so is dskip. */
-void kernel_mask(cudaStream_t stream, struct kernel_plane plane, const struct kernel_arrival *in,
-                 void *dz);
+void kernel_mask(cudaStream_t stream, struct kernel_plane plane,
+                 const struct kernel_output_gradient *in, void *dz);
 
 /* The other units, by their shape. `taken` (NULL in evaluation) has a byte for each element of y,
  * padding included: the greatest tap, the first of equals; a NaN counts as greatest. dy2 may be

@@ -177,13 +177,13 @@ static void check_numbers(struct network_fixture *r)
     memcpy(r->statistics, statistics + count, count * sizeof *statistics);
     memcpy(ref->statistics, statistics + count, count * sizeof *statistics);
     struct loss evaluation = fixture_evaluate(r), true_evaluation = fixture_evaluate(ref);
-    double evaluation = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
+    double error = fabs(evaluation.sum - true_evaluation.sum) / true_evaluation.sum;
     print_message("%s: the loss is off by %.1e, the gradient by %.1e, statistics by %.1e, an "
                   "evaluation by %.1e\n",
-                  r->name, loss, g, norm, evaluation);
+                  r->name, loss, g, norm, error);
     assert_true(wide || g > 1e-4);
     assert_true(loss < (wide ? 1e-5 : 1e-2) && g < (wide ? 1e-4 : 5e-2) &&
-                norm < (wide ? 1e-5 : 1e-2) && evaluation < (wide ? 1e-5 : 1e-2));
+                norm < (wide ? 1e-5 : 1e-2) && error < (wide ? 1e-5 : 1e-2));
     xfree(statistics);
     xfree(sums);
     fixture_close(ref);

@@ -181,7 +181,7 @@ static void run_norm(struct gpu *gpu, const struct trial *t, bool mask_by_y)
         .gamma = d.gamma, .beta = d.beta, .mean = d.mean, .inverse = d.inverse};
     kernel_apply(gpu->stream, d.plane, &norm, d.z, d.skip, s->relu, d.y);
     compare_elements(gpu, t, "y", d.y, t->call.y, s->batch, s->out_c, of_type[t->type]);
-    struct kernel_arrival in = {d.dy, d.dy2, s->skip || mask_by_y ? d.y : NULL, s->relu};
+    struct kernel_output_gradient in = {d.dy, d.dy2, s->skip || mask_by_y ? d.y : NULL, s->relu};
     kernel_norm_sums(gpu->stream, d.plane, &norm, d.z, &in, s->skip ? d.dskip : NULL, d.dgamma,
                      d.dbeta, d.scratch);
     compare_channels(gpu, t, "dgamma", d.dgamma, dgamma);
@@ -189,7 +189,7 @@ static void run_norm(struct gpu *gpu, const struct trial *t, bool mask_by_y)
     if (s->skip) {
         compare_elements(gpu, t, "dskip", d.dskip, t->call.dskip, s->batch, s->out_c,
                          of_type[t->type]);
-        in = (struct kernel_arrival){.dy = d.dskip};
+        in = (struct kernel_output_gradient){.dy = d.dskip};
     }
     kernel_norm_gradient(gpu->stream, d.plane, &norm, d.z, &in, d.dgamma, d.dbeta, d.dz);
     compare_elements(gpu, t, "dz", d.dz, t->call.dx, s->batch, s->out_c, of_type[t->type]);
@@ -211,7 +211,7 @@ static void run_bare(struct gpu *gpu, const struct trial *t)
 {
     struct there d = put(gpu, t);
     const struct unit_shape *s = &t->shape;
-    struct kernel_arrival in = {d.dy, d.dy2, d.y, s->relu};
+    struct kernel_output_gradient in = {d.dy, d.dy2, d.y, s->relu};
     kernel_apply(gpu->stream, d.plane, NULL, d.z, d.skip, s->relu, d.y);
     compare_elements(gpu, t, "y", d.y, t->call.y, s->batch, s->out_c, of_type[t->type]);
     kernel_mask(gpu->stream, d.plane, &in, d.dz);

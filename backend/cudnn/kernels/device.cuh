@@ -34,7 +34,9 @@ template <class T> static __device__ inline T read_shared(const T *from)
     return __ldcg(from);
 }
 
-template <class... P, class... A> static void launch(void (*kernel)(P...), int64_t blocks, int threads, cudaStream_t stream, A... arguments)
+template <class... P, class... A>
+static void launch(void (*kernel)(P...), int64_t blocks, int threads, cudaStream_t stream,
+                   A... arguments)
 {
     if (blocks == 0)
         return;

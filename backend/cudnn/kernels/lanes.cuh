@@ -42,7 +42,8 @@ template <> __device__ inline void store<float>(void *to, int64_t at, const lane
 /* bf16 is the upper half of a float32; two of them share a word. */
 static __device__ inline uint4 packed(const lanes &v)
 {
-    return make_uint4(bf16_pair(v.of[0], v.of[1]), bf16_pair(v.of[2], v.of[3]), bf16_pair(v.of[4], v.of[5]), bf16_pair(v.of[6], v.of[7]));
+    return make_uint4(bf16_pair(v.of[0], v.of[1]), bf16_pair(v.of[2], v.of[3]),
+                      bf16_pair(v.of[4], v.of[5]), bf16_pair(v.of[6], v.of[7]));
 }
 
 static __device__ inline lanes unpacked(uint4 bits)
@@ -103,7 +104,8 @@ template <class E> static __device__ inline lanes load_if(bool there, const void
 }
 
 /* The sum of a gradient's two parts; `more` may be NULL. */
-template <class E> static __device__ inline lanes load_sum(bool there, const void *from, const void *more, int64_t at)
+template <class E>
+static __device__ inline lanes load_sum(bool there, const void *from, const void *more, int64_t at)
 {
     lanes v = load_if<E>(there, from, at), w = load_if<E>(there && more, more, at);
     for (int i = 0; i < LANES; i++)
@@ -140,14 +142,15 @@ struct place {
     uint32_t image, y, x, column;
 };
 
-static __device__ inline place place_of(uint32_t vector, uint32_t height, uint32_t width, uint32_t columns)
+static __device__ inline place place_of(uint32_t vector, uint32_t height, uint32_t width,
+                                        uint32_t columns)
 {
     uint32_t pixel = vector / columns, row = pixel / width;
     return {row / height, row % height, pixel % width, vector % columns};
 }
 
-static __device__ inline int64_t vector_at(uint32_t image, uint32_t y, uint32_t x, uint32_t column, uint32_t height, uint32_t width,
-                                           uint32_t columns)
+static __device__ inline int64_t vector_at(uint32_t image, uint32_t y, uint32_t x, uint32_t column,
+                                           uint32_t height, uint32_t width, uint32_t columns)
 {
     return (((int64_t)image * height + y) * width + x) * columns + column;
 }

@@ -8,8 +8,8 @@
 #include "backend/cudnn/kernels/sums.cuh"
 
 template <class E>
-static __global__ void add_bias(int64_t logits, int classes, int padded, const void *__restrict__ z, const float *__restrict__ bias,
-                                float *__restrict__ y)
+static __global__ void add_bias(int64_t logits, int classes, int padded, const void *__restrict__ z,
+                                const float *__restrict__ bias, float *__restrict__ y)
 {
     const int64_t at = (int64_t)blockIdx.x * EACH_THREADS + threadIdx.x;
     if (at >= logits)
@@ -20,8 +20,9 @@ static __global__ void add_bias(int64_t logits, int classes, int padded, const v
 
 /* A block has eight classes of all samples. */
 template <class E>
-static __global__ void __launch_bounds__(TEAM) bias_back(int batch, int classes, int columns, const float *__restrict__ dy,
-                                                         const float *__restrict__ dy2, void *__restrict__ dz, float *__restrict__ dbias)
+static __global__ void __launch_bounds__(TEAM)
+    bias_back(int batch, int classes, int columns, const float *__restrict__ dy,
+              const float *__restrict__ dy2, void *__restrict__ dz, float *__restrict__ dbias)
 {
     __shared__ float tree[LANES][TEAM];
     const int first = blockIdx.x * LANES, thread = threadIdx.x;
@@ -94,19 +95,22 @@ static __device__ inline double log_sum_exp(const float *row, int classes)
 
 /* A block has one sample; the last to come adds them up, in their order. */
 static __global__ void __launch_bounds__(CROWD)
-    softmax(const float *__restrict__ logits, const int32_t *__restrict__ labels, int batch, int classes, float smoothing,
-            float *__restrict__ dlogits, loss *__restrict__ sums, scratch *scratch)
+    softmax(const float *__restrict__ logits, const int32_t *__restrict__ labels, int batch,
+            int classes, float smoothing, float *__restrict__ dlogits, loss *__restrict__ sums,
+            scratch *scratch)
 {
     const int b = blockIdx.x, label = labels[b];
     const float *row = logits + (int64_t)b * classes;
-    const double floor = (double)smoothing / classes, peak = 1.0 - smoothing, all = log_sum_exp(row, classes);
+    const double floor = (double)smoothing / classes, peak = 1.0 - smoothing,
+                 all = log_sum_exp(row, classes);
     double total = 0;
     int ahead = 0; /* other classes that are not below the label's */
     for (int c = threadIdx.x; c < classes; c += CROWD) {
         total += all - row[c];
         ahead += c != label && row[c] >= row[label];
         if (dlogits)
-            dlogits[(int64_t)b * classes + c] = (exp(row[c] - all) - floor - (c == label ? peak : 0.0)) / batch;
+            dlogits[(int64_t)b * classes + c] =
+                (exp(row[c] - all) - floor - (c == label ? peak : 0.0)) / batch;
     }
     total = together(total, sum_of());
     ahead = isnan(all) ? INT_MAX : together(ahead, sum_of());
@@ -121,26 +125,31 @@ static __global__ void __launch_bounds__(CROWD)
         sum.top1 += read_shared(&each[i].top1);
         sum.top5 += read_shared(&each[i].top5);
     }
-    sum = {together(sum.loss, sum_of()), together(sum.top1, sum_of()), together(sum.top5, sum_of())};
+    sum = {together(sum.loss, sum_of()), together(sum.top1, sum_of()),
+           together(sum.top5, sum_of())};
     if (threadIdx.x == 0)
         *sums = {sum.loss, sum.top1, sum.top5};
 }
 
-void kernel_bias(cudaStream_t stream, enum backend_dtype type_of_z, const void *z, int batch, int classes, const float *bias, float *y)
+void kernel_bias(cudaStream_t stream, enum backend_dtype type_of_z, const void *z, int batch,
+                 int classes, const float *bias, float *y)
 {
     const int64_t logits = (int64_t)batch * classes;
-    launch(BY_TYPE(type_of_z, add_bias), each_blocks(logits), EACH_THREADS, stream, logits, classes, kernel_padded(classes), z, bias, y);
+    launch(BY_TYPE(type_of_z, add_bias), each_blocks(logits), EACH_THREADS, stream, logits, classes,
+           kernel_padded(classes), z, bias, y);
 }
 
-void kernel_bias_back(cudaStream_t stream, enum backend_dtype type, const float *dy, const float *dy2, int batch, int classes, void *dz,
-                      float *dbias)
+void kernel_bias_back(cudaStream_t stream, enum backend_dtype type, const float *dy,
+                      const float *dy2, int batch, int classes, void *dz, float *dbias)
 {
     const int columns = kernel_padded(classes) / LANES;
-    launch(BY_TYPE(type, bias_back), columns, TEAM, stream, batch, classes, columns, dy, dy2, dz, dbias);
+    launch(BY_TYPE(type, bias_back), columns, TEAM, stream, batch, classes, columns, dy, dy2, dz,
+           dbias);
 }
 
-void kernel_loss(cudaStream_t stream, const float *logits, const int32_t *labels, int batch, int classes, float smoothing, float *dlogits,
-                 struct loss *sums, void *scratch)
+void kernel_loss(cudaStream_t stream, const float *logits, const int32_t *labels, int batch,
+                 int classes, float smoothing, float *dlogits, struct loss *sums, void *scratch)
 {
-    launch(softmax, batch, CROWD, stream, logits, labels, batch, classes, smoothing, dlogits, sums, (struct scratch *)scratch);
+    launch(softmax, batch, CROWD, stream, logits, labels, batch, classes, smoothing, dlogits, sums,
+           (struct scratch *)scratch);
 }

@@ -21,7 +21,8 @@ static __device__ inline int channel_of(const spread &s, const share &me, int at
 
 template <class E>
 static __global__ void __launch_bounds__(TEAM)
-    measure(int64_t rows, int channels, spread s, const void *__restrict__ z, kernel_statistics to, scratch *scratch)
+    measure(int64_t rows, int channels, spread s, const void *__restrict__ z, kernel_statistics to,
+            scratch *scratch)
 {
     const share me = my_share(s);
     const lanes origin = me.column < s.columns ? load<E>(z, me.column) : lanes{};
@@ -29,7 +30,8 @@ static __global__ void __launch_bounds__(TEAM)
     for (int64_t row = me.first; row < rows; row += BATCH * me.step) {
         lanes v[BATCH];
         for (int k = 0; k < BATCH; k++)
-            v[k] = load_if<E>(row + k * me.step < rows, z, (row + k * me.step) * s.columns + me.column);
+            v[k] = load_if<E>(row + k * me.step < rows, z,
+                              (row + k * me.step) * s.columns + me.column);
         for (int k = 0; k < BATCH; k++)
             for (int i = 0; i < LANES; i++) {
                 float shifted = row + k * me.step < rows ? v[k].of[i] - origin.of[i] : 0;
@@ -42,7 +44,8 @@ static __global__ void __launch_bounds__(TEAM)
     if (!total || at >= LANES * s.wide || channel >= channels)
         return;
     double shift = total[at] / rows, spread = total[LANES * s.wide + at] / rows - shift * shift;
-    double mean = element<E>(z, channel) + shift, variance = spread < 0 ? 0 : spread; /* a NaN stays one */
+    double mean = element<E>(z, channel) + shift,
+           variance = spread < 0 ? 0 : spread; /* a NaN stays one */
     to.mean[channel] = mean;
     to.inverse[channel] = 1 / sqrt(variance + epsilon);
     if (to.batch_mean)
@@ -56,7 +59,8 @@ struct coefficients {
     lanes mean, inverse, scale, beta;
 };
 
-static __device__ inline coefficients coefficients_of(const kernel_norm &n, int channel, int channels)
+static __device__ inline coefficients coefficients_of(const kernel_norm &n, int channel,
+                                                      int channels)
 {
     coefficients c = {};
     if (!n.gamma) {
@@ -83,8 +87,9 @@ static __device__ inline float normalised(const coefficients &c, int lane, float
 
 /* The comparison lets a NaN through: a diverged run must be seen in the loss. */
 template <class E>
-static __global__ void __launch_bounds__(TEAM) apply(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
-                                                     const void *__restrict__ skip, bool relu, void *__restrict__ y)
+static __global__ void __launch_bounds__(TEAM)
+    apply(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
+          const void *__restrict__ skip, bool relu, void *__restrict__ y)
 {
     const share me = my_share(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
@@ -109,15 +114,16 @@ static __global__ void __launch_bounds__(TEAM) apply(int64_t rows, int channels,
 /* PAIR rows of z and of the gradient g that gets through ReLU there; zero behind the last row. */
 enum { PAIR = 2 };
 
-struct push {
+struct output_gradient {
     lanes z[PAIR], g[PAIR];
 };
 
 template <class E>
-static __device__ inline arrival arrived(const share &me, int64_t row, int64_t rows, int columns, const coefficients &c, const void *z,
-                                         const void *dy, const void *dy2, const void *y, bool relu)
+static __device__ inline output_gradient
+load_output_gradient(const share &me, int64_t row, int64_t rows, int columns, const coefficients &c,
+                     const void *z, const void *dy, const void *dy2, const void *y, bool relu)
 {
-    arrival a;
+    output_gradient a;
     lanes out[PAIR];
     for (int k = 0; k < PAIR; k++) {
         const int64_t there = row + k * me.step, at = there * columns + me.column;
@@ -136,15 +142,17 @@ static __device__ inline arrival arrived(const share &me, int64_t row, int64_t r
 /* Sums of g and g (z - mean); of g as dskip keeps it for the second pass, so that dz sums to
  * nothing. */
 template <class E>
-static __global__ void __launch_bounds__(TEAM) sums(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
-                                                    const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
-                                                    bool relu, void *__restrict__ dskip, float *dgamma, float *dbeta, scratch *scratch)
+static __global__ void __launch_bounds__(TEAM)
+    sums(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
+         const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
+         bool relu, void *__restrict__ dskip, float *dgamma, float *dbeta, scratch *scratch)
 {
     const share me = my_share(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
     float sum[2 * LANES] = {};
     for (int64_t row = me.first; row < rows; row += PAIR * me.step) {
-        arrival a = arrived<E>(me, row, rows, s.columns, c, z, dy, dy2, y, relu);
+        output_gradient a =
+            load_output_gradient<E>(me, row, rows, s.columns, c, z, dy, dy2, y, relu);
         for (int k = 0; k < PAIR; k++) {
             if (dskip)
                 a.g[k] = rounded<E>(a.g[k]);
@@ -168,22 +176,26 @@ static __global__ void __launch_bounds__(TEAM) sums(int64_t rows, int channels, 
  * depend on every pixel. */
 template <class E>
 static __global__ void __launch_bounds__(TEAM)
-    gradient(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z, const void *__restrict__ dy,
-             const void *__restrict__ dy2, const void *__restrict__ y, bool relu, const float *__restrict__ dgamma,
-             const float *__restrict__ dbeta, void *__restrict__ dz)
+    gradient(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
+             const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
+             bool relu, const float *__restrict__ dgamma, const float *__restrict__ dbeta,
+             void *__restrict__ dz)
 {
     const share me = my_share(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
-    lanes from_z = load_channels(dgamma, me.column * LANES, channels), constant = load_channels(dbeta, me.column * LANES, channels);
+    lanes from_z = load_channels(dgamma, me.column * LANES, channels),
+          constant = load_channels(dbeta, me.column * LANES, channels);
     for (int i = 0; i < LANES; i++) {
         from_z.of[i] *= -c.scale.of[i] * c.inverse.of[i] / rows;
         constant.of[i] *= -c.scale.of[i] / rows;
     }
     for (int64_t row = me.first; row < rows; row += PAIR * me.step) {
-        arrival a = arrived<E>(me, row, rows, s.columns, c, z, dy, dy2, y, relu);
+        output_gradient a =
+            load_output_gradient<E>(me, row, rows, s.columns, c, z, dy, dy2, y, relu);
         for (int k = 0; k < PAIR; k++) {
             for (int i = 0; i < LANES; i++)
-                a.g[k].of[i] = c.scale.of[i] * a.g[k].of[i] + ((a.z[k].of[i] - c.mean.of[i]) * from_z.of[i] + constant.of[i]);
+                a.g[k].of[i] = c.scale.of[i] * a.g[k].of[i] +
+                               ((a.z[k].of[i] - c.mean.of[i]) * from_z.of[i] + constant.of[i]);
             if (row + k * me.step < rows)
                 store<E>(dz, (row + k * me.step) * s.columns + me.column, a.g[k]);
         }
@@ -191,7 +203,8 @@ static __global__ void __launch_bounds__(TEAM)
 }
 
 template <class E>
-static __global__ void mask(uint32_t vectors, const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
+static __global__ void mask(uint32_t vectors, const void *__restrict__ dy,
+                            const void *__restrict__ dy2, const void *__restrict__ y,
                             void *__restrict__ dz)
 {
     const uint32_t at = my_vector();
@@ -206,47 +219,56 @@ static __global__ void mask(uint32_t vectors, const void *__restrict__ dy, const
     store<E>(dz, at, g);
 }
 
-void kernel_norm_measure(cudaStream_t stream, struct kernel_plane p, const void *z, struct kernel_statistics to, void *scratch)
+void kernel_norm_measure(cudaStream_t stream, struct kernel_plane p, const void *z,
+                         struct kernel_statistics to, void *scratch)
 {
     const spread s = spread_of(p.rows, p.channels);
-    launch(BY_TYPE(p.type, measure), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels, s, z, to, (struct scratch *)scratch);
+    launch(BY_TYPE(p.type, measure), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels,
+           s, z, to, (struct scratch *)scratch);
 }
 
-void kernel_apply(cudaStream_t stream, struct kernel_plane p, const struct kernel_norm *norm, const void *z, const void *skip, bool relu,
-                  void *y)
+void kernel_apply(cudaStream_t stream, struct kernel_plane p, const struct kernel_norm *norm,
+                  const void *z, const void *skip, bool relu, void *y)
 {
     const spread s = spread_of(p.rows, p.channels);
-    launch(BY_TYPE(p.type, apply), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels, s, norm ? *norm : kernel_norm{}, z, skip,
-           relu, y);
+    launch(BY_TYPE(p.type, apply), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels,
+           s, norm ? *norm : kernel_norm{}, z, skip, relu, y);
 }
 
-void kernel_norm_sums(cudaStream_t stream, struct kernel_plane p, const struct kernel_norm *norm, const void *z,
-                      const struct kernel_arrival *in, void *dskip, float *dgamma, float *dbeta, void *scratch)
+void kernel_norm_sums(cudaStream_t stream, struct kernel_plane p, const struct kernel_norm *norm,
+                      const void *z, const struct kernel_output_gradient *in, void *dskip,
+                      float *dgamma, float *dbeta, void *scratch)
 {
     const spread s = spread_of(p.rows, p.channels);
-    launch(BY_TYPE(p.type, sums), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels, s, *norm, z, in->dy, in->dy2,
-           in->relu ? in->y : NULL, in->relu, dskip, dgamma, dbeta, (struct scratch *)scratch);
+    launch(BY_TYPE(p.type, sums), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels, s,
+           *norm, z, in->dy, in->dy2, in->relu ? in->y : NULL, in->relu, dskip, dgamma, dbeta,
+           (struct scratch *)scratch);
 }
 
-void kernel_norm_gradient(cudaStream_t stream, struct kernel_plane p, const struct kernel_norm *norm, const void *z,
-                          const struct kernel_arrival *in, const float *dgamma, const float *dbeta, void *dz)
+void kernel_norm_gradient(cudaStream_t stream, struct kernel_plane p,
+                          const struct kernel_norm *norm, const void *z,
+                          const struct kernel_output_gradient *in, const float *dgamma,
+                          const float *dbeta, void *dz)
 {
     const spread s = spread_of(p.rows, p.channels);
-    launch(BY_TYPE(p.type, gradient), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows, p.channels, s, *norm, z, in->dy, in->dy2,
-           in->relu ? in->y : NULL, in->relu, dgamma, dbeta, dz);
+    launch(BY_TYPE(p.type, gradient), (int64_t)s.groups * s.chunks, TEAM, stream, p.rows,
+           p.channels, s, *norm, z, in->dy, in->dy2, in->relu ? in->y : NULL, in->relu, dgamma,
+           dbeta, dz);
 }
 
-void kernel_mask(cudaStream_t stream, struct kernel_plane p, const struct kernel_arrival *in, void *dz)
+void kernel_mask(cudaStream_t stream, struct kernel_plane p,
+                 const struct kernel_output_gradient *in, void *dz)
 {
     const int64_t vectors = p.rows * (kernel_padded(p.channels) / LANES);
-    launch(BY_TYPE(p.type, mask), each_blocks(vectors), EACH_THREADS, stream, (uint32_t)vectors, in->dy, in->dy2, in->relu ? in->y : NULL,
-           dz);
+    launch(BY_TYPE(p.type, mask), each_blocks(vectors), EACH_THREADS, stream, (uint32_t)vectors,
+           in->dy, in->dy2, in->relu ? in->y : NULL, dz);
 }
 
 size_t kernel_scratch_bytes(int channels, int batch)
 {
-    const int groups = (kernel_padded(channels) / LANES + SIMD - 1) / SIMD;
+    const int groups = (kernel_padded(channels) / LANES + COLUMNS_AT_ONCE - 1) / SIMD;
     const size_t blocks = groups > MOST_BLOCKS ? groups : MOST_BLOCKS;
-    const size_t sums = blocks * 2 * LANES * SIMD * sizeof(float), samples = (size_t)batch * 2 * sizeof(double);
+    const size_t sums = blocks * 2 * LANES * COLUMNS_AT_ONCE * sizeof(float),
+                 samples = (size_t)batch * 2 * sizeof(double);
     return offsetof(scratch, partial) + (sums > samples ? sums : samples);
 }

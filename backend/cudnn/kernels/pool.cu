@@ -10,8 +10,8 @@ struct window {
     int kernel, stride, pad;
 
     explicit window(const struct unit_shape *s)
-        : in_h(s->in_h), in_w(s->in_w), out_h(s->out_h), out_w(s->out_w), columns(kernel_padded(s->in_c) / LANES), kernel(s->kernel),
-          stride(s->stride), pad(s->pad)
+        : in_h(s->in_h), in_w(s->in_w), out_h(s->out_h), out_w(s->out_w),
+          columns(kernel_padded(s->in_c) / LANES), kernel(s->kernel), stride(s->stride), pad(s->pad)
     {
     }
 };
@@ -31,7 +31,8 @@ struct alignas(LANES) taps { /* which one of a window was taken */
 };
 
 template <class E>
-static __global__ void max_pool(window w, uint32_t vectors, const void *__restrict__ x, void *__restrict__ y, taps *__restrict__ taken)
+static __global__ void max_pool(window w, uint32_t vectors, const void *__restrict__ x,
+                                void *__restrict__ y, taps *__restrict__ taken)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -41,7 +42,8 @@ static __global__ void max_pool(window w, uint32_t vectors, const void *__restri
     taps which = {};
     bool none = true;
     for (int tap = 0; tap < w.kernel * w.kernel; tap++) {
-        const uint32_t iy = o.y * w.stride + tap / w.kernel - w.pad, ix = o.x * w.stride + tap % w.kernel - w.pad;
+        const uint32_t iy = o.y * w.stride + tap / w.kernel - w.pad,
+                       ix = o.x * w.stride + tap % w.kernel - w.pad;
         if (iy >= w.in_h || ix >= w.in_w) /* a negative one is huge */
             continue;
         const lanes v = load<E>(x, vector_at(o.image, iy, ix, o.column, w.in_h, w.in_w, w.columns));
@@ -58,8 +60,9 @@ static __global__ void max_pool(window w, uint32_t vectors, const void *__restri
 }
 
 template <class E>
-static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__restrict__ taken, const void *__restrict__ dy,
-                                     const void *__restrict__ dy2, void *__restrict__ dx)
+static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__restrict__ taken,
+                                     const void *__restrict__ dy, const void *__restrict__ dy2,
+                                     void *__restrict__ dx)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -69,7 +72,8 @@ static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__r
     for (int tap = 0; tap < w.kernel * w.kernel; tap++) {
         const int below = in.y + w.pad - tap / w.kernel, right = in.x + w.pad - tap % w.kernel;
         const uint32_t oy = below / w.stride, ox = right / w.stride;
-        if (below < 0 || right < 0 || below % w.stride || right % w.stride || oy >= w.out_h || ox >= w.out_w)
+        if (below < 0 || right < 0 || below % w.stride || right % w.stride || oy >= w.out_h ||
+            ox >= w.out_w)
             continue;
         const int64_t from = vector_at(in.image, oy, ox, in.column, w.out_h, w.out_w, w.columns);
         const taps which = taken[from];
@@ -81,7 +85,8 @@ static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__r
 }
 
 template <class E>
-static __global__ void mean_pool(uint32_t pixels, uint32_t columns, uint32_t vectors, const void *__restrict__ x, void *__restrict__ y)
+static __global__ void mean_pool(uint32_t pixels, uint32_t columns, uint32_t vectors,
+                                 const void *__restrict__ x, void *__restrict__ y)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -99,8 +104,9 @@ static __global__ void mean_pool(uint32_t pixels, uint32_t columns, uint32_t vec
 }
 
 template <class E>
-static __global__ void mean_pool_back(uint32_t pixels, uint32_t columns, uint32_t vectors, const void *__restrict__ dy,
-                                      const void *__restrict__ dy2, void *__restrict__ dx)
+static __global__ void mean_pool_back(uint32_t pixels, uint32_t columns, uint32_t vectors,
+                                      const void *__restrict__ dy, const void *__restrict__ dy2,
+                                      void *__restrict__ dx)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -113,7 +119,8 @@ static __global__ void mean_pool_back(uint32_t pixels, uint32_t columns, uint32_
 
 /* Every stride-th pixel of x; the channels that x does not have are zero. */
 template <class E>
-static __global__ void shortcut(window w, uint32_t out_columns, uint32_t vectors, const void *__restrict__ x, void *__restrict__ y)
+static __global__ void shortcut(window w, uint32_t out_columns, uint32_t vectors,
+                                const void *__restrict__ x, void *__restrict__ y)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -121,13 +128,15 @@ static __global__ void shortcut(window w, uint32_t out_columns, uint32_t vectors
     const place o = place_of(at, w.out_h, w.out_w, out_columns);
     lanes v = {};
     if (o.column < w.columns)
-        v = load<E>(x, vector_at(o.image, o.y * w.stride, o.x * w.stride, o.column, w.in_h, w.in_w, w.columns));
+        v = load<E>(x, vector_at(o.image, o.y * w.stride, o.x * w.stride, o.column, w.in_h, w.in_w,
+                                 w.columns));
     store<E>(y, at, v);
 }
 
 template <class E>
-static __global__ void shortcut_back(window w, uint32_t out_columns, int channels, uint32_t vectors, const void *__restrict__ dy,
-                                     const void *__restrict__ dy2, void *__restrict__ dx)
+static __global__ void shortcut_back(window w, uint32_t out_columns, int channels, uint32_t vectors,
+                                     const void *__restrict__ dy, const void *__restrict__ dy2,
+                                     void *__restrict__ dx)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
@@ -135,53 +144,63 @@ static __global__ void shortcut_back(window w, uint32_t out_columns, int channel
     const place in = place_of(at, w.in_h, w.in_w, w.columns);
     lanes v = {};
     if (in.y % w.stride == 0 && in.x % w.stride == 0)
-        v = load_sum<E>(true, dy, dy2, vector_at(in.image, in.y / w.stride, in.x / w.stride, in.column, w.out_h, w.out_w, out_columns));
+        v = load_sum<E>(true, dy, dy2,
+                        vector_at(in.image, in.y / w.stride, in.x / w.stride, in.column, w.out_h,
+                                  w.out_w, out_columns));
     for (int i = 0; i < LANES; i++) /* what is padding in x is a channel in y */
         v.of[i] = (int)in.column * LANES + i < channels ? v.of[i] : 0;
     store<E>(dx, at, v);
 }
 
-void kernel_max_pool(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const void *x, void *y, uint8_t *taken)
+void kernel_max_pool(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape,
+                     const void *x, void *y, uint8_t *taken)
 {
     const int64_t vectors = vectors_out(shape);
     assert(shape->kernel * shape->kernel <= UINT8_MAX + 1);
-    launch(BY_TYPE(type, max_pool), each_blocks(vectors), EACH_THREADS, stream, window(shape), (uint32_t)vectors, x, y, (taps *)taken);
+    launch(BY_TYPE(type, max_pool), each_blocks(vectors), EACH_THREADS, stream, window(shape),
+           (uint32_t)vectors, x, y, (taps *)taken);
 }
 
-void kernel_max_pool_back(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const uint8_t *taken,
-                          const void *dy, const void *dy2, void *dx)
+void kernel_max_pool_back(cudaStream_t stream, enum backend_dtype type,
+                          const struct unit_shape *shape, const uint8_t *taken, const void *dy,
+                          const void *dy2, void *dx)
 {
     const int64_t vectors = vectors_in(shape);
-    launch(BY_TYPE(type, max_pool_back), each_blocks(vectors), EACH_THREADS, stream, window(shape), (uint32_t)vectors, (const taps *)taken,
-           dy, dy2, dx);
+    launch(BY_TYPE(type, max_pool_back), each_blocks(vectors), EACH_THREADS, stream, window(shape),
+           (uint32_t)vectors, (const taps *)taken, dy, dy2, dx);
 }
 
-void kernel_mean_pool(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const void *x, void *y)
+void kernel_mean_pool(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape,
+                      const void *x, void *y)
 {
     const int64_t vectors = vectors_out(shape);
-    launch(BY_TYPE(type, mean_pool), each_blocks(vectors), EACH_THREADS, stream, (uint32_t)(shape->in_h * shape->in_w),
-           window(shape).columns, (uint32_t)vectors, x, y);
+    launch(BY_TYPE(type, mean_pool), each_blocks(vectors), EACH_THREADS, stream,
+           (uint32_t)(shape->in_h * shape->in_w), window(shape).columns, (uint32_t)vectors, x, y);
 }
 
-void kernel_mean_pool_back(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const void *dy, const void *dy2,
+void kernel_mean_pool_back(cudaStream_t stream, enum backend_dtype type,
+                           const struct unit_shape *shape, const void *dy, const void *dy2,
                            void *dx)
 {
     const int64_t vectors = vectors_in(shape);
-    launch(BY_TYPE(type, mean_pool_back), each_blocks(vectors), EACH_THREADS, stream, (uint32_t)(shape->in_h * shape->in_w),
-           window(shape).columns, (uint32_t)vectors, dy, dy2, dx);
+    launch(BY_TYPE(type, mean_pool_back), each_blocks(vectors), EACH_THREADS, stream,
+           (uint32_t)(shape->in_h * shape->in_w), window(shape).columns, (uint32_t)vectors, dy, dy2,
+           dx);
 }
 
-void kernel_shortcut(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const void *x, void *y)
+void kernel_shortcut(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape,
+                     const void *x, void *y)
 {
     const int64_t vectors = vectors_out(shape);
     launch(BY_TYPE(type, shortcut), each_blocks(vectors), EACH_THREADS, stream, window(shape),
            (uint32_t)kernel_padded(shape->out_c) / LANES, (uint32_t)vectors, x, y);
 }
 
-void kernel_shortcut_back(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape, const void *dy, const void *dy2,
-                          void *dx)
+void kernel_shortcut_back(cudaStream_t stream, enum backend_dtype type,
+                          const struct unit_shape *shape, const void *dy, const void *dy2, void *dx)
 {
     const int64_t vectors = vectors_in(shape);
     launch(BY_TYPE(type, shortcut_back), each_blocks(vectors), EACH_THREADS, stream, window(shape),
-           (uint32_t)kernel_padded(shape->out_c) / LANES, shape->in_c, (uint32_t)vectors, dy, dy2, dx);
+           (uint32_t)kernel_padded(shape->out_c) / LANES, shape->in_c, (uint32_t)vectors, dy, dy2,
+           dx);
 }

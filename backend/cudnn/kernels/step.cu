@@ -37,7 +37,8 @@ static __device__ inline void put(float *to, int64_t i, int64_t count, bool alig
             to[i + k] = v.of[k];
 }
 
-static __device__ inline quad summed(const kernel_sources &s, int64_t i, int64_t count, bool aligned)
+static __device__ inline quad summed(const kernel_sources &s, int64_t i, int64_t count,
+                                     bool aligned)
 {
     quad sum = {};
     for (int from = 0; from < s.count; from++) {
@@ -48,7 +49,8 @@ static __device__ inline quad summed(const kernel_sources &s, int64_t i, int64_t
     return sum;
 }
 
-static __global__ void sum_up(const __grid_constant__ kernel_sources sources, int64_t count, bool aligned, float *to)
+static __global__ void sum_up(const __grid_constant__ kernel_sources sources, int64_t count,
+                              bool aligned, float *to)
 {
     const int64_t i = QUAD * ((int64_t)blockIdx.x * EACH_THREADS + threadIdx.x);
     if (i < count)
@@ -56,7 +58,8 @@ static __global__ void sum_up(const __grid_constant__ kernel_sources sources, in
 }
 
 /* One weight's step. */
-static __device__ inline void step(enum step_rule rule, const step_coefficients &p, float g, float &w, float &m, float &v)
+static __device__ inline void step(enum step_rule rule, const step_coefficients &p, float g,
+                                   float &w, float &m, float &v)
 {
     const float d = g + p.decay * w;
     switch (rule) {
@@ -97,7 +100,8 @@ static __device__ inline int spared_from(const range *no_decay, int count, int64
     return low;
 }
 
-static __global__ void update(const __grid_constant__ kernel_update u, const __grid_constant__ kernel_sources sources, int64_t count,
+static __global__ void update(const __grid_constant__ kernel_update u,
+                              const __grid_constant__ kernel_sources sources, int64_t count,
                               bool aligned)
 {
     const int64_t i = QUAD * ((int64_t)blockIdx.x * EACH_THREADS + threadIdx.x);
@@ -142,12 +146,16 @@ static bool all_aligned(const struct kernel_sources *s)
 void kernel_sum(cudaStream_t stream, const struct kernel_sources *sources, int64_t count, float *to)
 {
     assert(sources->count >= 0 && sources->count <= KERNEL_SOURCES);
-    launch(sum_up, each_blocks((count + QUAD - 1) / QUAD), EACH_THREADS, stream, *sources, count, all_aligned(sources) && aligned(to), to);
+    launch(sum_up, each_blocks((count + QUAD - 1) / QUAD), EACH_THREADS, stream, *sources, count,
+           all_aligned(sources) && aligned(to), to);
 }
 
-void kernel_step(cudaStream_t stream, const struct kernel_update *u, const struct kernel_sources *sources, int64_t count)
+void kernel_step(cudaStream_t stream, const struct kernel_update *u,
+                 const struct kernel_sources *sources, int64_t count)
 {
     assert(sources->count >= 0 && sources->count <= KERNEL_SOURCES);
-    bool all = all_aligned(sources) && aligned(u->w) && aligned(u->m) && aligned(u->v) && aligned(u->g);
-    launch(update, each_blocks((count + QUAD - 1) / QUAD), EACH_THREADS, stream, *u, *sources, count, all);
+    bool all =
+        all_aligned(sources) && aligned(u->w) && aligned(u->m) && aligned(u->v) && aligned(u->g);
+    launch(update, each_blocks((count + QUAD - 1) / QUAD), EACH_THREADS, stream, *u, *sources,
+           count, all);
 }

@@ -6,9 +6,9 @@
 #include "backend/cudnn/kernels/lanes.cuh"
 
 enum {
-    TEAM = 512,        /* threads of a block; a power of two */
-    SIMD = 8,          /* vectors that a block takes side by side: 128 bytes of bf16 in a row */
-    MOST_BLOCKS = 132, /* one on each processor of an H200 or H100; a constant, so that the bits are the same elsewhere */
+    TEAM = 512,          /* threads of a block; a power of two */
+    COLUMNS_AT_ONCE = 8, /* vectors that a block takes side by side: 128 bytes of bf16 in a row */
+    MOST_BLOCKS = 132, /* one on each processor of an H200 or H100; constant: same bits elsewhere */
     MOST_GROUPS = 4096,
     AHEAD = 16 /* partial sums under way to a thread at a time */
 };
@@ -25,13 +25,14 @@ struct scratch {
 /* How a plane is shared out: blocks lie side by side in `groups` of columns, and `chunks` of them
  * one behind another. */
 struct spread {
-    int columns, wide, groups, chunks; /* columns: vectors in a row; wide: of a block, a power of two */
+    int columns, wide, groups,
+        chunks; /* columns: vectors in a row; wide: of a block, a power of two */
 };
 
 static inline struct spread spread_of(int64_t rows, int channels)
 {
     struct spread s = {kernel_padded(channels) / LANES, 1, 0, 0};
-    while (s.wide < SIMD && s.wide < s.columns)
+    while (s.wide < COLUMNS_AT_ONCE && s.wide < s.columns)
         s.wide *= 2;
     s.groups = (s.columns + s.wide - 1) / s.wide;
     int tall = TEAM / s.wide, most = MOST_BLOCKS / s.groups > 1 ? MOST_BLOCKS / s.groups : 1;
@@ -91,7 +92,8 @@ static __device__ inline bool last_to_come(unsigned *arrived, unsigned blocks)
 /* Adds what all threads hold, two sums for each of their channels. Returns, to the last block of
  * each group alone, the totals of its columns: of lane i in column c at [i x wide + c], the second
  * sums behind all first ones. NULL to the other blocks. */
-static __device__ inline const double *add_up(const float (&mine)[2 * LANES], const spread &s, const share &me, scratch *scratch)
+static __device__ inline const double *add_up(const float (&mine)[2 * LANES], const spread &s,
+                                              const share &me, scratch *scratch)
 {
     __shared__ float tree[2 * LANES][TEAM];
     __shared__ double total[1][TEAM];
