@@ -1,25 +1,31 @@
-# Accuracy of several settings over several seeds, a line a run, a colour a setting: against seconds of the training clock and samples.
+# Accuracy of several settings over several seeds: each run a thin line, each setting's median a
+# thick one, against seconds of the training clock and against samples.
 #
-#   gnuplot -c plots/compare.gp OUT.png DIR         DIR has compare.csv and NAME-SEED/eval.csv, as bench/compare writes them
-set terminal pngcairo size 1200,450 font "sans,11" linewidth 1.4
+#   gnuplot -c plots/compare.gp OUT.png DIR 'NAME NAME ..' 'SEED SEED ..' ['TITLE']
+#
+# DIR has NAME-SEED/eval.csv, NAME.seconds.csv and NAME.samples.csv (plots/median.awk), as
+# bench/compare leaves them. Colours and dashes differ, so that it can be read in grey.
+set terminal pngcairo size 1200,470 font "sans,11" linewidth 1.3
 set output ARG1
 set datafile separator ","
 set datafile columnheaders
-rows = "grep -v '^#' '".ARG2."/compare.csv' | tail -n +2 | cut -d, -f"
-names = system(rows."1 | awk '!seen[$0]++'")
-runs = system(rows."1,2 --output-delimiter=-")
-name_of(run) = run[1:strlen(run) - strstrt(system("echo '".run."' | rev"), "-")]
-colour(run) = int(system("echo '".names."' | tr ' ' '\\n' | grep -nxF -- '".name_of(run)."' | cut -d: -f1"))
-file(run) = ARG2."/".run."/eval.csv"
-set multiplot layout 1,2
+names = ARG3
+seeds = ARG4
+array colour[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+hue(i) = colour[(i - 1) % 6 + 1]
+run(name, seed) = ARG2."/".name."-".seed."/eval.csv"
+set multiplot layout 1,2 title ARG5 noenhanced
 set grid lc rgb "#dddddd"
 set border 3
 set tics nomirror
 set key bottom right noenhanced
+set yrange [0:*]
 set ylabel "top-1 of the test images, %"
-do for [column in "seconds samples"] {
-    set xlabel column eq "seconds" ? "seconds of the training clock" : "samples used, all workers together"
-    plot for [run in runs] file(run) using column:"top1" with lines lt colour(run) notitle, \
-         for [i=1:words(names)] NaN with lines lt i lw 2 title word(names, i)
+do for [axis in "seconds samples"] {
+    set xlabel axis eq "seconds" ? "seconds of the training clock" : "samples used, all workers"
+    plot for [i=1:words(names)] for [seed in seeds] run(word(names, i), seed) \
+             using axis:"top1" with lines lw 0.6 dt i lc rgb "#80".hue(i)[2:] notitle, \
+         for [i=1:words(names)] ARG2."/".word(names, i).".".axis.".csv" \
+             using axis:"top1" with lines lw 3 dt i lc rgb hue(i) title word(names, i)
 }
 unset multiplot
