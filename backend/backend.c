@@ -94,8 +94,35 @@ int64_t unit_parameters(const struct unit_shape *s)
 {
     int64_t in_c = s->in_c, out_c = s->out_c;
     if (s->kind == UNIT_CONV)
-        return out_c * s->kernel * s->kernel * in_c + (s->norm ? 2 * out_c : 0);
-    return s->kind == UNIT_DENSE ? out_c * in_c + out_c : 0;
+        return out_c * s->kernel * s->kernel * in_c + (s->norm ? 2 * out_c : s->bias ? out_c : 0);
+    return s->kind == UNIT_DENSE ? out_c * in_c * s->in_h * s->in_w + out_c : 0;
+}
+
+void unit_describe(const struct unit_shape *s, char *text, size_t size)
+{
+    static const char *const kinds[] = {
+        [UNIT_CONV] = "conv",           [UNIT_DENSE] = "dense",       [UNIT_MAX_POOL] = "max pool",
+        [UNIT_MEAN_POOL] = "mean pool", [UNIT_SHORTCUT] = "shortcut", [UNIT_DROPOUT] = "dropout",
+    };
+    bool flat = s->kind == UNIT_DENSE && s->in_h * s->in_w > 1;
+    snprintf(text, size, "%s%s%s%s%s%s", kinds[s->kind], s->hidden ? ", hidden," : "",
+             flat ? " of a whole image" : "", s->norm ? " with norm" : "",
+             s->bias ? " with bias" : "", s->relu ? " with ReLU" : "");
+}
+
+bool unit_is_basic(const struct unit_shape *s)
+{
+    bool dense = s->kind == UNIT_DENSE;
+    return s->kind != UNIT_DROPOUT && !s->bias && !s->hidden &&
+           !(dense && (s->relu || s->in_h * s->in_w > 1));
+}
+
+void unit_unsupported(const char *backend, const struct unit_shape *s)
+{
+    char unit[100];
+    unit_describe(s, unit, sizeof unit);
+    fatal("backend %s has no unit `%s`, which this network needs; choose --backend ref or another",
+          backend, unit);
 }
 
 /* Multiplications by weights only: norms, pools and additions are below a hundredth of a ResNet. */
@@ -103,5 +130,5 @@ double unit_flops(const struct unit_shape *s)
 {
     if (s->kind == UNIT_CONV)
         return 2.0 * s->batch * s->out_h * s->out_w * s->out_c * s->kernel * s->kernel * s->in_c;
-    return s->kind == UNIT_DENSE ? 2.0 * s->batch * s->out_c * s->in_c : 0.0;
+    return s->kind == UNIT_DENSE ? 2.0 * s->batch * s->out_c * s->in_c * s->in_h * s->in_w : 0.0;
 }

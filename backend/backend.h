@@ -20,11 +20,14 @@
 #include "backend/device_buffer.h"
 
 enum unit_kind {
-    UNIT_CONV,  /* convolution without bias, then as the flags say: batch norm, + skip, ReLU */
-    UNIT_DENSE, /* y = x W' + b over a vector; its output is always float32, plain [batch][out] */
-    UNIT_MAX_POOL,
+    UNIT_CONV,  /* convolution, then as the flags say: + bias or batch norm, + skip, ReLU */
+    UNIT_DENSE, /* y = x W' + b over a whole image, flattened as it lies: [h][w][c]; then ReLU as the
+                   flag says. y is float32, plain [batch][out] (logits), unless `hidden` */
+    UNIT_MAX_POOL,  /* any window with 2 pad <= kernel, kernel^2 <= 256 */
     UNIT_MEAN_POOL, /* over the whole image: [batch][in_c] */
     UNIT_SHORTCUT,  /* He's option A: every stride-th pixel, further channels are zero */
+    UNIT_DROPOUT,   /* training: each element is 0 with probability `drop`, else x / (1 - drop), by
+                       the mask of backend/dropout.h; inference: y = x */
 };
 
 struct unit_shape {
@@ -33,13 +36,18 @@ struct unit_shape {
     int in_c, in_h, in_w;
     int out_c, out_h, out_w;
     int kernel, stride, pad;
-    bool norm, skip,
-        relu;   /* UNIT_CONV: what follows the convolution; skip has the output's shape */
-    bool first; /* its input is the batch of images, float32 NHWC (apart: as lay() left it); no
+    bool norm, skip, relu; /* UNIT_CONV: what follows the convolution, skip has the output's shape;
+                              UNIT_DENSE: relu */
+    bool first;  /* its input is the batch of images, float32 NHWC (apart: as lay() left it); no
                    gradient of it is wanted */
+    bool bias;   /* UNIT_CONV: adds one number an output channel; not together with norm */
+    bool hidden; /* UNIT_DENSE: y is an activation like any other, in the backend's type */
+    float drop;  /* UNIT_DROPOUT: probability, 0 <= drop < 1 */
+    int number;  /* UNIT_DROPOUT: of this unit in its network; part of the mask's key */
 };
 
-enum { UNIT_TENSORS = 3 }; /* at most: weight, gamma, beta (conv) or weight, bias (dense) */
+/* At most: weight, gamma, beta (conv with norm) or weight, bias (conv with bias, dense). */
+enum { UNIT_TENSORS = 3 };
 
 /* What a unit reads and writes in one call. Forward leaves in `saved` what backward needs; x, skip,
  * y and saved are the same in both. saved may be NULL in forward: then no backward follows. dy2,
@@ -56,6 +64,8 @@ struct unit_io {
     void *dskip;            /* backward: gradient of skip, overwritten; NULL only without skip */
     float *mean, *variance; /* batch norm: forward training writes the batch's statistics (biased
                                variance) here when not NULL; forward inference reads them */
+    const uint64_t *key;    /* dropout in training: names this step's masks, the same in forward and
+                            backward; lies where the other pointers lie. NULL: nothing is dropped */
 };
 
 struct unit_sizes {
@@ -175,6 +185,13 @@ const struct backend *backend_find(const char *name, enum backend_dtype dtype);
 const struct holder_kind *backend_holder(const char *where);
 
 int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
+
+/* "conv with bias", "dense with ReLU", "dropout": what a backend may lack. */
+void unit_describe(const struct unit_shape *shape, char *text, size_t size);
+bool unit_is_basic(const struct unit_shape *shape); /* one of those that a ResNet needs */
+/* Fatal: the backend of that name has no such unit; names those that have it. */
+_Noreturn void unit_unsupported(const char *backend, const struct unit_shape *shape);
+
 double unit_flops(const struct unit_shape *shape); /* of one forward pass of the batch, taps in the
                                                       padding counted; 2 per multiply-add */
 

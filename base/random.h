@@ -20,7 +20,8 @@ enum random_purpose {
     RANDOM_TEST,
     RANDOM_CODEC,
     RANDOM_TRIGGER,
-    RANDOM_SCATTER
+    RANDOM_SCATTER,
+    RANDOM_DROPOUT
 };
 
 struct random {

@@ -70,6 +70,7 @@ struct network *network_open(const struct model *a, const struct backend *b, str
                                   u->skip >= 0 ? n->unit[u->skip] : NULL, &n->sizes[i]);
     }
     n->statistics = b->alloc(device, (size_t)model_statistics(a) * sizeof(float));
+    n->key = b->alloc(device, sizeof *n->key);
     n->labels = xcalloc((size_t)a->batch, sizeof *n->labels);
     find_readers(n);
     set_offsets(n);
@@ -90,7 +91,7 @@ void network_close(struct network *n)
         apart_close(n);
     for (int i = n->a.units - 1; i >= 0; i--)
         n->backend->unit_close(n->unit[i]);
-    void *there[] = {n->training.base, n->aside, n->statistics};
+    void *there[] = {n->training.base, n->aside, n->statistics, n->key};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         n->backend->free(n->device, there[i]);
     plan_close(&n->training);
@@ -125,6 +126,7 @@ struct unit_io network_io(const struct network *n, const struct plan *p, int i, 
     io.saved = p->saved[i].bytes ? p->base + p->saved[i].offset : NULL;
     if (!g)
         return io;
+    io.key = n->key;
     const void *from[2] = {NULL, NULL};
     for (int k = 0; k < 2 && n->reader[i][k] >= 0; k++) {
         int reader = n->reader[i][k];
@@ -165,6 +167,7 @@ static bool walk(struct network *n, struct weights w, struct images images, cons
     const struct plan *p = &n->training;
     int units = n->a.units;
     bring_images(n, p, images);
+    b->upload(n->device, n->key, &images.key, sizeof images.key); /* a device has no dropout yet */
     for (int i = 0; i < units; i++) {
         struct unit_io io = network_io(n, p, i, w, g);
         b->forward(n->unit[i], &io, UNIT_TRAIN);

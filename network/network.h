@@ -41,6 +41,8 @@ struct images {
     const float *floats; /* NULL with an album */
     const struct album *album;
     const struct crop *crops; /* [batch], the samples all within the album */
+    uint64_t key; /* of a gradient: names its random numbers (dropout); a pure function of seed,
+                     worker and mini-batch */
 };
 
 /* The mean loss's gradient at w over a batch of images with their labels: g[] is overwritten, *loss

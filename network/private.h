@@ -21,6 +21,7 @@ struct network {
     void *aside;       /* memory for an evaluation in the middle of a gradient */
     float *statistics; /* of all norms, in an evaluation; the backend's memory */
     int32_t *labels;
+    uint64_t *key;       /* of the gradient under way (struct images); the backend's memory */
     struct apart *apart; /* NULL: the backend reads and writes where the caller has it */
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/random.h"
 #include "data_loader/data_loader.h"
 #include "problem/kinds.h"
 #include "resnet/resnet.h"
@@ -35,6 +36,7 @@ struct image {
 };
 
 struct stream {
+    uint64_t worker;
     struct loader *loader;
 };
 
@@ -80,6 +82,7 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
         o.scratch = q->scratch;
     o.tell = problem_lend;
     o.told = p;
+    s->worker = (uint64_t)worker;
     s->loader = loader_open(q->training, &o);
     return s;
 }
@@ -101,7 +104,10 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
 {
     struct image *q = p->self;
     struct batch b = loader_batch(s->loader, index);
-    const struct images images = {.floats = b.images, .album = q->training_album, .crops = b.crops};
+    struct random key =
+        random_at(RANDOM_DROPOUT, (uint64_t)q->options->seed, s->worker, (uint64_t)index, 0);
+    const struct images images = {
+        .floats = b.images, .album = q->training_album, .crops = b.crops, .key = key.key};
     return network_gradient(q->network, w, images, b.labels, g, loss, hook, self);
 }
 

@@ -100,6 +100,7 @@ static struct ref_call call_of(const struct unit *u, const struct unit_io *io)
     c.dskip = io->dskip;
     c.mean = io->mean ? u->mean : NULL;
     c.variance = io->variance ? u->variance : NULL;
+    c.key = io->key;
     c.scratch = u->device->scratch;
     c.threads = u->device->threads;
     return c;

@@ -156,6 +156,8 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
+    if (!unit_is_basic(s))
+        unit_unsupported("cudnn", s);
     struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *s, .dtype = d->dtype};
     assert(s->kind == UNIT_CONV || !s->first);
@@ -353,6 +355,8 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
         break;
     case UNIT_SHORTCUT:
         kernel_shortcut(d->compute, d->dtype, &u->shape, io->x, io->y);
+        break;
+    case UNIT_DROPOUT: /* refused when it was opened */
         break;
     }
 }

@@ -122,6 +122,8 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s,
                               const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
+    if (!unit_is_basic(s))
+        unit_unsupported("onednn", s);
     struct unit *u = xcalloc(1, sizeof *u);
     take_threads(d);
     *u = (struct unit){.device = d, .shape = *s};

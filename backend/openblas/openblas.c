@@ -61,6 +61,8 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *shape,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
+    if (!unit_is_basic(shape))
+        unit_unsupported("openblas", shape);
     struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *shape};
     size_t floats = 0, outputs = (size_t)shape->batch * (size_t)shape->out_h *
@@ -162,6 +164,8 @@ static void forward_part(const void *plain, int thread)
         break;
     case UNIT_SHORTCUT:
         nhwc_shortcut(s, io->x, first, last, io->y);
+        break;
+    case UNIT_DROPOUT:
         break;
     }
 }

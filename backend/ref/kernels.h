@@ -29,7 +29,8 @@ struct ref_call {
     const real *dy, *dy2;
     real *dx, *dskip;
     real *mean, *variance;
-    real *scratch; /* ref_scratch() elements; nothing lives there between calls */
+    const uint64_t *key; /* of dropout; NULL: nothing is dropped */
+    real *scratch;       /* ref_scratch() elements; nothing lives there between calls */
     int threads;
 };
 
@@ -100,17 +101,19 @@ static inline int over(const struct unit_shape *s, int in, int tap, int out_size
                : distance / s->stride;
 }
 
+#include "backend/ref/pools.h"
+
 /* [out][taps][in] to [taps][in][out]: so that forward, too, has its outputs side by side. */
-static void turn(const struct unit_shape *s, const real *w, real *turned)
+static void transpose(const struct unit_shape *s, const real *w, real *transposed)
 {
     size_t rows = (size_t)s->kernel * s->kernel * s->in_c, out_c = s->out_c;
     for (size_t o = 0; o < out_c; o++)
         for (size_t r = 0; r < rows; r++)
-            turned[r * out_c + o] = w[o * rows + r];
+            transposed[r * out_c + o] = w[o * rows + r];
 }
 
-static void conv_pixel(const struct unit_shape *s, const real *turned, const real *image, int oy,
-                       int ox, real *y)
+static void conv_pixel(const struct unit_shape *s, const real *transposed, const real *image,
+                       int oy, int ox, real *y)
 {
     for (int first = 0; first < s->out_c; first += BLOCK) {
         int count = smaller(BLOCK, s->out_c - first);
@@ -121,7 +124,8 @@ static void conv_pixel(const struct unit_shape *s, const real *turned, const rea
                 if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
                     continue;
                 const real *x = image + ((size_t)iy * s->in_w + ix) * s->in_c;
-                const real *w = turned + ((size_t)ky * s->kernel + kx) * s->in_c * s->out_c + first;
+                const real *w =
+                    transposed + ((size_t)ky * s->kernel + kx) * s->in_c * s->out_c + first;
                 for (int i = 0; i < s->in_c; i++)
                     add_scaled(count, x[i], w + (size_t)i * s->out_c, sum);
             }
@@ -133,7 +137,7 @@ static void conv_pixel(const struct unit_shape *s, const real *turned, const rea
  * - pad][i] */
 static void conv(const struct unit_shape *s, const struct ref_call *c)
 {
-    turn(s, c->w, c->scratch);
+    transpose(s, c->w, c->scratch);
     size_t in = x_count(s) / s->batch, out = y_count(s) / s->batch;
 #pragma omp parallel for num_threads(c->threads)
     for (int b = 0; b < s->batch; b++)
@@ -289,12 +293,39 @@ static void norm_back(const struct unit_shape *s, const struct ref_call *c, real
     }
 }
 
+static void add_bias(const struct unit_shape *s, const struct ref_call *c)
+{
+    const real *bias = c->w + conv_weights(s);
+    for (size_t i = 0; i < y_count(s); i++)
+        c->y[i] += bias[i % s->out_c];
+}
+
+/* sum[o] = the sum of dz[..][o] over `rows` rows of `channels`. */
+static void sum_columns(size_t rows, int channels, const real *dz, real *to)
+{
+    for (int first = 0; first < channels; first += BLOCK) {
+        int count = smaller(BLOCK, channels - first);
+        double sum[BLOCK] = {0};
+        for (size_t r = 0; r < rows; r++)
+            add_scaled(count, 1.0, dz + r * channels + first, sum);
+        store(count, sum, to + first);
+    }
+}
+
+/* The gradient of ReLU's input at element i, or where there is none that of y. */
+static inline double dz_at(const struct unit_shape *s, const struct ref_call *c, size_t i)
+{
+    return s->relu && c->y[i] <= 0 ? 0 : dy_at(c, i);
+}
+
 /* The comparisons let a NaN through: a diverged run must be seen in the loss. */
 static void conv_forward(const struct unit_shape *s, const struct ref_call *c, enum unit_mode mode)
 {
     conv(s, c);
     if (s->norm)
         norm(s, c, mode);
+    else if (s->bias)
+        add_bias(s, c);
     for (size_t i = 0; i < y_count(s); i++) {
         real sum = s->skip ? c->y[i] + c->skip[i] : c->y[i];
         c->y[i] = s->relu && sum < 0 ? 0 : sum;
@@ -305,126 +336,54 @@ static void conv_backward(const struct unit_shape *s, const struct ref_call *c)
 {
     real *dz = c->scratch;
     for (size_t i = 0; i < y_count(s); i++) {
-        dz[i] = s->relu && c->y[i] <= 0 ? 0 : (real)dy_at(c, i);
+        dz[i] = (real)dz_at(s, c, i);
         if (s->skip)
             c->dskip[i] = dz[i];
     }
     if (s->norm)
         norm_back(s, c, dz);
+    else if (s->bias)
+        sum_columns(y_count(s) / s->out_c, s->out_c, dz, c->g + conv_weights(s));
     conv_dw(s, c, dz);
     if (c->dx)
         conv_dx(s, c, dz);
 }
 
+/* y[b][o] = b[o] + sum over i of w[o][i] x[b][i], where i counts an image's elements [h][w][c]. */
 static void dense_forward(const struct unit_shape *s, const struct ref_call *c)
 {
-    const real *bias = c->w + (size_t)s->out_c * s->in_c;
-    for (int b = 0; b < s->batch; b++)
-        for (int o = 0; o < s->out_c; o++) {
+    size_t in = x_count(s) / s->batch, out = s->out_c;
+    const real *bias = c->w + out * in;
+    for (size_t b = 0; b < (size_t)s->batch; b++)
+        for (size_t o = 0; o < out; o++) {
             double sum = bias[o];
-            for (int i = 0; i < s->in_c; i++)
-                sum +=
-                    (double)c->w[(size_t)o * s->in_c + i] * (double)c->x[(size_t)b * s->in_c + i];
-            c->y[(size_t)b * s->out_c + o] = (real)sum;
+            for (size_t i = 0; i < in; i++)
+                sum += (double)c->w[o * in + i] * (double)c->x[b * in + i];
+            c->y[b * out + o] = (real)(s->relu && sum < 0 ? 0 : sum);
         }
 }
 
 static void dense_backward(const struct unit_shape *s, const struct ref_call *c)
 {
-    size_t in_c = s->in_c, out_c = s->out_c;
-    for (size_t o = 0; o < out_c; o++) {
-        for (size_t i = 0; i < in_c; i++) {
+    size_t in = x_count(s) / s->batch, out = s->out_c;
+    for (size_t o = 0; o < out; o++) {
+        for (size_t i = 0; i < in; i++) {
             double sum = 0;
             for (int b = 0; b < s->batch; b++)
-                sum += dy_at(c, b * out_c + o) * (double)c->x[b * in_c + i];
-            c->g[o * in_c + i] = (real)sum;
+                sum += dz_at(s, c, b * out + o) * (double)c->x[b * in + i];
+            c->g[o * in + i] = (real)sum;
         }
         double sum = 0;
         for (int b = 0; b < s->batch; b++)
-            sum += dy_at(c, b * out_c + o);
-        c->g[out_c * in_c + o] = (real)sum;
+            sum += dz_at(s, c, b * out + o);
+        c->g[out * in + o] = (real)sum;
     }
     for (size_t at = 0; c->dx && at < x_count(s); at++) {
-        size_t b = at / in_c, i = at % in_c;
+        size_t b = at / in, i = at % in;
         double sum = 0;
-        for (size_t o = 0; o < out_c; o++)
-            sum += dy_at(c, b * out_c + o) * (double)c->w[o * in_c + i];
+        for (size_t o = 0; o < out; o++)
+            sum += dz_at(s, c, b * out + o) * (double)c->w[o * in + i];
         c->dx[at] = (real)sum;
-    }
-}
-
-/* Where in its image the greatest element of channel k under a window lies; the first of equals,
- * and any NaN. */
-static size_t greatest(const struct unit_shape *s, const real *image, int oy, int ox, int k)
-{
-    size_t best = SIZE_MAX;
-    for (int ky = 0; ky < s->kernel; ky++)
-        for (int kx = 0; kx < s->kernel; kx++) {
-            int iy = under(s, oy, ky), ix = under(s, ox, kx);
-            if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
-                continue;
-            size_t at = ((size_t)iy * s->in_w + ix) * s->in_c + k;
-            if (best == SIZE_MAX || image[at] > image[best] || isnan(image[at]))
-                best = at;
-        }
-    return best;
-}
-
-/* Forward takes the greatest; backward (which finds it again) adds the gradient there. */
-static void max_pool(const struct unit_shape *s, const struct ref_call *c, bool back)
-{
-    size_t in = x_count(s) / s->batch, out = y_count(s) / s->batch;
-#pragma omp parallel for num_threads(c->threads)
-    for (int b = 0; b < s->batch; b++) {
-        if (back)
-            memset(c->dx + b * in, 0, in * sizeof(real));
-        for (size_t at = 0; at < out; at++) {
-            int k = (int)(at % s->out_c), ox = (int)(at / s->out_c % s->out_w),
-                oy = (int)(at / s->out_c / s->out_w);
-            size_t from = b * in + greatest(s, c->x + b * in, oy, ox, k);
-            if (back)
-                c->dx[from] += (real)dy_at(c, b * out + at);
-            else
-                c->y[b * out + at] = c->x[from];
-        }
-    }
-}
-
-static void mean_pool_forward(const struct unit_shape *s, const struct ref_call *c)
-{
-    int pixels = s->in_h * s->in_w;
-    for (int b = 0; b < s->batch; b++)
-        for (int k = 0; k < s->in_c; k++) {
-            double sum = 0;
-            for (int p = 0; p < pixels; p++)
-                sum += c->x[((size_t)b * pixels + p) * s->in_c + k];
-            c->y[(size_t)b * s->in_c + k] = (real)(sum / pixels);
-        }
-}
-
-static void mean_pool_backward(const struct unit_shape *s, const struct ref_call *c)
-{
-    size_t pixels = (size_t)s->in_h * s->in_w, channels = s->in_c;
-    for (size_t at = 0; at < x_count(s); at++)
-        c->dx[at] =
-            (real)(dy_at(c, at / (pixels * channels) * channels + at % channels) / (double)pixels);
-}
-
-/* y's channels 0 .. in_c-1 are every stride-th pixel of x, the others zero. Backward goes the same
- * way: the rest of dx is zero. */
-static void shortcut(const struct unit_shape *s, const struct ref_call *c, bool back)
-{
-    if (back)
-        memset(c->dx, 0, x_count(s) * sizeof(real));
-    for (size_t at = 0; at < y_count(s); at++) {
-        size_t k = at % s->out_c, ox = at / s->out_c % s->out_w, row = at / s->out_c / s->out_w;
-        size_t b = row / s->out_h, oy = row % s->out_h;
-        size_t from = ((b * s->in_h + oy * s->stride) * s->in_w + ox * s->stride) * s->in_c + k;
-        bool copied = k < (size_t)s->in_c;
-        if (!back)
-            c->y[at] = copied ? c->x[from] : 0;
-        else if (copied)
-            c->dx[from] = (real)dy_at(c, at);
     }
 }
 
@@ -446,6 +405,9 @@ static void ref_forward(const struct unit_shape *s, const struct ref_call *c, en
     case UNIT_SHORTCUT:
         shortcut(s, c, false);
         break;
+    case UNIT_DROPOUT:
+        dropout_forward(s, c, mode);
+        break;
     }
 }
 
@@ -463,8 +425,10 @@ static void ref_backward(const struct unit_shape *s, const struct ref_call *c)
         max_pool(s, c, true);
     else if (s->kind == UNIT_MEAN_POOL)
         mean_pool_backward(s, c);
-    else
+    else if (s->kind == UNIT_SHORTCUT)
         shortcut(s, c, true);
+    else
+        dropout_backward(s, c);
 }
 
 #endif

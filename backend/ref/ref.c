@@ -54,16 +54,15 @@ static bool consistent(const struct unit_shape *s)
 {
     bool positive = s->batch > 0 && s->in_c > 0 && s->in_h > 0 && s->in_w > 0 && s->out_c > 0 &&
                     s->out_h > 0 && s->out_w > 0;
-    bool vector = s->in_h == 1 && s->in_w == 1, one = s->out_h == 1 && s->out_w == 1,
-         same_c = s->out_c == s->in_c;
+    bool one = s->out_h == 1 && s->out_w == 1, same_c = s->out_c == s->in_c;
     bool window = s->kernel > 0 && s->stride > 0 && s->pad >= 0 && s->pad < s->kernel &&
                   s->out_h == (s->in_h + 2 * s->pad - s->kernel) / s->stride + 1 &&
                   s->out_w == (s->in_w + 2 * s->pad - s->kernel) / s->stride + 1;
     switch (s->kind) {
     case UNIT_CONV:
-        return positive && window;
+        return positive && window && !(s->norm && s->bias);
     case UNIT_DENSE:
-        return positive && vector && one;
+        return positive && one;
     case UNIT_MAX_POOL: /* with more padding a window could lie in it altogether */
         return positive && window && same_c && 2 * s->pad <= s->kernel;
     case UNIT_MEAN_POOL:
@@ -72,6 +71,9 @@ static bool consistent(const struct unit_shape *s)
         return positive && s->stride > 0 && s->out_c >= s->in_c &&
                s->out_h == (s->in_h - 1) / s->stride + 1 &&
                s->out_w == (s->in_w - 1) / s->stride + 1;
+    case UNIT_DROPOUT:
+        return positive && same_c && s->out_h == s->in_h && s->out_w == s->in_w && s->drop >= 0 &&
+               s->drop < 1;
     }
     return false;
 }
@@ -114,6 +116,7 @@ static struct ref_call call_of(const struct unit *u, const struct unit_io *io)
                              .dskip = io->dskip,
                              .mean = io->mean,
                              .variance = io->variance,
+                             .key = io->key,
                              .scratch = u->device->scratch,
                              .threads = u->device->threads};
 }
