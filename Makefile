@@ -1,30 +1,39 @@
-# How nbsgd is built, tried and measured. `make help` lists what can be asked for.
+# How nbsgd is built, tested, measured and installed. `make help` lists the targets.
 #
-# Sources, tests and benches are found by their folders: a file that is added needs no line here. Every flag that reaches the
-# compiler is kept in $(BUILD)/flags, so a changed setting rebuilds what it touches.
+# Sources, tests and benches are found by their folders: a file that is added needs no line here.
+# $(BUILD)/flags holds every flag that reaches the compiler, so a changed setting rebuilds all.
 
-# ------------------------------------------------------------------ settings: here, or on the command line (make MODE=debug)
+VERSION  := 0.2.0
+
+# ------------------------------------------------ settings: here, or on the command line
+# CC, CPPFLAGS, CFLAGS and LDFLAGS are taken from the environment, too; they come last.
 MODE     := release
 MPICC    := mpicc
 MPIRUN   := mpirun
 ARCH     :=
-CFLAGS   :=
-LDFLAGS  :=
+CPPFLAGS ?=
+CFLAGS   ?=
+LDFLAGS  ?=
+HARDEN   := 1
+PREFIX   := /usr/local
+DESTDIR  :=
 TIDY     := clang-tidy
 RUN_ARGS :=
 T        :=
 V        :=
-header    = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)
+HASH     := \#
+header    = $(shell echo '$(HASH)include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)
 ONEDNN   := $(call header,dnnl.h)
 OPENBLAS := 1
 CUDA     ?= 0
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH := 90
 
-# ------------------------------------------------------------------ flags
+# ------------------------------------------------ flags
 MODE_release := -O2 -g
 MODE_debug   := -Og -g3
-MODE_asan    := -O2 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+MODE_asan    := -O2 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined
 MODE_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 ifndef MODE_$(MODE)
 $(error MODE=$(MODE) is unknown: release, debug, asan or tsan)
@@ -36,25 +45,38 @@ WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
 DEFINES := -I. $(filter -I% -D%,$(shell $(MPICC) -show 2>/dev/null))
 LIBS    := -linih -lxxhash -lm -ldl
 
-# Optional libraries: each has its folder, the one macro that backend/backend.c asks for, and what to link.
+# Hardening. Fortified calls need an optimising build, and hide accesses from the sanitizers.
+ifeq ($(HARDEN),1)
+SAFE      := -fstack-protector-strong -fPIE
+SAFE_LINK := -pie -Wl,-z,relro,-z,now
+ifeq ($(MODE)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),release)
+SAFE      += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+endif
+
+# Optional libraries: each has its folder, the one macro that backend/backend.c asks for, and what
+# to link.
 ifeq ($(ONEDNN),1)
 CHOSEN  += backend/onednn
 DEFINES += -DWITH_ONEDNN
 LIBS    += -ldnnl
 endif
-# OpenBLAS is not linked: backend/blas.c loads it at run time, after it has chosen the kernels, and does without it.
-# OPENBLAS=0 leaves out the backend of that name; onednn takes products from the library wherever it is found.
+# OpenBLAS is not linked: backend/blas.c loads it at run time, after it has chosen the kernels, and
+# does without it. OPENBLAS=0 leaves out the backend of that name; onednn takes products from the
+# library wherever it is found.
 ifeq ($(OPENBLAS),1)
 CHOSEN  += backend/openblas
 DEFINES += -DWITH_OPENBLAS
 endif
 
-# CUDA: our own kernels run on GPUs of compute capability CUDA_ARCH (90: 9.0) and newer; -fmad=false: the CPU's bits.
+# CUDA: our own kernels run on GPUs of compute capability CUDA_ARCH (90: 9.0) and newer.
+# -fmad=false: the CPU's bits.
 NVCC    := $(CUDA_HOME)/bin/nvcc
 ifeq ($(CUDA),1)
 CHOSEN  += backend/cudnn
 DEFINES += -DWITH_CUDNN -DCUDA_ARCH=$(CUDA_ARCH) -isystem $(CUDA_HOME)/include
-LIBS    += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -l:libcudnn_graph.so.9 -lcudart_static -lrt -lpthread -lstdc++
+LIBS    += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -l:libcudnn_graph.so.9 \
+    -lcudart_static -lrt -lpthread -lstdc++
 endif
 
 # NCCL is not linked: it is loaded when --allreduce asks for it, and only its header is needed here.
@@ -64,25 +86,32 @@ CHOSEN  += collective/nccl
 DEFINES += -DWITH_NCCL
 endif
 
-COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) -ffp-contract=off -fopenmp $(ARCH) $(WARN) $(DEFINES) $(CFLAGS)
-COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
-    -Xcompiler -Wall,-Wextra -I.
-COMPILE_EMULATED := $(CXX) -x c++ -std=c++17 $(MODE_$(MODE)) -ffp-contract=off -Wall -Wextra -I. -include tests/cuda/emulate.h
-LINK    := MPICH_CC="$(CC)" OMPI_CC="$(CC)" $(MPICC) $(MODE_$(MODE)) -fopenmp $(LDFLAGS)
-COMMIT  := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
+COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) $(SAFE) -ffp-contract=off -fopenmp $(ARCH) $(WARN) \
+    $(DEFINES) $(CPPFLAGS) $(CFLAGS)
+COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fPIE -I. \
+    -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)]
+COMPILE_EMULATED := $(CXX) -x c++ -std=c++17 $(MODE_$(MODE)) -fPIE -ffp-contract=off -Wall -Wextra \
+    -I. -include tests/cuda/emulate.h
+LINK    := MPICH_CC="$(CC)" OMPI_CC="$(CC)" $(MPICC) $(MODE_$(MODE)) -fopenmp $(SAFE_LINK) \
+    $(LDFLAGS)
+COMMIT  := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+DATADIR := $(PREFIX)/share/nbsgd
 
-# ------------------------------------------------------------------ what there is
+# ------------------------------------------------ what there is
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-APART    := tests bench build data results
+NO_CORE  := tests bench build data results
 OPTIONAL := backend/onednn backend/openblas backend/cudnn collective/nccl
-SOURCES  := $(filter-out $(addsuffix /%,$(APART) $(filter-out $(CHOSEN),$(OPTIONAL))),$(wildcard *.c */*.c */*/*.c))
-CUDA_CU  := $(if $(filter backend/cudnn,$(CHOSEN)),$(wildcard backend/cudnn/*.cu backend/cudnn/*/*.cu))
+SOURCES  := $(filter-out $(addsuffix /%,$(NO_CORE) $(filter-out $(CHOSEN),$(OPTIONAL))), \
+    $(wildcard *.c */*.c */*/*.c))
+CUDA_CU  := $(if $(filter backend/cudnn,$(CHOSEN)), \
+    $(wildcard backend/cudnn/*.cu backend/cudnn/*/*.cu))
 CUDA_O   := $(CUDA_CU:%.cu=$(BUILD)/%.cu.o)
 CORE     := $(call objects,$(filter-out main.c,$(SOURCES))) $(CUDA_O)
 TEST_C   := $(wildcard tests/test_*.c tests/mpi_*.c)
 TEST_AID := $(call objects,$(filter-out $(TEST_C),$(wildcard tests/*.c)))
-# tests/cuda: each test once on the device and once on the CPU, where the same kernels are compiled as C++ (tests/cuda/emulate.h) and
-# tests/cuda/emulate/ stands for CUDA, cuDNN and NCCL. The plans need cuDNN, but no device.
+# tests/cuda: each test once on the device and once on the CPU, where the same kernels are compiled
+# as C++ (tests/cuda/emulate.h) and tests/cuda/emulate/ replaces CUDA, cuDNN and NCCL. The plans
+# need cuDNN, but no device.
 NO_NCCL     := $(if $(filter 1,$(NCCL)),,tests/cuda/test_nccl.c tests/cuda/emulate/nccl.c)
 CUDA_TEST_C := $(if $(CUDA_CU),$(filter-out $(NO_NCCL),$(wildcard tests/cuda/test_*.c)))
 CUDA_AID_C  := $(if $(CUDA_CU),$(filter-out $(CUDA_TEST_C),$(wildcard tests/cuda/*.c)))
@@ -92,30 +121,49 @@ EMULATED_C  := $(filter-out tests/cuda/test_plans.c,$(CUDA_TEST_C))
 CUDA_TESTS  := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(EMULATED_C:%.c=$(BUILD)/%_emulated)
 BENCH_C  := $(wildcard bench/*.c)
 CLUSTER_C := $(wildcard bench/cluster/*.c)
-TESTS    := $(foreach t,$(TEST_C:%.c=$(BUILD)/%) $(CUDA_TESTS),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
-# The Slurm test installs and starts daemons, the hosts' makes network namespaces (and MPICH over TCP sometimes hangs when it ends):
-# only `make test-slurm` and `make test-hosts` ask for them. The house is judged on plain objects.
-SCRIPTS  := $(filter-out tests/slurm.sh tests/hosts.sh $(if $(filter asan tsan,$(MODE)),tests/house.sh),$(wildcard tests/*.sh))
-SCRIPTS  := $(foreach t,$(SCRIPTS),$(if $(T),$(if $(findstring $(T),$(t)),$(t)),$(t)))
+# T=NAME: only those whose path has it.
+matching  = $(if $(T),$(foreach t,$(1),$(if $(findstring $(T),$(t)),$(t))),$(1))
+TESTS    := $(call matching,$(TEST_C:%.c=$(BUILD)/%) $(CUDA_TESTS))
+# The Slurm test installs and starts daemons, the hosts' test makes network namespaces (and MPICH
+# over TCP sometimes hangs when it ends): only `make test-slurm` and `make test-hosts` run them.
+# house.sh reads plain objects.
+OWN_TARGET := tests/slurm.sh tests/hosts.sh
+SCRIPTS  := $(filter-out $(OWN_TARGET) $(if $(filter asan tsan,$(MODE)),tests/house.sh), \
+    $(wildcard tests/*.sh))
+SCRIPTS  := $(call matching,$(SCRIPTS))
 BENCHES  := $(BENCH_C:%.c=$(BUILD)/%)
-ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(CUDA_TEST_C) $(CUDA_AID_C) $(FAKE_C) $(BENCH_C) $(CLUSTER_C)
-FORMATS  := $(filter-out build/% data/% results/%,$(wildcard *.[ch] */*.[ch] */*/*.[ch] */*/*/*.[ch]))
+ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(CUDA_TEST_C) $(CUDA_AID_C) $(FAKE_C) $(BENCH_C) \
+    $(CLUSTER_C)
+FORMATS  := $(filter-out build/% data/% results/%, \
+    $(wildcard *.[ch] */*.[ch] */*/*.[ch] */*/*/*.[ch]))
 JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm lint format format-check clean nbsgd FORCE
+.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm lint format \
+    format-check install uninstall clean nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-all: nbsgd compile_commands.json ## build ./nbsgd (MODE=release|debug|asan|tsan, ARCH=-march=native, ONEDNN=0, OPENBLAS=0, CUDA=1)
+all: nbsgd compile_commands.json ## build ./nbsgd
 
 help: ## this list
-	@echo "make TARGET [SETTING=VALUE ...]; the settings stand at the top of the Makefile"
+	@echo "make TARGET [SETTING=VALUE ...]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@echo "Settings:"
+	@sed -n 's/^#:/ /p' Makefile
+#: MODE=release             debug, asan or tsan: built side by side in build/MODE
+#: ARCH=-march=native       compile for this machine's CPU
+#: ONEDNN=0 OPENBLAS=0      leave a backend out
+#: CUDA=1                   with the backend cudnn (CUDA_HOME, CUDA_ARCH=90)
+#: MPICC=mpicc              the MPI to build with, and MPIRUN=mpirun to start by
+#: PREFIX=/usr/local        where `make install` puts things, below DESTDIR
+#: HARDEN=0                 without stack protector, fortified calls, PIE
+#: CPPFLAGS, CFLAGS         yours, after all others; also CC, LDFLAGS
+#: V=1                      show the commands
 
-# ------------------------------------------------------------------ building
+# ------------------------------------------------ building
 nbsgd: $(BUILD)/nbsgd
 	@ln -sfn $(BUILD)/nbsgd $@
 
@@ -127,17 +175,20 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_AID) $(CORE)
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
-$(CUDA_TEST_C:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) $(TEST_AID) $(CORE)
+$(CUDA_TEST_C:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) \
+        $(TEST_AID) $(CORE)
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
-REPLACED := $(CUDA_O) $(patsubst tests/cuda/emulate/%.c,$(BUILD)/backend/cudnn/%.o,$(FAKE_C)) $(BUILD)/collective/nccl/library.o
-$(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o $(call objects,$(CUDA_AID_C)) $(TEST_AID) \
-        $(EMULATED_O) $(filter-out $(REPLACED),$(CORE))
+REPLACED := $(CUDA_O) $(patsubst tests/cuda/emulate/%.c,$(BUILD)/backend/cudnn/%.o,$(FAKE_C)) \
+    $(BUILD)/collective/nccl/library.o
+$(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o \
+        $(call objects,$(CUDA_AID_C)) $(TEST_AID) $(EMULATED_O) $(filter-out $(REPLACED),$(CORE))
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
-# The check of a new cluster (test.s) must build where little else does: it needs MPI, and of ours what needs nothing else.
+# The check of a new cluster (test.s) must build where little else does: it needs MPI, and of the
+# project only what needs nothing else.
 MESSAGES := base/vector.c $(filter-out messaging/sim/%,$(wildcard messaging/*.c messaging/*/*.c))
 $(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c $(MESSAGES))
 	@echo '  link $@'
@@ -162,47 +213,59 @@ $(BUILD)/emulated/%.o: %.cu $(BUILD)/flags
 	@echo '  c++  $<'
 	$(Q)$(COMPILE_EMULATED) -MMD -MP -c $< -o $@
 
-$(BUILD)/main.o: EXTRA = -DCOMMIT='"$(COMMIT)"'
-$(BUILD)/main.o: $(BUILD)/commit
+# Objects that hold a text of this build are made anew when that text changes.
+STAMPED := $(call objects,$(shell grep -lw COMMIT $(SOURCES)))
+$(STAMPED): EXTRA = -DVERSION='"$(VERSION)"' -DCOMMIT='"$(or $(COMMIT),unknown)"'
+$(STAMPED): $(BUILD)/commit
+$(BUILD)/base/paths.o: EXTRA = -DDATADIR='"$(DATADIR)"'
+$(BUILD)/base/paths.o: $(BUILD)/datadir
 # Vectors wider than any register are passed among its own functions alone.
 $(BUILD)/tests/avx512.o: EXTRA = -Wno-psabi
-# Loops unrolled in many copies, which few machines run: with every check inlined gcc would spend a third of all its time on these files.
+# Loops unrolled in many copies, which few machines run: with every check inlined gcc would spend a
+# third of all its time on these files.
 ifeq ($(MODE),asan)
-$(addprefix $(BUILD)/backend/onednn/,tile_avx512.o kernels_f32.o kernels_bf16.o): EXTRA = -O1 --param asan-instrumentation-with-call-threshold=0
+$(addprefix $(BUILD)/backend/onednn/,tile_avx512.o kernels_f32.o kernels_bf16.o): \
+    EXTRA = -O1 --param asan-instrumentation-with-call-threshold=0
 endif
 
 # Files that change only when their text does: what depends on them is rebuilt then, and only then.
 keep = mkdir -p $(@D) && if [ "$$(cat $@ 2>/dev/null)" != '$(1)' ]; then echo '$(1)' >$@; fi
 
 $(BUILD)/flags: FORCE
-	@command -v $(MPICC) >/dev/null || { echo "make: no $(MPICC) here; \`./install.sh run\` installs it (or MPICC=...)" >&2; exit 2; }
+	@command -v $(MPICC) >/dev/null || \
+	    { echo "make: no $(MPICC) here; \`./install.sh run\` installs it (or MPICC=...)" >&2; exit 2; }
 ifeq ($(CUDA),1)
-	@test -x $(NVCC) || { echo "make: CUDA=1, but no $(NVCC) here; \`./install.sh cuda\` says what to install (or CUDA_HOME=...)" >&2; exit 2; }
+	@test -x $(NVCC) || { echo "make: CUDA=1, but no $(NVCC) here; \`./install.sh cuda\` says" \
+	    "what to install (or CUDA_HOME=...)" >&2; exit 2; }
 endif
 	@$(call keep,$(COMPILE) $(COMPILE_CU) $(COMPILE_EMULATED) $(LINK) $(LIBS))
 
 $(BUILD)/commit: FORCE
-	@$(call keep,$(COMMIT))
+	@$(call keep,$(VERSION) $(COMMIT))
+
+$(BUILD)/datadir: FORCE
+	@$(call keep,$(DATADIR))
 
 compile_commands.json: FORCE
 	@{ between='['; for f in $(ALL_C); do \
 	    printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
-	        "$$between" '$(CURDIR)' $$f '$(COMPILE) -DCOMMIT=0' $$f; between=,; \
+	        "$$between" '$(CURDIR)' $$f '$(COMPILE)' $$f; between=,; \
 	done; printf '\n]\n'; } >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
--include $(wildcard $(addsuffix *.d,$(BUILD)/ $(sort $(dir $(call objects,$(ALL_C)) $(CUDA_O) $(EMULATED_O)))))
+-include $(wildcard $(addsuffix *.d,$(BUILD)/ \
+    $(sort $(dir $(call objects,$(ALL_C)) $(CUDA_O) $(EMULATED_O)))))
 
-# ------------------------------------------------------------------ running and testing
-run: ## install what is missing, build, find the data, train ResNet-50 with 5 ranks for some minutes (RUN_ARGS=...)
+# ------------------------------------------------ running and testing
+run: ## install what is missing, build, find the data, train with 5 ranks (RUN_ARGS=...)
 	@./install.sh run
 	@$(MAKE) $(JOBS) nbsgd
 	@MPIRUN="$(MPIRUN)" bash run.s $(RUN_ARGS)
 
-test: ## install what is missing, build, pass all tests (T=part of a name: those alone; DATA=folder of the real CIFAR-10)
+test: ## install what is missing, build, pass all tests (T=part of a name; DATA=folder of CIFAR-10)
 	@./install.sh test
 	@$(MAKE) $(JOBS) check
 
-check: $(BUILD)/nbsgd $(BUILD)/cluster $(BUILD)/bench/step $(TESTS) ## the tests alone, nothing is installed
+check: $(BUILD)/nbsgd $(BUILD)/cluster $(BUILD)/bench/step $(TESTS) ## the tests alone
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run $(TESTS) $(SCRIPTS)
 
 asan: ## all tests under the address and undefined-behaviour sanitizers
@@ -217,19 +280,27 @@ test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary 
 test-hosts: $(BUILD)/nbsgd $(TESTS) ## several hosts on this machine, by network namespaces (root)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/hosts.sh
 
-gpu: nbsgd $(BUILD)/bench/step $(CUDA_TEST_C:%.c=$(BUILD)/%) $(BUILD)/tests/test_backends ## with CUDA=1: all that bench/gpu.sh runs
+GPU_TESTS := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(BUILD)/tests/test_backends
+gpu: nbsgd $(BUILD)/bench/step $(GPU_TESTS) ## with CUDA=1: all that bench/gpu.sh runs
 
 bench: ## speed, beside PyTorch where it is installed (BENCH=quick|full; OUT=folder for the rows)
 	@./install.sh run bench
 	@$(MAKE) -s $(JOBS) nbsgd $(BENCHES)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" bench/run
 
-# ------------------------------------------------------------------ the look of it
-lint: compile_commands.json ## cppcheck must be clean; clang-tidy, where it is installed, advises (TIDY=none: not)
-	@command -v cppcheck >/dev/null || { echo "lint: no cppcheck here; \`./install.sh check\` installs it" >&2; exit 2; }
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	    --suppressions-list=tests/cppcheck.txt -I. '-D_Noreturn=__attribute__((noreturn))' $(filter -D%,$(DEFINES)) $(ALL_C)
-	@if command -v $(TIDY) >/dev/null; then printf '%s\n' $(ALL_C) | xargs -P "$$(nproc)" -n 1 $(TIDY) --quiet -p . 2>/dev/null; \
+# ------------------------------------------------ style
+SHELLS = $(sort $(shell grep -rlE '^$(HASH)!.*bash|^$(HASH) shellcheck shell=bash' --exclude-dir=build \
+    --exclude-dir=data --exclude-dir=.git --exclude-dir=results --exclude=*.md .))
+
+lint: compile_commands.json ## cppcheck and shellcheck must be clean; clang-tidy advises (TIDY=none)
+	@for tool in cppcheck shellcheck; do command -v $$tool >/dev/null || \
+	    { echo "lint: no $$tool here; \`./install.sh check\` installs it" >&2; exit 2; }; done
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 --suppressions-list=tests/cppcheck.txt -I. \
+	    '-D_Noreturn=__attribute__((noreturn))' $(filter -D%,$(DEFINES)) $(ALL_C)
+	shellcheck --external-sources $(SHELLS)
+	@if command -v $(TIDY) >/dev/null; then \
+	    printf '%s\n' $(ALL_C) | xargs -P "$$(nproc)" -n 1 $(TIDY) --quiet -p . 2>/dev/null; \
 	else echo "lint: no $(TIDY) here"; fi
 
 format: ## clang-format on every source
@@ -239,8 +310,25 @@ format-check: ## says what clang-format would change
 	@tests/house.sh format
 
 readme: nbsgd ## bring README's table of schemes up to date
-	@awk '/^<!-- the table of schemes/ { print; while (("./nbsgd --print-schemes" | getline line) > 0) print line; skip = 1; next } \
+	@awk '/^<!-- the table of schemes/ { print; skip = 1; \
+	        while (("./nbsgd --print-schemes" | getline line) > 0) print line; next } \
 	    /^<!-- end of the table/ { skip = 0 } !skip' README.md >README.new && mv README.new README.md
+
+# ------------------------------------------------ installing
+install: $(BUILD)/nbsgd ## the program and its plots (PREFIX, DESTDIR)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(INSTALL_DIRS))
+	install -m 755 $(BUILD)/nbsgd $(DESTDIR)$(PREFIX)/bin/nbsgd
+	install -m 644 plots/*.gp $(DESTDIR)$(DATADIR)/plots
+	install -m 644 LICENSE README.md CHANGELOG.md CITATION.cff $(DESTDIR)$(PREFIX)/share/doc/nbsgd
+
+COMPLETIONS  := share/bash-completion/completions
+INSTALL_DIRS := share/nbsgd/plots share/nbsgd/experiments share/man/man1 share/doc/nbsgd \
+    $(COMPLETIONS)
+
+uninstall: ## removes what `make install` put there
+	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(PREFIX)/share/doc/nbsgd
+	rm -f $(DESTDIR)$(PREFIX)/bin/nbsgd $(DESTDIR)$(PREFIX)/share/man/man1/nbsgd.1 \
+	    $(DESTDIR)$(PREFIX)/$(COMPLETIONS)/nbsgd
 
 clean: ## remove what was built
 	rm -rf build nbsgd compile_commands.json
