@@ -43,7 +43,7 @@ BUILD   := build/$(MODE)
 Q       := $(if $(V),,@)
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
 DEFINES := -I. $(filter -I% -D%,$(shell $(MPICC) -show 2>/dev/null))
-LIBS    := -linih -lxxhash -lm -ldl
+LIBS    := -linih -lxxhash -lhwloc -lm -ldl
 
 # Hardening. Fortified calls need an optimising build, and hide accesses from the sanitizers.
 ifeq ($(HARDEN),1)
@@ -187,12 +187,12 @@ $(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o \
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
-# The check of a new cluster (test.s) must build where little else does: it needs MPI, and of the
-# project only what needs nothing else.
+# The check of a new cluster (test.s) must build where little else does: it needs MPI and hwloc,
+# and of the project only what needs nothing else.
 MESSAGES := base/vector.c $(filter-out messaging/sim/%,$(wildcard messaging/*.c messaging/*/*.c))
-$(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c $(MESSAGES))
+$(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c base/cores.c $(MESSAGES))
 	@echo '  link $@'
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lm
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lhwloc -lm
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(CORE)
 	@echo '  link $@'

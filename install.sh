@@ -12,6 +12,7 @@ set -u
 packages='
 run   | libmpich-dev           | mpicc          | MPI, to build with: the ranks talk through it
 run   | mpich                  | mpirun         | MPI, to start the ranks
+run   | libhwloc-dev           | <hwloc.h>      | hwloc: how many cores there are, and which rank takes which
 run   | libdnnl-dev            | <dnnl.h>       | oneDNN, the fast backend
 run   | libopenblas0-openmp    | lib:libopenblas.so.0 | OpenBLAS, the backend for any machine, and products for onednn (loaded at run time)
 run   | libinih-dev            | <ini.h>        | configuration files

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/config.h"
+#include "base/cores.h"
 #include "collective/collective.h"
 #include "slowness/slowness.h"
 #include "messaging/messaging.h"
@@ -202,12 +203,6 @@ static void check_rates(const struct options *o)
                                    (struct range){0, 1}, NULL, 0));
 }
 
-static int cores_here(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count > 0 ? (int)count : 1;
-}
-
 /* Only workers compute: a server that is to be slow would be passed over in silence. */
 static void check_slowness(const struct run_context *s, int ranks)
 {
@@ -364,7 +359,7 @@ static char *describe(const struct run *run, const char *prefix, int ranks)
     gethostname(host, sizeof host - 1);
     if (*prefix) {
         fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", COMMIT, date,
-                host, cores_here(), ranks);
+                host, cores_available(), ranks);
         fprintf(f, "# computes: %s\n# data: %s\n", run->context.problem->computes,
                 run->context.problem->source);
         fprintf(f, "# parameters: %lld\n", (long long)run->context.problem->count);
@@ -560,7 +555,7 @@ int main(int argc, char **argv)
             run.machine = machine_load(o->machine);
             world.links = machine_links(run.machine, ranks);
         }
-        open_context(&run, ranks, cores_here(), 0, true, true);
+        open_context(&run, ranks, cores_available(), 0, true, true);
         sim_run(&world, run_rank, &run);
         close_context(&run.context);
         if (run.machine)

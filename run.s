@@ -4,44 +4,89 @@
 #SBATCH --time=01:00:00
 #SBATCH --signal=TERM@120
 #
-# One run, on a laptop or on a cluster:
+# One run, on a laptop or on a cluster, from any folder:
 #
-#   bash run.s [experiments/NAME.ini] [options of nbsgd]     mpirun -n 5 (RANKS=9: with eight workers)
-#   sbatch run.s ...                                         the same under Slurm; sbatch -n 17 -c 8: sixteen workers, 8 cores each
-#   sbatch --array=1-5 run.s ...                             five seeds: the array's index is --seed
+#   bash run.s [experiments/NAME.ini] [options of nbsgd]   mpirun -n 5 (RANKS=9: with eight workers)
+#   sbatch run.s ...                     the same under Slurm; sbatch -n 17 -c 8: sixteen workers, 8 cores each
+#   sbatch --array=1-5 run.s ...         five seeds: the array's index is --seed
 #
-# Without a file it trains ResNet-50 on CIFAR-10 with nbssgd for a few minutes of two cores. Data: --data, else $DATA, else data/,
-# else the archive is downloaded there, else (no network) the program makes its own images and says so.
-# Time and signals: 120 s before the limit Slurm sends SIGTERM to the ranks, which evaluate, save and leave with exit code 6; with
-# --save FILE the next job goes on with --init FILE. A job that Slurm requeues (a host died) starts anew in a folder of its own.
+# Without a file it trains ResNet-50 on CIFAR-10 with nbssgd for a few minutes of two cores. A file, also by
+# --config FILE, takes the place of all these settings. Relative paths are those of the folder it is called
+# from, results/ too. Data: --data, else $DATA, else data/ here or beside this script, else the archive is
+# downloaded there, else (no network) the program makes its own images and says so.
+# Time and signals: 120 s before the limit Slurm sends SIGTERM to the ranks, which evaluate, save and exit
+# with code 6; with --save FILE the next job goes on with --init FILE. A job that Slurm requeues (a host
+# died) starts anew in a folder of its own.
+# NBSGD: the program, if it is not ./nbsgd beside this script. MPIRUN, LAUNCH: see launch/launch.sh.
 set -euo pipefail
-cd "$(dirname "$0")"
-[ -e launch.sh ] || cd "${SLURM_SUBMIT_DIR:-.}" # Slurm runs a copy of this file from elsewhere
-[ -e launch.sh ] || { echo "run.s: start it from the repository's folder" >&2; exit 2; }
-. ./launch.sh
 
-# These settings make the most of a minute or two: the stem that is fast on small images, residual blocks that begin as the identity, and
-# Adam, which finds its step by itself.
-options=(--scheme nbssgd --network resnet50 --stem imagenet --zero-gamma --optimizer adam --lr 0.001 --batch 128 --minibatches 4
-    --samples 32000 --eval-samples 1000)
-file=/dev/null
+# Under Slurm a copy of this file runs from elsewhere: Slurm knows where it came from.
+find_home() {
+    local file
+    home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+    if [ -e "$home/launch/launch.sh" ] || [ -z "${SLURM_JOB_ID:-}" ]; then return; fi
+    home=${SLURM_SUBMIT_DIR:-$PWD}
+    if [ -e "$home/launch/launch.sh" ]; then return; fi
+    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p)
+    home=$(dirname "${file:-$home/none}")
+}
+find_home
+[ -e "$home/launch/launch.sh" ] || { echo "run.s: the project's folder is not found from $home" >&2; exit 2; }
+# shellcheck source=launch/launch.sh
+. "$home/launch/launch.sh"
+program=${NBSGD:-$home/nbsgd}
+
+# These settings make the most of a minute or two: the stem that is fast on small images, residual blocks
+# that begin as the identity, and Adam, which finds its step by itself.
+options=(--scheme nbssgd --network resnet50 --stem imagenet --zero-gamma --optimizer adam --lr 0.001
+    --batch 128 --minibatches 4 --samples 32000 --eval-samples 1000)
+file=''
 if [[ ${1:-} == *.ini ]]; then
-    file=$1 options=(--config "$1")
-    [ -r "$file" ] || { echo "run.s: $file cannot be read" >&2; exit 2; }
+    file=$1
+    if [ ! -e "$file" ] && [ -e "$home/$file" ]; then file=$home/$file; fi # experiments/ lies there
     shift
+    set -- --config "$file" "$@"
+fi
+words=("$@")
+for ((i = 0; i < $#; i++)); do
+    case ${words[i]} in
+    --config) file=${words[i + 1]:-} ;;
+    --config=*) file=${words[i]#--config=} ;;
+    # Questions that the program answers alone.
+    --help | --usage | --version | -\? | -V | --print-*)
+        [ -x "$program" ] || build nbsgd
+        exec "$program" "$@"
+        ;;
+    esac
+done
+if [ -n "$file" ]; then
+    [ -r "$file" ] || { echo "run.s: $file cannot be read" >&2; exit 2; }
+    options=()
 fi
 
-given() { # does the user say --$1, on the command line or in the file?
-    grep -qE "^[[:space:]]*$1[[:space:]]*[=:]" "$file" || printf '%s\n' "${@:2}" | grep -qE "^--$1(=|$)"
+given() { # NAME: does the user say --NAME, on the command line or in the file?
+    printf '%s\n' "${words[@]}" | grep -E "^--$1(=|$)" >/dev/null && return
+    [ -n "$file" ] && grep -E "^[[:space:]]*$1[[:space:]]*[=:]" "$file" >/dev/null
+}
+without_images() { # a problem that needs none
+    [[ " ${words[*]} " =~ \ --network[\ =]quadratic\  ]] ||
+        { [ -n "$file" ] && grep -E '^[[:space:]]*network[[:space:]]*[=:][[:space:]]*quadratic' "$file" >/dev/null; }
 }
 
-[ -x nbsgd ] || build nbsgd
-if [ -z "${DATA:-}" ] && ! given data "$@" && ! given dataset "$@" && ! data_loader/fetch data; then
-    echo "run.s: no CIFAR-10: training on generated images instead (--data DIR or DATA=DIR names a folder that has it)" >&2
+[ -x "$program" ] || build nbsgd
+if [ -z "${DATA:-}" ] && ! given data && ! given dataset && ! without_images && [ ! -d data/cifar-10-batches-bin ]; then
+    if "$home/data_loader/fetch" "$home/data"; then
+        export DATA=$home/data
+    else
+        echo "run.s: no CIFAR-10: training on generated images instead (--data DIR or DATA=DIR names a folder that has it)" >&2
+    fi
 fi
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then options+=(--seed "$SLURM_ARRAY_TASK_ID"); fi
-if [ -n "${SLURM_JOB_ID:-}" ] && ! given results "$@"; then # jobs that start in one second must not share a folder
-    options+=(--results "results/run-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}${SLURM_RESTART_COUNT:+-again$SLURM_RESTART_COUNT}")
+if [ -n "${SLURM_JOB_ID:-}" ] && ! given results; then # jobs that start in one second must not share a folder
+    name=run-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}
+    options+=(--results "results/$name${SLURM_RESTART_COUNT:+-again$SLURM_RESTART_COUNT}")
 fi
-echo "run.s: ${launch[*]} ./nbsgd ${options[*]} $*"
-exec "${launch[@]}" ./nbsgd "${options[@]}" "$@"
+launch_words "$program" "${RANKS:-5}"
+words=("${launch[@]}" "$program" "${options[@]}" "$@")
+echo "run.s: ${words[*]}"
+exec "${words[@]}"

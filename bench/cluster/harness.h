@@ -3,17 +3,14 @@
 #ifndef BENCH_CLUSTER_HARNESS_H
 #define BENCH_CLUSTER_HARNESS_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* cpu_set_t */
-#endif
-
 #include <mpi.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/cores.h"
 
 enum {
     VECTOR = 23520842, /* floats of ResNet-50 for ten classes: 94 MB */
@@ -30,7 +27,7 @@ struct finding {
 
 struct place { /* where a rank runs */
     char host[64];
-    cpu_set_t cores;
+    struct core_set cores;
     int threads, online;
 };
 

@@ -11,7 +11,9 @@
  *   mpirun -n 5 cluster [--deadline SECONDS a stage] [--pretend N: treat the ranks as if they sat
  *     on N hosts]
  *   mpirun -n 5 cluster --machine FILE     instead of all this: the file that describes the cluster
- *                                          to the simulator */
+ *                                          to the simulator
+ *   cluster --cores                        only says how many cores it may use, affinity and quotas
+ *                                          counted */
 #include "bench/cluster/harness.h"
 
 #include <stdio.h>
@@ -30,8 +32,7 @@ static void gather_places(struct harness *harness)
     struct place mine = {.threads = omp_get_max_threads(),
                          .online = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     gethostname(mine.host, sizeof mine.host - 1);
-    CPU_ZERO(&mine.cores);
-    sched_getaffinity(0, sizeof mine.cores, &mine.cores);
+    mine.cores = core_set_own();
     if (harness->pretend) {
         size_t length = strnlen(mine.host, sizeof mine.host - 8);
         snprintf(mine.host + length, 8, "/%u",
@@ -65,16 +66,15 @@ static void gather_places(struct harness *harness)
  * are fewer cores than ranks. */
 static enum grade judge_host(const struct harness *harness, int host)
 {
-    cpu_set_t all;
-    CPU_ZERO(&all);
+    struct core_set all = {{0}};
     int ranks = 0, threads = 0, online = harness->place[harness->first[host]].online;
     for (int r = 0; r < harness->ranks; r++)
         if (harness->host[r] == host) {
-            CPU_OR(&all, &all, &harness->place[r].cores);
+            all = core_set_union(&all, &harness->place[r].cores);
             threads += harness->place[r].threads;
             ranks++;
         }
-    int cores = CPU_COUNT(&all);
+    int cores = core_set_count(&all);
     if (host < ROWS)
         print(harness,
               "  %-20s %d ranks, the first is %d; on %d of %d cores; %d OpenMP threads in all\n",
@@ -202,6 +202,8 @@ int main(int count, char **words)
 {
     if (count == 3 && !strcmp(words[1], "--machine"))
         return measure_machine(words[2]);
+    if (count == 2 && !strcmp(words[1], "--cores"))
+        return printf("%d\n", cores_available()) < 0;
     struct harness *harness = xcalloc(1, sizeof *harness);
     MPI_Init_thread(&count, &words, MPI_THREAD_MULTIPLE, &harness->level);
     MPI_Comm_rank(MPI_COMM_WORLD, &harness->rank);

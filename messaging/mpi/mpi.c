@@ -392,7 +392,8 @@ static void find_mates(struct world *w)
     struct endpoint *own = xcalloc(1, sizeof *own);
     w->segment = segment_open(rank, ranks, &own->segment);
     gethostname(own->host, 64); /* Linux has no longer ones; name_hosts() needs room behind it */
-    CHECK(!sched_getaffinity(0, sizeof own->cores, &own->cores), "sched_getaffinity failed");
+    own->cores = core_set_own();
+    own->available = cores_available();
     w->endpoint = xcalloc((size_t)ranks, sizeof *w->endpoint);
     transport_gather(w->transport, own, w->endpoint, sizeof *own);
     bool *met = xcalloc((size_t)ranks, sizeof *met), *found = xcalloc((size_t)ranks, sizeof *found);
@@ -418,29 +419,26 @@ static void find_mates(struct world *w)
 static void find_cores(struct world *w, const struct world_options *options)
 {
     const struct endpoint *own = &w->endpoint[w->net.rank];
-    int before = 0, local_ranks = 0;
+    struct core_set all = own->cores;
+    int before = 0, local_ranks = 0, available = own->available;
     bool alike = true;
-    cpu_set_t all = own->cores, mine;
     for (int i = 0; i < w->net.ranks; i++) {
         if (strcmp(w->endpoint[i].host, own->host) != 0)
             continue;
         local_ranks++;
         before += i < w->net.rank;
-        alike = alike && CPU_EQUAL(&w->endpoint[i].cores, &own->cores);
-        CPU_OR(&all, &all, &w->endpoint[i].cores);
+        alike = alike && core_set_equal(&w->endpoint[i].cores, &own->cores);
+        all = core_set_union(&all, &w->endpoint[i].cores);
     }
-    int share = alike ? CPU_COUNT(&own->cores) / local_ranks : CPU_COUNT(&own->cores);
-    w->net.cores = share > 0 ? share : 1;
+    /* Cores of one's own: a quota may still be shared. */
+    if (!alike && available == core_set_count(&own->cores))
+        available = core_set_count(&all);
+    int each = alike ? available / local_ranks : own->available;
+    w->net.cores = each > 0 ? each : 1;
     w->net.local_rank = before;
     int threads = options->threads > 0 ? options->threads : w->net.cores;
-    w->spin = local_ranks * threads <= CPU_COUNT(&all);
-    if (!options->pin || !alike || !w->spin)
-        return;
-    CPU_ZERO(&mine);
-    for (int core = 0, nth = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, &own->cores) && nth++ / threads == before)
-            CPU_SET(core, &mine);
-    if (sched_setaffinity(0, sizeof mine, &mine))
+    w->spin = local_ranks * threads <= available;
+    if (options->pin && alike && w->spin && !cores_pin(before, local_ranks, threads))
         fprintf(stderr,
                 "nbsgd: rank %d cannot be pinned to its cores; it runs where the system puts it\n",
                 w->net.rank);

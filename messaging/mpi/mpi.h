@@ -6,9 +6,9 @@
 #define MESSAGING_MPI_MPI_H
 
 #include <pthread.h>
-#include <sched.h> /* cpu_set_t: the .c file defines _GNU_SOURCE */
 #include <stdatomic.h>
 
+#include "base/cores.h"
 #include "messaging/messaging.h"
 #include "messaging/mpi/matching.h"
 #include "messaging/mpi/segment.h"
@@ -17,7 +17,8 @@
 struct endpoint { /* what every rank tells every other at the start */
     struct segment_endpoint segment;
     char host[80];
-    cpu_set_t cores;
+    struct core_set cores; /* of its affinity */
+    int available;         /* cores_available() */
 };
 
 struct world {
