@@ -1,19 +1,22 @@
 /* Bytes to normalised floats by a table, a row of a channel at a time.
  *
- * Cost: one load, one look-up (1 KiB a channel, in L1) and one store a value; about 2 us for a
+ * Cost: one load, one look-up (1 KiB a channel, in L1) and one store a value; about 2 us for an
  * image of 32 x 32 x 3, whatever is done to it. */
 #include "data_loader/augment.h"
 
 #include <stddef.h>
 
 #include "base/random.h"
+#include "data_loader/kinds.h"
 
-struct augment augment_at(uint64_t seed, int64_t pass, int32_t sample)
+struct augment augment_at(const struct augmentation *a, uint64_t seed, int64_t pass, int32_t sample)
 {
     struct random r = random_at(RANDOM_AUGMENT, seed, (uint64_t)pass, (uint64_t)sample, 0);
-    int down = (int)random_below(&r, 2 * AUGMENT_BORDER + 1) - AUGMENT_BORDER;
-    int right = (int)random_below(&r, 2 * AUGMENT_BORDER + 1) - AUGMENT_BORDER;
-    return (struct augment){.down = down, .right = right, .mirror = random_below(&r, 2)};
+    uint64_t corners = 2 * (uint64_t)a->border + 1;
+    int down = (int)random_below(&r, corners) - a->border;
+    int right = (int)random_below(&r, corners) - a->border;
+    return (struct augment){
+        .down = down, .right = right, .mirror = a->mirror && random_below(&r, 2)};
 }
 
 void levels_fill(struct levels *levels, const struct dataset *d)
@@ -43,20 +46,33 @@ static void row_write(float *out, int64_t step, const uint8_t *row, int width, i
         out[x * step] = level[0];
 }
 
-void image_write(float *out, const struct dataset *d, int32_t sample, struct augment how,
-                 const struct levels *levels)
+const uint8_t *dataset_image(const struct dataset *d, int64_t i, uint8_t *buffer)
+{
+    if (d->pixels)
+        return d->pixels + i * d->channels * d->height * d->width;
+    d->kind->read(d, i, buffer);
+    return buffer;
+}
+
+void image_convert(float *out, const struct dataset *d, const uint8_t *bytes, struct augment how,
+                   const struct levels *levels)
 {
     int64_t width = d->width, height = d->height, channels = d->channels;
-    const uint8_t *image = d->pixels + sample * channels * height * width;
     int64_t step = how.mirror ? -channels : channels,
             start = how.mirror ? (width - 1) * channels : 0;
     for (int64_t y = 0; y < height; y++) {
         int64_t from = y + how.down;
         bool inside = 0 <= from && from < height;
         for (int64_t c = 0; c < channels; c++) {
-            const uint8_t *row = inside ? image + (c * height + from) * width : NULL;
+            const uint8_t *row = inside ? bytes + (c * height + from) * width : NULL;
             row_write(out + y * width * channels + start + c, step, row, d->width, how.right,
                       levels->of[c]);
         }
     }
+}
+
+void image_write(float *out, const struct dataset *d, int32_t sample, struct augment how,
+                 const struct levels *levels)
+{
+    image_convert(out, d, dataset_image(d, sample, NULL), how, levels);
 }

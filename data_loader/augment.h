@@ -1,8 +1,7 @@
-/* One image, from bytes to what a network eats: cropped, mirrored, normalised, channels last.
+/* One image, from bytes to a network's input: cropped, mirrored, normalised, channels last.
  *
- * Augmentation is the customary one of CIFAR (He et al. 2015, section 4.2): a black border of 4
- * pixels, a crop of the old size at random, mirrored in one of two cases. It is a pure function of
- * (seed, pass, sample), whoever draws it. */
+ * Which crops and mirrors there are is the data set's (struct augmentation). Which one a sample
+ * gets is a pure function of (seed, pass, sample), whoever draws it. */
 #ifndef DATA_LOADER_AUGMENT_H
 #define DATA_LOADER_AUGMENT_H
 
@@ -11,16 +10,15 @@
 
 #include "data_loader/data_loader.h"
 
-enum { AUGMENT_BORDER = 4 };
-
-/* What is done to a image: the crop's corner relative to the image's (-4 .. 4), then the mirror.
- * All zero: nothing. */
+/* What is done to an image: the crop's corner relative to the image's (-border .. border), then the
+ * mirror. All zero: nothing. */
 struct augment {
     int down, right;
     bool mirror;
 };
 
-struct augment augment_at(uint64_t seed, int64_t pass, int32_t sample);
+struct augment augment_at(const struct augmentation *a, uint64_t seed, int64_t pass,
+                          int32_t sample);
 
 /* Normalised values of the 256 bytes, channel by channel, rounded as PyTorch does: ((byte / 255) -
  * mean) / deviation. */
@@ -30,8 +28,16 @@ struct levels {
 
 void levels_fill(struct levels *levels, const struct dataset *d);
 
-/* Sample `sample` into out, [height][width][channels]. What the crop shows beyond the image is
+/* Sample i as bytes, [channels][height][width]: where it lies in memory, or read into `buffer` of
+ * that size, which may be NULL where the data set's pixels lie in memory. */
+const uint8_t *dataset_image(const struct dataset *d, int64_t i, uint8_t *buffer);
+
+/* The image at `bytes` into out, [height][width][channels]. What the crop shows beyond the image is
  * black (byte 0). */
+void image_convert(float *out, const struct dataset *d, const uint8_t *bytes, struct augment how,
+                   const struct levels *levels);
+
+/* The same for a sample of a data set whose pixels lie in memory. */
 void image_write(float *out, const struct dataset *d, int32_t sample, struct augment how,
                  const struct levels *levels);
 

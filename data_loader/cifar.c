@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -22,6 +23,9 @@ enum {
     CHUNK = 100,
     LONG_PATH = 4096
 };
+
+static const char fetch_again[] =
+    "fetch it again with data_loader/fetch FOLDER and give --data FOLDER";
 
 static const char sub_folder[] = "cifar-10-batches-bin";
 static const char *const train_files[] = {"data_batch_1.bin", "data_batch_2.bin",
@@ -43,9 +47,6 @@ static const char *grouped(char *text, int64_t number)
     *end = 0;
     return text;
 }
-
-static const char fetch_again[] =
-    "fetch it again with data_loader/fetch FOLDER and give --data FOLDER";
 
 _Noreturn static void refuse_length(const char *path, const char *found)
 {
@@ -97,7 +98,7 @@ static void check_classes(const char *path, const int *seen)
 }
 
 /* Reads and checks all of one file; the first `wanted` records go to pixels and labels. */
-static void read_file(const char *path, int64_t wanted, uint8_t *pixels, uint8_t *labels,
+static void read_file(const char *path, int64_t wanted, uint8_t *pixels, int32_t *labels,
                       uint8_t *chunk)
 {
     int seen[CLASSES] = {0};
@@ -133,44 +134,48 @@ static void find(char *path, const char *folder, const char *name)
         fatal("--data: a path of at most %d characters expected, %d found", LONG_PATH - 1, length);
 }
 
-static void cifar_open(struct dataset *d, const struct dataset_options *options)
+static bool recognises(const char *folder)
+{
+    char path[LONG_PATH];
+    find(path, folder, train_files[0]);
+    return !access(path, F_OK);
+}
+
+static void open(struct dataset *d, const struct dataset_options *options)
 {
     if (!options->folder || !*options->folder)
         fatal("cifar10 needs the folder of its files: give --data FOLDER (data_loader/fetch FOLDER "
               "fills one)");
     const char *const *names = options->train ? train_files : test_files;
     int files = options->train ? (int)(sizeof train_files / sizeof *train_files) : 1;
-    int64_t all = (int64_t)files * RECORDS,
-            count = options->limit > 0 && options->limit < all ? options->limit : all;
-    uint8_t *pixels = xcalloc((size_t)count, IMAGE), *labels = xcalloc((size_t)count, 1),
-            *chunk = xcalloc(CHUNK, RECORD);
+    uint8_t *pixels, *chunk = xcalloc(CHUNK, RECORD);
+    int32_t *labels;
     char path[LONG_PATH];
+    dataset_alloc(d, options, (int64_t)files * RECORDS, &labels, &pixels);
     for (int i = 0; i < files; i++) {
-        int64_t first = (int64_t)i * RECORDS < count ? (int64_t)i * RECORDS : count;
+        int64_t first = (int64_t)i * RECORDS < d->count ? (int64_t)i * RECORDS : d->count;
         find(path, options->folder, names[i]);
-        read_file(path, count - first, pixels + first * IMAGE, labels + first, chunk);
+        read_file(path, d->count - first, pixels + first * IMAGE, labels + first, chunk);
     }
     xfree(chunk);
-    *d = (struct dataset){.count = count,
-                          .classes = CLASSES,
-                          .channels = 3,
-                          .height = SIDE,
-                          .width = SIDE,
-                          .pixels = pixels,
-                          .labels = labels,
-                          .mean = {0.4914f, 0.4822f, 0.4465f},
-                          .deviation = {0.2470f, 0.2435f, 0.2616f}};
     snprintf(d->source, sizeof d->source, "CIFAR-10, %s samples, from %s",
              options->train ? "training" : "test", options->folder);
 }
 
-static void cifar_close(struct dataset *d)
-{
-    xfree((void *)d->pixels);
-    xfree((void *)d->labels);
-}
-
-const struct dataset_kind dataset_cifar10 = {.name = "cifar10",
-                                             .summary = "CIFAR-10, binary form, from --data",
-                                             .open = cifar_open,
-                                             .close = cifar_close};
+/* The augmentation is that of He et al. 2015, arXiv:1512.03385, section 4.2. */
+const struct dataset_kind dataset_cifar10 = {
+    .name = "cifar10",
+    .summary = "CIFAR-10, binary form, from --data",
+    .source = "Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
+    .files = sub_folder,
+    .fetch = "data_loader/fetch data",
+    .recognises = recognises,
+    .preset = {.classes = CLASSES,
+               .channels = 3,
+               .height = SIDE,
+               .width = SIDE,
+               .mean = {0.4914f, 0.4822f, 0.4465f},
+               .deviation = {0.2470f, 0.2435f, 0.2616f},
+               .augmentation = {.border = 4, .mirror = true}},
+    .open = open,
+};

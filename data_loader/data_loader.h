@@ -1,10 +1,10 @@
-/* Images and labels: where they come from, who gets which, and in what order.
+/* Images and labels: which there are, who gets which, and in what order.
  *
- * A data set is opened once and checked wholly (lengths, labels) before training. A loader is one
- * worker's view of it: an endless stream of samples, pass after pass over the worker's share, each
- * pass in its own order, each sample once a pass; mini-batch m is samples m x batch ... of that
- * stream, whatever happened to the ones before. Everything is a pure function of (seed, worker,
- * pass, sample): augmentation depends on the sample and the pass, not on who draws it. */
+ * A data set hands out sample i: an image of bytes, any size, 1 to 4 channels, and a label. It is
+ * opened once and checked wholly (lengths, labels) before training. A loader is one worker's view
+ * of it: an endless stream of samples, pass after pass over the worker's shard, each pass in its
+ * own order, each sample once a pass. Mini-batch m is samples m x batch ... of that stream,
+ * whatever happened to the ones before. All is a pure function of (seed, worker, pass, sample). */
 #ifndef DATA_LOADER_DATA_LOADER_H
 #define DATA_LOADER_DATA_LOADER_H
 
@@ -14,40 +14,49 @@
 
 enum { MAX_CHANNELS = 4 };
 
+/* The customary augmentation of a data set: a black border, a crop of the old size at random,
+ * mirrored in one of two cases. */
+struct augmentation {
+    int border; /* pixels; 0: no crop */
+    bool mirror;
+};
+
 struct dataset {
     char source[512]; /* what it is and where from, for the results' header */
     bool generated;   /* not real images */
     int64_t count;
     int classes, channels, height, width;
-    const uint8_t *pixels;                             /* [count][channels][height][width] */
-    const uint8_t *labels;                             /* [count] */
-    float mean[MAX_CHANNELS], deviation[MAX_CHANNELS]; /* of a pixel / 255 */
-    void *self; /* of dataset_open(); NULL in a data set that was made by hand */
+    const uint8_t *pixels; /* [count][channels][height][width]; NULL: samples are read one by one */
+    const int32_t *labels; /* [count], each in 0 .. classes - 1 */
+    float mean[MAX_CHANNELS], deviation[MAX_CHANNELS]; /* of a pixel / 255, by channel */
+    struct augmentation augmentation;
+    const struct dataset_kind *kind; /* NULL in a data set that was made by hand */
+    void *self;                      /* the kind's own */
+    struct shards *shards;           /* the partition asked for last; NULL: none is stored */
 };
 
 struct dataset_options {
-    const char *name;   /* "cifar10", "synthetic" */
-    const char *folder; /* where the files are (cifar10: data_batch_1.bin ... or a folder
-                           cifar-10-batches-bin in it) */
-    bool train;         /* or test */
-    int64_t limit;      /* at most so many samples, 0: all */
-    uint64_t seed;      /* of the generator */
+    const char *name;            /* of a kind, as dataset_find() gives it */
+    const char *folder;          /* where its files are; NULL for a generated one */
+    bool train;                  /* or test */
+    int64_t limit;               /* at most that many samples, 0: all */
+    uint64_t seed;               /* of a generator */
+    int classes, channels, side; /* of generated images; 0: as customary */
 };
+
+/* Which data set `name` ("auto" or a kind's) and `folder` (or "") mean: looks in the folder, else
+ * in $DATA, then in data/. auto takes the first kind that recognises a folder, else the generated
+ * images. Fatal when the kind is unknown or its files are nowhere. *where may borrow `folder`. */
+void dataset_find(const char *name, const char *folder, const char **kind, const char **where);
+
+const char *dataset_names(void); /* "cifar10|synthetic" */
 
 /* Opens a data set; a missing, truncated or foreign file, or a label out of range, is fatal with
  * file, expected and found. */
 struct dataset *dataset_open(const struct dataset_options *options);
 void dataset_close(struct dataset *d);
 
-/* A kind of data set: one file in data_loader/, one line in the table of
- * data_loader/data_loader.c. */
-struct dataset_kind {
-    const char *name, *summary;
-    void (*open)(struct dataset *d, const struct dataset_options *options); /* fills d */
-    void (*close)(struct dataset *d);
-};
-
-/* A data set of images as bytes, and the number that each byte stands for. */
+/* A resident data set of images, and the number that each byte stands for. */
 struct pixels {
     const uint8_t *bytes; /* [count][channels][height][width] */
     int64_t count;
@@ -55,9 +64,8 @@ struct pixels {
     const float *levels; /* [channels][256] */
 };
 
-/* What is wanted of sample `sample`: row y, column x is the sample's row y + down, column x +
- * right, and byte 0 where it has no such pixel; then its columns in reverse where mirror is not
- * 0. */
+/* Row y, column x of the result is row y + down, column x + right of the sample, and byte 0 where
+ * it has no such pixel; then the columns are reversed where mirror is not 0. */
 struct crop {
     int32_t sample, down, right, mirror;
 };
@@ -65,36 +73,33 @@ struct crop {
 struct loader_options {
     int batch; /* samples a mini-batch */
     uint64_t seed;
-    int worker, workers;   /* whose share: worker w of W, 0-based */
-    const char *partition; /* how shares are cut, by a name of data_loader/partition.h, where the
-                              laws are; NULL: split */
+    int worker, workers;   /* whose shard: worker w of W, 0-based */
+    const char *partition; /* how shards are cut, by a name of partition.h; NULL: split */
     double alpha;          /* of partition dirichlet */
-    const double *speeds; /* [workers], of partition speed: samples a second to any scale; NULL: all
-                             equal; borrowed for the call */
-    bool augment;         /* pad by 4 and crop, flip (deterministic by seed, pass and sample) */
-    int ahead; /* mini-batches that a thread prepares ahead of need; 0: none, each is made when it
-                  is asked for */
-    float *scratch; /* ahead = 0: where images are put, batch x height x width x channels; shared
-                       among loaders (NULL: own) */
-    bool crops; /* no images are made, only said which they are: for who has the data set elsewhere
-                 */
-    /* of the pages that images of the loader's own will lie in, when they come and before they go;
-     * NULL: nobody wants to know */
-    void (*tell)(void *told, void *block, size_t bytes, bool comes);
-    void *told;
+    const double *speeds;  /* [workers], of partition speed: samples a second to any scale; NULL:
+                              all equal; borrowed for the call */
+    bool augment;          /* by the data set's augmentation, keyed by seed, pass and sample */
+    int prefetch;          /* mini-batches that a thread prepares; 0: each is made when asked for */
+    float *scratch; /* prefetch = 0: where images are put, batch x height x width x channels; common
+                       to several loaders (NULL: own) */
+    bool crops;     /* no images are made, only crops: for a data set that lies on a device */
+    /* Called for the pages that images of the loader's own lie in, when they come and before they
+     * go; NULL: nobody listens. */
+    void (*on_allocation)(void *listener, void *block, size_t bytes, bool comes);
+    void *listener;
 };
 
 struct batch {
-    const float *images; /* [batch][height][width][channels], normalised; borrowed until the next
-                            loader_batch(); NULL with crops */
-    const struct crop *crops; /* [batch], as backend/backend.h has them; NULL without */
+    const float *images;      /* [batch][height][width][channels], normalised; borrowed until the
+                                 next loader_batch(); NULL with crops */
+    const struct crop *crops; /* [batch]; NULL without */
     const int32_t *labels;    /* [batch] */
     const int32_t *samples;   /* [batch]; indices in the data set */
 };
 
 struct loader;
 
-/* A partition that leaves any worker without a sample is fatal. A share may be smaller than a
+/* A partition that leaves any worker without a sample is fatal. A shard may be smaller than a
  * mini-batch. */
 struct loader *loader_open(const struct dataset *d, const struct loader_options *options);
 void loader_close(struct loader *l);
@@ -103,13 +108,13 @@ void loader_close(struct loader *l);
  * 1, ... */
 struct batch loader_batch(struct loader *l, int64_t index);
 
-int64_t loader_share(const struct loader *l); /* samples in this worker's share */
+int64_t loader_shard(const struct loader *l); /* samples in this worker's shard */
 /* seconds that loader_batch() has kept its callers waiting */
 double loader_wait_s(const struct loader *l);
 
-/* Samples of each class, by_class[d->classes], in the share that a loader with these options would
+/* Samples of each class, by_class[d->classes], in the shard that a loader with these options would
  * have; as fatal as it would be. */
-void dataset_share(const struct dataset *d, const struct loader_options *options,
+void dataset_shard(const struct dataset *d, const struct loader_options *options,
                    int64_t *by_class);
 
 /* The normalised number that each byte of each channel stands for. */

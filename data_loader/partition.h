@@ -1,22 +1,22 @@
 /* Whose samples are whose.
  *
- * Law: pure functions of (name, seed, workers, labels) and of what is named behind. N samples are
- * shuffled once by seed, the samples of a class stand in that order, too. Workers and places count
+ * Invariant: a pure function of (name, seed, workers, labels) and of the named options. N samples
+ * are shuffled once by seed, those of a class stay in that order. Workers and positions count
  * from 0; "equal" is to one sample; C classes have samples.
- *   split           worker w has the places N w / W .. N (w + 1) / W - 1: disjoint, complete,
+ *   split           worker w has the positions N w / W .. N (w + 1) / W - 1: disjoint, complete,
  *                   equal.
  *   shared          each worker has all samples.
  *   label-unscaled  the classes are shuffled by seed. W <= C: the j-th belongs to worker j mod W,
  *                   whole. W > C: worker w has the
- *                   class w mod C; those of one class share it equally. Disjoint, complete; only
+ *                   class w mod C; those of one class cut it equally. Disjoint, complete; only
  *                     then is a class divided.
- *   label           the same, cut to the smallest share, each class of a worker in proportion:
+ *   label           the same, cut to the smallest shard, each class of a worker in proportion:
  *                   disjoint, all of one size.
  *   dirichlet       each class is cut in proportions drawn from Dirichlet(alpha, .. alpha) over the
  *                   workers: disjoint, complete
  *                   (Yurochkin et al. 2019, arXiv:1905.12022; Hsu et al. 2019, arXiv:1909.06335,
  *                     draw a worker's classes instead).
- *   speed           shares in proportion to the workers' speeds: disjoint, complete.
+ *   speed           shards in proportion to the workers' speeds: disjoint, complete.
  * Proportions become whole numbers by largest remainders: each is met to less than one sample, and
  * the sum exactly. */
 #ifndef DATA_LOADER_PARTITION_H
@@ -36,9 +36,9 @@ struct partition_options {
 
 struct partition;
 
-/* Deals samples 0 .. count - 1 of these labels; borrows nothing beyond the call. A name or an alpha
- * that cannot be is fatal. */
-struct partition *partition_open(const struct partition_options *options, const uint8_t *labels,
+/* Deals samples 0 .. count - 1 of these labels, of any number of classes; borrows nothing beyond
+ * the call. A name or an alpha that cannot be is fatal. */
+struct partition *partition_open(const struct partition_options *options, const int32_t *labels,
                                  int64_t count);
 void partition_close(struct partition *p);
 
@@ -46,7 +46,7 @@ void partition_close(struct partition *p);
 bool partition_is(const struct partition *p, const struct partition_options *options);
 
 /* The worker's samples, borrowed until the partition is closed; possibly none. */
-const int32_t *partition_share(const struct partition *p, int worker, int64_t *count);
+const int32_t *partition_shard(const struct partition *p, int worker, int64_t *count);
 
 /* Fatal when a worker has no sample: says which, why, and what to change. */
 void partition_check(const struct partition *p);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -64,7 +63,7 @@ static void share(const struct problem *p, int worker, int64_t *by_class)
 {
     const struct image *q = p->self;
     const struct loader_options o = loader_options_of(q, worker, q->workers);
-    dataset_share(q->training, &o, by_class);
+    dataset_shard(q->training, &o, by_class);
 }
 
 static struct stream *stream_open(struct problem *p, int worker, int workers)
@@ -76,12 +75,12 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
     o.batch = p->minibatch;
     o.augment = q->options->augment;
     o.crops = q->training_album;
-    o.ahead = o.crops ? 0 : q->ahead; /* drawing them takes no time */
+    o.prefetch = o.crops ? 0 : q->ahead; /* drawing them takes no time */
     if (!q->ahead &&
         !q->backend->apart) /* a device still copies from it when an evaluation comes in between */
         o.scratch = q->scratch;
-    o.tell = problem_lend;
-    o.told = p;
+    o.on_allocation = problem_lend;
+    o.listener = p;
     s->worker = (uint64_t)worker;
     s->loader = loader_open(q->training, &o);
     return s;
@@ -225,44 +224,11 @@ static const struct problem_kind image_kind = {
     .finish_statistics = finish_statistics,
 };
 
-static bool holds_cifar(const char *folder)
-{
-    static const char *const at[] = {"data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"};
-    char path[4096];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, at[i]);
-        if (!access(path, F_OK))
-            return true;
-    }
-    return false;
-}
-
-/* --data DIR must hold the files; without it $DATA and data/ are looked at, and else images are
- * generated. */
-static void find_data(const struct options *o, const char **name, const char **folder)
-{
-    const char *places[] = {o->data, getenv("DATA"), "data"};
-    *name = "synthetic";
-    *folder = NULL;
-    if (!strcmp(o->dataset, "synthetic"))
-        return;
-    for (int i = 0; i < 3; i++)
-        if (places[i] && *places[i] && (holds_cifar(places[i]) || (i == 0 && *o->data))) {
-            *name = "cifar10";
-            *folder = places[i];
-            return;
-        }
-    if (!strcmp(o->dataset, "cifar10"))
-        fatal("--dataset cifar10: no cifar-10-batches-bin in $DATA or in data/; name its folder "
-              "with --data, or fetch it: "
-              "data_loader/fetch data");
-}
-
 static void open_data(struct problem *p, struct image *q, const struct options *o)
 {
     struct dataset_options d = {
         .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
-    find_data(o, &d.name, &d.folder);
+    dataset_find(o->dataset, o->data, &d.name, &d.folder);
     q->training = dataset_open(&d);
     d.train = false;
     d.limit = o->eval_samples;
@@ -349,8 +315,10 @@ static struct album *open_album(const struct image *q, const struct dataset *d, 
 static void open_albums(const struct problem *p, struct image *q, bool trains)
 {
     int64_t evaluated = p->statistics_batches * p->minibatch;
-    q->test_album = open_album(q, q->test, q->test->count);
-    q->training_album = open_album(q, q->training, trains ? q->training->count : evaluated);
+    if (q->test->pixels)
+        q->test_album = open_album(q, q->test, q->test->count);
+    if (q->training->pixels)
+        q->training_album = open_album(q, q->training, trains ? q->training->count : evaluated);
 }
 
 void image_open(struct problem *p, const struct problem_options *po)

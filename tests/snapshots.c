@@ -24,7 +24,8 @@ void snapshots_open(struct snapshots *s, const struct model *a)
                               .width = a->width,
                               .pixels = pixels,
                               .mean = {0.5f, 0.4f, 0.6f},
-                              .deviation = {0.25f, 0.2f, 0.3f}};
+                              .deviation = {0.25f, 0.2f, 0.3f},
+                              .augmentation = {.border = 4, .mirror = true}};
     levels_fill(&s->levels, &s->set);
     s->crops = xcalloc((size_t)s->batch, sizeof *s->crops);
     s->floats = xcalloc((size_t)(s->batch * image_size(s)), sizeof *s->floats);
@@ -52,7 +53,7 @@ void snapshots_draw(struct snapshots *s, int number)
 {
     for (int i = 0; i < s->batch; i++) {
         int32_t sample = (number * s->batch + 3 * i) % SNAPSHOTS;
-        struct augment how = augment_at(SEED, number, sample);
+        struct augment how = augment_at(&s->set.augmentation, SEED, number, sample);
         s->crops[i] = (struct crop){sample, how.down, how.right, how.mirror};
         image_write(s->floats + i * image_size(s), &s->set, sample, how, &s->levels);
     }

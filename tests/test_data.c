@@ -23,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "data_loader/data_loader.h"
+#include "tests/death_test.h"
 
 enum { RECORDS = 10000, IMAGE = 3072, RECORD = 1 + IMAGE };
 
@@ -195,6 +196,54 @@ static void wrong_options_are_named(void **state)
     assert_refused(&options, "'cifar11'", "cifar10 (", "synthetic (");
 }
 
+struct question {
+    const char *name, *folder;
+};
+
+static void ask(const void *argument)
+{
+    const struct question *q = argument;
+    const char *kind, *where;
+    dataset_find(q->name, q->folder, &kind, &where);
+}
+
+/* auto looks at the folder that was given, alone; else at $DATA, else generates; a name that was
+ * given is taken as it is. */
+static void the_data_set_is_found(void **state)
+{
+    struct place *p = *state;
+    const char *kind, *where, *before = getenv("DATA");
+    char inner[160], old[512] = "";
+    snprintf(old, sizeof old, "%s", before ? before : "");
+    strcpy(inner, in(p, ""));
+    for (int k = 0; k < 4; k++) { /* the folder or the inner one; by $DATA or as given */
+        const char *folder = k % 2 ? p->folder : inner;
+        setenv("DATA", k / 2 ? folder : "", 1);
+        dataset_find(k % 2 ? "auto" : "cifar10", k / 2 ? "" : folder, &kind, &where);
+        assert_string_equal(kind, "cifar10");
+        assert_string_equal(where, folder);
+        dataset_find("synthetic", folder, &kind, &where);
+        assert_string_equal(kind, "synthetic");
+        assert_null(where);
+    }
+    setenv("DATA", "/nowhere/at/all", 1);
+    assert_dies(EXIT_USER, ask, &(struct question){"cifar10", ""},
+                (const char *const[]){"cifar10", "$DATA", "--data", "data_loader/fetch", NULL});
+    assert_dies(EXIT_USER, ask, &(struct question){"auto", "/nowhere/at/all"},
+                (const char *const[]){"--data /nowhere/at/all", "cifar-10-batches-bin of cifar10",
+                                      "data_loader/fetch", NULL});
+    assert_dies(EXIT_USER, ask, &(struct question){"cifar11", ""},
+                (const char *const[]){"'cifar11'", "cifar10 (", "synthetic (", NULL});
+    dataset_find("cifar10", "/nowhere/at/all", &kind, &where);
+    assert_string_equal(where, "/nowhere/at/all"); /* opening it says what is missing */
+    dataset_find("auto", "", &kind, &where);
+    assert_true(!strcmp(kind, where ? "cifar10" : "synthetic")); /* data/ may be there */
+    if (before)
+        setenv("DATA", old, 1);
+    else
+        unsetenv("DATA");
+}
+
 static void assert_records(const struct dataset *d)
 {
     for (int64_t i = 0; i < d->count; i++) {
@@ -350,6 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_options_are_named),
+        cmocka_unit_test_setup_teardown(the_data_set_is_found, make_place, remove_place),
         cmocka_unit_test_setup_teardown(files_are_read_as_they_are, make_place, remove_place),
         cmocka_unit_test_setup_teardown(wrong_files_are_named, make_place, remove_place),
         cmocka_unit_test_setup_teardown(read_normalises, make_place, remove_place),

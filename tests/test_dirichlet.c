@@ -16,7 +16,7 @@
 enum { SAMPLES = 1000 };
 
 /* Parts of samples of these labels that each worker gets. */
-static void draw(double alpha, int workers, uint64_t seed, const uint8_t *labels, double *part)
+static void draw(double alpha, int workers, uint64_t seed, const int32_t *labels, double *part)
 {
     struct partition *p = partition_open(
         &(struct partition_options){
@@ -24,7 +24,7 @@ static void draw(double alpha, int workers, uint64_t seed, const uint8_t *labels
         labels, SAMPLES);
     for (int w = 0; w < workers; w++) {
         int64_t count;
-        partition_share(p, w, &count);
+        partition_shard(p, w, &count);
         part[w] = (double)count / SAMPLES;
     }
     partition_close(p);
@@ -36,7 +36,7 @@ static void moments_are_right(void **state)
 {
     (void)state;
     enum { DRAWS = 1000, WORKERS = 5 };
-    const uint8_t labels[SAMPLES] = {0};
+    const int32_t labels[SAMPLES] = {0};
     const double alphas[] = {1e-9, 1e-6, 0.001, 0.02, 0.3, 0.999, 1, 4, 50};
     for (int k = 0; k < 9; k++) {
         double sum[WORKERS] = {0}, squares[WORKERS] = {0}, part[WORKERS],
@@ -86,7 +86,7 @@ static void the_shape_is_right(void **state)
     static const struct {
         double alpha, (*below)(double);
     } cases[] = {{0.5, arcsine}, {1, uniform}, {2, parabola}};
-    const uint8_t labels[SAMPLES] = {0};
+    const int32_t labels[SAMPLES] = {0};
     double *parts = xcalloc(DRAWS, sizeof *parts);
     for (int k = 0; k < 3; k++) {
         for (uint64_t seed = 0; seed < DRAWS; seed++) {
@@ -121,9 +121,9 @@ static int owners_of(int c, int64_t (*by_class)[10], int workers)
 static void from_one_sided_to_even(void **state)
 {
     (void)state;
-    uint8_t labels[SAMPLES];
+    int32_t labels[SAMPLES];
     for (int i = 0; i < SAMPLES; i++)
-        labels[i] = (uint8_t)(i * 7 % 10);
+        labels[i] = i * 7 % 10;
     for (int k = 0; k < 40; k++) {
         int workers = 1 + k % 20;
         bool even = k < 20;
@@ -133,7 +133,7 @@ static void from_one_sided_to_even(void **state)
                 .name = "dirichlet", .seed = 3, .workers = workers, .alpha = even ? 1e9 : 1e-9},
             labels, SAMPLES);
         for (int w = 0; w < workers; w++) {
-            const int32_t *mine = partition_share(p, w, &count);
+            const int32_t *mine = partition_shard(p, w, &count);
             greatest = count > greatest ? count : greatest;
             for (int64_t i = 0; i < count; i++)
                 by_class[w][labels[mine[i]]]++;

@@ -22,19 +22,23 @@
 #include "base/random.h"
 #include "data_loader/data_loader.h"
 #include "data_loader/augment.h"
+#include "data_loader/kinds.h"
 #include "data_loader/prefetch.h"
 
-enum { CHANNELS = 2, HEIGHT = 9, WIDTH = 11, SIZE = CHANNELS * HEIGHT * WIDTH };
+enum { CHANNELS = 2, HEIGHT = 9, WIDTH = 11, SIZE = CHANNELS * HEIGHT * WIDTH, BORDER = 4 };
+
+static const struct augmentation customary = {.border = BORDER, .mirror = true};
 
 /* A data set made by hand: random bytes in an odd shape, sample i has label i % 251. */
 static struct dataset random_set(int count)
 {
-    uint8_t *pixels = xcalloc((size_t)count, SIZE), *labels = xcalloc((size_t)count, 1);
+    uint8_t *pixels = xcalloc((size_t)count, SIZE);
+    int32_t *labels = xcalloc((size_t)count, sizeof *labels);
     struct random r = random_at(RANDOM_TEST, 7, 0, 0, 0);
     for (int64_t i = 0; i < (int64_t)count * SIZE; i++)
         pixels[i] = (uint8_t)random_bits(&r);
     for (int i = 0; i < count; i++)
-        labels[i] = (uint8_t)(i % 251);
+        labels[i] = i % 251;
     return (struct dataset){.count = count,
                             .classes = 251,
                             .channels = CHANNELS,
@@ -43,7 +47,8 @@ static struct dataset random_set(int count)
                             .pixels = pixels,
                             .labels = labels,
                             .mean = {0.5f, 0.3f},
-                            .deviation = {0.25f, 0.2f}};
+                            .deviation = {0.25f, 0.2f},
+                            .augmentation = customary};
 }
 
 static void drop(struct dataset *d)
@@ -65,7 +70,7 @@ static double cpu_seconds(void)
 static void walk(struct loader *l, int batch, int64_t passes, int count, int *seen,
                  struct random *r)
 {
-    int64_t share = loader_share(l), end = (passes * share + batch - 1) / batch;
+    int64_t shard = loader_shard(l), end = (passes * shard + batch - 1) / batch;
     int32_t *stream = xcalloc((size_t)(end * batch), sizeof *stream);
     for (int64_t done = 0, met = 0; done < end;) {
         int64_t index = random_below(r, 3)
@@ -79,8 +84,8 @@ static void walk(struct loader *l, int batch, int64_t passes, int count, int *se
         /* else: it was aborted, and is asked for again */
         done += index == done && random_below(r, 4);
     }
-    for (int64_t p = 0; p < passes * share; p++)
-        seen[p / share * count + stream[p]]++;
+    for (int64_t p = 0; p < passes * shard; p++)
+        seen[p / shard * count + stream[p]]++;
     xfree(stream);
 }
 
@@ -94,10 +99,10 @@ static void check_passes(const struct dataset *d, int workers, int batch, int ah
     for (int w = 0; w < workers; w++) {
         struct loader *l = loader_open(
             d, &(struct loader_options){
-                   .batch = batch, .seed = 5, .worker = w, .workers = workers, .ahead = ahead});
-        int64_t share = loader_share(l);
-        assert_true(share == count / workers || share == (count + workers - 1) / workers);
-        sum += share;
+                   .batch = batch, .seed = 5, .worker = w, .workers = workers, .prefetch = ahead});
+        int64_t shard = loader_shard(l);
+        assert_true(shard == count / workers || shard == (count + workers - 1) / workers);
+        sum += shard;
         walk(l, batch, PASSES, count, seen, &r);
         loader_close(l);
     }
@@ -156,11 +161,11 @@ static void orders_depend_on_seed_worker_and_pass_alone(void **state)
     drop(&d);
 }
 
-/* The law in plain words: a black border of 4, a crop of the old size, a mirror, the table of
+/* The rule in plain words: a black border of 4, a crop of the old size, a mirror, the table of
  * levels, channels last. */
 static void write_plainly(float *out, const struct dataset *d, int sample, struct augment how)
 {
-    enum { B = AUGMENT_BORDER };
+    enum { B = BORDER };
     uint8_t padded[CHANNELS][HEIGHT + 2 * B][WIDTH + 2 * B] = {0};
     for (int c = 0; c < CHANNELS; c++)
         for (int y = 0; y < HEIGHT; y++)
@@ -177,7 +182,7 @@ static void write_plainly(float *out, const struct dataset *d, int sample, struc
             }
 }
 
-static void pictures_are_cropped_and_mirrored_by_the_law(void **state)
+static void images_are_cropped_and_mirrored_by_the_law(void **state)
 {
     (void)state;
     struct dataset d = random_set(3);
@@ -208,8 +213,8 @@ static void augmentation_is_spread_evenly(void **state)
         int seen[CELLS] = {0};
         double squares = 0;
         for (int i = 0; i < CELLS * EACH; i++) {
-            struct augment a =
-                augment_at(part == 0 ? (uint64_t)i : 3, part == 1 ? i : 4, part == 2 ? i : 5);
+            struct augment a = augment_at(&customary, part == 0 ? (uint64_t)i : 3,
+                                          part == 1 ? i : 4, part == 2 ? i : 5);
             assert_true(-4 <= a.down && a.down <= 4 && -4 <= a.right && a.right <= 4);
             seen[((a.down + 4) * 9 + a.right + 4) * 2 + a.mirror]++;
         }
@@ -227,8 +232,8 @@ static void read_augmented(const struct dataset *d, int workers, int pass, float
         struct loader *l = loader_open(
             d, &(struct loader_options){
                    .batch = 1, .seed = 9, .worker = w, .workers = workers, .augment = true});
-        for (int64_t i = 0; i < loader_share(l); i++) {
-            struct batch b = loader_batch(l, pass * loader_share(l) + i);
+        for (int64_t i = 0; i < loader_shard(l); i++) {
+            struct batch b = loader_batch(l, pass * loader_shard(l) + i);
             memcpy(images + b.samples[0] * SIZE, b.images, SIZE * sizeof *images);
             assert_int_equal(b.labels[0], d->labels[b.samples[0]]);
         }
@@ -297,7 +302,7 @@ static void crops_are_the_images(void **state)
                                        .worker = 1,
                                        .workers = 3,
                                        .augment = augment,
-                                       .ahead = ahead};
+                                       .prefetch = ahead};
             struct loader *made = loader_open(&d, &o);
             o.crops = true;
             struct loader *told = loader_open(&d, &o);
@@ -321,18 +326,18 @@ static void crops_are_the_images(void **state)
     drop(&d);
 }
 
-/* Blocks that somebody wants to know of. */
-struct told {
+/* Hears of blocks that come and go. */
+struct listener {
     char *block;
     size_t bytes;
     int came, went;
 };
 
-static void hear_block(void *told, void *block, size_t bytes, bool comes)
+static void hear_block(void *listener, void *block, size_t bytes, bool comes)
 {
-    struct told *t = told;
+    struct listener *t = listener;
     if (comes) {
-        *t = (struct told){block, bytes, t->came + 1, t->went};
+        *t = (struct listener){block, bytes, t->came + 1, t->went};
         return;
     }
     t->went++;
@@ -340,17 +345,21 @@ static void hear_block(void *told, void *block, size_t bytes, bool comes)
     assert_int_equal(bytes, t->bytes);
 }
 
-/* Where images of the loader's own lie is told, in whole pages: every mini-batch lies there. Of
- * others nothing is told. */
-static void memory_of_images_is_told(void **state)
+/* Memory of the loader's own images is reported, in whole pages: every mini-batch lies there. Other
+ * memory is not. */
+static void memory_of_images_is_reported(void **state)
 {
     (void)state;
     enum { BATCH = 6, AHEAD = 2, PAGES = 4096 };
     struct dataset d = random_set(50);
     float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
-    struct told t = {0};
-    struct loader_options o = {
-        .batch = BATCH, .seed = 3, .workers = 1, .ahead = AHEAD, .tell = hear_block, .told = &t};
+    struct listener t = {0};
+    struct loader_options o = {.batch = BATCH,
+                               .seed = 3,
+                               .workers = 1,
+                               .prefetch = AHEAD,
+                               .on_allocation = hear_block,
+                               .listener = &t};
     struct loader *l = loader_open(&d, &o);
     assert_int_equal((uintptr_t)t.block % PAGES, 0);
     assert_int_equal(t.bytes, (AHEAD + 1) * BATCH * SIZE * sizeof(float));
@@ -363,8 +372,11 @@ static void memory_of_images_is_told(void **state)
     assert_true(t.came == 1 && t.went == 1);
     o.crops = true;
     loader_close(loader_open(&d, &o));
-    o = (struct loader_options){
-        .batch = BATCH, .workers = 1, .scratch = scratch, .tell = hear_block, .told = &t};
+    o = (struct loader_options){.batch = BATCH,
+                                .workers = 1,
+                                .scratch = scratch,
+                                .on_allocation = hear_block,
+                                .listener = &t};
     loader_close(loader_open(&d, &o));
     assert_true(t.came == 1 && t.went == 1);
     xfree(scratch);
@@ -385,7 +397,7 @@ static void preparing_ahead_changes_no_bit(void **state)
                                    .augment = true,
                                    .scratch = scratch};
         struct loader *now = loader_open(&d, &o);
-        o.ahead = ahead;
+        o.prefetch = ahead;
         struct loader *before = loader_open(&d, &o);
         struct random r = random_at(RANDOM_TEST, 11, (uint64_t)ahead, 0, 0);
         int64_t index = 0;
@@ -403,6 +415,43 @@ static void preparing_ahead_changes_no_bit(void **state)
         loader_close(now);
     }
     xfree(scratch);
+    drop(&d);
+}
+
+static void read_one(const struct dataset *d, int64_t i, uint8_t *image)
+{
+    memcpy(image, (const uint8_t *)d->self + i * SIZE, SIZE);
+}
+
+/* A data set that reads its samples one by one gives the bits of one that lies in memory, whoever
+ * prepares them; a data set without a mirror is never mirrored. */
+static void reading_one_by_one_changes_no_bit(void **state)
+{
+    (void)state;
+    enum { BATCH = 6, STEPS = 100 };
+    static const struct dataset_kind reads = {.name = "reads", .read = read_one};
+    struct dataset d = random_set(50), by_one = d;
+    d.augmentation.mirror = false;
+    by_one.augmentation.mirror = false;
+    by_one.kind = &reads;
+    by_one.self = (void *)d.pixels;
+    by_one.pixels = NULL;
+    for (int ahead = 0; ahead < 3; ahead++) {
+        struct loader_options o = {
+            .batch = BATCH, .seed = 3, .workers = 3, .augment = true, .prefetch = ahead};
+        struct loader *a = loader_open(&d, &o), *b = loader_open(&by_one, &o);
+        o.crops = true;
+        struct loader *c = loader_open(&by_one, &o);
+        for (int64_t index = 0; index < STEPS; index++) {
+            assert_memory_equal(loader_batch(a, index).images, loader_batch(b, index).images,
+                                BATCH * SIZE * sizeof(float));
+            for (int i = 0; i < BATCH; i++)
+                assert_int_equal(loader_batch(c, index).crops[i].mirror, 0);
+        }
+        loader_close(a);
+        loader_close(b);
+        loader_close(c);
+    }
     drop(&d);
 }
 
@@ -466,7 +515,7 @@ static void closing_at_any_time_ends_the_thread(void **state)
     for (int i = 0; i < 200; i++) {
         struct loader *l = loader_open(
             &d, &(struct loader_options){
-                    .batch = 8, .seed = 1, .worker = 0, .workers = 1, .ahead = 1 + i % 3});
+                    .batch = 8, .seed = 1, .worker = 0, .workers = 1, .prefetch = 1 + i % 3});
         for (int k = 0; k < i % 5; k++)
             loader_batch(l, k * (i % 2 + 1));
         loader_close(l);
@@ -581,7 +630,7 @@ static void loaders_may_be_opened_in_threads(void **state)
     for (int i = 0; i < 8; i++)
         pthread_join(openers[i].thread, NULL);
     struct dataset by_hand = *d;
-    by_hand.self = NULL; /* nothing kept, nothing shared */
+    by_hand.shards = NULL; /* nothing kept, nothing shared */
     for (int i = 0; i < 8; i++) {
         int32_t order[100];
         read_order(&by_hand, (uint64_t)(i % 2), i / 2, 4, 10, order);
@@ -617,12 +666,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_sample_comes_once_a_pass),
         cmocka_unit_test(orders_depend_on_seed_worker_and_pass_alone),
-        cmocka_unit_test(pictures_are_cropped_and_mirrored_by_the_law),
+        cmocka_unit_test(images_are_cropped_and_mirrored_by_the_law),
         cmocka_unit_test(augmentation_is_spread_evenly),
         cmocka_unit_test(augmentation_is_the_same_whoever_draws),
         cmocka_unit_test(crops_are_the_images),
-        cmocka_unit_test(memory_of_images_is_told),
+        cmocka_unit_test(memory_of_images_is_reported),
         cmocka_unit_test(preparing_ahead_changes_no_bit),
+        cmocka_unit_test(reading_one_by_one_changes_no_bit),
         cmocka_unit_test(the_thread_fills_its_ring_and_sleeps),
         cmocka_unit_test(closing_at_any_time_ends_the_thread),
         cmocka_unit_test(waiting_is_counted),

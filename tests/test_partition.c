@@ -35,7 +35,7 @@ enum {
 
 /* Labels in a shuffled order: 0: ten classes of 99 to 101; 1: sizes from 40 to 400, and two classes
  * without a sample. */
-static int64_t make_labels(int kind, uint8_t *labels)
+static int64_t make_labels(int kind, int32_t *labels)
 {
     int32_t order[MOST];
     int64_t count = 0;
@@ -48,7 +48,7 @@ static int64_t make_labels(int kind, uint8_t *labels)
     struct random r = random_at(RANDOM_TEST, 5, (uint64_t)kind, 0, 0);
     random_shuffle(&r, order, count);
     for (int64_t i = 0; i < count; i++)
-        labels[i] = (uint8_t)order[i];
+        labels[i] = order[i];
     return count;
 }
 
@@ -56,7 +56,7 @@ static int64_t make_labels(int kind, uint8_t *labels)
 struct trial {
     char words[120]; /* that repeat it */
     int kind;        /* of labels */
-    uint8_t labels[MOST];
+    int32_t labels[MOST];
     int64_t count, in_class[CLASSES];
     struct partition_options options;
     double speeds[MOST_WORKERS];
@@ -71,7 +71,7 @@ static void count_all(struct trial *t)
     memset(t->by_class, 0, sizeof t->by_class);
     memset(t->owners, 0, sizeof t->owners);
     for (int w = 0; w < t->options.workers; w++) {
-        const int32_t *mine = partition_share(t->p, w, &t->size[w]);
+        const int32_t *mine = partition_shard(t->p, w, &t->size[w]);
         t->all += t->size[w];
         for (int64_t i = 0; i < t->size[w]; i++) {
             assert_in_range(mine[i], 0, t->count - 1);
@@ -108,7 +108,7 @@ static bool same_shares(const struct partition *a, const struct partition *b, in
 {
     for (int w = 0; w < workers; w++) {
         int64_t have, other;
-        const int32_t *mine = partition_share(a, w, &have), *theirs = partition_share(b, w, &other);
+        const int32_t *mine = partition_shard(a, w, &have), *theirs = partition_shard(b, w, &other);
         if (have != other || memcmp(mine, theirs, (size_t)have * sizeof *mine))
             return false;
     }
@@ -168,7 +168,7 @@ static void is_split(struct trial *t)
     random_shuffle(&r, order, t->count);
     for (int w = 0; w < workers; w++) {
         int64_t first = t->count * w / workers, size = t->count * (w + 1) / workers - first, found;
-        const int32_t *mine = partition_share(t->p, w, &found);
+        const int32_t *mine = partition_shard(t->p, w, &found);
         HOLDS(t, found == size && size - t->count / workers <= 1);
         HOLDS(t, !memcmp(mine, order + first, (size_t)size * sizeof *mine));
     }
@@ -233,8 +233,8 @@ static void is_label(struct trial *t)
             HOLDS(t, fabs((double)t->by_class[w][c] - exact) < 1);
         }
         int64_t count;
-        const int32_t *mine = partition_share(t->p, w, &count),
-                      *theirs = partition_share(whole->p, w, &count);
+        const int32_t *mine = partition_shard(t->p, w, &count),
+                      *theirs = partition_shard(whole->p, w, &count);
         char has[MOST] = {0};
         for (int64_t i = 0; i < count; i++)
             has[theirs[i]] = 1;
@@ -276,13 +276,13 @@ static void classes_are_dealt_by_seed(void **state)
 {
     (void)state;
     enum { SEEDS_TRIED = 400 };
-    const uint8_t labels[4] = {0, 1, 1, 0};
+    const int32_t labels[4] = {0, 1, 1, 0};
     int first = 0;
     for (uint64_t seed = 0; seed < SEEDS_TRIED; seed++) {
         int64_t count;
         struct partition *p = partition_open(
             &(struct partition_options){.name = "label", .seed = seed, .workers = 2}, labels, 4);
-        first += labels[*partition_share(p, 0, &count)] == 0;
+        first += labels[*partition_shard(p, 0, &count)] == 0;
         assert_int_equal(count, 2);
         partition_close(p);
     }
@@ -292,7 +292,7 @@ static void classes_are_dealt_by_seed(void **state)
 static void equal_speeds_give_equal_shares(void **state)
 {
     (void)state;
-    const uint8_t labels[1000] = {0};
+    const int32_t labels[1000] = {0};
     const double speeds[7] = {3, 3, 3, 3, 3, 3, 3};
     struct partition_options o = {.name = "speed", .seed = 1, .workers = 7, .speeds = speeds};
     struct partition *equal = partition_open(&o, labels, 1000);
@@ -301,7 +301,7 @@ static void equal_speeds_give_equal_shares(void **state)
     assert_true(same_shares(equal, none, 7));
     for (int w = 0; w < 7; w++) {
         int64_t count;
-        partition_share(none, w, &count);
+        partition_shard(none, w, &count);
         /* 1000 = 7 x 142 + 6: of equal remainders the first */
         assert_int_equal(count, 142 + (w < 6));
     }
@@ -310,14 +310,14 @@ static void equal_speeds_give_equal_shares(void **state)
 }
 
 /* A data set made by hand, of images of one byte. */
-static struct dataset small_set(const uint8_t *labels, int64_t count)
+static struct dataset small_set(const int32_t *labels, int64_t count)
 {
     return (struct dataset){.count = count,
                             .classes = CLASSES,
                             .channels = 1,
                             .height = 1,
                             .width = 1,
-                            .pixels = labels,
+                            .pixels = (const uint8_t *)labels,
                             .labels = labels,
                             .deviation = {1}};
 }
@@ -327,9 +327,9 @@ static void check_stream(const struct dataset *d, const struct loader_options *o
                          const struct partition *p, const char *words)
 {
     int64_t share, by_class[CLASSES], read[CLASSES] = {0};
-    const int32_t *mine = partition_share(p, o->worker, &share);
+    const int32_t *mine = partition_shard(p, o->worker, &share);
     struct loader *l = loader_open(d, o);
-    assert_int_equal(loader_share(l), share);
+    assert_int_equal(loader_shard(l), share);
     int *seen = xcalloc((size_t)d->count, sizeof *seen), bad = 0;
     for (int64_t at = 0; at < 3 * share; at++) {
         struct batch b = loader_batch(l, at / o->batch);
@@ -342,7 +342,7 @@ static void check_stream(const struct dataset *d, const struct loader_options *o
     if (bad)
         fail_msg("%s, worker %d, batch %d: %d samples come too often, or not at all", words,
                  o->worker, o->batch, bad);
-    dataset_share(d, o, by_class);
+    dataset_shard(d, o, by_class);
     for (int c = 0; c < CLASSES; c++)
         assert_int_equal(3 * by_class[c], read[c]);
     xfree(seen);
@@ -378,7 +378,7 @@ static void who_shares_has_an_order_of_its_own(void **state)
 {
     (void)state;
     enum { COUNT = 200 };
-    uint8_t labels[COUNT] = {0};
+    int32_t labels[COUNT] = {0};
     struct dataset d = small_set(labels, COUNT);
     struct loader *l[2];
     int same = 0;
@@ -413,13 +413,13 @@ static void what_is_kept_is_what_is_asked_for(void **state)
     struct dataset *d = dataset_open(
                        &(struct dataset_options){.name = "synthetic", .train = true, .limit = 300}),
                    by_hand = *d;
-    by_hand.self = NULL;
+    by_hand.shards = NULL;
     struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4);
     for (int i = 0; i < 400; i++) {
         struct loader_options o = asked[random_below(&r, sizeof asked / sizeof *asked)];
         o.worker = (int)random_below(&r, (uint64_t)o.workers);
         struct loader *kept = loader_open(d, &o), *fresh = loader_open(&by_hand, &o);
-        assert_int_equal(loader_share(kept), loader_share(fresh));
+        assert_int_equal(loader_shard(kept), loader_shard(fresh));
         assert_memory_equal(loader_batch(kept, 0).samples, loader_batch(fresh, 0).samples,
                             50 * sizeof(int32_t));
         loader_close(kept);
@@ -439,12 +439,12 @@ static void open_loader(const void *argument)
     loader_close(loader_open(&r->d, &r->o));
 }
 
-/* A partition that leaves somebody without a sample says allocation_listener, why, and what to
+/* A partition that leaves somebody without a sample says which worker, why, and what to
  * change, whoever asks. */
 static void empty_shares_are_refused(void **state)
 {
     (void)state;
-    const uint8_t labels[40] = {[17] = 1}; /* one of class 1, the rest of class 0 */
+    const int32_t labels[40] = {[17] = 1}; /* one of class 1, the rest of class 0 */
     const double speeds[] = {1, 1, 1e-9, 1};
     const struct {
         struct loader_options o;
@@ -503,9 +503,9 @@ static void empty_shares_are_refused(void **state)
 static void the_empty_worker_is_named(void **state)
 {
     (void)state;
-    uint8_t labels[600];
+    int32_t labels[600];
     for (int i = 0; i < 600; i++)
-        labels[i] = i < 595 ? (uint8_t)(i % 5) : 5; /* five of class 5, to be shared by six */
+        labels[i] = i < 595 ? i % 5 : 5; /* five of class 5, to be shared by six */
     for (uint64_t seed = 1; seed <= 10; seed++) {
         bool by_label = seed > 5;
         struct asked r = {.d = small_set(labels, 600),
@@ -519,13 +519,53 @@ static void the_empty_worker_is_named(void **state)
         int64_t count = 1;
         int w = -1;
         while (count)
-            partition_share(p, ++w, &count);
+            partition_shard(p, ++w, &count);
         char words[64];
         snprintf(words, sizeof words, "worker %d of 0 .. 35 would have no sample", w);
         r.o.partition = by_label ? "label" : "dirichlet";
         assert_dies(EXIT_USER, open_loader, &r, (const char *[]){words, NULL});
         partition_close(p);
     }
+}
+
+/* 1,000 and 21,841 classes, as ImageNet has: every sample is dealt once, whole classes stay
+ * whole. */
+static void many_classes_are_dealt(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 43682, WORKERS = 8 };
+    int32_t *labels = xcalloc(SAMPLES, sizeof *labels), *owner = xcalloc(SAMPLES, sizeof *owner);
+    for (int classes = 1000; classes <= 21841; classes += 20841)
+        for (int n = 0; n < NAMES; n++) {
+            int64_t all = 0, count, split = 0;
+            for (int i = 0; i < SAMPLES; i++)
+                labels[i] = (int32_t)((int64_t)i * 7919 % classes);
+            struct partition *p = partition_open(
+                &(struct partition_options){
+                    .name = names[n], .seed = 3, .workers = WORKERS, .alpha = 0.5},
+                labels, SAMPLES);
+            memset(owner, -1, (size_t)classes * sizeof *owner);
+            for (int w = 0; w < WORKERS; w++) {
+                const int32_t *mine = partition_shard(p, w, &count);
+                all += count;
+                for (int64_t i = 0; i < count; i++) {
+                    int32_t label = labels[mine[i]];
+                    split += owner[label] >= 0 && owner[label] != w;
+                    owner[label] = w;
+                }
+            }
+            if (!strncmp(names[n], "label", 5))
+                assert_int_equal(split, 0);
+            else
+                assert_true(split > 0);
+            if (!strcmp(names[n], "label")) /* cut to the smallest: most of a class is left out */
+                assert_true(all % WORKERS == 0 && all <= SAMPLES && all > SAMPLES * 99 / 100);
+            else
+                assert_int_equal(all, strcmp(names[n], "shared") ? SAMPLES : WORKERS * SAMPLES);
+            partition_close(p);
+        }
+    xfree(owner);
+    xfree(labels);
 }
 
 static void the_file_has_a_row_a_worker(void **state)
@@ -567,7 +607,7 @@ static void real_cifar_is_parted(void **state)
         int64_t of_class[10] = {0};
         for (int w = 0; w < 20; w++) {
             int64_t mine[10], classes = 0, least = 5000;
-            dataset_share(
+            dataset_shard(
                 d,
                 &(struct loader_options){
                     .seed = 1, .worker = w, .workers = 20, .partition = names[n], .alpha = 1},
@@ -599,6 +639,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_is_what_is_asked_for),
         cmocka_unit_test(empty_shares_are_refused),
         cmocka_unit_test(the_empty_worker_is_named),
+        cmocka_unit_test(many_classes_are_dealt),
         cmocka_unit_test(the_file_has_a_row_a_worker),
         cmocka_unit_test(real_cifar_is_parted),
     };

@@ -44,6 +44,51 @@ static uint64_t checksum(const uint8_t *bytes, int64_t count)
     return sum;
 }
 
+/* Any size, channels and classes; a set that is too large for memory is made image by image, with
+ * the same bytes. The first ten classes of 32 x 32 x 3 are always the stored ones. */
+static void any_size_and_classes(void **state)
+{
+    (void)state;
+    enum { MANY = 1000, WIDE = 48, GREY = 1, COUNT = 2000, EDGE = 96, HUGE_COUNT = 40000 };
+    struct dataset_options o = {.name = "synthetic",
+                                .train = true,
+                                .limit = COUNT,
+                                .seed = 1,
+                                .classes = MANY,
+                                .channels = GREY,
+                                .side = WIDE};
+    struct dataset *d = dataset_open(&o);
+    assert_int_equal(d->classes, MANY);
+    assert_int_equal(d->channels * d->height * d->width, GREY * WIDE * WIDE);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(d->labels[i], i % MANY);
+    dataset_close(d);
+    o.classes = MANY;
+    o.channels = o.side = 0;
+    d = dataset_open(&o);
+    struct dataset *ten = open_made(1, true, 10);
+    assert_memory_equal(d->pixels, ten->pixels, 10 * IMAGE);
+    dataset_close(ten);
+    dataset_close(d);
+    o = (struct dataset_options){
+        .name = "synthetic", .train = true, .limit = HUGE_COUNT, .channels = 4, .side = EDGE};
+    struct dataset *large = dataset_open(&o);
+    o.limit = 20;
+    struct dataset *small = dataset_open(&o);
+    size_t bytes = 20 * 4 * EDGE * EDGE * sizeof(float);
+    float *a = xcalloc(bytes, 1), *b = xcalloc(bytes, 1);
+    int32_t labels[2][20];
+    assert_true(!large->pixels && small->pixels);
+    dataset_read(large, 0, 20, a, labels[0]);
+    dataset_read(small, 0, 20, b, labels[1]);
+    assert_memory_equal(a, b, bytes);
+    assert_memory_equal(labels[0], labels[1], sizeof labels[0]);
+    xfree(a);
+    xfree(b);
+    dataset_close(small);
+    dataset_close(large);
+}
+
 static void bytes_are_the_stored_ones(void **state)
 {
     (void)state;
@@ -93,7 +138,7 @@ static void no_image_comes_twice(void **state)
 
 /* The variance between classes over the variance within (analysis of variance): 1 is expected where
  * classes are alike. */
-static double variance_ratio(const double *values, const uint8_t *labels, int count)
+static double variance_ratio(const double *values, const int32_t *labels, int count)
 {
     double sum[CLASSES] = {0}, all = 0, between = 0, within = 0;
     int n[CLASSES] = {0};
@@ -160,7 +205,7 @@ static void colours_are_the_same_for_all_classes(void **state)
 struct rows {
     int count, width;
     float *values;
-    const uint8_t *labels;
+    const int32_t *labels;
 };
 
 static void standardise(struct rows *train, struct rows *test)
@@ -330,6 +375,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_the_stored_ones),
+        cmocka_unit_test(any_size_and_classes),
         cmocka_unit_test(no_image_comes_twice),
         cmocka_unit_test(colours_are_the_same_for_all_classes),
         cmocka_unit_test(only_what_is_local_tells_the_classes_apart),

@@ -97,7 +97,8 @@ enum { SAMPLES = 5, CROPS = 40 };
 static void choose(struct crop crops[CROPS])
 {
     for (int i = 0; i < CROPS; i++) {
-        struct augment how = augment_at(SEED, i / SAMPLES, i % SAMPLES);
+        struct augment how =
+            augment_at(&(struct augmentation){4, true}, SEED, i / SAMPLES, i % SAMPLES);
         if (i < 2 * SAMPLES)
             how = (struct augment){i % 3 * 4 - 4, i % 2 * 8 - 4, i % 4 < 2};
         else if (i < 3 * SAMPLES)

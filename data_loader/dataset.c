@@ -1,0 +1,148 @@
+/* The list of data sets, made from the one in data_loader/kinds.h, and what is common to them. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "data_loader/augment.h"
+#include "data_loader/data_loader.h"
+#include "data_loader/kinds.h"
+#include "data_loader/shards.h"
+
+static const struct dataset_kind *const kinds[] = {
+#define ENTRY(name) &dataset_##name,
+    DATASETS(ENTRY)
+#undef ENTRY
+};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+const char *dataset_names(void)
+{
+#define NAME(name) "|" #name
+    return &DATASETS(NAME)[1];
+#undef NAME
+}
+
+static const struct dataset_kind *kind_of(const char *name)
+{
+    char known[512] = "";
+    size_t used = 0;
+    for (int i = 0; i < KINDS; i++) {
+        if (!strcmp(name, kinds[i]->name))
+            return kinds[i];
+        if (used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s (%s)", i ? ", " : "",
+                                     kinds[i]->name, kinds[i]->summary);
+    }
+    fatal("--dataset: no data set is called '%s'; there are: %s", name, known);
+}
+
+/* The first kind of `only` (NULL: of all) whose files are in the folder. */
+static const struct dataset_kind *recognise(const char *folder, const struct dataset_kind *only)
+{
+    for (int i = 0; i < KINDS && folder && *folder; i++)
+        if ((!only || only == kinds[i]) && kinds[i]->recognises && kinds[i]->recognises(folder))
+            return kinds[i];
+    return NULL;
+}
+
+static const struct dataset_kind *generated_kind(void)
+{
+    for (int i = 0; i < KINDS; i++)
+        if (!kinds[i]->files)
+            return kinds[i];
+    return NULL;
+}
+
+_Noreturn static void refuse_folder(const char *folder)
+{
+    char known[512] = "";
+    size_t used = 0;
+    for (int i = 0; i < KINDS; i++)
+        if (kinds[i]->files && used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s of %s (%s)",
+                                     used ? ", " : "", kinds[i]->files, kinds[i]->name,
+                                     kinds[i]->fetch);
+    fatal("--data %s: no data set is found there; known are: %s", folder, known);
+}
+
+void dataset_find(const char *name, const char *folder, const char **kind, const char **where)
+{
+    const char *places[] = {folder, getenv("DATA"), "data"};
+    const bool any = !strcmp(name, "auto"), given = folder && *folder;
+    const struct dataset_kind *wanted = any ? NULL : kind_of(name), *found = NULL;
+    *where = NULL;
+    for (int i = 0; i < (given ? 1 : 3) && !found && (any || wanted->files); i++)
+        if ((found = recognise(places[i], wanted)))
+            *where = places[i];
+    if (!found && given && any)
+        refuse_folder(folder);
+    if (!found && !any && wanted->files && !given)
+        fatal("--dataset %s: no %s in $DATA or in data/; name its folder with --data, or fetch it: "
+              "%s",
+              name, wanted->files, wanted->fetch);
+    if (!found && given && wanted->files)
+        *where = folder; /* opening it says what is missing */
+    found = found ? found : any ? generated_kind() : wanted;
+    assert(found);
+    *kind = found->name;
+}
+
+void dataset_alloc(struct dataset *d, const struct dataset_options *options, int64_t all,
+                   int32_t **labels, uint8_t **pixels)
+{
+    d->count = options->limit > 0 && options->limit < all ? options->limit : all;
+    d->labels = *labels = xcalloc((size_t)d->count, sizeof **labels);
+    if (pixels)
+        d->pixels = *pixels =
+            xcalloc((size_t)d->count, (size_t)d->channels * (size_t)d->height * (size_t)d->width);
+}
+
+struct dataset *dataset_open(const struct dataset_options *options)
+{
+    assert(options->limit >= 0);
+    struct dataset *d = xcalloc(1, sizeof *d);
+    const struct dataset_kind *kind = kind_of(options->name);
+    *d = kind->preset;
+    d->kind = kind;
+    kind->open(d, options);
+    assert(d->channels <= MAX_CHANNELS && d->labels && (d->pixels || kind->read));
+    d->shards = shards_open();
+    return d;
+}
+
+void dataset_close(struct dataset *d)
+{
+    if (d->kind->close)
+        d->kind->close(d);
+    shards_close(d->shards);
+    xfree((void *)d->pixels);
+    xfree((void *)d->labels);
+    xfree(d);
+}
+
+void dataset_levels(const struct dataset *d, float levels[MAX_CHANNELS][256])
+{
+    struct levels of;
+    levels_fill(&of, d);
+    memcpy(levels, of.of, sizeof of.of);
+}
+
+/* Where samples are read one by one this takes memory for one of them. */
+void dataset_read(const struct dataset *d, int64_t first, int count, float *images, int32_t *labels)
+{
+    assert(first >= 0 && count >= 0 && first + count <= d->count);
+    struct levels levels;
+    levels_fill(&levels, d);
+    int64_t size = (int64_t)d->channels * d->height * d->width;
+    uint8_t *bytes = d->pixels ? NULL : xcalloc((size_t)size, 1);
+    for (int i = 0; i < count; i++) {
+        const uint8_t *image = dataset_image(d, first + i, bytes);
+        image_convert(images + i * size, d, image, (struct augment){0}, &levels);
+        labels[i] = d->labels[first + i];
+    }
+    xfree(bytes);
+}
