@@ -297,8 +297,8 @@ static void take_machine(struct run *run)
         fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
               "'%s %s %d %s %d = SECONDS'",
               o->machine, o->network, o->stem, s->minibatch, o->dtype, threads);
-    s->scatter = machine_minibatch_jitter(run->machine, o->network, o->stem, s->minibatch, o->dtype,
-                                          threads);
+    s->jitter = machine_minibatch_jitter(run->machine, o->network, o->stem, s->minibatch, o->dtype,
+                                         threads);
 }
 
 static void open_context(struct run *run, int ranks, int cores, int local_rank, bool serves,

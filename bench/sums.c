@@ -131,7 +131,8 @@ static struct collective *open_sum(struct sums *s, const char *method)
 static void body(struct net *net, void *argument)
 {
     struct sums *s = argument;
-    struct node_private own = {.gone = xcalloc((size_t)net->ranks, sizeof *own.gone)};
+    struct node_private own = {.control.departed =
+                                   xcalloc((size_t)net->ranks, sizeof *own.control.departed)};
     struct run_context context = {
         .options = &s->options, .workers = net->ranks - 1, .servers = 1, .threads = s->threads};
     s->net = net;
@@ -158,7 +159,7 @@ static void body(struct net *net, void *argument)
     MPI_Comm_free(&s->workers);
     net_free(net, s->vector);
     xfree(s->plain);
-    xfree(own.gone);
+    xfree(own.control.departed);
 }
 
 int main(int argc, char **argv)

@@ -156,7 +156,7 @@ void collective_meet(struct collective *c)
     }
     for (int i = 1; i < c->workers; i++)
         hear(c, i);
-    node_pause_point(c->n);
+    node_handle_events(c->n);
     for (int i = 1; i < c->workers; i++)
         tell(c, i);
 }

@@ -21,6 +21,11 @@ struct histogram {
 void histogram_add(struct histogram *h, int64_t value);
 double histogram_mean(const struct histogram *h); /* 0 when empty */
 
+/* messages of this rank, as its world counts them */
+struct traffic {
+    int64_t sent_bytes, received_bytes, sent_messages, received_messages;
+};
+
 struct counters {
     double compute_s, delay_s, wait_s, transfer_s,
         eval_s;       /* wait: for others; transfer: copying and adding vectors */
@@ -29,7 +34,7 @@ struct counters {
     double update_s;  /* servers: summing and stepping */
     int64_t timed;    /* mini-batches finished; the first warms, the others' computing took */
     double timed_s, timed_squares; /* so long; sums, of the squares too */
-    int64_t sent_bytes, received_bytes, sent_messages, received_messages;
+    struct traffic traffic;
     int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */
     int64_t compressed_bytes;                     /* that they had on the wire */
     int64_t samples, minibatches;                 /* used */
@@ -41,8 +46,8 @@ struct counters {
     int64_t signals, late_signals, announced;
     double signal_s, signal_worst_s; /* from sent to heard: sum, greatest */
     struct histogram staleness;      /* of each push's stalest gradient, in updates */
-    struct histogram effective;      /* mini-batches an update */
-    struct histogram contributions;  /* pushes with a gradient, an update */
+    struct histogram minibatches_per_update;
+    struct histogram contributions; /* pushes with a gradient, an update */
 };
 
 /* a mini-batch was finished, and its computing took so long */
@@ -100,8 +105,8 @@ void results_partition(struct results *r, int ranks, int workers, int classes,
 
 struct run_summary {
     const char *scheme, *world, *network, *data, *computes,
-        *status;       /* status: "finished", "nan", "silent rank 3", ... */
-    const char *guard; /* what went wrong: "nan", "climbs", "chance"; NULL: nothing */
+        *status;            /* status: "finished", "nan", "silent rank 3", ... */
+    const char *divergence; /* "nan", "diverging", "at_chance"; NULL: nothing went wrong */
     int workers, servers;
     uint64_t seed;
     double seconds; /* of the training clock */

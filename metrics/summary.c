@@ -47,13 +47,14 @@ static void write_ranks(struct results *r, const struct run_summary *s)
                 "lld,%lld,%lld,%lld,%lld,%lld,%.6f,%.6f,"
                 "%lld,%lld,%lld,%lld,%.6f\n",
                 i, role(s, i), s->host[i], a->compute_s, a->delay_s, a->wait_s, a->transfer_s,
-                a->eval_s, a->update_s, a->loader_s, a->aborted_s, (long long)a->sent_bytes,
-                (long long)a->received_bytes, (long long)a->sent_messages,
-                (long long)a->received_messages, (long long)a->samples, (long long)a->minibatches,
-                (long long)a->aborted_samples, (long long)a->aborted_minibatches,
-                (long long)a->updates, (long long)a->signals, (long long)a->late_signals,
-                (long long)a->announced, a->signals ? a->signal_s / (double)a->signals : 0,
-                a->signal_worst_s, (long long)a->uncompressed_bytes, (long long)a->compressed_bytes,
+                a->eval_s, a->update_s, a->loader_s, a->aborted_s, (long long)a->traffic.sent_bytes,
+                (long long)a->traffic.received_bytes, (long long)a->traffic.sent_messages,
+                (long long)a->traffic.received_messages, (long long)a->samples,
+                (long long)a->minibatches, (long long)a->aborted_samples,
+                (long long)a->aborted_minibatches, (long long)a->updates, (long long)a->signals,
+                (long long)a->late_signals, (long long)a->announced,
+                a->signals ? a->signal_s / (double)a->signals : 0, a->signal_worst_s,
+                (long long)a->uncompressed_bytes, (long long)a->compressed_bytes,
                 (long long)a->dropped_samples, (long long)a->dropped_minibatches,
                 counters_deviation(a));
     }
@@ -66,8 +67,8 @@ static void write_histograms(struct results *r, const struct counters *server)
     const struct {
         const char *name;
         const struct histogram *h;
-    } list[] = {{"stale", &server->staleness},
-                {"effective", &server->effective},
+    } list[] = {{"staleness", &server->staleness},
+                {"minibatches_per_update", &server->minibatches_per_update},
                 {"contributions", &server->contributions}};
     FILE *f = results_file(r, "histograms.csv", true);
     if (!f)
@@ -144,10 +145,10 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     write_text(f, "data", s->data);
     write_text(f, "computes", s->computes);
     write_text(f, "status", s->status);
-    if (s->guard)
-        write_text(f, "guard", s->guard);
+    if (s->divergence)
+        write_text(f, "divergence", s->divergence);
     else
-        fputs("  \"guard\": null,\n", f);
+        fputs("  \"divergence\": null,\n", f);
     fprintf(f,
             "  \"workers\": %d,\n  \"servers\": %d,\n  \"seed\": %llu,\n  \"samples\": %lld,\n  "
             "\"updates\": %lld,\n  \"seconds\": %.6f,\n",
@@ -161,13 +162,13 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     fprintf(f,
             "  \"images_per_s\": %.4f,\n  \"wait_share\": %.6f,\n  \"aborted_samples\": %lld,\n"
             "  \"dropped_samples\": %lld,\n  \"uncompressed_bytes\": %lld,\n  "
-            "\"compressed_bytes\": %lld,\n  \"stale_mean\": %.6f,\n",
+            "\"compressed_bytes\": %lld,\n  \"staleness_mean\": %.6f,\n",
             s->seconds > 0 ? (double)s->samples / s->seconds : 0, share(t->wait_s, t->busy_s),
             (long long)t->aborted_samples, (long long)t->dropped_samples,
             (long long)t->uncompressed_bytes, (long long)t->compressed_bytes,
             histogram_mean(&s->counters[0].staleness));
-    fprintf(f, "  \"effective_minibatches\": %.6f,\n  \"tta\": {",
-            histogram_mean(&s->counters[0].effective));
+    fprintf(f, "  \"minibatches_per_update\": %.6f,\n  \"tta\": {",
+            histogram_mean(&s->counters[0].minibatches_per_update));
     for (int i = 0; i < r->thresholds; i++) {
         double seconds = time_to(r, r->threshold[i]);
         fprintf(f, "%s\"%g\": ", i ? ", " : "", r->threshold[i]);
@@ -194,7 +195,7 @@ static void print_table(const struct results *r, const struct run_summary *s,
         }
         printf("%-5d %-7s %10.2f %9.2f %9.2f %11.2f %8.2f %9lld %9lld %9.1f\n", i, role(s, i),
                a->compute_s, a->delay_s, a->wait_s, a->transfer_s, a->eval_s, (long long)a->samples,
-               (long long)a->aborted_samples, (double)a->sent_bytes / 1e6);
+               (long long)a->aborted_samples, (double)a->traffic.sent_bytes / 1e6);
     }
     printf("%s: %lld samples, %lld updates in %.1f s, %.1f images/s, workers waited %.1f %% of "
            "their time for others and %.2f %% "

@@ -1,13 +1,13 @@
-/* What a run that goes wrong looks like, said aloud once and recorded: never a silent 10 %.
+/* The divergence detector: what a run that goes wrong looks like, said once and recorded. Never a
+ * silent 10 %.
  *
- *   climbs   the test loss has been above that of the first weights at PATIENCE evaluations in a
- *            row
- *   chance   after --chance-samples samples (0: one epoch) the best top-1 is still within half of
- *            chance
+ *   nan        a loss is no longer a number: training ends
+ *   diverging  the test loss was above that of the first weights at PATIENCE evaluations in a row
+ *   at_chance  after --chance-samples samples (0: one epoch) the best top-1 is still within half of
+ *              chance
  *
- * A loss that is no number ends the run (node/node.c). The likely cause is read off what the run
- * knows: how stale its gradients are, its momentum (asynchrony adds to it: Mitliagkas et al. 2016,
- * arXiv:1605.09774), its rate. */
+ * The likely cause is read off what the run knows: how stale its gradients are, its momentum
+ * (asynchrony adds to it: Mitliagkas et al. 2016, arXiv:1605.09774), its learning rate. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -18,45 +18,61 @@ enum { PATIENCE = 3 };
 static const char *likely_cause(const struct node *n)
 {
     const struct options *o = n->context->options;
-    if (!n->own->climbing)
+    if (!n->own->divergence.rising)
         return "it learns too slowly: a greater --lr, or more samples";
     if (histogram_mean(&n->counters.staleness) >= 0.5)
         return o->momentum > 0.5
                    ? "stale gradients under momentum: a smaller --momentum, then a smaller --lr"
                    : "stale gradients: a smaller --lr, or a scheme with a bound on the staleness";
     return o->momentum > 0.95 ? "much momentum: a smaller --momentum or --lr"
-                              : "the rate: a smaller --lr, or a longer --warmup";
+                              : "the learning rate: a smaller --lr, or a longer --warmup";
 }
 
-static void say(struct node *n, const char *what, const char *text)
+static void found(struct node *n, const char *what, const char *text)
 {
-    const struct evaluation *s = &n->own->evaluation;
-    n->own->guard = what;
-    results_event(n->context->results, "guard", s->seconds,
-                  "\"what\": \"%s\", \"loss\": %.6f, \"top1\": %.4f, \"stale_mean\": %.4f", what,
-                  s->loss, s->top1, histogram_mean(&n->counters.staleness));
+    const struct evaluation *e = &n->own->evaluator.last;
+    n->own->divergence.found = what;
+    results_event(n->context->results, "divergence", e->seconds,
+                  "\"what\": \"%s\", \"loss\": %.6f, \"top1\": %.4f, \"staleness_mean\": %.4f",
+                  what, e->loss, e->top1, histogram_mean(&n->counters.staleness));
     fprintf(stderr, "nbsgd: %s after %lld samples (loss %.4f, top-1 %.2f %%). Likely cause: %s\n",
-            text, (long long)s->samples, s->loss, s->top1, likely_cause(n));
+            text, (long long)e->samples, e->loss, e->top1, likely_cause(n));
 }
 
-void node_guard(struct node *n)
+void divergence_check(struct node *n)
 {
-    struct node_private *own = n->own;
+    struct divergence *d = &n->own->divergence;
+    const struct evaluation *e = &n->own->evaluator.last;
     const struct problem *p = n->context->problem;
     int64_t patience = n->context->options->chance_samples;
-    if (own->evaluation.updates == 0)
-        own->first_loss = own->evaluation.loss;
-    own->climbing = own->evaluation.loss > own->first_loss ? own->climbing + 1 : 0;
-    if (own->guard)
+    if (e->updates == 0)
+        d->first_loss = e->loss;
+    d->rising = e->loss > d->first_loss ? d->rising + 1 : 0;
+    if (d->found)
         return;
-    if (own->climbing == PATIENCE)
-        say(n, "climbs", "the loss stays above that of the first weights");
+    if (d->rising == PATIENCE)
+        found(n, "diverging", "the loss stays above that of the first weights");
     else if (p->classes && n->samples >= (patience ? patience : p->training_samples) &&
              results_best(n->context->results) <= 150.0 / p->classes)
-        say(n, "chance", "the accuracy is still what guessing gives");
+        found(n, "at_chance", "the accuracy is still what guessing gives");
 }
 
-const char *node_guarded(const struct node *n)
+const char *divergence_found(const struct node *n)
 {
-    return n->status == EXIT_NAN ? "nan" : n->own->guard;
+    return n->status == EXIT_NAN ? "nan" : n->own->divergence.found;
+}
+
+void divergence_nan(struct node *n, int rank)
+{
+    char whose[40] = "the evaluation's loss";
+    if (rank != NET_ANY)
+        snprintf(whose, sizeof whose, "the loss of rank %d", rank);
+    n->status = EXIT_NAN;
+    n->stop = true;
+    results_event(n->context->results, "nan", node_clock(n), "\"rank\": %d, \"version\": %lld",
+                  rank, (long long)n->version);
+    fprintf(stderr,
+            "nbsgd: %s is no longer a number at update %lld (%lld samples); best top-1 so far %.2f "
+            "%% is kept. A smaller --lr or a longer --warmup helps\n",
+            whose, (long long)n->version, (long long)n->samples, results_best(n->context->results));
 }

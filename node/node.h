@@ -1,10 +1,10 @@
 /* One rank as a scheme sees it: weights, gradients, a clock, and everything that cuts across
  * schemes.
  *
- * Behind these calls lie batches, stragglers, the schedule, evaluation and the accounts. The
- * training clock stands while ranks evaluate: rank 0 calls a pause, every rank hears it wherever it
- * waits or computes (between two units of the network), all evaluate a share, and go on where they
- * were. A scheme never sees it. */
+ * These calls hide mini-batches, stragglers, the learning rate's schedule, evaluation and counters.
+ * The training clock is stopped while ranks evaluate: rank 0 calls an evaluation, every rank hears
+ * it wherever it waits or computes (between two units of the network), all evaluate a shard, and go
+ * on where they were. A scheme never sees it. */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
@@ -53,107 +53,106 @@ struct run_context {
     int minibatches, minibatch; /* mini-batches a batch; samples a mini-batch */
     int64_t samples_wanted, evaluate_every;
     int threads; /* for vector work */
-    const struct holder_kind
-        *holder; /* of a server's weights: --server-device; NULL: the host's memory */
+    /* of a server's weights: --server-device; NULL: the host's memory */
+    const struct holder_kind *holder;
     const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
-    /* simulated: that one takes a rank of speed 1; standard deviation / mean */
-    double minibatch_s, scatter;
+    /* simulated: seconds of a mini-batch on a rank of speed 1; standard deviation / mean */
+    double minibatch_s, jitter;
     volatile sig_atomic_t *stop_requested;
 };
 
+/* Does what was under way go on? */
+enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };
+
+/* When is training over? As the limits say; in a replay: not yet, or with the next update. */
 enum ending { END_BY_LIMITS, END_LATER, END_WITH_NEXT };
 
 struct node {
     struct net *net;
     const struct run_context *context;
-    int rank, worker; /* worker: 0, 1, ..; -1 on a server */
-    int64_t count;    /* floats in w, g and sum, each in memory that can be sent */
-    float *w, *g, *sum;
+    int rank, worker;         /* worker: 0, 1, ..; -1 on a server */
+    int64_t count;            /* floats in w and in sum, each in memory that can be sent */
+    float *w;                 /* weights */
     int64_t version;          /* of w */
     uint64_t weights_version; /* names w's contents for the backend: node_weights_changed() */
-    double lr;                /* worker: learning rate, as the server gave it with the weights */
-    int64_t clock;            /* the scheme's own count, sent with each push and each answer */
-    int64_t heard; /* worker: the servers' least clock, as it came with the last answers */
-    struct stream *stream;
-    int64_t next; /* the mini-batch of the stream that comes next */
+    double lr;                /* worker: learning rate, as it came with the weights */
+    int64_t clock;            /* the scheme's own count, sent with each push and each reply */
+    int64_t min_clock;        /* worker: the servers' least clock, from the last replies */
 
-    int64_t finished;  /* mini-batches whose gradients are in sum */
-    int64_t staleness; /* versions that the stalest of them lags behind (a carried mini-batch) */
-    int64_t aborted;   /* and that were dropped, since node_clear() */
-    double loss;       /* of the finished ones, summed over samples */
-    /* signal_s: how long the signal of this version took from sent to heard */
-    double aborted_s, signal_s;
+    /* since node_clear() */
+    float *sum;                 /* of the gradients of finished mini-batches */
+    int64_t finished;           /* how many they are */
+    double loss;                /* theirs, summed over samples */
+    int64_t staleness;          /* versions that the stalest of them lags (carried mini-batches) */
+    int64_t aborted;            /* mini-batches that were dropped */
+    double aborted_s, signal_s; /* spent on those; from sent to heard, of this version's signal */
 
-    enum ending ending; /* rank 0: when is training over? As the limits say; a replay's record: not
-                           yet, or with the next update */
-    bool races; /* a server's scheme: each counts its versions for itself, a pause waits for none of
-                   them */
+    enum ending ending; /* rank 0 */
+    bool races;      /* server: each counts its versions for itself; an evaluation waits for none */
     int64_t samples; /* server: used by all workers so far */
     bool stop;       /* training is over */
     int status;      /* exit code of the run: 0, EXIT_NAN, EXIT_STOPPED */
     struct counters counters;
-    struct node_private *own; /* node/node.c's */
+    struct node_private *own;
 };
 
-/* Opens this rank with its weights unset (a server's are the problem's first ones). `servers` ranks
- * serve, the rest work; a world of one rank both serves and works. Collective: ends in a barrier,
- * where the training clock starts. */
+/* Opens this rank with its weights unset (a server's are the problem's first ones). The first
+ * `servers` ranks serve, the rest work; a world of one rank does both. Collective: ends in a
+ * barrier, where the training clock starts. */
 struct node *node_open(struct net *net, const struct run_context *context);
 
-/* Collective: accounts go to rank 0, which writes the results and the last weights. */
+/* Collective: counters go to rank 0, which writes the closing files. */
 void node_close(struct node *n);
 
-double node_clock(const struct node *n); /* seconds of the training clock */
+/* --- computing (a worker) --- */
 
-/* The worker's next mini-batch: its gradient at w, then its injected delay. True: done, the
- * gradient is added to sum, finished and loss count it. False: hear() dropped it; it will be done
- * again. */
-bool node_minibatch(struct node *n);
+/* The next mini-batch: its gradient at w, then its injected delay. CONTINUE: done; the gradient is
+ * added to sum, finished and loss count it. INTERRUPTED: dropped; it will be done again. */
+enum node_flow node_minibatch(struct node *n);
 void node_clear(struct node *n);   /* a new version begins: nothing finished, nothing aborted */
 void node_discard(struct node *n); /* what is finished comes too late: counted as dropped */
 void node_batch(struct node *n);   /* node_clear(), then a whole batch, whose sum is in n->sum */
 
-/* While the next mini-batch is computed, tell(self, vector, from) is called whenever `least` more
- * floats of what will be n->sum are final, and when all are: vector[from] and up. On the virtual
- * clock the time is right, the floats come when the mini-batch ends. Nothing may drop it. */
+/* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is
+ * not in sum. */
+enum node_flow node_local_step(struct node *n, struct optimizer *o, double lr);
+
+/* While the next mini-batch is computed, on_ready(self, vector, from) is called whenever `least`
+ * more floats of what will be n->sum are final, and when all are: vector[from] and up. On the
+ * virtual clock the time is right, the floats come when the mini-batch ends. Nothing may drop it. */
 void node_on_gradient_ready(struct node *n, int64_t least,
-                            void (*tell)(void *self, const float *vector, int64_t from),
+                            void (*on_ready)(void *self, const float *vector, int64_t from),
                             void *self);
 
-/* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is
- * not in sum. False: dropped. */
-bool node_local_step(struct node *n, struct optimizer *o, double lr);
+/* From now on interrupt(self) is asked between two units and during delays; INTERRUPTED drops the
+ * mini-batch under way. `wake` is the receive that ends a delay early (where its request is kept).
+ * NULLs: nobody is asked. */
+void node_set_interrupt(struct node *n, enum node_flow (*interrupt)(void *self), void *self,
+                        struct request *const *wake);
 
 /* From now on a mini-batch that is under way when the training clock shows this is dropped
  * (INFINITY: none is). */
 void node_set_deadline(struct node *n, double clock_s);
 bool node_past_deadline(const struct node *n);
 
-void node_weights_changed(struct node *n); /* w has other contents now */
-/* serial: draw from this worker's stream from now on */
-void node_select(struct node *n, int worker);
+void node_weights_changed(struct node *n);    /* w has other contents now */
+void node_select(struct node *n, int worker); /* serial: compute that worker's mini-batches */
+bool node_departs(const struct node *n);      /* has it done all that --depart wants of it? */
+enum node_flow node_sleep(struct node *n, double seconds); /* holds this rank up */
 
-/* From now on hear(self) is asked between two units and during delays, and true drops the
- * mini-batch under way; `wake` is the receive that ends a delay early (the place where its request
- * stands). NULLs: nothing is heard. */
-void node_set_interrupt(struct node *n, bool (*hear)(void *), void *self,
-                        struct request *const *wake);
+/* --- waiting --- */
 
-/* holds this rank up for so long; false when it heard something meanwhile */
-bool node_sleep(struct node *n, double seconds);
-
-/* Waits as net_wait() does, but takes part in pauses; list[0] belongs to the node, requests begin
- * at list[1]. `what` says what for and names the rank (NET_ANY: nobody in particular) when the
- * deadline passes without a sign of life. Time goes to the account's wait. */
+/* Waits as net_wait() does, and handles events; list[0] belongs to the node, requests begin at
+ * list[1]. `what` says what for and `peer` from whom (NET_ANY: nobody in particular), for the
+ * message when the deadline passes without a heartbeat. Time goes to counters.wait_s. */
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what,
               int peer);
-/* The same for what is no message: until done(self), which is asked again and again. `what` is
- * waited for from nobody in particular. */
+/* The same for what is no message: until done(self), which is asked again and again. */
 void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what);
-void node_pause_point(struct node *n);   /* takes part in a pause if one is called for */
-bool node_departs(const struct node *n); /* has this worker done all that --depart wants of it? */
-/* that rank has left properly: no sign of life is expected from it */
-void node_mark_departed(struct node *n, int rank);
+void node_handle_events(struct node *n);           /* takes part in an evaluation if one is due */
+void node_mark_departed(struct node *n, int rank); /* from now on no heartbeat is expected of it */
+
+/* --- an update (a server) --- */
 
 struct update { /* what went into one update of the weights */
     int64_t minibatches, samples;
@@ -173,7 +172,25 @@ void node_updated(struct node *n, const struct update *u);
 /* Rank 0, when training is over and no server takes anything any more: the last evaluation, where
  * they race. Every rank waits. */
 void node_final_evaluation(struct node *n);
-double node_lr(const struct node *n); /* learning rate of the next update */
+
+/* Rank 0: prepare(self) is called before an evaluation, to bring n->w up to date, while all workers
+ * wait for rank 0's reply; it takes no time of the training clock. NULLs: w is up to date. */
+void node_before_evaluation(struct node *n, void (*prepare)(void *self), void *self);
+
+double node_lr(const struct node *n);   /* learning rate of the next update */
+double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 */
+
+/* opened as the options say */
+struct optimizer *node_optimizer(const struct node *n, struct range slice);
+/* the same, but for these, of all of w */
+struct optimizer *node_local_optimizer(const struct node *n, const char *rule, double momentum);
+
+/* floats of the vector that this server holds */
+struct range node_slice(const struct node *n, int server);
+
+/* --- time --- */
+
+double node_clock(const struct node *n); /* seconds of the training clock */
 
 /* On a simulated machine: passes the time that reading or writing so many vectors of `count` floats
  * takes. */
@@ -186,21 +203,8 @@ void node_advance_vector(struct node *n, int64_t count, int vectors);
 void node_advance_copy(struct node *n, int from, int64_t count);
 
 /* The same for reading or writing so many vectors while all workers do so, as when they sum among
- * themselves: where ranks share a host, at the rate measured for copies of all ranks at once, of
- * which each moves two vectors; else as node_advance_vector(). */
+ * themselves. Where ranks share a host: at the rate measured for copies of all ranks at once, of
+ * which each moves two vectors. Else as node_advance_vector(). */
 void node_advance_together(struct node *n, int64_t count, int vectors);
-
-/* Rank 0: bring(self) is called before an evaluation, to bring n->w up to date, while all workers
- * wait for rank 0's answer; it takes no time of the training clock. NULLs: w is up to date. */
-void node_before_evaluation(struct node *n, void (*bring)(void *), void *self);
-double node_done(const struct node *n); /* part of the run that lies behind, 0 .. 1 */
-
-/* opened as the options say */
-struct optimizer *node_optimizer(const struct node *n, struct range slice);
-/* the same, but for these, of all of w */
-struct optimizer *node_local_optimizer(const struct node *n, const char *rule, double momentum);
-
-/* floats of the vector that this server holds */
-struct range node_slice(const struct node *n, int server);
 
 #endif

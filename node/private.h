@@ -1,86 +1,126 @@
-/* What node/node.c, node/wait.c and node/evaluation.c share. */
+/* What the files of node/ share. Each file keeps its state in a struct of its own. */
 #ifndef NODE_PRIVATE_H
 #define NODE_PRIVATE_H
 
 #include "node/node.h"
 
-struct node_private {
-    double started_s, paused_s; /* of net_now(); seconds that the training clock stood */
-    double trained_s; /* rank 0: of the training clock, at the last update; what comes behind the
-                         last is no training */
-    double unit_s;    /* when the unit under way began */
-    double *units_s;  /* on the virtual clock: what each unit of the mini-batch under way takes */
-    double held_s;    /* slowness not yet slept */
-    double slow;      /* speed factor */
-    int64_t attempts; /* mini-batches begun: what delays are keyed by */
-    struct stream **streams; /* one, or serial: one a worker */
-    int64_t *nexts;
+struct training_clock {
+    double started_s;  /* of net_now(), when training began */
+    double stopped_s;  /* seconds for which it was stopped since then */
+    double trained_s;  /* rank 0: time of the last update; what comes after it is no training */
+    double deadline_s; /* node_set_deadline()'s; INFINITY: none */
+};
+
+struct computing {
+    struct stream **streams; /* [stream_count]: one, or one a worker where a process is all */
+    int64_t *next;           /* [stream_count]: the mini-batch that comes next */
     int stream_count, selected;
-    bool *gone; /* [ranks] */
+    int64_t attempts; /* mini-batches begun: delays are keyed by it */
+    double slow;      /* speed factor */
+    double unit_s;    /* time at which the unit under way began */
+    double *units_s;  /* virtual time: seconds of each unit of the mini-batch under way */
+    double unslept_s; /* slowness not yet slept */
+    float *spare;     /* a gradient's memory when n->sum is in use */
+    float *gradient;  /* the one under way: spare or n->sum */
 
-    /* node_on_gradient_ready()'s, for this mini-batch; NULL: nobody */
-    void (*tell)(void *self, const float *vector, int64_t from);
+    /* node_on_gradient_ready()'s, for this mini-batch; NULL: nobody listens */
+    void (*on_ready)(void *self, const float *vector, int64_t from);
     void *listener;
-    float *where;         /* the gradient under way */
-    int64_t least, final; /* floats between two calls; from here on it is the sum's, and told */
+    int64_t least;      /* floats between two calls */
+    int64_t final_from; /* floats from here on are final, and were reported */
+};
 
-    double limit_s;           /* of the training clock: node_set_deadline()'s */
-    bool (*hear)(void *self); /* node_set_interrupt()'s */
-    void *self;
+struct control {
+    bool *departed; /* [ranks]: no heartbeat is expected from it */
+
+    enum node_flow (*interrupt)(void *self); /* node_set_interrupt()'s */
+    void *interrupt_self;
     struct request *const *wake;
 
-    struct request *pause; /* posted for TAG_PAUSE */
-    bool called;           /* to a pause, at pause_version or later */
-    int64_t pause_version;
+    struct request *call;   /* other ranks: posted for rank 0's next call to an evaluation */
+    bool called;            /* rank 0: by itself */
+    int64_t called_version; /* servers wait for it */
+    bool evaluating;
+};
 
-    void (*bring)(void *bringer); /* node_before_evaluation()'s */
-    void *bringer;
-    double brought_s; /* rank 0: that this took */
-    float *gathered;  /* whole weights of an evaluation where they lie in several slices */
-    double *sums;     /* batch-norm sums, in memory that can be sent */
-    float *statistics;
-    struct evaluation evaluation;      /* the last one */
-    int64_t next_evaluation;           /* samples */
-    struct request **slices, **copies; /* [ranks]; what an evaluation has lent to each rank */
-    bool evaluated;                    /* the current version is */
-    bool save_failed;                  /* and it was said */
-    double first_loss;                 /* of the first weights */
-    int climbing;                      /* evaluations in a row with a greater one */
-    const char *guard;                 /* what node_guard() has said; NULL: nothing */
-    double training_loss;              /* summed over samples since the last evaluation */
+struct evaluator {
+    void (*prepare)(void *self); /* node_before_evaluation()'s */
+    void *prepare_self;
+    float *gathered;                   /* whole weights, where they lie in several slices */
+    double *sums;                      /* batch-norm sums, in memory that can be sent */
+    float *statistics;                 /* their means and variances; the same */
+    struct request **slices, **copies; /* [ranks]: what this rank has lent to each */
+    struct evaluation last;
+    bool current;         /* it is of the current version */
+    int64_t next_samples; /* when the next one is due */
+    bool save_failed;     /* and it was said */
+    double training_loss; /* summed over samples since the last evaluation */
     int64_t training_samples;
 };
 
-static inline double
-node_clock_at(const struct node *n,
-              double now_s) /* what node_clock() shows when net_now() shows this */
-{
-    return now_s - n->own->started_s - n->own->paused_s;
-}
+struct divergence {
+    double first_loss; /* of the first weights */
+    int rising;        /* evaluations in a row with a greater loss */
+    const char *found; /* "diverging", "at_chance"; NULL: nothing so far */
+};
 
+struct node_private {
+    struct training_clock clock;
+    struct computing computing;
+    struct control control;
+    struct evaluator evaluator;
+    struct divergence divergence;
+};
+
+/* --- clock.c --- */
+
+/* what node_clock() shows when net_now() shows this */
+double node_clock_at(const struct node *n, double now_s);
 /* has node_set_deadline()'s time passed then? */
-bool node_limited(const struct node *n, double now_s);
+bool node_past_deadline_at(const struct node *n, double now_s);
 
-bool node_interrupted(struct node *n); /* is the mini-batch under way to be dropped? Asks hear(),
-                                          and looks at the clock */
+/* --- computing.c --- */
 
-/* Waits for one request, whatever the training clock does, then returns; ends the run when a rank
- * falls silent. */
+void computing_open(struct node *n);
+void computing_close(struct node *n);
+
+/* --- control.c --- */
+
+void control_open(struct node *n);
+/* Training is over: no call is expected any more, the counters of every rank are. */
+void control_expect_all(struct node *n);
+void control_close(struct node *n);
+
+/* Is the mini-batch under way to be dropped? Asks the interrupt callback, and the clock. */
+enum node_flow node_check_interrupt(struct node *n);
+
+/* Rank 0: an evaluation of the current version is wanted. It runs when events are handled next. */
+void control_call_evaluation(struct node *n);
+
+/* Waits for one request; its time is nobody's. Ends the run when a rank falls silent. */
 void node_await(struct node *n, struct request *request, const char *what, int peer);
 
-/* Rank 0: all evaluate the current version; writes the score and, with --save, the weights. Nothing
- * to do twice for a version. */
-void node_evaluate(struct node *n);
+/* --- evaluation.c --- */
 
-/* Rank 0: the loss of that rank (NET_ANY: of an evaluation) is no longer a number. Training ends,
- * the last good evaluation stays. */
-void node_diverged(struct node *n, int rank);
+void evaluator_open(struct node *n);
+void evaluator_close(struct node *n);
 
-/* Rank 0, after an evaluation: says so when the run goes wrong. node_guarded(): "nan", "climbs",
- * "chance" or NULL. */
-void node_guard(struct node *n);
-const char *node_guarded(const struct node *n);
+/* This rank's part in an evaluation. Called by control.c, at one place. */
+void evaluation_run(struct node *n);
 
-void node_join_evaluation(struct node *n); /* the other ranks' part, when TAG_PAUSE has come */
+/* --- update.c: rank 0 --- */
+
+/* of the first weights; is --target reached already? */
+void node_first_evaluation(struct node *n);
+
+/* --- divergence.c: rank 0 --- */
+
+/* After an evaluation: says so, once, when the run goes wrong. */
+void divergence_check(struct node *n);
+/* "nan", "diverging", "at_chance", or NULL */
+const char *divergence_found(const struct node *n);
+/* The loss of that rank (NET_ANY: of an evaluation) is no longer a number. Training ends, the last
+ * good evaluation stays. */
+void divergence_nan(struct node *n, int rank);
 
 #endif

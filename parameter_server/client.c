@@ -208,7 +208,7 @@ static void take_word(struct ps *ps, const struct header *m)
     n->status = (int)note.status;
     n->samples = note.samples;
     n->lr = note.lr;
-    n->heard = note.clock;
+    n->min_clock = note.clock;
 }
 
 static void take_weights(struct ps *ps, int server, const struct request *come)
@@ -246,8 +246,8 @@ static void take_answer(struct ps *ps, int server)
             take_word(ps, m);
         struct reply_note note;
         header_unpack(m, note);
-        if (!asked && note.clock < ps->n->heard)
-            ps->n->heard = note.clock;
+        if (!asked && note.clock < ps->n->min_clock)
+            ps->n->min_clock = note.clock;
         if (!asked && !(m->flags & ANSWER_SAME))
             take_weights(ps, server, list[1]);
         ps->version[server] = m->version;

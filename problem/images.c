@@ -140,14 +140,14 @@ static struct images plain(const struct problem *p, const struct dataset *d,
 }
 
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
-                       void (*breathe)(void *), void *self)
+                       void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
     for (int64_t b = share; b < p->statistics_batches; b += shares) {
         network_statistics(q->network, w,
                            plain(p, q->training, q->training_album, b * p->minibatch, p->minibatch),
                            sums);
-        breathe(self);
+        progress(self);
     }
 }
 
@@ -158,7 +158,7 @@ static void finish_statistics(const struct problem *p, const double *sums, float
 }
 
 static void evaluate(struct problem *p, struct weights w, const float *at, int share, int shares,
-                     struct loss *loss, void (*breathe)(void *), void *self)
+                     struct loss *loss, void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
     for (int64_t first = (int64_t)share * p->minibatch; first < p->test_samples;
@@ -167,7 +167,7 @@ static void evaluate(struct problem *p, struct weights w, const float *at, int s
             (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
         const struct images images = plain(p, q->test, q->test_album, first, count);
         network_evaluate(q->network, w, at, images, q->labels, count, loss);
-        breathe(self);
+        progress(self);
     }
 }
 

@@ -31,13 +31,13 @@ struct problem_kind {
     double (*step_share)(const struct problem *p, int step);
     /* the hook's `from` after that step */
     int64_t (*final_from)(const struct problem *p, int step);
-    /* breathe(self) is called after each mini-batch. The sums of all shares, added up, become
+    /* progress(self) is called after each mini-batch. The sums of all shares, added up, become
      * statistics. */
     void (*statistics)(struct problem *p, struct weights w, int share, int shares, double *sums,
-                       void (*breathe)(void *), void *self);
+                       void (*progress)(void *), void *self);
     void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
     void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int share,
-                     int shares, struct loss *loss, void (*breathe)(void *), void *self);
+                     int shares, struct loss *loss, void (*progress)(void *), void *self);
     bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
     /* problem_lend()'s; NULL: no use for it */
     void (*lend)(struct problem *p, void *block, size_t bytes, bool comes);

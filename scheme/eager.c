@@ -54,12 +54,12 @@ static void take_part(struct worker *k)
     k->signals.round = n->version;
 }
 
-static bool hear(void *self)
+static enum node_flow hear(void *self)
 {
     struct worker *k = self;
     if (!k->n->stop && signals_heard(&k->signals))
         take_part(k);
-    return k->n->stop;
+    return k->n->stop ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
 /* A mini-batch, under which all-reduces may take place. */
@@ -68,7 +68,7 @@ static void compute(struct worker *k)
     struct node *n = k->n;
     int64_t began_at = n->version;
     k->computing = true;
-    bool done = node_minibatch(n);
+    bool done = node_minibatch(n) == NODE_CONTINUE;
     k->computing = false;
     if (k->stepped) {
         float *w = n->w;

@@ -60,21 +60,22 @@ static void land(struct worker *k)
         k->position = 0;
 }
 
-static bool hear_and_abort(void *self)
+static enum node_flow hear_and_abort(void *self)
 {
-    return signals_heard(&((struct worker *)self)->signals);
+    struct worker *k = self;
+    return signals_heard(&k->signals) ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
 /* Between two units of a mini-batch that goes on whatever comes: exchanges start and end under
  * it. */
-static bool hear_and_carry(void *self)
+static enum node_flow hear_and_carry(void *self)
 {
     struct worker *k = self;
     if (k->under_way && ps_pull_ready(k->ps))
         land(k);
     if (signals_heard(&k->signals) && !k->under_way && !k->n->stop)
         exchange(k, k->spare);
-    return k->n->stop;
+    return k->n->stop ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
 /* One mini-batch, and what becomes of it. */
@@ -83,7 +84,7 @@ static void advance(struct worker *k)
     struct node *n = k->n;
     int64_t began_at = n->version;
     k->landed = false;
-    bool done = node_minibatch(n);
+    bool done = node_minibatch(n) == NODE_CONTINUE;
     if (k->under_way)
         land(k);
     if (k->landed) {

@@ -12,9 +12,9 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-static bool hear(void *self)
+static enum node_flow hear(void *self)
 {
-    return ps_pull_ready(self);
+    return ps_pull_ready(self) ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
 /* Asks for the next weights, so that they are owed, by a server that hears of the end before it has
@@ -36,7 +36,7 @@ void rennala_work(struct node *n)
         ask(n, ps);
     node_set_interrupt(n, hear, ps, ps_pending_pull(ps));
     while (training) {
-        if (node_minibatch(n) && !ps_flush_or_pull(ps)) {
+        if (node_minibatch(n) == NODE_CONTINUE && !ps_flush_or_pull(ps)) {
             node_discard(n);
         } else if (n->finished) {
             sum = n->sum;

@@ -26,7 +26,7 @@ void ssp_work(struct node *n)
         ps_batch(ps);
         n->clock++;
         sum = n->sum;
-        if (n->heard >= n->clock - slack) {
+        if (n->min_clock >= n->clock - slack) {
             const float *const both[] = {n->w, sum};
             ps_push_async(ps, sum);
             vector_sum(n->w, both, (double[]){1, -n->lr / ((double)s->workers * s->minibatches)}, 2,

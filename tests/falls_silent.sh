@@ -83,7 +83,7 @@ fi
 strike asked TERM 0
 
 ended worker
-check 'worker stopped: exit code 5, rank and host named' ends 5 "rank 2 on [^ ]+ gave no sign of life for [0-9]+ s" 'Kept: all rows'
+check 'worker stopped: exit code 5, rank and host named' ends 5 "rank 2 on [^ ]+ sent no heartbeat for [0-9]+ s" 'Kept: all rows'
 check 'worker stopped: the others end in time' in_time worker $((deadline + 40))
 check 'worker stopped: nobody is left' until_there nobody_left worker
 check 'worker stopped: rows kept' rows_kept worker
@@ -91,17 +91,17 @@ check 'worker stopped: an event names it' named worker 2
 check 'worker stopped: weights kept' weights_kept worker
 
 ended server
-check 'server stopped: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ gave no sign of life for [0-9]+ s'
+check 'server stopped: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ sent no heartbeat for [0-9]+ s'
 check 'server stopped: the others end in time' in_time server $((deadline + 40))
 check 'server stopped: nobody is left' until_there nobody_left server
 check 'server stopped: rows kept' rows_kept server
 
 ended pause
-check 'stopped in a pause: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+ gave no sign .*part in an evaluation'
+check 'stopped in a pause: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for: its part in an evaluation'
 check 'stopped in a pause: the row before it is kept' [ "$(rows pause/run/eval.csv | wc -l)" -ge 1 ]
 
 ended hosts
-check 'stopped on another host: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+/1 gave no sign of life for [0-9]+ s'
+check 'stopped on another host: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+/1 sent no heartbeat for [0-9]+ s'
 check 'stopped on another host: nobody is left' until_there nobody_left hosts
 check 'stopped on another host: weights kept' weights_kept hosts
 
@@ -112,12 +112,12 @@ check 'worker killed, the launcher ends all: rows kept' rows_kept killed
 
 if [ "$hydra" != 0 ]; then
     ended alone
-    check 'worker killed: exit code 5, rank and host named' ends 5 'rank 2 on [^ ]+ has died.* while it was waited for' 'Kept: all rows'
+    check 'worker killed: exit code 5, rank and host named' ends 5 'rank 2 on [^ ]+ has died.* has waited [0-9]+ s for: ' 'Kept: all rows'
     check 'worker killed: rows kept' rows_kept alone
     check 'worker killed: an event names it' named alone 2
     check 'worker killed: weights kept' weights_kept alone
     ended headless
-    check 'server killed: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ has died.* while it was waited for'
+    check 'server killed: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ has died.* has waited [0-9]+ s for: '
     check 'server killed: rows kept' rows_kept headless
 else
     passes_over 'no hydra: this launcher ends all when one is killed'

@@ -23,7 +23,7 @@ for name in rank role host compute_s delay_s wait_s transfer_s eval_s sent_bytes
     check "ranks.csv has a $name of each rank" is "$(column a/ranks.csv $name | grep -c .)" 5
 done
 for name in scheme world network workers servers seed samples updates seconds top1 top5 loss images_per_s wait_share aborted_samples \
-    stale_mean tta; do
+    staleness_mean minibatches_per_update divergence tta; do
     check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
 done
 check 'events.jsonl is JSON, line by line' json_lines a/events.jsonl
@@ -238,12 +238,12 @@ fi
 # --- a run that goes wrong says so
 wrong=(--network resnet20 --dataset synthetic --train-samples 64 --batch 8 --minibatches 1 --eval-samples 20 --eval-batches 1
     --eval-every 16 --schedule constant --warmup 0 --threads 1)
-run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 3 --momentum 0.9 --samples 96 --results climbs
-check 'a loss that climbs is said, with its likely cause' ends 0 'the loss stays above that of the first weights' 'Likely cause: .*--momentum'
-check 'and recorded' json_holds climbs/summary.json '$j->{guard} eq "climbs"'
-check 'and an event' grep -q '"event": "guard".*"what": "climbs"' climbs/events.jsonl
-run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 0 --samples 96 --chance-samples 32 --results chance
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 3 --momentum 0.9 --samples 96 --results diverging
+check 'a loss that rises is said, with its likely cause' ends 0 'the loss stays above that of the first weights' 'Likely cause: .*--momentum'
+check 'and recorded' json_holds diverging/summary.json '$j->{divergence} eq "diverging"'
+check 'and an event' grep -q '"event": "divergence".*"what": "diverging"' diverging/events.jsonl
+run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 0 --samples 96 --chance-samples 32 --results at_chance
 check 'an accuracy at chance is said' ends 0 'the accuracy is still what guessing gives' 'a greater --lr'
-check 'and recorded, too' json_holds chance/summary.json '$j->{guard} eq "chance"'
+check 'and recorded, too' json_holds at_chance/summary.json '$j->{divergence} eq "at_chance"'
 
 finish

@@ -65,9 +65,9 @@ static int64_t final_from(const struct problem *p, int step)
 }
 
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
-                       void (*breathe)(void *), void *self)
+                       void (*progress)(void *), void *self)
 {
-    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)breathe, (void)self;
+    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)progress, (void)self;
 }
 
 static void finish_statistics(const struct problem *p, const double *sums, float *unused)
@@ -76,9 +76,9 @@ static void finish_statistics(const struct problem *p, const double *sums, float
 }
 
 static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
-                     int shares, struct loss *loss, void (*breathe)(void *), void *self)
+                     int shares, struct loss *loss, void (*progress)(void *), void *self)
 {
-    (void)p, (void)unused, (void)breathe, (void)self, (void)share, (void)shares;
+    (void)p, (void)unused, (void)progress, (void)self, (void)share, (void)shares;
     loss->sum += w.w[0];
 }
 

@@ -23,7 +23,7 @@ falls() { # FILE: the last loss is a number below the first
     awk -F, 'NR == 1 { first = $5 } { last = $5 } END { exit !(NR > 1 && last > 0 && last < first) }' <(rows "$1")
 }
 adds_up() { # NAME: what the workers used and what the server took are the same, but for what was dropped at the end
-    json_holds "$1/summary.json" "\$j->{samples} >= $samples && !defined(\$j->{guard})" || return 1
+    json_holds "$1/summary.json" "\$j->{samples} >= $samples && exists(\$j->{divergence}) && !defined(\$j->{divergence})" || return 1
     [ "$(column "$1/ranks.csv" samples | awk '{ n += $1 } END { print n }')" -ge $samples ]
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One code, two worlds. ssgd gives the same weights, bit for bit, on the simulated network and on real ranks: whatever the number
-# of ranks and servers, who is slow, where the hosts are, how messages move. And nbssgd ends, with accounts that add up, in every
+# of ranks and servers, who is slow, where the hosts are, how messages move. And nbssgd ends, with counters that add up, in every
 # mode of its options --nb-*.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
@@ -80,10 +80,10 @@ signals_add_up() { # heard and late ones together are at most those sent, one to
     awk -v s="$sent" -v h="$heard" -v l="$late" -v others=3 'BEGIN { exit !(s > 0 && h + l <= s * others) }' ||
         { echo "$sent signals sent, $heard heard, $late late"; return 1; }
 }
-updates_add_up() { # one event each, and the histogram of effective batches counts each
+updates_add_up() { # one event each, and the histogram of mini-batches per update counts each
     local updates events
     updates=$(json "$1/summary.json" '$j->{updates}') events=$(grep -c '"event": "update"' "$1/events.jsonl")
-    [ "$updates" = "$events" ] && [ "$updates" = "$(rows "$1/histograms.csv" | awk -F, '$1 == "effective" { n += $3 } END { print n }')" ] ||
+    [ "$updates" = "$events" ] && [ "$updates" = "$(rows "$1/histograms.csv" | awk -F, '$1 == "minibatches_per_update" { n += $3 } END { print n }')" ] ||
         { echo "$updates updates, $events events"; return 1; }
 }
 

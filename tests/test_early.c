@@ -155,7 +155,8 @@ static void a_push_hides_behind_backward(void **state)
             assert_memory_equal(late.out.w, early.out.w, (size_t)late.out.count * sizeof(float));
             assert_int_equal(late.out.sent_messages, early.out.sent_messages);
             for (int k = 0; k < workers; k++)
-                assert_int_equal(late.out.worker[k].sent_bytes, early.out.worker[k].sent_bytes);
+                assert_int_equal(late.out.worker[k].traffic.sent_bytes,
+                                 early.out.worker[k].traffic.sent_bytes);
             experiment_close(&late);
             experiment_close(&early);
         }

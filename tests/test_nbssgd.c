@@ -53,7 +53,7 @@ static void check_parts(const struct experiment *e)
         part[e->ledger->entry[i].worker] += 1.0 / (double)all[e->ledger->entry[i].version];
     for (int i = 0; i < e->workers; i++)
         assert_true(fabs(part[i] - e->out.w[1 + i]) < 1e-4 * (1 + part[i]));
-    assert_int_equal(e->ledger->entries, (int64_t)e->out.server.effective.sum);
+    assert_int_equal(e->ledger->entries, (int64_t)e->out.server.minibatches_per_update.sum);
     xfree(all);
     xfree(part);
 }
@@ -138,7 +138,8 @@ static void every_mode_ends_with_each_sample_used_once(void **state)
         experiment_run(&e);
         check_streams(&e);
         assert_true(e.out.samples >= e.options.samples);
-        int64_t counted = (int64_t)e.out.server.effective.sum + e.out.server.dropped_minibatches;
+        int64_t counted =
+            (int64_t)e.out.server.minibatches_per_update.sum + e.out.server.dropped_minibatches;
         /* at most the last one of each, finished after the end */
         assert_in_range(e.ledger->entries - counted, 0, e.workers);
         experiment_close(&e);

@@ -128,8 +128,8 @@ static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
     (void)state;
     struct experiment e;
     run(&e, "nbssgd", 4, 4, "nb-server=racing slow=4=9");
-    assert_int_equal(e.out.server.effective.bin[0], 0);
-    assert_true(e.out.server.effective.count > 0);
+    assert_int_equal(e.out.server.minibatches_per_update.bin[0], 0);
+    assert_true(e.out.server.minibatches_per_update.count > 0);
     experiment_close(&e);
 }
 

@@ -139,7 +139,7 @@ static void open_problem(struct opened *o, const char *cache, const char *option
                                                         .ahead = 2});
 }
 
-static void breathe(void *self)
+static void progress(void *self)
 {
     (void)self;
 }
@@ -165,9 +165,9 @@ static void check_problems(const char *cache, bool trains)
         struct stream *s = trains ? p->kind->stream_open(p, 0, 1) : NULL;
         if (trains)
             assert_true(p->kind->gradient(p, s, 7, at, g[k], &loss[k], NULL, NULL));
-        p->kind->statistics(p, at, 0, 1, sums[k], breathe, NULL);
+        p->kind->statistics(p, at, 0, 1, sums[k], progress, NULL);
         p->kind->finish_statistics(p, sums[k], statistics);
-        p->kind->evaluate(p, at, statistics, 0, 1, &evaluation[k], breathe, NULL);
+        p->kind->evaluate(p, at, statistics, 0, 1, &evaluation[k], progress, NULL);
         if (trains)
             p->kind->stream_close(p, s);
     }

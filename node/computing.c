@@ -1,0 +1,252 @@
+/* A mini-batch: its gradient, its slowness, its delay, and who may interrupt it.
+ *
+ * In the real world computing takes the time it takes. A speed factor f adds f - 1 times that of
+ * each unit as sleep. On the virtual clock a mini-batch takes --sim-minibatch seconds times f, unit
+ * by unit in proportion to their FLOPs. The arithmetic is done when it ends: an aborted mini-batch
+ * costs nothing but virtual time. */
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "node/private.h"
+
+static const double shortest_sleep_s = 0.002;
+
+void computing_open(struct node *n)
+{
+    const struct run_context *s = n->context;
+    struct problem *p = s->problem;
+    struct computing *c = &n->own->computing;
+    bool alone = n->net->ranks == 1;
+    c->slow =
+        slowness_of(&s->slowness, n->rank) / (s->machine ? machine_speed(s->machine, n->rank) : 1);
+    c->stream_count = alone ? s->workers : 1;
+    c->streams = xcalloc((size_t)c->stream_count, sizeof *c->streams);
+    c->next = xcalloc((size_t)c->stream_count, sizeof *c->next);
+    for (int i = 0; i < c->stream_count; i++)
+        c->streams[i] = p->kind->stream_open(p, alone ? i : n->worker, s->workers);
+    c->spare = net_alloc(n->net, (size_t)n->count * sizeof *c->spare);
+    if (n->net->virtual_time)
+        c->units_s = xcalloc((size_t)p->steps, sizeof *c->units_s);
+}
+
+void computing_close(struct node *n)
+{
+    struct computing *c = &n->own->computing;
+    struct problem *p = n->context->problem;
+    for (int i = 0; i < c->stream_count; i++)
+        p->kind->stream_close(p, c->streams[i]);
+    net_free(n->net, c->spare);
+    xfree(c->streams);
+    xfree(c->next);
+    xfree(c->units_s);
+}
+
+void node_select(struct node *n, int worker)
+{
+    n->own->computing.selected = worker;
+}
+
+void node_clear(struct node *n)
+{
+    n->finished = n->aborted = n->staleness = 0;
+    n->loss = n->aborted_s = n->signal_s = 0;
+}
+
+void node_discard(struct node *n)
+{
+    n->counters.dropped_minibatches += n->finished;
+    n->counters.dropped_samples += n->finished * n->context->minibatch;
+    n->finished = 0;
+    n->loss = 0;
+}
+
+void node_on_gradient_ready(struct node *n, int64_t least,
+                            void (*on_ready)(void *self, const float *vector, int64_t from),
+                            void *self)
+{
+    n->own->computing.least = least;
+    n->own->computing.on_ready = on_ready;
+    n->own->computing.listener = self;
+}
+
+static bool is_to_report(const struct computing *c, int64_t from)
+{
+    return c->on_ready && from < c->final_from && (from == 0 || c->final_from - from >= c->least);
+}
+
+/* The gradient under way is final from here on. It is summed where it lies: until the mini-batch is
+ * done, the sum stays without it. */
+static void report_final(struct node *n, int64_t from)
+{
+    struct computing *c = &n->own->computing;
+    if (!is_to_report(c, from))
+        return;
+    if (n->finished && !n->net->virtual_time)
+        vector_add(c->gradient + from, n->sum + from, c->final_from - from, n->context->threads);
+    c->final_from = from;
+    c->on_ready(c->listener, c->gradient, from);
+}
+
+/* A slow rank sleeps its share of the unit that took `spent_s`. Where a device computes it sleeps
+ * after the last unit only: the device would go on meanwhile. */
+static enum node_flow sleep_slowness(struct node *n, int step, double spent_s)
+{
+    const struct problem *p = n->context->problem;
+    struct computing *c = &n->own->computing;
+    bool last = step == p->steps - 1;
+    c->unslept_s += (c->slow - 1) * spent_s;
+    if (!last && (c->unslept_s <= shortest_sleep_s || p->apart))
+        return NODE_CONTINUE;
+    double seconds = c->unslept_s;
+    c->unslept_s = 0;
+    return node_sleep(n, seconds);
+}
+
+/* The network's hook after each unit: takes the time, lets messages move, handles events, asks who
+ * interrupts. False drops the mini-batch. */
+static bool between_units(void *self, int step, int64_t from)
+{
+    struct node *n = self;
+    struct computing *c = &n->own->computing;
+    double spent_s = node_clock(n) - c->unit_s;
+    n->counters.compute_s += spent_s;
+    report_final(n, from);
+    net_poll(n->net);
+    node_handle_events(n);
+    if (node_check_interrupt(n) == NODE_INTERRUPTED)
+        return false;
+    if (c->slow > 1 && !n->net->virtual_time &&
+        sleep_slowness(n, step, spent_s) == NODE_INTERRUPTED)
+        return false;
+    c->unit_s = node_clock(n);
+    return true;
+}
+
+/* Units from this step on that may pass before this rank must look up: until the deadline has
+ * passed after one, or a listener is to hear what is final. */
+static int units_ahead(const struct node *n, int step)
+{
+    const struct problem *p = n->context->problem;
+    const struct computing *c = &n->own->computing;
+    double now_s = net_now(n->net);
+    int begin = step;
+    do
+        now_s += c->units_s[step++];
+    while (step < p->steps && !node_past_deadline_at(n, now_s) &&
+           !is_to_report(c, p->kind->final_from(p, step - 1)));
+    return step - begin;
+}
+
+/* The time of a simulated mini-batch. After its first unit a rank hears what has come before; from
+ * then on it is asked again when something comes. */
+static enum node_flow pass_virtually(struct node *n)
+{
+    const struct problem *p = n->context->problem;
+    struct computing *c = &n->own->computing;
+    double jitter =
+        jitter_at(n->context->jitter, (uint64_t)n->context->options->seed, n->rank, c->attempts);
+    double seconds = n->context->minibatch_s * c->slow * jitter;
+    for (int step = 0; step < p->steps; step++)
+        c->units_s[step] = seconds * p->kind->step_share(p, step);
+    for (int step = 0; step < p->steps;) {
+        step += net_advance_parts(n->net, c->units_s + step, step ? units_ahead(n, step) : 1);
+        if (!between_units(n, step - 1, p->kind->final_from(p, step - 1)))
+            return NODE_INTERRUPTED;
+    }
+    return NODE_CONTINUE;
+}
+
+/* The gradient that is done becomes the sum, with what was in there; nothing, if that was pushed
+ * meanwhile. */
+static void commit(struct node *n, const struct loss *loss)
+{
+    struct computing *c = &n->own->computing;
+    float *done = c->gradient;
+    if (done != n->sum) {
+        if (n->finished)
+            vector_add(done, n->sum, n->net->virtual_time ? n->count : c->final_from,
+                       n->context->threads);
+        c->spare = n->sum;
+        n->sum = done;
+    }
+    n->finished++;
+    n->loss += loss->sum;
+    c->next[c->selected]++;
+    n->counters.minibatches++;
+    n->counters.samples += n->context->minibatch;
+}
+
+static void count_aborted(struct node *n, double seconds)
+{
+    n->aborted++;
+    n->aborted_s += seconds;
+    n->counters.aborted_minibatches++;
+    n->counters.aborted_samples += n->context->minibatch;
+    n->counters.aborted_s += seconds;
+}
+
+/* loss and gradient of the mini-batch under way; with a hook, in real time */
+static bool compute(struct node *n, struct weights w, struct loss *loss, network_hook *hook)
+{
+    struct problem *p = n->context->problem;
+    struct computing *c = &n->own->computing;
+    return p->kind->gradient(p, c->streams[c->selected], c->next[c->selected], w, c->gradient, loss,
+                             hook, n);
+}
+
+enum node_flow node_minibatch(struct node *n)
+{
+    struct computing *c = &n->own->computing;
+    const bool simulated = n->net->virtual_time;
+    const struct weights w = {n->w, n->weights_version};
+    struct loss loss = {0};
+    double began_s = c->unit_s = node_clock(n), computed_s = n->counters.compute_s;
+    double delay_s =
+        delay_at(&n->context->delay, (uint64_t)n->context->options->seed, n->rank, c->attempts++);
+    c->gradient = n->finished ? c->spare : n->sum;
+    c->final_from = n->count;
+    enum node_flow flow = NODE_CONTINUE;
+    if (simulated)
+        flow = pass_virtually(n);
+    else if (!compute(n, w, &loss, between_units))
+        flow = NODE_INTERRUPTED;
+    if (flow == NODE_CONTINUE)
+        flow = node_sleep(n, delay_s);
+    assert(flow == NODE_CONTINUE || !c->on_ready);
+    c->on_ready = NULL;
+    if (flow == NODE_INTERRUPTED) {
+        count_aborted(n, node_clock(n) - began_s);
+        return flow;
+    }
+    if (simulated)
+        compute(n, w, &loss, NULL);
+    counters_time(&n->counters, n->counters.compute_s - computed_s);
+    commit(n, &loss);
+    return flow;
+}
+
+void node_batch(struct node *n)
+{
+    node_clear(n);
+    while (n->finished < n->context->minibatches)
+        node_minibatch(n);
+}
+
+enum node_flow node_local_step(struct node *n, struct optimizer *o, double lr)
+{
+    int64_t before = n->finished;
+    n->finished = 0; /* sum begins anew */
+    enum node_flow flow = node_minibatch(n);
+    n->finished = before + (flow == NODE_CONTINUE);
+    if (flow == NODE_CONTINUE) {
+        optimizer_step(o, n->w, n->sum, lr);
+        node_advance_vector(n, n->count, 3);
+        node_weights_changed(n);
+    }
+    return flow;
+}
+
+bool node_departs(const struct node *n)
+{
+    return (double)n->counters.minibatches >= departure_of(&n->context->departures, n->rank);
+}

@@ -1,0 +1,118 @@
+/* After an update of the weights: it is counted and reported. Rank 0 decides whether an evaluation
+ * is due and whether training is over. */
+#include <math.h>
+
+#include "base/check.h"
+#include "node/private.h"
+
+double node_done(const struct node *n)
+{
+    const struct options *o = n->context->options;
+    double done = (double)n->samples / (double)n->context->samples_wanted;
+    if (o->seconds > 0)
+        done = fmax(done, node_clock(n) / o->seconds);
+    if (o->updates > 0)
+        done = fmax(done, (double)n->version / (double)o->updates);
+    return fmin(done, 1);
+}
+
+double node_lr(const struct node *n)
+{
+    return schedule_at(&n->context->schedule, node_done(n));
+}
+
+/* `lr`: the update's own. */
+static void report(struct node *n, const struct update *u, double lr)
+{
+    struct results *r = n->context->results;
+    double mean = u->samples ? u->loss / (double)u->samples : NAN;
+    results_event(r, "update", node_clock(n),
+                  "\"version\": %lld, \"minibatches\": %lld, \"contributions\": %d, \"aborted\": "
+                  "%lld, \"aborted_s\": %.6f, "
+                  "\"signal_s\": %.6f, \"wait_s\": %.6f, \"staleness\": %lld, \"lr\": %.6g%s",
+                  (long long)n->version, (long long)u->minibatches, u->contributions,
+                  (long long)u->aborted, u->aborted_s, u->signal_s, u->wait_s,
+                  (long long)u->staleness, lr, u->samples ? "" : ", \"empty\": true");
+    results_progress(r, &(struct progress){.seconds = node_clock(n),
+                                           .version = n->version,
+                                           .samples = n->samples,
+                                           .samples_wanted = n->context->samples_wanted,
+                                           .done = node_done(n),
+                                           .loss = mean,
+                                           .staleness = histogram_mean(&n->counters.staleness),
+                                           .lr = lr});
+}
+
+/* Servers that race may still take pushes when rank 0's last update is made: the last evaluation
+ * then waits for them. */
+static bool evaluates_later(const struct node *n)
+{
+    return n->races && n->context->servers > 1;
+}
+
+static bool has_reached_target(const struct node *n)
+{
+    double target = n->context->options->target;
+    return target > 0 && n->own->evaluator.last.top1 >= target;
+}
+
+/* Rank 0: evaluates the current version, once. */
+static void evaluate(struct node *n)
+{
+    if (n->own->evaluator.current)
+        return;
+    control_call_evaluation(n);
+    node_handle_events(n);
+}
+
+static void decide(struct node *n, const struct update *u)
+{
+    if (!isfinite(u->loss)) {
+        divergence_nan(n, u->worst);
+        return;
+    }
+    if (*n->context->stop_requested) {
+        n->status = EXIT_STOPPED;
+        n->stop = true;
+        results_event(n->context->results, "stopped", node_clock(n), "\"by\": \"signal\"");
+    }
+    n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
+    if (n->stop ? !evaluates_later(n) : n->samples >= n->own->evaluator.next_samples)
+        evaluate(n);
+    n->stop |= n->ending == END_BY_LIMITS && has_reached_target(n);
+}
+
+void node_first_evaluation(struct node *n)
+{
+    evaluate(n);
+    n->stop = has_reached_target(n) && !*n->context->options->replay;
+}
+
+void node_final_evaluation(struct node *n)
+{
+    if (n->status == EXIT_NAN || (n->own->evaluator.current && !evaluates_later(n)))
+        return;
+    n->own->evaluator.current = false;
+    evaluate(n);
+}
+
+void node_updated(struct node *n, const struct update *u)
+{
+    struct evaluator *e = &n->own->evaluator;
+    double lr = node_lr(n);
+    n->version++;
+    n->samples += u->samples;
+    n->counters.updates++;
+    e->current = false;
+    e->training_loss += u->loss;
+    e->training_samples += u->samples;
+    histogram_add(&n->counters.minibatches_per_update, u->minibatches);
+    histogram_add(&n->counters.contributions, u->contributions);
+    node_weights_changed(n);
+    if (n->rank == 0) {
+        n->own->clock.trained_s = node_clock(n);
+        report(n, u, lr);
+        decide(n, u);
+    }
+    node_handle_events(n);
+}
