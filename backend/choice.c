@@ -5,9 +5,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 enum { MAX_CHOICES = 2000, CPU_TEXT = 120 };
 
@@ -73,21 +73,19 @@ static void load(struct choices *c)
         fclose(f);
 }
 
+static bool write_list(FILE *f, void *self)
+{
+    const struct choices *c = self;
+    for (int i = 0; i < c->count; i++)
+        fprintf(f, "%s = %s\n", c->list[i].key, c->list[i].method);
+    return !ferror(f);
+}
+
 /* A cache that can't be written is no reason to stop: the next start times again. */
 static void save(struct choices *c)
 {
-    char beside[sizeof c->path + 32];
     load(c);
-    snprintf(beside, sizeof beside, "%s.%ld", c->path, (long)getpid());
-    FILE *f = fopen(beside, "w");
-    if (!f)
-        return;
-    for (int i = 0; i < c->count; i++)
-        fprintf(f, "%s = %s\n", c->list[i].key, c->list[i].method);
-    bool good = !ferror(f);
-    good = !fclose(f) && good;
-    if (!good || rename(beside, c->path))
-        remove(beside);
+    file_write_whole(c->path, write_list, c);
 }
 
 struct choices *choices_open(const char *path, const char *setting)

@@ -1,4 +1,4 @@
-/* float32 on the wire: the vector itself. Sent from where it lies; packing is for those who want a
+/* float32: the vector itself. Sent from where it lies; packing is for those who want a
  * copy. Cost: 4 bytes a float. */
 #include "serialization/kinds.h"
 
@@ -20,9 +20,12 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct codec codec_f32 = {.name = "f32",
-                                .in_place = true,
-                                .weights = true,
-                                .message_bytes = message_bytes,
-                                .encode = encode,
-                                .decode = decode};
+const struct codec codec_f32 = {
+    .name = "f32",
+    .summary = "the floats as they are, 4 bytes",
+    .in_place = true,
+    .weights = true,
+    .message_bytes = message_bytes,
+    .encode = encode,
+    .decode = decode,
+};

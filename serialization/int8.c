@@ -1,4 +1,4 @@
-/* 8 bits a float and a scale for each block of 512 on the wire, rounded at random without bias
+/* 8 bits a float and a scale for each block of 512 rounded at random without bias
  * (QSGD: Alistarh et al. 2017, arXiv:1610.02132, with the greatest magnitude as the norm), so there
  * is no error to feed back.
  *
@@ -125,5 +125,14 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
+static const char *const state[] = {"messages", NULL};
+
 const struct codec codec_int8 = {
-    .name = "int8", .message_bytes = message_bytes, .encode = encode, .decode = decode};
+    .name = "int8",
+    .summary = "8 bits a float and a scale for 512, rounded at random without bias",
+    .paper = "Alistarh et al. 2017, arXiv:1610.02132",
+    .state = state,
+    .message_bytes = message_bytes,
+    .encode = encode,
+    .decode = decode,
+};

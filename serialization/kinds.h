@@ -1,11 +1,18 @@
-/* The wire formats: a file beside this header and a word in this list. */
+/* The codecs: a file beside this header, and a line in this list. */
 #ifndef SERIALIZATION_KINDS_H
 #define SERIALIZATION_KINDS_H
 
 #include "base/random.h"
 #include "serialization/serialization.h"
 
-#define CODECS(X) X(f32) X(bf16) X(f16) X(int8) X(topk) X(randk) X(sign)
+#define CODECS(X)                                                                                  \
+    X(f32)                                                                                         \
+    X(bf16)                                                                                        \
+    X(f16)                                                                                         \
+    X(int8)                                                                                        \
+    X(topk)                                                                                        \
+    X(randk)                                                                                       \
+    X(sign)
 
 #define DECLARE_CODEC(name) extern const struct codec codec_##name;
 CODECS(DECLARE_CODEC)
@@ -16,7 +23,7 @@ struct coder {
     int64_t count, kept; /* floats of a vector; of these a sparse message carries `kept` */
     uint64_t seed, messages;
     int worker, stream;
-    float *left; /* [count], where the wire remembers */
+    float *left; /* [count], error feedback; NULL: the codec has none */
     void *work;  /* zeroed when opened */
 };
 

@@ -1,4 +1,4 @@
-/* Floats drawn at random on the wire, with error feedback (Stich et al. 2018, arXiv:1809.07599):
+/* Floats drawn at random, with error feedback (Stich et al. 2018, arXiv:1809.07599):
  * unscaled, for what is left out is sent when its turn comes.
  *
  * Each set of k indices is equally likely (Floyd's sampling; Bentley 1987): the indices drawn are
@@ -50,10 +50,17 @@ static void encode(struct coder *c, void *to, const float *from)
         }
 }
 
-const struct codec codec_randk = {.name = "randk",
-                                  .remembers = true,
-                                  .sparse = true,
-                                  .message_bytes = sparse_bytes,
-                                  .work_bytes = work_bytes,
-                                  .encode = encode,
-                                  .decode = sparse_decode};
+static const char *const state[] = {"left", "messages", NULL};
+
+const struct codec codec_randk = {
+    .name = "randk",
+    .summary = "floats drawn at random, 8 bytes each, with error feedback",
+    .paper = "Stich et al. 2018, arXiv:1809.07599",
+    .remembers = true,
+    .sparse = true,
+    .state = state,
+    .message_bytes = sparse_bytes,
+    .work_bytes = work_bytes,
+    .encode = encode,
+    .decode = sparse_decode,
+};

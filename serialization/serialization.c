@@ -1,4 +1,4 @@
-/* The table of wire formats, made from the list in serialization/kinds.h, and what is common to
+/* The list of codecs, made from the one in serialization/kinds.h, and what is common to
  * their coders. */
 #include "serialization/serialization.h"
 
@@ -28,7 +28,7 @@ const struct codec *codec_find(const char *name)
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
         if (!strcmp(codecs[i]->name, name))
             return codecs[i];
-    fatal("--compress: unknown format '%s'; known are %s", name, codec_names());
+    fatal("--compress: unknown codec '%s'; known are %s", name, codec_names());
 }
 
 static int64_t kept(const struct coder_options *o)
@@ -40,18 +40,21 @@ static int64_t kept(const struct coder_options *o)
     return count < 1 ? 1 : count > o->count ? o->count : count;
 }
 
-struct coder *coder_open(const struct codec *w, const struct coder_options *o)
+struct coder *coder_open(const struct codec *codec, const struct coder_options *o)
 {
     assert(o->count >= 1);
     struct coder *c = xcalloc(1, sizeof *c);
-    *c = (struct coder){
-        .codec = w, .count = o->count, .seed = o->seed, .worker = o->worker, .stream = o->stream};
-    if (w->sparse)
+    *c = (struct coder){.codec = codec,
+                        .count = o->count,
+                        .seed = o->seed,
+                        .worker = o->worker,
+                        .stream = o->stream};
+    if (codec->sparse)
         c->kept = kept(o);
-    if (w->remembers && !o->only_unpacks)
+    if (codec->remembers && !o->only_unpacks)
         c->left = xcalloc((size_t)c->count, sizeof *c->left);
-    if (w->work_bytes && !o->only_unpacks)
-        c->work = xcalloc(w->work_bytes(c), 1);
+    if (codec->work_bytes && !o->only_unpacks)
+        c->work = xcalloc(codec->work_bytes(c), 1);
     return c;
 }
 

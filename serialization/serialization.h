@@ -1,12 +1,11 @@
-/* Vectors to bytes and back: what goes over the wire, and weights in files.
+/* Vectors to bytes and back: codecs for messages, and weights in files.
  *
- * A wire format turns floats into the bytes of a message; a coder does it for the vectors of one
- * sender. What a lossy format that remembers leaves out of one message is added to the next (error
- * feedback: Seide et al. 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019,
- * arXiv:1901.09847), so that all that was sent and what is left add up to all that was given. bf16,
- * f16 round to nearest, int8 rounds at random without bias: these keep nothing. A NaN never
- * vanishes (each format's head says how it is seen). A reader trusts no byte: lengths and indices
- * are checked before they are used. */
+ * A codec turns floats into the bytes of a message; a coder does it for the vectors of one sender.
+ * Error feedback: what a lossy codec leaves out of one message is added to the next (Seide et al.
+ * 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847), so that
+ * all that was sent and what is left add up to all that was given. A NaN never vanishes (each
+ * codec's head says how it is seen). A reader trusts no byte: lengths and indices are checked
+ * before they are used. */
 #ifndef SERIALIZATION_SERIALIZATION_H
 #define SERIALIZATION_SERIALIZATION_H
 
@@ -18,10 +17,14 @@ struct coder;
 
 struct codec {
     const char *name;
-    bool in_place;  /* the bytes are the floats: nothing to pack */
-    bool weights;   /* weights survive it; the others carry gradients and differences only */
-    bool remembers; /* error feedback */
-    bool sparse;    /* sends a part of the floats */
+    const char *summary;      /* one line */
+    const char *paper;        /* NULL: there is none */
+    bool in_place;            /* the bytes are the floats: nothing to pack */
+    bool weights;             /* weights survive it; the others carry gradients, differences only */
+    bool remembers;           /* error feedback */
+    bool sparse;              /* sends a part of the floats */
+    const char *const *state; /* fields of a coder that a checkpoint must hold, ends with NULL;
+                                 NULL: none */
 
     /* what coder_...() below call */
     size_t (*message_bytes)(const struct coder *c);
@@ -35,31 +38,28 @@ const char *codec_names(void);                    /* "f32|bf16|f16|int8|topk|ran
 
 struct coder_options {
     int64_t count; /* floats of each vector, at least 1 */
-    /* sparse formats send max(1, round(part x count)) of them; fatal unless in (0, 1] */
-    double part;
-    uint64_t seed; /* random choices are a function of (seed, worker, stream, how many messages went
-                      before) */
+    double part;   /* sparse codecs send max(1, round(part x count)) of them; fatal unless in (0,
+                      1] */
+    uint64_t seed; /* random choices are a function of (seed, worker, stream, messages before) */
     int worker;    /* the sender */
     int stream;    /* which of its vectors, e.g. the number of the server */
-    bool only_unpacks; /* keeps nothing, packs nothing; one such coder reads the messages of all
-                          senders */
+    bool only_unpacks; /* packs nothing; one such coder reads the messages of all senders */
 };
 
 /* A coder does not allocate after it was opened. Messages lie aligned as floats do and mean the
  * same on machines of one byte order. */
-struct coder *coder_open(const struct codec *w, const struct coder_options *options);
+struct coder *coder_open(const struct codec *codec, const struct coder_options *options);
 void coder_close(struct coder *c);
 size_t coder_bytes(const struct coder *c); /* every message has this length */
 
-/* Packs `from` + what earlier messages left out, and keeps what this one leaves out; in the units
- * of `from`: where that is a gradient, a rate that falls in between applies to what is left,
- * too. */
+/* Packs `from` + what earlier messages left out, and remembers what this one leaves out, in the
+ * units of `from`: of a gradient, so that a learning rate that falls meanwhile applies to it. */
 void coder_pack(struct coder *c, void *to, const float *from);
 
 /* NULL, or what is wrong with the coder_bytes() at `from`; then nothing was written. */
 const char *coder_unpack(const struct coder *c, float *to, const void *from);
 
-const float *coder_left(const struct coder *c); /* [count]; NULL: nothing is kept */
+const float *coder_left(const struct coder *c); /* [count]; NULL: none is remembered */
 
 /* One tensor of the flat vector w, or of the statistics beside it. */
 struct tensor {
@@ -67,8 +67,7 @@ struct tensor {
     int64_t offset, count; /* floats */
     int dims, shape[4];    /* as in PyTorch: [out, in, kh, kw]; in memory convolutions lie as
                               [out][kh][kw][in] */
-    bool decays; /* a weight: norms and biases are no_decay by weight decay when the option says so
-                  */
+    bool decays;           /* by weight decay, as norms and biases do not by default */
     int stage;
 };
 
@@ -80,9 +79,8 @@ struct tensor_table {
 };
 
 /* Writes w (and the statistics unless NULL, as PyTorch's running_mean and running_var;
- * num_batches_tracked 0 beside them) as safetensors, with PyTorch's names, shapes and order.
- * Written beside (PATH.part) and renamed, so that a cut-off write leaves the old file. False and
- * errno on failure. */
+ * num_batches_tracked 0 beside them) as safetensors, with PyTorch's names, shapes and order. Whole
+ * or not at all (base/file.h). False and errno on failure. */
 bool weights_save(const char *path, const struct tensor_table *table, const float *w,
                   const float *statistics);
 

@@ -1,4 +1,4 @@
-/* The signs on the wire, and for each block of 512 floats its mean magnitude, with error feedback
+/* The signs, and for each block of 512 floats its mean magnitude, with error feedback
  * (Seide et al. 2014; scaled sign: Karimireddy et al. 2019, arXiv:1901.09847).
  *
  * A float arrives as + or - the mean, which of all scales leaves the least error. Bit j of word i
@@ -127,8 +127,15 @@ static const char *decode(const struct coder *c, float *to, const void *from)
     return NULL;
 }
 
-const struct codec codec_sign = {.name = "sign",
-                                 .remembers = true,
-                                 .message_bytes = message_bytes,
-                                 .encode = encode,
-                                 .decode = decode};
+static const char *const state[] = {"left", NULL};
+
+const struct codec codec_sign = {
+    .name = "sign",
+    .summary = "1 bit a float and a mean magnitude for 512, with error feedback",
+    .paper = "Karimireddy et al. 2019, arXiv:1901.09847",
+    .remembers = true,
+    .state = state,
+    .message_bytes = message_bytes,
+    .encode = encode,
+    .decode = decode,
+};

@@ -1,4 +1,4 @@
-/* The floats of greatest magnitude on the wire, with error feedback (Aji, Heafield 2017; Stich et
+/* The floats of greatest magnitude, with error feedback (Aji, Heafield 2017; Stich et
  * al. 2018, arXiv:1809.07599).
  *
  * Magnitudes are ordered as their bits are, so the k-th greatest is found by radix: three passes
@@ -62,7 +62,7 @@ static void add_and_count(float *left, const float *from, int64_t count, uint32_
 }
 
 /* Counts the magnitudes that begin with `prefix` by the NEXT bits that follow it; `shift` more
- * stand behind these. */
+ * bits are below these. */
 static void count_next(const float *v, int64_t count, uint32_t prefix, int shift, uint32_t *bucket)
 {
     uint32_t least = prefix << (shift + NEXT);
@@ -107,9 +107,16 @@ static void encode(struct coder *c, void *to, const float *from)
     assert(sent == c->kept);
 }
 
-const struct codec codec_topk = {.name = "topk",
-                                 .remembers = true,
-                                 .sparse = true,
-                                 .message_bytes = sparse_bytes,
-                                 .encode = encode,
-                                 .decode = sparse_decode};
+static const char *const state[] = {"left", NULL};
+
+const struct codec codec_topk = {
+    .name = "topk",
+    .summary = "the floats of greatest magnitude, 8 bytes each, with error feedback",
+    .paper = "Aji, Heafield 2017, arXiv:1704.05021",
+    .remembers = true,
+    .sparse = true,
+    .state = state,
+    .message_bytes = sparse_bytes,
+    .encode = encode,
+    .decode = sparse_decode,
+};

@@ -12,8 +12,8 @@
 
 enum { CANARY = 8 };
 
-const char *const codec_fixture_formats[LINE_FORMATS] = {"f32",  "bf16",  "f16", "int8",
-                                                         "topk", "randk", "sign"};
+const char *const codec_fixture_names[CODEC_COUNT] = {"f32",  "bf16",  "f16", "int8",
+                                                      "topk", "randk", "sign"};
 
 static void *guarded(size_t bytes)
 {

@@ -1,12 +1,12 @@
 /* A sender's coder with a message and a vector of exactly the lengths they are to have, for tests
- * of the wire formats. */
+ * of the codecs. */
 #ifndef TESTS_CODEC_FIXTURE_H
 #define TESTS_CODEC_FIXTURE_H
 
 #include "serialization/serialization.h"
 
-enum { LINE_FORMATS = 7 };
-extern const char *const codec_fixture_formats[LINE_FORMATS];
+enum { CODEC_COUNT = 7 };
+extern const char *const codec_fixture_names[CODEC_COUNT];
 
 struct codec_fixture {
     struct coder *coder;
@@ -17,13 +17,13 @@ struct codec_fixture {
 };
 
 struct codec_fixture codec_fixture_open(const char *format, struct coder_options o);
-void codec_fixture_close(struct codec_fixture *l); /* fails when something was written behind the
+void codec_fixture_close(struct codec_fixture *l); /* fails when something was written beyond the
                                                       message or the vector */
 
-/* Over the wire and back: what arrived. */
+/* Packed and unpacked: what arrived. */
 const float *codec_fixture_carry(struct codec_fixture *l, const float *from);
 
-/* `count` floats of many sizes and both signs; free() them. Nothing readable lies behind them,
+/* `count` floats of many sizes and both signs; free() them. Nothing readable lies beyond them,
  * where a sanitizer looks. */
 float *codec_fixture_floats(int64_t count, uint64_t key);
 

@@ -16,8 +16,8 @@ if [ -z "$clang" ] || ! "$clang" "${options[@]}" "$folder/probe.c" -o "$folder/p
     exit 77
 fi
 
-"$clang" "${options[@]}" tests/fuzz_safetensors.c serialization/safetensors.c serialization/json.c model/model.c backend/*.c \
-    backend/ref/*.c base/alloc.c base/check.c base/random.c -lm -o "$folder/fuzz" || exit 1
+"$clang" "${options[@]}" tests/fuzz_safetensors.c serialization/safetensors*.c serialization/json.c model/model.c backend/*.c \
+    backend/ref/*.c base/file.c base/alloc.c base/check.c base/random.c -lm -o "$folder/fuzz" || exit 1
 mkdir "$folder/inputs"
 "$folder/fuzz" -max_total_time="$seconds" -max_len=4096 -use_value_profile=1 -verbosity=0 -print_final_stats=1 \
     -artifact_prefix="$build/fuzz-" "$folder/inputs" || { echo "fuzz: the input that did it is $build/fuzz-*" >&2; exit 1; }

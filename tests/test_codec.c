@@ -1,4 +1,4 @@
-/* Formats on the wire: their lengths, each bit where bits are fixed, what is special, and what
+/* Codecs: their lengths, each bit where bits are fixed, what is special, and what
  * garbage may do. */
 #include "serialization/serialization.h"
 
@@ -30,22 +30,27 @@ static void opens(const void *part)
                &(struct coder_options){.count = 10, .part = *(const double *)part});
 }
 
-static void test_wires(void **state)
+static void test_tables(void **state)
 {
     (void)state;
     assert_string_equal(codec_names(), "f32|bf16|f16|int8|topk|randk|sign");
-    for (int i = 0; i < LINE_FORMATS; i++) {
-        const struct codec *w = codec_find(codec_fixture_formats[i]);
+    for (int i = 0; i < CODEC_COUNT; i++) {
+        const struct codec *codec = codec_find(codec_fixture_names[i]);
         struct coder_options o = {.count = 7, .part = 0.5};
-        struct coder *c = coder_open(w, &o);
-        assert_string_equal(w->name, codec_fixture_formats[i]);
-        assert_int_equal(w->in_place, i == 0);
-        assert_int_equal(w->weights, i <= 2);
-        assert_int_equal(w->remembers, i >= 4);
-        assert_int_equal(coder_left(c) != NULL, w->remembers);
+        struct coder *c = coder_open(codec, &o);
+        assert_string_equal(codec->name, codec_fixture_names[i]);
+        assert_int_equal(codec->in_place, i == 0);
+        assert_int_equal(codec->weights, i <= 2);
+        assert_int_equal(codec->remembers, i >= 4);
+        assert_int_equal(coder_left(c) != NULL, codec->remembers);
+        assert_true(codec->summary && (i == 0 || codec->paper));
+        bool keeps_left = false;
+        for (int k = 0; codec->state && codec->state[k]; k++)
+            keeps_left |= !strcmp(codec->state[k], "left");
+        assert_int_equal(keeps_left, codec->remembers);
         coder_close(c);
         o.only_unpacks = true;
-        c = coder_open(w, &o);
+        c = coder_open(codec, &o);
         assert_null(coder_left(c));
         coder_close(c);
     }
@@ -108,12 +113,12 @@ static void test_round_trip(void **state)
 {
     (void)state;
     static const int64_t counts[] = {1, 15, 16, 17, 511, 512, 513, 100003};
-    for (int f = 0; f < LINE_FORMATS; f++)
+    for (int f = 0; f < CODEC_COUNT; f++)
         for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
             int64_t count = counts[n], sent = 0;
             float *v = codec_fixture_floats(count, n);
             struct codec_fixture l = codec_fixture_open(
-                codec_fixture_formats[f], (struct coder_options){.count = count, .part = 0.1});
+                codec_fixture_names[f], (struct coder_options){.count = count, .part = 0.1});
             const float *back = codec_fixture_carry(&l, v), *left = coder_left(l.coder);
             double most = 0, sum = 0;
             for (int64_t i = 0; i < count; i++) {
@@ -125,13 +130,13 @@ static void test_round_trip(void **state)
                 double mean =
                     sum / (double)(count - i / BLOCK * BLOCK < BLOCK ? count % BLOCK : BLOCK);
                 if (!(fabs((double)v[i] - back[i]) <=
-                      bound(codec_fixture_formats[f], v[i], most, mean)) ||
+                      bound(codec_fixture_names[f], v[i], most, mean)) ||
                     (left && v[i] - back[i] != left[i]))
-                    fail_msg("%s, float %ld of %ld: %.9g arrived as %.9g", codec_fixture_formats[f],
+                    fail_msg("%s, float %ld of %ld: %.9g arrived as %.9g", codec_fixture_names[f],
                              (long)i, (long)count, v[i], back[i]);
                 sent += back[i] != 0;
             }
-            if (codec_find(codec_fixture_formats[f])->sparse)
+            if (codec_find(codec_fixture_names[f])->sparse)
                 assert_int_equal(sent, count == 1 ? 1 : llround(0.1 * (double)count));
             codec_fixture_close(&l);
             free(v);
@@ -301,17 +306,17 @@ static void test_keys(void **state)
     (void)state;
     enum { COUNT = 3000 };
     float *v = codec_fixture_floats(COUNT, 2);
-    for (int f = 0; f < LINE_FORMATS; f++) {
+    for (int f = 0; f < CODEC_COUNT; f++) {
         const struct coder_options o = {
             .count = COUNT, .part = 0.1, .seed = 9, .worker = 2, .stream = 1};
         struct coder_options other[4] = {o, o, o, o};
         other[1].seed++, other[2].worker++, other[3].stream++;
         size_t bytes;
-        char *first = third(codec_fixture_formats[f], o, v, &bytes);
+        char *first = third(codec_fixture_names[f], o, v, &bytes);
         bool draws =
-            !strcmp(codec_fixture_formats[f], "int8") || !strcmp(codec_fixture_formats[f], "randk");
+            !strcmp(codec_fixture_names[f], "int8") || !strcmp(codec_fixture_names[f], "randk");
         for (int i = 0; i < 4; i++) {
-            char *message = third(codec_fixture_formats[f], other[i], v, &bytes);
+            char *message = third(codec_fixture_names[f], other[i], v, &bytes);
             assert_int_equal(memcmp(first, message, bytes) == 0, i == 0 || !draws);
             free(message);
         }
@@ -347,20 +352,20 @@ static void test_specials_are_seen(void **state)
 {
     (void)state;
     static const float specials[] = {NAN, -NAN, INFINITY, -INFINITY};
-    for (int f = 0; f < LINE_FORMATS; f++)
+    for (int f = 0; f < CODEC_COUNT; f++)
         for (int i = 0; i < 8; i++) {
             float special = specials[i % 4];
             int messages = i < 4 ? 1 : 3, bad = 0, nan_blocks = 0;
-            struct codec_fixture l = with_special(codec_fixture_formats[f], 37, special, messages);
+            struct codec_fixture l = with_special(codec_fixture_names[f], 37, special, messages);
             const float *left = coder_left(l.coder);
             for (int j = 0; j < 600; j++)
                 bad += !isfinite(l.back[j]), nan_blocks += j < BLOCK && isnan(l.back[j]);
-            if (!strcmp(codec_fixture_formats[f], "int8"))
+            if (!strcmp(codec_fixture_names[f], "int8"))
                 assert_true(bad == BLOCK && nan_blocks == BLOCK);
-            else if (!strcmp(codec_fixture_formats[f], "sign"))
+            else if (!strcmp(codec_fixture_names[f], "sign"))
                 assert_true(bad == BLOCK &&
                             nan_blocks == (isnan(special) || messages > 1 ? BLOCK : 0));
-            else if (!strcmp(codec_fixture_formats[f], "randk"))
+            else if (!strcmp(codec_fixture_names[f], "randk"))
                 assert_true(isfinite(l.back[37]) ? bad == 0 && !isfinite(left[37]) : bad == 1);
             else
                 assert_true(bad == 1 &&
@@ -383,12 +388,12 @@ static void test_small_and_great(void **state)
 {
     (void)state;
     enum { COUNT = 2 * BLOCK + 3 };
-    for (int f = 0; f < LINE_FORMATS; f++) {
-        bool half = !strcmp(codec_fixture_formats[f], "f16"),
-             sparse = codec_find(codec_fixture_formats[f])->sparse;
+    for (int f = 0; f < CODEC_COUNT; f++) {
+        bool half = !strcmp(codec_fixture_names[f], "f16"),
+             sparse = codec_find(codec_fixture_names[f])->sparse;
         float v[COUNT] = {0};
         struct codec_fixture l = codec_fixture_open(
-            codec_fixture_formats[f], (struct coder_options){.count = COUNT, .part = 1, .seed = 6});
+            codec_fixture_names[f], (struct coder_options){.count = COUNT, .part = 1, .seed = 6});
         const float *back = codec_fixture_carry(&l, v);
         for (int i = 0; i < COUNT; i++)
             assert_true(back[i] == 0);
@@ -399,7 +404,7 @@ static void test_small_and_great(void **state)
                                                          (uint32_t)(i % 2) << 31)
                    : i < 2 * BLOCK ? codec_fixture_float(1)
                                    : (i % 2 ? -0x1p127f : 0x1p127f);
-        l = codec_fixture_open(codec_fixture_formats[f],
+        l = codec_fixture_open(codec_fixture_names[f],
                                (struct coder_options){.count = COUNT, .part = 1, .seed = 6});
         back = codec_fixture_carry(&l, v);
         double most = 0, mean = 0;
@@ -407,14 +412,14 @@ static void test_small_and_great(void **state)
             most = fmax(most, fabsf(v[i])), mean += fabsf(v[i]) / BLOCK;
         for (int i = 0; i < COUNT; i++) {
             double allowed =
-                sparse ? 0 : bound(codec_fixture_formats[f], v[i], most, mean) + 0x1p-149;
-            if (!strcmp(codec_fixture_formats[f], "bf16"))
+                sparse ? 0 : bound(codec_fixture_names[f], v[i], most, mean) + 0x1p-149;
+            if (!strcmp(codec_fixture_names[f], "bf16"))
                 allowed += 0x1p-134; /* bf16's least is 2^-133 */
             if (i < BLOCK && !(fabs((double)back[i] - v[i]) <= allowed))
-                fail_msg("%s: %a arrived as %a", codec_fixture_formats[f], v[i], back[i]);
+                fail_msg("%s: %a arrived as %a", codec_fixture_names[f], v[i], back[i]);
             if (i >= BLOCK && i < 2 * BLOCK)
                 assert_true(back[i] ==
-                            (half || !strcmp(codec_fixture_formats[f], "bf16") ? 0 : v[i]));
+                            (half || !strcmp(codec_fixture_names[f], "bf16") ? 0 : v[i]));
             if (i >= 2 * BLOCK)
                 assert_true(half ? isinf(back[i]) : fabs(back[i] / v[i] - 1) < 1e-6);
         }
@@ -443,11 +448,11 @@ static void test_garbage(void **state)
     (void)state;
     static const int64_t counts[] = {1, 17, 513, 1100};
     struct random r = random_at(RANDOM_TEST, 213, 0, 0, 0);
-    for (int f = 0; f < LINE_FORMATS; f++)
+    for (int f = 0; f < CODEC_COUNT; f++)
         for (int n = 0; n < 4; n++) {
             float *v = codec_fixture_floats(counts[n], 3);
             struct codec_fixture l = codec_fixture_open(
-                codec_fixture_formats[f], (struct coder_options){.count = counts[n], .part = 0.2});
+                codec_fixture_names[f], (struct coder_options){.count = counts[n], .part = 0.2});
             char *exact = malloc(l.bytes); /* nothing readable behind it */
             memcpy(exact, l.message, l.bytes);
             char *roomy = l.message;
@@ -459,7 +464,7 @@ static void test_garbage(void **state)
                 for (size_t i = turn % 4 == 2 ? 0 : from; i < to && i < l.bytes;
                      i++) /* cut off, a few bytes, all */
                     l.message[i] = turn % 4 == 0 ? 0 : (char)random_bits(&r);
-                expect_harmless(&l, codec_fixture_formats[f]);
+                expect_harmless(&l, codec_fixture_names[f]);
             }
             l.message = roomy;
             free(exact);
@@ -480,7 +485,7 @@ static void test_garbage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wires),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bf16),

@@ -1,4 +1,4 @@
-/* Formats that lose something on the wire, by their laws: int8 has no bias, what is left out is
+/* Codecs that lose something, by their rules: int8 has no bias, what is left out is
  * remembered, topk takes the greatest, randk takes all alike. */
 #include "serialization/serialization.h"
 
@@ -55,13 +55,13 @@ static void test_feedback(void **state)
 {
     (void)state;
     enum { COUNT = 3001, MESSAGES = 50 };
-    for (int f = 0; f < LINE_FORMATS; f++) {
-        if (!codec_find(codec_fixture_formats[f])->remembers)
+    for (int f = 0; f < CODEC_COUNT; f++) {
+        if (!codec_find(codec_fixture_names[f])->remembers)
             continue;
         double *given = xcalloc(COUNT, sizeof *given), *sent = xcalloc(COUNT, sizeof *sent),
                most = 0, lost = 0;
         struct codec_fixture l =
-            codec_fixture_open(codec_fixture_formats[f],
+            codec_fixture_open(codec_fixture_names[f],
                                (struct coder_options){.count = COUNT, .part = 0.03, .seed = 5});
         const float *left = coder_left(l.coder);
         for (uint64_t m = 0; m < MESSAGES; m++) {
@@ -76,7 +76,7 @@ static void test_feedback(void **state)
         }
         for (int i = 0; i < COUNT; i++) {
             if (fabs(sent[i] + (double)left[i] - given[i]) > 2 * MESSAGES * most * 0x1p-24)
-                fail_msg("%s, float %d: given %.9g, sent %.9g, left %.9g", codec_fixture_formats[f],
+                fail_msg("%s, float %d: given %.9g, sent %.9g, left %.9g", codec_fixture_names[f],
                          i, given[i], sent[i], left[i]);
             lost = fmax(lost, fabsf(left[i]));
         }
