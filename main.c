@@ -23,7 +23,6 @@
 #include "slowness/slowness.h"
 #include "messaging/messaging.h"
 #include "node/node.h"
-#include "resnet/resnet.h"
 #include "scheme/scheme.h"
 #include "serialization/serialization.h"
 
@@ -60,7 +59,7 @@ static bool launched(void)
 
 static void print_version(FILE *to)
 {
-    char text[256];
+    char text[256], networks[300];
     fprintf(to, "nbsgd, commit %s\n", COMMIT);
     mpi_version(text, sizeof text);
     fprintf(to, "messages: %s, memory of a GPU: %s; simulated network\n", text,
@@ -73,8 +72,9 @@ static void print_version(FILE *to)
                 backends[i]->has(DTYPE_F32) ? "yes" : "no",
                 backends[i]->has(DTYPE_BF16) ? "yes" : "no", backends[i + 1] ? ";" : "\n");
     }
+    model_names(networks, sizeof networks);
     fprintf(to, "optimizers: %s\nschedules: %s\nwire: %s\nnetworks: %s|quadratic\n",
-            optimizer_rules(), schedule_shapes(), codec_names(), resnet_names());
+            optimizer_rules(), schedule_shapes(), codec_names(), networks);
 }
 
 /* The rule and the paper, broken into lines that --help leaves as they are. */
@@ -474,13 +474,14 @@ static void print_schemes(void)
 static void print_network(const struct options *o)
 {
     struct model *a = xcalloc(1, sizeof *a);
-    resnet_describe(a, &(struct resnet_options){.name = o->network,
-                                                .stem = o->stem,
-                                                .batch = (int)(o->batch / o->minibatches),
-                                                .classes = 10,
-                                                .channels = 3,
-                                                .height = 32,
-                                                .width = 32});
+    model_build(a,
+                &(struct model_request){.name = o->network,
+                                        .batch = (int)(o->batch / o->minibatches),
+                                        .classes = 10,
+                                        .channels = 3,
+                                        .height = 32,
+                                        .width = 32},
+                o);
     model_print(a, stdout);
     xfree(a);
 }

@@ -105,9 +105,9 @@ void unit_describe(const struct unit_shape *s, char *text, size_t size)
         [UNIT_MEAN_POOL] = "mean pool", [UNIT_SHORTCUT] = "shortcut", [UNIT_DROPOUT] = "dropout",
     };
     bool flat = s->kind == UNIT_DENSE && s->in_h * s->in_w > 1;
-    snprintf(text, size, "%s%s%s%s%s%s", kinds[s->kind], s->hidden ? ", hidden," : "",
-             flat ? " of a whole image" : "", s->norm ? " with norm" : "",
-             s->bias ? " with bias" : "", s->relu ? " with ReLU" : "");
+    snprintf(text, size, "%s%s%s%s%s%s", s->hidden ? "hidden " : "", kinds[s->kind],
+             flat ? " of an image" : "", s->norm ? " + norm" : "", s->bias ? " + bias" : "",
+             s->relu ? " + ReLU" : "");
 }
 
 bool unit_is_basic(const struct unit_shape *s)

@@ -186,7 +186,7 @@ const struct holder_kind *backend_holder(const char *where);
 
 int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
 
-/* "conv with bias", "dense with ReLU", "dropout": what a backend may lack. */
+/* "conv + bias", "hidden dense + ReLU", "dropout": what a backend may lack. */
 void unit_describe(const struct unit_shape *shape, char *text, size_t size);
 bool unit_is_basic(const struct unit_shape *shape); /* one of those that a ResNet needs */
 /* Fatal: the backend of that name has no such unit; names those that have it. */

@@ -21,6 +21,7 @@
 #include "bench/turns.h"
 #include "network/network.h"
 #include "optimizer/optimizer.h"
+#include "problem/problem.h"
 #include "resnet/resnet.h"
 
 enum { CLASSES = 10, CHANNELS = 3, MOST = 100000, MOST_PIXELS = 1 << 28, PAGE = 4096 };
@@ -111,8 +112,15 @@ static void open_step(struct step *s)
     const struct setting *o = &s->setting;
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     size_t floats = (size_t)o->batch * CHANNELS * (size_t)o->side * (size_t)o->side;
-    resnet_describe(&s->model, &(struct resnet_options){o->network, o->stem, o->batch, CLASSES,
-                                                        CHANNELS, o->side, o->side});
+    model_find(o->network)
+        ->build(&s->model,
+                &(struct model_request){.name = o->network,
+                                        .batch = o->batch,
+                                        .classes = CLASSES,
+                                        .channels = CHANNELS,
+                                        .height = o->side,
+                                        .width = o->side,
+                                        .own = &(struct resnet_options){.stem = o->stem}});
     s->backend = backend_find(o->backend, dtype);
     s->device = s->backend->open(&(struct device_options){
         .threads = o->threads, .dtype = dtype, .cache = o->cache, .quiet = true});
@@ -122,7 +130,7 @@ static void open_step(struct step *s)
     s->g = take(s, 1, (size_t)s->count);
     s->images = take(s, 2, floats);
     s->labels = xcalloc((size_t)o->batch, sizeof *s->labels);
-    model_initialise(&s->model, 1, false, s->w);
+    model_initialise(&s->model, 1, s->w);
     struct random r = random_at(RANDOM_IMAGE, 1, 0, 0, 0);
     for (size_t i = 0; i < floats; i++)
         s->images[i] = (float)random_normal(&r);

@@ -81,10 +81,13 @@ struct tensor *model_tensors(const struct model *a, int *count)
             if (s->norm) {
                 add(&end, u->norm, "weight", &offset, u->stage, 1, &s->out_c);
                 add(&end, u->norm, "bias", &offset, u->stage, 1, &s->out_c);
+            } else if (s->bias) {
+                add(&end, u->weight, "bias", &offset, u->stage, 1, &s->out_c);
             }
         } else if (s->kind == UNIT_DENSE) {
             add(&end, u->weight, "weight", &offset, u->stage, 2,
-                (const int[]){s->out_c, s->in_c * s->in_h * s->in_w});
+                (const int[]){s->out_c, s->in_c * s->in_h * s->in_w})
+                ->pixels = s->in_h * s->in_w;
             add(&end, u->weight, "bias", &offset, u->stage, 1, &s->out_c);
         }
     }
@@ -107,7 +110,7 @@ struct tensor *model_statistic_tensors(const struct model *a, int *count)
     return list;
 }
 
-void model_initialise(const struct model *a, uint64_t seed, bool zero_gamma, float *w)
+void model_initialise(const struct model *a, uint64_t seed, float *w)
 {
     int count;
     struct tensor *tensors = model_tensors(a, &count);
@@ -126,8 +129,8 @@ void model_initialise(const struct model *a, uint64_t seed, bool zero_gamma, flo
                                        : dense   ? bound * (2 * random_uniform(&r) - 1)
                                                  : gamma);
     }
-    for (int i = 0; zero_gamma && i < a->units; i++)
-        for (int k = 0; a->unit[i].shape.skip && a->unit[i].shape.norm && k < count; k++)
+    for (int i = 0; i < a->units; i++)
+        for (int k = 0; a->unit[i].zero_gamma && a->unit[i].shape.norm && k < count; k++)
             if (!strncmp(tensors[k].name, a->unit[i].norm, strlen(a->unit[i].norm)) &&
                 !strcmp(tensors[k].name + strlen(a->unit[i].norm), ".weight"))
                 memset(w + tensors[k].offset, 0, (size_t)tensors[k].count * sizeof *w);
@@ -136,22 +139,24 @@ void model_initialise(const struct model *a, uint64_t seed, bool zero_gamma, flo
 
 void model_print(const struct model *a, FILE *to)
 {
-    static const char *const kinds[] = {"conv", "dense", "max pool", "mean pool", "shortcut"};
-    fprintf(to, "%-24s %-10s %-7s %-16s %-16s %12s %14s\n", "unit", "kind", "kernel", "in", "out",
+    fprintf(to, "%-24s %-28s %-7s %-16s %-16s %12s %14s\n", "unit", "kind", "kernel", "in", "out",
             "parameters", "FLOPs");
     for (int i = 0; i < a->units; i++) {
         const struct unit_shape *s = &a->unit[i].shape;
-        char in[40], out[40], kernel[24];
+        char in[40], out[40], kernel[24], kind[48];
+        unit_describe(s, kind, sizeof kind);
         snprintf(in, sizeof in, "%d x %d x %d", s->in_c, s->in_h, s->in_w);
         snprintf(out, sizeof out, "%d x %d x %d", s->out_c, s->out_h, s->out_w);
         snprintf(kernel, sizeof kernel, "%dx%d/%d", s->kernel, s->kernel, s->stride);
-        fprintf(to, "%-24s %-10s %-7s %-16s %-16s %12lld %14.0f\n",
-                a->unit[i].weight[0] ? a->unit[i].weight : "-", kinds[s->kind],
-                s->kind == UNIT_DENSE || s->kind == UNIT_MEAN_POOL ? "-" : kernel, in, out,
-                (long long)unit_parameters(s), unit_flops(s) / s->batch);
+        fprintf(to, "%-24s %-28s %-7s %-16s %-16s %12lld %14.0f\n",
+                a->unit[i].weight[0] ? a->unit[i].weight : "-", kind,
+                s->kind == UNIT_DENSE || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_DROPOUT
+                    ? "-"
+                    : kernel,
+                in, out, (long long)unit_parameters(s), unit_flops(s) / s->batch);
     }
     fprintf(to,
-            "%s: %d units, %lld parameters, %.4g FLOPs a image forward, %.4g a training sample\n",
+            "%s: %d units, %lld parameters, %.4g FLOPs an image forward, %.4g a training sample\n",
             a->name, a->units, (long long)model_parameters(a), model_flops(a), 3 * model_flops(a));
 }
 

@@ -1,6 +1,9 @@
 /* What a network is: a list of units, their parameters' names and places, their first weights and
  * their cost.
  *
+ * A member of the family describes itself in a `struct model_kind` in its own file and builds its
+ * list with the calls of model/builder.h; the family's list is problem/models.c.
+ *
  * Pure data: unit i reads the tensors written by units `input` and `skip` (earlier in the list, or
  * IMAGES) and writes tensor i. The last unit's output are the logits. Parameters of all units lie
  * in one flat vector, in PyTorch's order; a table names each tensor as PyTorch does. */
@@ -12,6 +15,7 @@
 #include <stdio.h>
 
 #include "backend/backend.h"
+#include "model/builder.h"
 #include "serialization/serialization.h"
 
 enum { IMAGES = -1, NO_SKIP = -2, MAX_UNITS = 400 };
@@ -21,6 +25,7 @@ struct unit_spec {
     int input, skip;
     char weight[64], norm[64]; /* PyTorch's module names: "layer1.0.conv1" and "layer1.0.bn1"; a
                                   dense layer's is in weight */
+    bool zero_gamma;           /* its norm's first gamma is 0 instead of 1 */
     int place; /* of its parameters in the flat vector: 0, 1, ... in PyTorch's order */
     int stage; /* 0 stem, 1.. the stages, last + 1 the head: buckets and delays go by it */
 };
@@ -31,6 +36,26 @@ struct model {
     int units;
     struct unit_spec unit[MAX_UNITS];
 };
+
+/* What a model is built for. */
+struct model_request {
+    const char *name; /* one of the member's */
+    int batch, classes, channels, height, width;
+    const void *own; /* the member's options, the struct that its header names; NULL: its presets */
+};
+
+/* A member of the family. */
+struct model_kind {
+    const char *names;           /* that it answers to: "resnet18|resnet34" */
+    const char *summary, *paper; /* a line each */
+    /* Fills *m. Fatal when the options are wrong or the images too small. */
+    void (*build)(struct model *m, const struct model_request *request);
+};
+
+struct lenet5_options {
+    double dropout; /* before each dense layer; 0: none */
+};
+extern const struct model_kind model_lenet5;
 
 int64_t model_parameters(const struct model *a);
 /* floats: mean and variance of each norm, in the list's order */
@@ -53,10 +78,10 @@ bool model_save(const char *path, const struct model *a, const float *w, const f
 void model_load(const char *path, const struct model *a, float *w, float *statistics,
                 bool *has_statistics);
 
-/* He's initialisation (2015): normal, deviation sqrt(2 / (kh kw out)); gamma 1 (with zero_gamma: 0
- * in the last norm of each residual block), beta 0; dense: uniform(+-1/sqrt(in)). A pure function
- * of (architecture, seed). */
-void model_initialise(const struct model *a, uint64_t seed, bool zero_gamma, float *w);
+/* He's initialisation (2015): normal, deviation sqrt(2 / (kh kw out)), bias 0; gamma 1 (0 where a
+ * unit's zero_gamma says so), beta 0; dense: uniform(+-1/sqrt(in)). A pure function of (model,
+ * seed). */
+void model_initialise(const struct model *a, uint64_t seed, float *w);
 
 void model_print(const struct model *a, FILE *to); /* unit, shape, parameters, FLOPs */
 

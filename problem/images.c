@@ -13,7 +13,6 @@
 #include "base/random.h"
 #include "data_loader/data_loader.h"
 #include "problem/kinds.h"
-#include "resnet/resnet.h"
 #include "serialization/serialization.h"
 
 struct image {
@@ -45,7 +44,7 @@ static void initialise(struct problem *p, float *w)
     if (*q->options->init)
         model_load(q->options->init, &q->model, w, NULL, NULL);
     else
-        model_initialise(&q->model, (uint64_t)q->options->seed, q->options->zero_gamma, w);
+        model_initialise(&q->model, (uint64_t)q->options->seed, w);
 }
 
 /* What decides whose samples are whose. */
@@ -332,13 +331,14 @@ void image_open(struct problem *p, const struct problem_options *po)
     open_data(p, q, o);
     part_samples(p, q, po);
     const struct dataset *d = q->training;
-    resnet_describe(&q->model, &(struct resnet_options){.name = o->network,
-                                                        .stem = o->stem,
-                                                        .batch = p->minibatch,
-                                                        .classes = d->classes,
-                                                        .channels = d->channels,
-                                                        .height = d->height,
-                                                        .width = d->width});
+    model_build(&q->model,
+                &(struct model_request){.name = o->network,
+                                        .batch = p->minibatch,
+                                        .classes = d->classes,
+                                        .channels = d->channels,
+                                        .height = d->height,
+                                        .width = d->width},
+                o);
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     q->backend = backend_find(o->backend, dtype);
     if (o->tf32 && !q->backend->tf32)

@@ -6,19 +6,18 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "problem/kinds.h"
-#include "resnet/resnet.h"
 
 struct problem *problem_open(const struct problem_options *o)
 {
     const char *name = o->options->network;
+    if (strcmp(name, "quadratic"))
+        model_find(name); /* an unknown name is refused before any data are opened */
     struct problem *p = xcalloc(1, sizeof *p);
     p->minibatch = o->minibatch;
     if (!strcmp(name, "quadratic"))
         quadratic_open(p, o);
-    else if (resnet_known(name))
-        image_open(p, o);
     else
-        fatal("--network: unknown network '%s'; known are %s|quadratic", name, resnet_names());
+        image_open(p, o);
     return p;
 }
 

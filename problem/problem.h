@@ -84,6 +84,14 @@ void problem_close(struct problem *p);
 /* a fresh weights_version for weights that have changed */
 uint64_t problem_weights_version(struct problem *p);
 
+/* The family of models, ends with NULL; its list is problem/models.c. Fatal when no member has
+ * the name. */
+extern const struct model_kind *const models[];
+const struct model_kind *model_find(const char *name);
+void model_names(char *text, size_t size); /* "resnet18|...|lenet5" */
+/* The model of that name, with its own options out of *o. */
+void model_build(struct model *m, const struct model_request *request, const struct options *o);
+
 /* Tells the problem of memory (whole pages; the last one may be counted in part) that weights and
  * gradients will lie in: it comes, or it goes, then before it is freed. As struct net wants it. */
 void problem_lend(void *problem, void *block, size_t bytes, bool comes);

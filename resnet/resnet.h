@@ -8,17 +8,14 @@
 
 #include "model/model.h"
 
+/* Their own options. */
 struct resnet_options {
-    const char *name; /* "resnet50"; resnet_names() lists them */
     const char *stem; /* 18 .. 152: "cifar" (3x3, stride 1, no pool) or "imagenet" (7x7, stride 2,
                          max pool) */
-    int batch, classes, channels, height, width;
+    bool zero_gamma;  /* each block starts as its shortcut: gamma 0 in its last norm */
 };
 
-bool resnet_known(const char *name);
-const char *resnet_names(void);
-
-/* Fills *a. Fatal on an unknown name or stem, or images too small for the network. */
-void resnet_describe(struct model *a, const struct resnet_options *options);
+/* Fatal on an unknown stem, or images of fewer than 8 x 8 pixels. */
+extern const struct model_kind model_resnet;
 
 #endif

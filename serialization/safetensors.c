@@ -10,12 +10,14 @@ void safetensors_transpose(float *to, const float *from, int64_t rows, int64_t c
 
 int64_t safetensors_taps(const struct tensor *t)
 {
-    return t->dims == 4 ? (int64_t)t->shape[2] * t->shape[3] : 1;
+    return t->dims == 4 ? (int64_t)t->shape[2] * t->shape[3] : t->pixels > 1 ? t->pixels : 1;
 }
 
 int64_t safetensors_row(const struct tensor *t)
 {
-    return t->dims == 4 ? t->shape[1] * safetensors_taps(t) : t->count;
+    return t->dims == 4    ? t->shape[1] * safetensors_taps(t)
+           : t->pixels > 1 ? t->shape[1]
+                           : t->count;
 }
 
 int64_t safetensors_longest_row(const struct tensor *list, int count)

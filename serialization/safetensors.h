@@ -19,12 +19,14 @@ enum {
     SHAPE_SIZE = 120 /* of the text: four numbers of 64 bits, a dtype */
 };
 
-/* to[column][row] = from[row][column]: a filter's taps and channels change places. */
+/* to[column][row] = from[row][column]: taps and channels of a filter, pixels and channels of what a
+ * dense layer reads, change places. */
 void safetensors_transpose(float *to, const float *from, int64_t rows, int64_t columns);
 
-int64_t safetensors_taps(const struct tensor *t); /* of a filter; 1: it is no convolution */
+/* Taps of a filter, pixels of what a dense layer reads; 1: nothing changes places. */
+int64_t safetensors_taps(const struct tensor *t);
 
-/* Floats of one filter; what is no convolution is one row of all its floats. */
+/* Floats of one filter, of one output of a dense layer over an image; else the whole tensor. */
 int64_t safetensors_row(const struct tensor *t);
 
 /* Of those that are transposed on the way: floats of the buffer that this takes. */

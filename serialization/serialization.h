@@ -67,7 +67,9 @@ struct tensor {
     int64_t offset, count; /* floats */
     int dims, shape[4];    /* as in PyTorch: [out, in, kh, kw]; in memory convolutions lie as
                               [out][kh][kw][in] */
-    bool decays;           /* by weight decay, as norms and biases do not by default */
+    int pixels;  /* of a dense layer over an image: in memory its columns are [pixel][channel], in
+                    PyTorch [channel][pixel]; 0, 1: no such */
+    bool decays; /* by weight decay, as norms and biases do not by default */
     int stage;
 };
 

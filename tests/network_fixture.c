@@ -40,9 +40,10 @@ double formula_at(uint32_t key, uint32_t i)
 
 int64_t place_of(const struct tensor *t, int64_t i)
 {
-    if (t->dims != 4)
+    if (t->dims != 4 && t->pixels < 2)
         return t->offset + i;
-    int64_t taps = t->shape[2] * t->shape[3], in = t->shape[1];
+    int64_t taps = t->dims == 4 ? t->shape[2] * t->shape[3] : t->pixels;
+    int64_t in = t->dims == 4 ? t->shape[1] : t->shape[1] / taps;
     int64_t tap = i % taps, channel = i / taps % in, out = i / (taps * in);
     return t->offset + (out * taps + tap) * in + channel;
 }
@@ -99,10 +100,14 @@ void fixture_open(struct network_fixture *r, const struct engine *engine,
                   const struct fixture_options *options)
 {
     *r = (struct network_fixture){.options = *options, .engine = *engine};
-    resnet_describe(&r->a, &options->resnet);
+    struct model_request request = options->model;
+    const struct resnet_options own = {.stem = options->stem};
+    if (options->stem)
+        request.own = &own;
+    model_find(request.name)->build(&r->a, &request);
     const struct model *a = &r->a;
     snprintf(r->name, sizeof r->name, "%s, %d threads, %s %s, batch %d of %d x %d, seed %d",
-             engine->name, options->threads, options->resnet.name, options->resnet.stem, a->batch,
+             engine->name, options->threads, a->name, options->stem ? options->stem : "", a->batch,
              a->height, a->width, options->seed);
     r->floats = model_parameters(a);
     r->statistic_floats = model_statistics(a);

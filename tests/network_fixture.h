@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "backend/backend.h"
 #include "network/network.h"
+#include "problem/problem.h"
 #include "resnet/resnet.h"
 
 enum { MOST_ENGINES = 16, FORMULA_BATCHES = 3, FORMULA_SIGNS = 999 };
@@ -28,7 +29,8 @@ int list_engines(struct engine list[MOST_ENGINES]);
 extern const struct backend backend_double;
 
 struct fixture_options {
-    struct resnet_options resnet;
+    struct model_request model; /* a ResNet's own options follow from `stem` */
+    const char *stem;
     double smoothing;
     int seed, threads;
     const char *cache; /* of the device, NULL: none */

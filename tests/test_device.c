@@ -21,25 +21,16 @@ enum { SEED = 3, OTHER_SEED = 4, VARIANTS = 4, MOST_AHEAD = 3 };
 /* Shortcuts without parameters, shortcuts whose parameters lie behind those of the unit that adds
  * them; a max pool. */
 static const struct fixture_options small = {
-    .resnet = {.name = "resnet20",
-               .stem = "cifar",
-               .batch = 2,
-               .classes = 10,
-               .channels = 3,
-               .height = 8,
-               .width = 8},
+    .stem = "cifar",
+    .model =
+        {.name = "resnet20", .batch = 2, .classes = 10, .channels = 3, .height = 8, .width = 8},
     .smoothing = 0.1,
     .seed = SEED,
     .threads = 1,
 };
 static const struct fixture_options large = {
-    .resnet = {.name = "resnet18",
-               .stem = "imagenet",
-               .batch = 2,
-               .classes = 7,
-               .channels = 3,
-               .height = 8,
-               .width = 8},
+    .stem = "imagenet",
+    .model = {.name = "resnet18", .batch = 2, .classes = 7, .channels = 3, .height = 8, .width = 8},
     .seed = SEED,
     .threads = 1,
 };

@@ -11,12 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "model/model.h"
 #include "base/alloc.h"
+#include "problem/problem.h"
 #include "resnet/resnet.h"
 
 static const struct {
@@ -46,17 +49,18 @@ static const struct {
 
 enum { KNOWN = sizeof known / sizeof *known };
 
-static struct model *described(const char *name, const char *stem, int batch, int classes, int side)
+static struct model *described(const char *name, struct resnet_options own, int batch, int classes,
+                               int side)
 {
     struct model *a = xcalloc(1, sizeof *a);
-    const struct resnet_options options = {.name = name,
-                                           .stem = stem,
-                                           .batch = batch,
-                                           .classes = classes,
-                                           .channels = 3,
-                                           .height = side,
-                                           .width = side};
-    resnet_describe(a, &options);
+    const struct model_request request = {.name = name,
+                                          .batch = batch,
+                                          .classes = classes,
+                                          .channels = 3,
+                                          .height = side,
+                                          .width = side,
+                                          .own = &own};
+    model_resnet.build(a, &request);
     return a;
 }
 
@@ -64,8 +68,8 @@ static void test_parameters_and_flops(void **state)
 {
     (void)state;
     for (int i = 0; i < KNOWN; i++) {
-        struct model *a =
-            described(known[i].name, known[i].stem, 2, known[i].classes, known[i].side);
+        struct model *a = described(known[i].name, (struct resnet_options){.stem = known[i].stem},
+                                    2, known[i].classes, known[i].side);
         if (model_parameters(a) != known[i].parameters)
             fail_msg("%s, %s stem: %lld parameters, not %lld", a->name, known[i].stem,
                      (long long)model_parameters(a), (long long)known[i].parameters);
@@ -83,8 +87,8 @@ static void test_tables(void **state)
 {
     (void)state;
     for (int i = 0; i < KNOWN; i++) {
-        struct model *a =
-            described(known[i].name, known[i].stem, 1, known[i].classes, known[i].side);
+        struct model *a = described(known[i].name, (struct resnet_options){.stem = known[i].stem},
+                                    1, known[i].classes, known[i].side);
         int count, statistics;
         struct tensor *t = model_tensors(a, &count), *s = model_statistic_tensors(a, &statistics);
         int64_t offset = 0;
@@ -148,7 +152,8 @@ static void test_names_are_torchvisions(void **state)
             assert_true(next[0] == counts[0] && next[1] == counts[1]);
             xfree(w);
             xfree(s);
-            struct model *a = described(network, "imagenet", 1, 1000, 224);
+            struct model *a =
+                described(network, (struct resnet_options){.stem = "imagenet"}, 1, 1000, 224);
             w = model_tensors(a, &counts[0]);
             s = model_statistic_tensors(a, &counts[1]);
             xfree(a);
@@ -197,11 +202,11 @@ static bool all_are(const float *v, int64_t count, float what)
  * of a basic block. */
 static void check_first_weights(const char *name, const char *last_norm, bool zero_gamma)
 {
-    struct model *a = described(name, "cifar", 1, 1000, 32);
+    struct model *a = described(name, (struct resnet_options){"cifar", zero_gamma}, 1, 1000, 32);
     int count, zeros = 0;
     struct tensor *t = model_tensors(a, &count);
     float *w = xcalloc((size_t)model_parameters(a), sizeof *w);
-    model_initialise(a, 7, zero_gamma, w);
+    model_initialise(a, 7, w);
     for (int k = 0; k < count; k++) {
         const float *v = w + t[k].offset;
         bool last = strstr(t[k].name, last_norm) != NULL;
@@ -245,10 +250,11 @@ static void test_first_weights_by_key(void **state)
     float *w[3];
     size_t bytes = 0;
     for (int i = 0; i < 3; i++) {
-        struct model *a = described("resnet20", "cifar", of[i].batch, 10, of[i].side);
+        struct model *a = described("resnet20", (struct resnet_options){.stem = "cifar"},
+                                    of[i].batch, 10, of[i].side);
         bytes = (size_t)model_parameters(a) * sizeof *w[i];
         w[i] = xcalloc(bytes, 1);
-        model_initialise(a, of[i].seed, false, w[i]);
+        model_initialise(a, of[i].seed, w[i]);
         xfree(a);
     }
     assert_memory_equal(w[0], w[1], bytes);
@@ -257,12 +263,134 @@ static void test_first_weights_by_key(void **state)
         xfree(w[i]);
 }
 
+static struct model *lenet5(double dropout, int channels, int side)
+{
+    struct model *a = xcalloc(1, sizeof *a);
+    const struct lenet5_options own = {.dropout = dropout};
+    model_lenet5.build(a, &(struct model_request){.name = "lenet5",
+                                                  .batch = 2,
+                                                  .classes = 10,
+                                                  .channels = channels,
+                                                  .height = side,
+                                                  .width = side,
+                                                  .own = &own});
+    return a;
+}
+
+/* 61,706: 6 (25 + 1) + 16 (6 25 + 1) + 120 (400 + 1) + 84 121 + 10 85, as everyone counts them. On
+ * 32 x 32 x 3 the first filters have three channels. Dropout has no parameters. */
+static void test_lenet5(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
+                                        "fc1.weight",   "fc1.bias",   "fc2.weight",   "fc2.bias",
+                                        "fc3.weight",   "fc3.bias"};
+    struct model *small = lenet5(0, 1, 28), *color = lenet5(0, 3, 32),
+                 *dropped = lenet5(0.5, 3, 32);
+    int count;
+    assert_int_equal(model_parameters(small), 61706);
+    assert_int_equal(model_parameters(color), 61706 + 2 * 150);
+    assert_int_equal(model_parameters(dropped), 61706 + 2 * 150);
+    assert_int_equal(small->units, 7);
+    assert_int_equal(dropped->units, 10);
+    assert_true(model_flops(small) == 2.0 * (784 * 150 + 100 * 2400 + 48000 + 10080 + 840));
+    struct tensor *t = model_tensors(color, &count);
+    float *w = xcalloc((size_t)model_parameters(color), sizeof *w);
+    model_initialise(color, 7, w);
+    assert_int_equal(count, 10);
+    for (int k = 0; k < count; k++) {
+        assert_string_equal(t[k].name, names[k]);
+        assert_int_equal(t[k].decays, k % 2 == 0);
+        assert_int_equal(t[k].pixels, k == 4 ? 25 : k % 2 || k < 4 ? 0 : 1);
+        const float *v = w + t[k].offset;
+        int in = t[k - k % 2].shape[1];
+        if (k < 4 && k % 2)
+            assert_true(all_are(v, t[k].count, 0));
+        else if (k >= 4)
+            assert_drawn(t[k].name, v, t[k].count, 1 / sqrt(3.0 * in), 1 / sqrt(in));
+    }
+    xfree(w);
+    xfree(t);
+    xfree(small);
+    xfree(color);
+    xfree(dropped);
+}
+
+/* Where the tensor's floats begin in a safetensors file. */
+static long begin_in_file(FILE *f, const char *name)
+{
+    static char header[10000];
+    char entry[100];
+    uint64_t length = 0;
+    assert_int_equal(fread(&length, sizeof length, 1, f), 1);
+    assert_in_range(length, 2, sizeof header - 1);
+    assert_int_equal(fread(header, 1, length, f), length);
+    header[length] = 0;
+    snprintf(entry, sizeof entry, "\"%s\"", name);
+    const char *at = strstr(header, entry);
+    assert_non_null(at);
+    at = strstr(at, "\"data_offsets\":[");
+    assert_non_null(at);
+    return (long)(sizeof length + length) + strtol(at + strlen("\"data_offsets\":["), NULL, 10);
+}
+
+/* PyTorch flattens [channel][pixel], here an image lies as [pixel][channel]: files have PyTorch's
+ * order, and come back as they were. */
+static void test_flattened_in_files(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_model.XXXXXX";
+    int count, channels = 16, pixels = 25, file = mkstemp(path);
+    struct model *a = lenet5(0, 3, 32);
+    int64_t floats = model_parameters(a);
+    struct tensor *t = model_tensors(a, &count);
+    float *w = xcalloc((size_t)floats, sizeof *w), *again = xcalloc((size_t)floats, sizeof *w), is;
+    for (int64_t i = 0; i < floats; i++)
+        w[i] = (float)i;
+    assert_true(file >= 0 && model_save(path, a, w, NULL));
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    long begin = begin_in_file(f, "fc1.weight");
+    for (int o = 0; o < 120; o += 17)
+        for (int c = 0; c < channels; c++)
+            for (int p = 0; p < pixels; p++) {
+                long at = ((long)o * channels + c) * pixels + p;
+                assert_int_equal(fseek(f, begin + at * (long)sizeof is, SEEK_SET), 0);
+                assert_int_equal(fread(&is, sizeof is, 1, f), 1);
+                assert_true(is == w[t[4].offset + ((long)o * pixels + p) * channels + c]);
+            }
+    fclose(f);
+    model_load(path, a, again, NULL, NULL);
+    assert_memory_equal(w, again, (size_t)floats * sizeof *w);
+    close(file);
+    unlink(path);
+    xfree(again);
+    xfree(w);
+    xfree(t);
+    xfree(a);
+}
+
+/* Each member answers to its names, the list knows them all, and none is taken for another. */
+static void test_family(void **state)
+{
+    (void)state;
+    char names[300];
+    model_names(names, sizeof names);
+    for (int i = 0; i < KNOWN; i++)
+        assert_ptr_equal(model_find(known[i].name), &model_resnet);
+    assert_ptr_equal(model_find("lenet5"), &model_lenet5);
+    assert_non_null(strstr(names, "|resnet110|lenet5"));
+    for (int i = 0; models[i]; i++)
+        assert_true(models[i]->summary && models[i]->paper && models[i]->build);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters_and_flops),   cmocka_unit_test(test_tables),
         cmocka_unit_test(test_names_are_torchvisions), cmocka_unit_test(test_first_weights),
-        cmocka_unit_test(test_first_weights_by_key),
+        cmocka_unit_test(test_first_weights_by_key),   cmocka_unit_test(test_lenet5),
+        cmocka_unit_test(test_flattened_in_files),     cmocka_unit_test(test_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,25 +24,17 @@ enum { SEED = 3, OTHER_SEED = 4, SMALL_UNITS = 23 };
 /* Shortcuts without parameters, and shortcuts whose parameters lie behind those of the unit that
  * adds them; a max pool. */
 static const struct fixture_options small = {
-    .resnet = {.name = "resnet20",
-               .stem = "cifar",
-               .batch = 3,
-               .classes = 10,
-               .channels = 3,
-               .height = 16,
-               .width = 12},
+    .stem = "cifar",
+    .model =
+        {.name = "resnet20", .batch = 3, .classes = 10, .channels = 3, .height = 16, .width = 12},
     .smoothing = 0.1,
     .seed = SEED,
     .threads = 2,
 };
 static const struct fixture_options large = {
-    .resnet = {.name = "resnet18",
-               .stem = "imagenet",
-               .batch = 2,
-               .classes = 7,
-               .channels = 3,
-               .height = 40,
-               .width = 40},
+    .stem = "imagenet",
+    .model =
+        {.name = "resnet18", .batch = 2, .classes = 7, .channels = 3, .height = 40, .width = 40},
     .seed = SEED,
     .threads = 2,
 };
@@ -128,8 +120,8 @@ static void check_slopes(double smoothing, bool zero_gamma, bool every_tensor)
 {
     const struct engine engine = {.backend = &backend_double, .dtype = DTYPE_F32, .name = "double"};
     struct fixture_options options = small;
-    options.resnet.batch = 4;
-    options.resnet.width = 16;
+    options.model.batch = 4;
+    options.model.width = 16;
     options.smoothing = smoothing;
     struct network_fixture r;
     fixture_open(&r, &engine, &options);
@@ -484,9 +476,9 @@ static void test_plan(void **state)
         check_plan(&engines[e], &small);
     for (int i = 0; i < 3; i++) {
         struct fixture_options options = large;
-        options.resnet.name = names[i];
-        options.resnet.stem = stems[i];
-        options.resnet.height = options.resnet.width = i ? 32 : 8;
+        options.model.name = names[i];
+        options.stem = stems[i];
+        options.model.height = options.model.width = i ? 32 : 8;
         check_plan(&engines[0], &options);
     }
 }
@@ -504,14 +496,15 @@ static void test_bytes_of_training(void **state)
     const struct backend *ref = backend_find("ref", DTYPE_F32);
     for (int i = 0; i < 3; i++) {
         struct model a;
-        const struct resnet_options options = {.name = of[i].name,
-                                               .stem = of[i].stem,
-                                               .batch = 32,
-                                               .classes = 10,
-                                               .channels = 3,
-                                               .height = of[i].side,
-                                               .width = of[i].side};
-        resnet_describe(&a, &options);
+        const struct resnet_options own = {.stem = of[i].stem};
+        const struct model_request request = {.name = of[i].name,
+                                              .batch = 32,
+                                              .classes = 10,
+                                              .channels = 3,
+                                              .height = of[i].side,
+                                              .width = of[i].side,
+                                              .own = &own};
+        model_resnet.build(&a, &request);
         struct device *d =
             ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
         struct network *n = network_open(&a, spy_on(ref, false), d, 0, true);
@@ -532,7 +525,7 @@ static void test_bytes_of_evaluation(void **state)
     struct engine engines[MOST_ENGINES];
     list_engines(engines);
     struct fixture_options options = large;
-    options.resnet.name = "resnet50";
+    options.model.name = "resnet50";
     struct network_fixture r;
     fixture_open(&r, &engines[0], &options);
     struct network *n = network_open(&r.a, spy_on(engines[0].backend, false), r.device, 0, false);

@@ -51,8 +51,9 @@ struct reference {
 static void read_case(struct part *p, const char *text)
 {
     struct fixture_options *o = &p->options;
-    struct resnet_options *r = &o->resnet;
-    *r = (struct resnet_options){.name = p->network, .stem = p->stem, .channels = 3};
+    struct model_request *r = &o->model;
+    *r = (struct model_request){.name = p->network, .channels = 3};
+    o->stem = p->stem;
     int read = sscanf(text, "case %99s %99s %d %d %d %d %lf %d", p->network, p->stem, &r->batch,
                       &r->height, &r->width, &r->classes, &o->smoothing, &o->seed);
     if (read != 8)

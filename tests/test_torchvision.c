@@ -60,14 +60,14 @@ static void there_and_back(const char *name, const char *folder)
 {
     char path[200];
     struct model *a = xcalloc(1, sizeof *a);
-    const struct resnet_options options = {.name = name,
-                                           .stem = "imagenet",
-                                           .batch = 1,
-                                           .classes = CLASSES,
-                                           .channels = 3,
-                                           .height = SIDE,
-                                           .width = SIDE};
-    resnet_describe(a, &options);
+    const struct model_request request = {.name = name,
+                                          .batch = 1,
+                                          .classes = CLASSES,
+                                          .channels = 3,
+                                          .height = SIDE,
+                                          .width = SIDE,
+                                          .own = &(struct resnet_options){.stem = "imagenet"}};
+    model_resnet.build(a, &request);
     float *w = xcalloc((size_t)model_parameters(a), sizeof *w);
     float *statistics = xcalloc((size_t)model_statistics(a), sizeof *statistics);
     bool has = false;

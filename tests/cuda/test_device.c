@@ -27,32 +27,20 @@ extern const struct backend backend_cudnn;
 enum { PLAIN, LARGE, SMALL };
 
 static const struct fixture_options networks[] = {
-    {.resnet = {.name = "resnet20",
-                .stem = "cifar",
-                .batch = 3,
-                .classes = 10,
-                .channels = 3,
-                .height = 9,
-                .width = 8},
+    {.stem = "cifar",
+     .model =
+         {.name = "resnet20", .batch = 3, .classes = 10, .channels = 3, .height = 9, .width = 8},
      .smoothing = 0.1,
      .seed = SEED,
      .threads = 1},
-    {.resnet = {.name = "resnet18",
-                .stem = "imagenet",
-                .batch = 4,
-                .classes = 7,
-                .channels = 3,
-                .height = 33,
-                .width = 40},
+    {.stem = "imagenet",
+     .model =
+         {.name = "resnet18", .batch = 4, .classes = 7, .channels = 3, .height = 33, .width = 40},
      .seed = SEED,
      .threads = 1},
-    {.resnet = {.name = "resnet18",
-                .stem = "imagenet",
-                .batch = 2,
-                .classes = 7,
-                .channels = 3,
-                .height = 8,
-                .width = 8},
+    {.stem = "imagenet",
+     .model =
+         {.name = "resnet18", .batch = 2, .classes = 7, .channels = 3, .height = 8, .width = 8},
      .seed = SEED,
      .threads = 1},
 };

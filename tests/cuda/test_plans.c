@@ -159,13 +159,14 @@ static void test_every_convolution_has_plans(void **state)
         int count = 0;
         double begin = now();
         for (int i = 0; i < NETWORKS; i++) {
-            resnet_describe(a, &(struct resnet_options){.name = networks[i].name,
-                                                        .stem = networks[i].stem,
-                                                        .batch = settings[k].batch,
-                                                        .classes = networks[i].classes,
-                                                        .channels = 3,
-                                                        .height = networks[i].side,
-                                                        .width = networks[i].side});
+            const struct resnet_options own = {.stem = networks[i].stem};
+            model_resnet.build(a, &(struct model_request){.name = networks[i].name,
+                                                          .batch = settings[k].batch,
+                                                          .classes = networks[i].classes,
+                                                          .channels = 3,
+                                                          .height = networks[i].side,
+                                                          .width = networks[i].side,
+                                                          .own = &own});
             open_network(v, a, settings[k].dtype, settings[k].tf32, open, &count, &seen);
         }
         print_message("%s, batch %d: %d shapes, %d plans in %.1f s, %d that wander, %d compiled, "

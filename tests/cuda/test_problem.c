@@ -67,15 +67,12 @@ static void test_networks(void **state)
 {
     (void)state;
     enum { TURNS = 3 };
-    const struct fixture_options network = {.resnet = {.name = "resnet20",
-                                                       .stem = "cifar",
-                                                       .batch = 3,
-                                                       .classes = 10,
-                                                       .channels = 3,
-                                                       .height = 9,
-                                                       .width = 8},
-                                            .seed = SEED,
-                                            .threads = 1};
+    const struct fixture_options network = {
+        .stem = "cifar",
+        .model =
+            {.name = "resnet20", .batch = 3, .classes = 10, .channels = 3, .height = 9, .width = 8},
+        .seed = SEED,
+        .threads = 1};
     const struct engine engines[] = {
         {.backend = &backend_cudnn, .dtype = DTYPE_F32, .name = "cudnn f32"},
         {.backend = &backend_cudnn, .dtype = DTYPE_BF16, .name = "cudnn bf16"}};

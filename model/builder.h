@@ -1,0 +1,42 @@
+/* How a model's list of units is written: one call a layer, each reads what the last one wrote.
+ *
+ * A call appends a unit and returns it; the caller gives it its name and its flags, through
+ * unit_name(), unit_norm() and u->shape. Parameters lie in the order of the calls unless a model
+ * moves `place`. Fatal when the image is smaller than a window, or the list is full. */
+#ifndef MODEL_BUILDER_H
+#define MODEL_BUILDER_H
+
+#include <stdbool.h>
+
+struct model;
+struct model_request;
+struct unit_spec;
+
+struct builder {
+    struct model *m;
+    int last;    /* the unit that wrote the current tensor, or IMAGES */
+    int c, h, w; /* its shape */
+    int stage;   /* of the units to come */
+};
+
+/* An empty list for these images; stage 0. */
+struct builder builder_start(struct model *m, const struct model_request *request);
+
+/* [c][h][w] -> [out_c][(h + 2 pad - kernel) / stride + 1][..], without bias, norm or ReLU. */
+struct unit_spec *builder_conv(struct builder *b, int out_c, int kernel, int stride, int pad);
+/* The same window; the greatest of each channel. */
+struct unit_spec *builder_max_pool(struct builder *b, int kernel, int stride, int pad);
+/* -> [c][1][1] */
+struct unit_spec *builder_mean_pool(struct builder *b);
+/* -> [out_c][ceil(h / stride)][..], He's option A */
+struct unit_spec *builder_shortcut(struct builder *b, int out_c, int stride);
+/* -> [out][1][1]; reads the whole image. `hidden`: not the logits. */
+struct unit_spec *builder_dense(struct builder *b, int out, bool hidden);
+/* -> the same shape; the probability p of 0 */
+struct unit_spec *builder_dropout(struct builder *b, double p);
+
+/* PyTorch's module names, as printf() makes them. A norm also sets the flag. */
+__attribute__((format(printf, 2, 3))) void unit_name(struct unit_spec *u, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void unit_norm(struct unit_spec *u, const char *format, ...);
+
+#endif

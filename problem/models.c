@@ -1,0 +1,51 @@
+/* The family of models, a line each, and which of them the options mean. */
+#include "problem/problem.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "resnet/resnet.h"
+
+const struct model_kind *const models[] = {
+    &model_resnet,
+    &model_lenet5,
+    NULL,
+};
+
+/* Is `name` one of "a|b|c"? */
+static bool is_among(const char *name, const char *names)
+{
+    size_t length = strlen(name);
+    for (const char *at = names; length && (at = strstr(at, name)); at += length)
+        if ((at == names || at[-1] == '|') && (at[length] == 0 || at[length] == '|'))
+            return true;
+    return false;
+}
+
+const struct model_kind *model_find(const char *name)
+{
+    char names[300];
+    for (int i = 0; models[i]; i++)
+        if (is_among(name, models[i]->names))
+            return models[i];
+    model_names(names, sizeof names);
+    fatal("--network: unknown network '%s'; known are %s|quadratic", name, names);
+}
+
+void model_names(char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; models[i] && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", models[i]->names);
+}
+
+void model_build(struct model *m, const struct model_request *request, const struct options *o)
+{
+    const struct model_kind *kind = model_find(request->name);
+    const struct resnet_options resnet = {.stem = o->stem, .zero_gamma = o->zero_gamma};
+    struct model_request r = *request;
+    if (kind == &model_resnet)
+        r.own = &resnet;
+    kind->build(m, &r);
+}
