@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +30,17 @@ double histogram_mean(const struct histogram *h)
     return h->count ? h->sum / (double)h->count : 0;
 }
 
-void counters_time(struct counters *a, double seconds)
+void moments_add(struct moments *m, double value)
 {
-    a->timed_s += a->timed ? seconds : 0;
-    a->timed_squares += a->timed ? seconds * seconds : 0;
-    a->timed++;
+    m->sum += m->count ? value : 0;
+    m->squares += m->count ? value * value : 0;
+    m->count++;
 }
 
-double counters_deviation(const struct counters *a)
+double moments_deviation(const struct moments *m)
 {
-    double count = (double)a->timed - 1;
-    return count > 0
-               ? sqrt(fmax(0, a->timed_squares / count - a->timed_s / count * (a->timed_s / count)))
-               : 0;
+    double count = (double)m->count - 1, mean = m->sum / count;
+    return count > 0 ? sqrt(fmax(0, m->squares / count - mean * mean)) : 0;
 }
 
 static double wall_s(void)
@@ -145,11 +142,11 @@ struct results *results_open(const struct results_options *o)
     r->quiet = o->quiet;
     r->started_s = r->reported_s = wall_s();
     write_config(r, o->config);
-    r->scores = results_file(r, "eval.csv", true);
+    r->rows = results_file(r, "eval.csv", true);
     r->events = results_file(r, "events.jsonl", false);
-    if (r->scores)
-        fputs("seconds,samples,updates,epoch,loss,top1,top5,training_loss\n", r->scores);
-    results_made(r, r->scores, "eval.csv");
+    if (r->rows)
+        fputs("seconds,samples,updates,epoch,loss,top1,top5,training_loss\n", r->rows);
+    results_made(r, r->rows, "eval.csv");
     return r;
 }
 
@@ -186,18 +183,18 @@ void results_evaluation(struct results *r, const struct evaluation *s)
 {
     if (!r)
         return;
-    if (r->scores && !r->full) {
-        fprintf(r->scores, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds,
+    if (r->rows && !r->full) {
+        fprintf(r->rows, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds,
                 (long long)s->samples, (long long)s->updates, s->epoch, s->loss, s->top1, s->top5,
                 s->training_loss);
-        results_made(r, r->scores, "eval.csv");
+        results_made(r, r->rows, "eval.csv");
     }
-    if (r->score_count == r->score_room) {
-        r->score_room = r->score_room ? 2 * r->score_room : 64;
-        r->evaluation = realloc(r->evaluation, (size_t)r->score_room * sizeof *r->evaluation);
-        CHECK(r->evaluation, "no memory for %d evaluations", r->score_room);
+    if (r->evaluations == r->room) {
+        r->room = r->room ? 2 * r->room : 64;
+        r->evaluation = realloc(r->evaluation, (size_t)r->room * sizeof *r->evaluation);
+        CHECK(r->evaluation, "no memory for %d evaluations", r->room);
     }
-    r->evaluation[r->score_count++] = *s;
+    r->evaluation[r->evaluations++] = *s;
     if (r->quiet)
         return;
     clear_line(r);
@@ -210,24 +207,18 @@ void results_evaluation(struct results *r, const struct evaluation *s)
 double results_best(const struct results *r)
 {
     double best = 0;
-    for (int i = 0; r && i < r->score_count; i++)
+    for (int i = 0; r && i < r->evaluations; i++)
         best = r->evaluation[i].top1 > best ? r->evaluation[i].top1 : best;
     return best;
 }
 
-void results_event(struct results *r, const char *name, double seconds, const char *rest, ...)
+void results_event(struct results *r, const char *name, double seconds,
+                   const struct json_field *fields)
 {
     if (!r || !r->events || r->full)
         return;
-    fprintf(r->events, "{\"event\": \"%s\", \"seconds\": %.6f", name, seconds);
-    if (*rest) {
-        va_list args;
-        va_start(args, rest);
-        fputs(", ", r->events);
-        vfprintf(r->events, rest, args);
-        va_end(args);
-    }
-    fputs("}\n", r->events);
+    json_write(r->events, JSON_FIELDS(JSON_TEXT("event", name), JSON_FIXED("seconds", seconds)),
+               fields, false);
     results_made(r, r->events, "events.jsonl");
 }
 
@@ -268,7 +259,7 @@ void results_close(struct results *r)
 {
     if (!r)
         return;
-    FILE *files[] = {r->scores, r->events};
+    FILE *files[] = {r->rows, r->events};
     for (int i = 0; i < 2; i++)
         if (files[i])
             fclose(files[i]);

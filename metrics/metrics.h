@@ -1,6 +1,6 @@
-/* The account of every second and every gradient, and the files it ends in.
+/* Counters of every second and every gradient, and the files that a run leaves.
  *
- * Each rank keeps a struct counters; at the end rank 0 has all of them. Rank 0 alone writes. A full
+ * Each rank has a struct counters; at the end rank 0 has all of them. Rank 0 alone writes. A full
  * disk is said once and training goes on. Rows are flushed as they come: what was learned before a
  * crash is on the disk. */
 #ifndef METRICS_METRICS_H
@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/json_writer.h"
 
 enum { HISTOGRAM = 64 };
 
@@ -21,39 +23,49 @@ struct histogram {
 void histogram_add(struct histogram *h, int64_t value);
 double histogram_mean(const struct histogram *h); /* 0 when empty */
 
+/* Mean and deviation of a series; its first value warms up, and is left out. */
+struct moments {
+    int64_t count; /* the first included */
+    double sum, squares;
+};
+
+void moments_add(struct moments *m, double value);
+double moments_deviation(const struct moments *m); /* standard deviation; 0 before there are two */
+
 /* messages of this rank, as its world counts them */
 struct traffic {
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
 };
 
+struct signal_counters {
+    int64_t heard, late, sent; /* late: of a version gone by; sent: one to everybody is one */
+    double latency_s, worst_s; /* from sent to heard: sum, greatest */
+};
+
+/* What one rank did. Seconds are of the training clock, but for eval_s. */
 struct counters {
-    double compute_s, delay_s, wait_s, transfer_s,
-        eval_s;       /* wait: for others; transfer: copying and adding vectors */
+    double compute_s;
+    double delay_s;    /* injected */
+    double wait_s;     /* for others */
+    double transfer_s; /* copying and adding vectors */
+    double eval_s;
     double loader_s;  /* part of compute: waiting for the loader */
     double aborted_s; /* part of compute and delay: spent on mini-batches that were dropped */
     double update_s;  /* servers: summing and stepping */
-    int64_t timed;    /* mini-batches finished; the first warms, the others' computing took */
-    double timed_s, timed_squares; /* so long; sums, of the squares too */
+    struct moments minibatch_s; /* computing of finished mini-batches */
     struct traffic traffic;
     int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */
-    int64_t compressed_bytes;                     /* that they had on the wire */
+    int64_t compressed_bytes;                     /* that they had as messages */
     int64_t samples, minibatches;                 /* used */
     int64_t aborted_samples, aborted_minibatches; /* dropped, and done again later */
-    int64_t dropped_samples, dropped_minibatches; /* came too late, or when training was over: as
-                                                     servers saw it, or the worker */
+    /* came too late, or when training was over: as servers saw it, or the worker */
+    int64_t dropped_samples, dropped_minibatches;
     int64_t updates;
-    /* heard; of a version gone by; sent, one to everybody being one */
-    int64_t signals, late_signals, announced;
-    double signal_s, signal_worst_s; /* from sent to heard: sum, greatest */
-    struct histogram staleness;      /* of each push's stalest gradient, in updates */
+    struct signal_counters signals;
+    struct histogram staleness; /* of each push's stalest gradient, in updates */
     struct histogram minibatches_per_update;
-    struct histogram contributions; /* pushes with a gradient, an update */
+    struct histogram contributions; /* pushes with a gradient, per update */
 };
-
-/* a mini-batch was finished, and its computing took so long */
-void counters_time(struct counters *a, double seconds);
-double counters_deviation(const struct counters *a); /* standard deviation of these times but the
-                                                        first; 0 before there are any */
 
 struct evaluation { /* one evaluation */
     double seconds; /* of the training clock */
@@ -81,10 +93,9 @@ struct results *results_open(const struct results_options *o);
 void results_evaluation(struct results *r, const struct evaluation *s);
 double results_best(const struct results *r); /* greatest top-1 so far, 0 before the first */
 
-/* One line of events.jsonl: {"event": name, "seconds": seconds, <rest>}; `rest` is printf's, JSON
- * without braces. */
-void results_event(struct results *r, const char *name, double seconds, const char *rest, ...)
-    __attribute__((format(printf, 4, 5)));
+/* One line of events.jsonl: {"event": name, "seconds": seconds, <fields>}. */
+void results_event(struct results *r, const char *name, double seconds,
+                   const struct json_field *fields);
 
 struct progress {
     double seconds;

@@ -10,15 +10,15 @@ enum { MAX_THRESHOLDS = 32 };
 
 struct results {
     char *folder, *head;
-    FILE *scores, *events;
-    bool full; /* a write failed and was reported */
+    FILE *rows, *events; /* eval.csv, events.jsonl */
+    bool full;           /* a write failed and was reported */
     bool live, quiet;
     double report_s, started_s, reported_s;
     /* of the training clock, at the last report: what the speed is taken over */
     double last_seconds;
     int64_t last_samples;
     struct evaluation *evaluation; /* all of them, for the time to accuracy */
-    int score_count, score_room;
+    int evaluations, room;
     double threshold[MAX_THRESHOLDS];
     int thresholds;
 };

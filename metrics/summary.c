@@ -4,13 +4,14 @@
  * linearly interpolated from the one before it; null for a run that never got there. Wait share:
  * seconds that the workers waited for others, of all their seconds. */
 #include <math.h>
+#include <stddef.h>
 
 #include "metrics/results.h"
 
 /* Seconds until top-1 reached `threshold`, negative when it never did. */
 static double time_to(const struct results *r, double threshold)
 {
-    for (int i = 0; i < r->score_count; i++) {
+    for (int i = 0; i < r->evaluations; i++) {
         const struct evaluation *s = &r->evaluation[i], *before = s - 1;
         if (s->top1 < threshold)
             continue;
@@ -27,36 +28,92 @@ static const char *role(const struct run_summary *s, int rank)
     return s->ranks == 1 ? "alone" : rank < s->servers ? "server" : "worker";
 }
 
+static double signal_mean_s(const struct counters *c)
+{
+    return c->signals.heard ? c->signals.latency_s / (double)c->signals.heard : 0;
+}
+
+static double minibatch_deviation_s(const struct counters *c)
+{
+    return moments_deviation(&c->minibatch_s);
+}
+
+/* A column of ranks.csv: a double or an int64_t of the counters, or what is computed of them. */
+struct column {
+    const char *name;
+    enum { SECONDS, COUNT, COMPUTED } type;
+    size_t offset;
+    double (*compute)(const struct counters *c);
+};
+
+#define SECONDS_OF(field)                                                                          \
+    {                                                                                              \
+        .name = #field, .type = SECONDS, .offset = offsetof(struct counters, field)                \
+    }
+#define COUNT_OF(column, field)                                                                    \
+    {                                                                                              \
+        .name = column, .type = COUNT, .offset = offsetof(struct counters, field)                  \
+    }
+
+static const struct column columns[] = {
+    SECONDS_OF(compute_s),
+    SECONDS_OF(delay_s),
+    SECONDS_OF(wait_s),
+    SECONDS_OF(transfer_s),
+    SECONDS_OF(eval_s),
+    SECONDS_OF(update_s),
+    SECONDS_OF(loader_s),
+    SECONDS_OF(aborted_s),
+    COUNT_OF("sent_bytes", traffic.sent_bytes),
+    COUNT_OF("received_bytes", traffic.received_bytes),
+    COUNT_OF("sent_messages", traffic.sent_messages),
+    COUNT_OF("received_messages", traffic.received_messages),
+    COUNT_OF("samples", samples),
+    COUNT_OF("minibatches", minibatches),
+    COUNT_OF("aborted_samples", aborted_samples),
+    COUNT_OF("aborted_minibatches", aborted_minibatches),
+    COUNT_OF("updates", updates),
+    COUNT_OF("signals_heard", signals.heard),
+    COUNT_OF("signals_late", signals.late),
+    COUNT_OF("signals_sent", signals.sent),
+    {.name = "signal_mean_s", .type = COMPUTED, .compute = signal_mean_s},
+    {.name = "signal_worst_s",
+     .type = SECONDS,
+     .offset = offsetof(struct counters, signals.worst_s)},
+    COUNT_OF("uncompressed_bytes", uncompressed_bytes),
+    COUNT_OF("compressed_bytes", compressed_bytes),
+    COUNT_OF("dropped_samples", dropped_samples),
+    COUNT_OF("dropped_minibatches", dropped_minibatches),
+    {.name = "minibatch_deviation_s", .type = COMPUTED, .compute = minibatch_deviation_s},
+};
+
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static void write_cell(FILE *f, const struct column *column, const struct counters *c)
+{
+    const char *at = (const char *)c + column->offset;
+    if (column->type == COUNT)
+        fprintf(f, ",%lld", (long long)*(const int64_t *)(const void *)at);
+    else if (column->type == SECONDS)
+        fprintf(f, ",%.6f", *(const double *)(const void *)at);
+    else
+        fprintf(f, ",%.6f", column->compute(c));
+}
+
 static void write_ranks(struct results *r, const struct run_summary *s)
 {
     FILE *f = results_file(r, "ranks.csv", true);
     if (!f)
         return;
-    fputs("rank,role,host,compute_s,delay_s,wait_s,transfer_s,eval_s,update_s,loader_s,aborted_s,"
-          "sent_bytes,received_bytes,sent_messages,"
-          "received_messages,samples,minibatches,aborted_samples,aborted_minibatches,updates,"
-          "signals_heard,signals_late,signals_sent,"
-          "signal_mean_s,signal_worst_s,uncompressed_bytes,compressed_bytes,dropped_samples,"
-          "dropped_minibatches,"
-          "minibatch_deviation_s\n",
-          f);
+    fputs("rank,role,host", f);
+    for (int k = 0; k < COLUMNS; k++)
+        fprintf(f, ",%s", columns[k].name);
+    fputs("\n", f);
     for (int i = 0; i < s->ranks; i++) {
-        const struct counters *a = &s->counters[i];
-        fprintf(f,
-                "%d,%s,%s,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%lld,%lld,%lld,%lld,%lld,%lld,%"
-                "lld,%lld,%lld,%lld,%lld,%lld,%.6f,%.6f,"
-                "%lld,%lld,%lld,%lld,%.6f\n",
-                i, role(s, i), s->host[i], a->compute_s, a->delay_s, a->wait_s, a->transfer_s,
-                a->eval_s, a->update_s, a->loader_s, a->aborted_s, (long long)a->traffic.sent_bytes,
-                (long long)a->traffic.received_bytes, (long long)a->traffic.sent_messages,
-                (long long)a->traffic.received_messages, (long long)a->samples,
-                (long long)a->minibatches, (long long)a->aborted_samples,
-                (long long)a->aborted_minibatches, (long long)a->updates, (long long)a->signals,
-                (long long)a->late_signals, (long long)a->announced,
-                a->signals ? a->signal_s / (double)a->signals : 0, a->signal_worst_s,
-                (long long)a->uncompressed_bytes, (long long)a->compressed_bytes,
-                (long long)a->dropped_samples, (long long)a->dropped_minibatches,
-                counters_deviation(a));
+        fprintf(f, "%d,%s,%s", i, role(s, i), s->host[i]);
+        for (int k = 0; k < COLUMNS; k++)
+            write_cell(f, &columns[k], &s->counters[i]);
+        fputs("\n", f);
     }
     results_made(r, f, "ranks.csv");
     fclose(f);
@@ -111,73 +168,63 @@ static double share(double part, double rest)
     return part + rest > 0 ? part / (part + rest) : 0;
 }
 
-static void write_text(FILE *f, const char *name, const char *value)
+static double images_per_s(const struct run_summary *s)
 {
-    fprintf(f, "  \"%s\": \"", name);
-    for (; *value; value++)
-        if (*value == '"' || *value == '\\')
-            fprintf(f, "\\%c", *value);
-        else if ((unsigned char)*value >= ' ')
-            fputc(*value, f);
-    fputs("\",\n", f);
+    return s->seconds > 0 ? (double)s->samples / s->seconds : 0;
 }
 
-/* JSON knows no NaN and no infinity. */
-static void write_number(FILE *f, const char *name, bool known, double value)
+/* Times to accuracy, one a threshold, keyed by its percentage; null when it was never reached. */
+static void fill_tta(const struct results *r, struct json_field *tta, char (*key)[16])
 {
-    if (known && isfinite(value))
-        fprintf(f, "  \"%s\": %.6f,\n", name, value);
-    else
-        fprintf(f, "  \"%s\": null,\n", name);
+    for (int i = 0; i < r->thresholds; i++) {
+        double seconds = time_to(r, r->threshold[i]);
+        snprintf(key[i], sizeof key[i], "%g", r->threshold[i]);
+        tta[i] = (struct json_field)JSON_FIXED(key[i], seconds < 0 ? NAN : seconds);
+    }
+    tta[r->thresholds] = (struct json_field){.type = JSON_END};
 }
 
 static void write_summary(struct results *r, const struct run_summary *s, const struct totals *t)
 {
+    const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN};
+    const struct evaluation *last = r->evaluations ? &r->evaluation[r->evaluations - 1] : &none;
+    const struct counters *server = &s->counters[0];
+    struct json_field tta[MAX_THRESHOLDS + 1];
+    char key[MAX_THRESHOLDS][16];
+    fill_tta(r, tta, key);
+    const struct json_field fields[] = {
+        JSON_TEXT("scheme", s->scheme),
+        JSON_TEXT("world", s->world),
+        JSON_TEXT("network", s->network),
+        JSON_TEXT("data", s->data),
+        JSON_TEXT("computes", s->computes),
+        JSON_TEXT("status", s->status),
+        JSON_TEXT("divergence", s->divergence),
+        JSON_INT("workers", s->workers),
+        JSON_INT("servers", s->servers),
+        JSON_INT("seed", (int64_t)s->seed),
+        JSON_INT("samples", s->samples),
+        JSON_INT("updates", s->updates),
+        JSON_FIXED("seconds", s->seconds),
+        JSON_FIXED("top1", last->top1),
+        JSON_FIXED("top5", last->top5),
+        JSON_FIXED("best_top1", r->evaluations ? results_best(r) : NAN),
+        JSON_FIXED("loss", last->loss),
+        JSON_FIXED("images_per_s", images_per_s(s)),
+        JSON_FIXED("wait_share", share(t->wait_s, t->busy_s)),
+        JSON_INT("aborted_samples", t->aborted_samples),
+        JSON_INT("dropped_samples", t->dropped_samples),
+        JSON_INT("uncompressed_bytes", t->uncompressed_bytes),
+        JSON_INT("compressed_bytes", t->compressed_bytes),
+        JSON_FIXED("staleness_mean", histogram_mean(&server->staleness)),
+        JSON_FIXED("minibatches_per_update", histogram_mean(&server->minibatches_per_update)),
+        JSON_OBJECT("tta", tta),
+        {.type = JSON_END},
+    };
     FILE *f = results_file(r, "summary.json", false);
     if (!f)
         return;
-    const struct evaluation none = {0},
-                            *last = r->score_count ? &r->evaluation[r->score_count - 1] : &none;
-    fputs("{\n", f);
-    write_text(f, "scheme", s->scheme);
-    write_text(f, "world", s->world);
-    write_text(f, "network", s->network);
-    write_text(f, "data", s->data);
-    write_text(f, "computes", s->computes);
-    write_text(f, "status", s->status);
-    if (s->divergence)
-        write_text(f, "divergence", s->divergence);
-    else
-        fputs("  \"divergence\": null,\n", f);
-    fprintf(f,
-            "  \"workers\": %d,\n  \"servers\": %d,\n  \"seed\": %llu,\n  \"samples\": %lld,\n  "
-            "\"updates\": %lld,\n  \"seconds\": %.6f,\n",
-            s->workers, s->servers, (unsigned long long)s->seed, (long long)s->samples,
-            (long long)s->updates, s->seconds);
-    bool scored = r->score_count > 0;
-    write_number(f, "top1", scored, last->top1);
-    write_number(f, "top5", scored, last->top5);
-    write_number(f, "best_top1", scored, results_best(r));
-    write_number(f, "loss", scored, last->loss);
-    fprintf(f,
-            "  \"images_per_s\": %.4f,\n  \"wait_share\": %.6f,\n  \"aborted_samples\": %lld,\n"
-            "  \"dropped_samples\": %lld,\n  \"uncompressed_bytes\": %lld,\n  "
-            "\"compressed_bytes\": %lld,\n  \"staleness_mean\": %.6f,\n",
-            s->seconds > 0 ? (double)s->samples / s->seconds : 0, share(t->wait_s, t->busy_s),
-            (long long)t->aborted_samples, (long long)t->dropped_samples,
-            (long long)t->uncompressed_bytes, (long long)t->compressed_bytes,
-            histogram_mean(&s->counters[0].staleness));
-    fprintf(f, "  \"minibatches_per_update\": %.6f,\n  \"tta\": {",
-            histogram_mean(&s->counters[0].minibatches_per_update));
-    for (int i = 0; i < r->thresholds; i++) {
-        double seconds = time_to(r, r->threshold[i]);
-        fprintf(f, "%s\"%g\": ", i ? ", " : "", r->threshold[i]);
-        if (seconds < 0)
-            fputs("null", f);
-        else
-            fprintf(f, "%.6f", seconds);
-    }
-    fputs("}\n}\n", f);
+    json_write(f, fields, NULL, true);
     results_made(r, f, "summary.json");
     fclose(f);
 }
@@ -197,16 +244,15 @@ static void print_table(const struct results *r, const struct run_summary *s,
                a->compute_s, a->delay_s, a->wait_s, a->transfer_s, a->eval_s, (long long)a->samples,
                (long long)a->aborted_samples, (double)a->traffic.sent_bytes / 1e6);
     }
-    printf("%s: %lld samples, %lld updates in %.1f s, %.1f images/s, workers waited %.1f %% of "
-           "their time for others and %.2f %% "
-           "for the loader, %lld samples done twice, staleness %.2f\n",
-           s->scheme, (long long)s->samples, (long long)s->updates, s->seconds,
-           s->seconds > 0 ? (double)s->samples / s->seconds : 0, 100 * share(t->wait_s, t->busy_s),
-           100 * t->loader_s / (t->busy_s + t->wait_s + 1e-9), (long long)t->aborted_samples,
-           histogram_mean(&s->counters[0].staleness));
-    if (r->score_count)
+    printf("%s: %lld samples, %lld updates in %.1f s, %.1f images/s\n", s->scheme,
+           (long long)s->samples, (long long)s->updates, s->seconds, images_per_s(s));
+    printf("workers waited for others %.1f %% of their time, for the data loader %.2f %%; %lld "
+           "samples were computed twice; mean staleness %.2f\n",
+           100 * share(t->wait_s, t->busy_s), 100 * t->loader_s / (t->busy_s + t->wait_s + 1e-9),
+           (long long)t->aborted_samples, histogram_mean(&s->counters[0].staleness));
+    if (r->evaluations)
         printf("top-1 %.2f %% at the end, %.2f %% at best\n",
-               r->evaluation[r->score_count - 1].top1, results_best(r));
+               r->evaluation[r->evaluations - 1].top1, results_best(r));
     printf("results: %s\n", r->folder);
     fflush(stdout);
 }

@@ -220,7 +220,7 @@ enum node_flow node_minibatch(struct node *n)
     }
     if (simulated)
         compute(n, w, &loss, NULL);
-    counters_time(&n->counters, n->counters.compute_s - computed_s);
+    moments_add(&n->counters.minibatch_s, n->counters.compute_s - computed_s);
     commit(n, &loss);
     return flow;
 }

@@ -149,7 +149,7 @@ static void look_for_silence(struct node *n, const char *what, int peer, double 
                  silent_s);
         used += (size_t)snprintf(who + used, sizeof who - used, "%srank %d on %s %s",
                                  used ? ", " : "", r, net_host(n->net, r), how);
-        results_event(results, "silent", node_clock(n), "\"rank\": %d", r);
+        results_event(results, "silent", node_clock(n), JSON_FIELDS(JSON_INT("rank", r)));
     }
     if (!used)
         return;

@@ -32,9 +32,11 @@ static void found(struct node *n, const char *what, const char *text)
 {
     const struct evaluation *e = &n->own->evaluator.last;
     n->own->divergence.found = what;
-    results_event(n->context->results, "divergence", e->seconds,
-                  "\"what\": \"%s\", \"loss\": %.6f, \"top1\": %.4f, \"staleness_mean\": %.4f",
-                  what, e->loss, e->top1, histogram_mean(&n->counters.staleness));
+    results_event(
+        n->context->results, "divergence", e->seconds,
+        JSON_FIELDS(JSON_TEXT("what", what), JSON_FIXED("loss", e->loss),
+                    JSON_FIXED("top1", e->top1),
+                    JSON_FIXED("staleness_mean", histogram_mean(&n->counters.staleness))));
     fprintf(stderr, "nbsgd: %s after %lld samples (loss %.4f, top-1 %.2f %%). Likely cause: %s\n",
             text, (long long)e->samples, e->loss, e->top1, likely_cause(n));
 }
@@ -69,8 +71,8 @@ void divergence_nan(struct node *n, int rank)
         snprintf(whose, sizeof whose, "the loss of rank %d", rank);
     n->status = EXIT_NAN;
     n->stop = true;
-    results_event(n->context->results, "nan", node_clock(n), "\"rank\": %d, \"version\": %lld",
-                  rank, (long long)n->version);
+    results_event(n->context->results, "nan", node_clock(n),
+                  JSON_FIELDS(JSON_INT("rank", rank), JSON_INT("version", n->version)));
     fprintf(stderr,
             "nbsgd: %s is no longer a number at update %lld (%lld samples); best top-1 so far %.2f "
             "%% is kept. A smaller --lr or a longer --warmup helps\n",

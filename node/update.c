@@ -26,13 +26,20 @@ static void report(struct node *n, const struct update *u, double lr)
 {
     struct results *r = n->context->results;
     double mean = u->samples ? u->loss / (double)u->samples : NAN;
-    results_event(r, "update", node_clock(n),
-                  "\"version\": %lld, \"minibatches\": %lld, \"contributions\": %d, \"aborted\": "
-                  "%lld, \"aborted_s\": %.6f, "
-                  "\"signal_s\": %.6f, \"wait_s\": %.6f, \"staleness\": %lld, \"lr\": %.6g%s",
-                  (long long)n->version, (long long)u->minibatches, u->contributions,
-                  (long long)u->aborted, u->aborted_s, u->signal_s, u->wait_s,
-                  (long long)u->staleness, lr, u->samples ? "" : ", \"empty\": true");
+    const struct json_field fields[] = {
+        JSON_INT("version", n->version),
+        JSON_INT("minibatches", u->minibatches),
+        JSON_INT("contributions", u->contributions),
+        JSON_INT("aborted", u->aborted),
+        JSON_FIXED("aborted_s", u->aborted_s),
+        JSON_FIXED("signal_s", u->signal_s),
+        JSON_FIXED("wait_s", u->wait_s),
+        JSON_INT("staleness", u->staleness),
+        JSON_REAL("lr", lr),
+        JSON_BOOL("empty", !u->samples),
+        {.type = JSON_END},
+    };
+    results_event(r, "update", node_clock(n), fields);
     results_progress(r, &(struct progress){.seconds = node_clock(n),
                                            .version = n->version,
                                            .samples = n->samples,
@@ -74,7 +81,8 @@ static void decide(struct node *n, const struct update *u)
     if (*n->context->stop_requested) {
         n->status = EXIT_STOPPED;
         n->stop = true;
-        results_event(n->context->results, "stopped", node_clock(n), "\"by\": \"signal\"");
+        results_event(n->context->results, "stopped", node_clock(n),
+                      JSON_FIELDS(JSON_TEXT("by", "signal")));
     }
     n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
     if (n->stop ? !evaluates_later(n) : n->samples >= n->own->evaluator.next_samples)

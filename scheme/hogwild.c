@@ -110,8 +110,9 @@ static void report_lost(const struct node *n, const float *probe)
     double raised = 0;
     for (int i = 0; i < PROBES; i++)
         raised += probe[i];
-    results_event(n->context->results, "lost", node_clock(n), "\"updates\": %lld, \"lost\": %.6g",
-                  (long long)steps, (double)steps - raised / PROBES);
+    results_event(n->context->results, "lost", node_clock(n),
+                  JSON_FIELDS(JSON_INT("updates", steps),
+                              JSON_REAL("lost", (double)steps - raised / PROBES)));
 }
 
 struct watched {

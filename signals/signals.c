@@ -13,18 +13,18 @@ struct signals signals_open(struct node *n, bool relay)
 
 static void note(struct signals *s, const struct header *m)
 {
-    struct counters *a = &s->n->counters;
+    struct signal_counters *a = &s->n->counters.signals;
     double took = net_now(s->n->net) - m->sent_s;
     s->received++;
     if (m->version < s->round)
-        a->late_signals++;
+        a->late++;
     if (m->version < s->round || m->version <= s->newest)
         return;
     s->newest = m->version;
     s->n->signal_s = took;
-    a->signals++;
-    a->signal_s += took;
-    a->signal_worst_s = fmax(a->signal_worst_s, took);
+    a->heard++;
+    a->latency_s += took;
+    a->worst_s = fmax(a->worst_s, took);
 }
 
 bool signals_heard(struct signals *s)
@@ -43,7 +43,7 @@ void signals_send(struct signals *s)
     const struct node *n = s->n;
     const struct header head = {.tag = TAG_SIGNAL, .version = s->round};
     s->sent++;
-    s->n->counters.announced++;
+    s->n->counters.signals.sent++;
     if (s->relay)
         net_send(n->net, 0, &head, NULL, 0);
     for (int i = 0; i < n->context->workers && !s->relay; i++)

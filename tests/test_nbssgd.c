@@ -114,8 +114,8 @@ static void every_gradient_counts_once_in_its_version(void **state)
         int64_t announced = 0;
         for (int i = 0; i < e.workers; i++) {
             aborted += e.out.worker[i].aborted_minibatches;
-            late += e.out.worker[i].late_signals;
-            announced += e.out.worker[i].announced;
+            late += e.out.worker[i].signals.late;
+            announced += e.out.worker[i].signals.sent;
         }
         twice += announced > e.out.updates;
         empty += (int64_t)e.out.server.contributions.sum < e.out.updates * e.workers;
@@ -162,8 +162,8 @@ static void two_finishers_in_one_version(void **state)
     check_parts(&e);
     int64_t announced = 0, late = 0;
     for (int i = 0; i < 4; i++) {
-        announced += e.out.worker[i].announced;
-        late += e.out.worker[i].late_signals;
+        announced += e.out.worker[i].signals.sent;
+        late += e.out.worker[i].signals.late;
     }
     /* equal speeds: all four finish before any signal has arrived */
     assert_int_equal(announced, 4 * e.out.updates);
@@ -213,7 +213,7 @@ static void a_signal_ahead_of_the_weights_is_remembered(void **state)
     experiment_run(&e);
     check_streams(&e);
     check_parts(&e);
-    assert_int_equal(e.out.worker[1].signals, e.out.updates);
+    assert_int_equal(e.out.worker[1].signals.heard, e.out.updates);
     /* asked before it could begin */
     assert_int_equal(e.out.worker[1].minibatches + e.out.worker[1].aborted_minibatches, 0);
     assert_int_equal((int64_t)e.out.server.contributions.sum, e.out.updates);
