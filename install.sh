@@ -1,82 +1,178 @@
 #!/usr/bin/env bash
 # Installs what is missing from Debian's packages, and says what and why.
 #
-#   ./install.sh [run|test|check|slurm|bench|cuda ...]     run: to build and train (always included); test: the tests; check: lint and
-#                                                     format; slurm: the one-node Slurm of the tests; bench: the peer to race
-#                                                     and a network of hosts on this machine; cuda: says what make CUDA=1 wants
-# What is there already, from wherever, is left alone: a package counts as missing when its command or header is. Without root
-# and sudo the exact command is printed, and the exit code is 2.
+#   ./install.sh [GROUP ...]
+#
+#   run      to build and train (always included)     slurm    a one-node Slurm for the tests
+#   test     the tests                                bench    PyTorch and networks to compare with
+#   check    lint and format                          openmpi  Open MPI beside MPICH
+#   cuda     says what `make CUDA=1` needs
+#
+# Whatever is there already, from wherever, is left alone: a package counts as missing when its
+# command, header or library is. Without root and sudo the exact command is printed. On other Linux
+# systems the names of the packages are printed where they are known. Exit code 0: all that is
+# required is there; 2: it is not.
 set -u
 
-# The packages: for what | name | what shows that it is there (a command, or a header in <>, a library, a file) | why
+# Two lines a package: group; required or optional; what shows that it is there (a command, a
+# <header>, lib:, python3:, a file); its names on Debian, Fedora, Arch and openSUSE (-: not known).
+# Then why.
 packages='
-run   | libmpich-dev           | mpicc          | MPI, to build with: the ranks talk through it
-run   | mpich                  | mpirun         | MPI, to start the ranks
-run   | libhwloc-dev           | <hwloc.h>      | hwloc: how many cores there are, and which rank takes which
-run   | libdnnl-dev            | <dnnl.h>       | oneDNN, the fast backend
-run   | libopenblas0-openmp    | lib:libopenblas.so.0 | OpenBLAS, the backend for any machine, and products for onednn (loaded at run time)
-run   | libinih-dev            | <ini.h>        | configuration files
-run   | libxxhash-dev          | <xxhash.h>     | hashes: the simulator sees when a message under way was changed
-run   | gnuplot-nox            | gnuplot        | the figure at the end of a run
-run   | curl                   | curl           | to download CIFAR-10
-run   | ca-certificates        | /etc/ssl/certs/ca-certificates.crt | so that curl can check whom it talks to
-test  | libcmocka-dev          | <cmocka.h>     | the tests are written with it
-check | clang-format           | clang-format   | the format of the sources
-check | cppcheck               | cppcheck       | lint
-slurm | slurm-wlm              | slurmctld      | a one-node Slurm that run.s and test.s are proven on
-slurm | munge                  | munged         | how Slurm knows its users
-bench | python3-torch          | python3:torch  | PyTorch, the peer that the speed is compared with
-bench | iproute2               | tc             | hosts and links made on this machine (bench/lan)
+run     req gcc                gcc                 gcc              gcc             gcc
+    a C compiler
+run     req make               make                make             make            make
+    to build
+run     req mpicc              libmpich-dev        mpich-devel      openmpi         mpich-devel
+    MPI, to build with
+run     req mpirun             mpich               mpich            openmpi         mpich
+    MPI, to start ranks
+run     req <hwloc.h>          libhwloc-dev        hwloc-devel      hwloc           hwloc-devel
+    cores, and which rank takes which
+run     req <ini.h>            libinih-dev         inih-devel       libinih         -
+    files of options
+run     req <xxhash.h>         libxxhash-dev       xxhash-devel     xxhash          xxhash-devel
+    hashes: was a message changed under way?
+run     opt <dnnl.h>           libdnnl-dev         onednn-devel     onednn          onednn-devel
+    oneDNN: without it no fast backend on new CPUs
+run     opt lib:libopenblas    libopenblas0-openmp openblas-openmp  openblas libopenblas_openmp0
+    OpenBLAS: without it no backend that is fast on any CPU
+run     opt jq                 jq                  jq               jq              jq
+    reads summary.json: without it no table of a comparison
+run     opt gnuplot            gnuplot-nox         gnuplot          gnuplot         gnuplot
+    figures: without it none are drawn
+run     opt curl               curl                curl             curl            curl
+    downloads CIFAR-10: without it images are generated
+run     opt /etc/ssl/certs     ca-certificates     ca-certificates  ca-certificates ca-certificates
+    so that curl can check whom it talks to
+test    req <cmocka.h>         libcmocka-dev       libcmocka-devel  cmocka          libcmocka-devel
+    the tests are written with it
+check   req clang-format       clang-format        clang-tools-extra clang           clang-tools
+    the format of the sources (version 14)
+check   req cppcheck           cppcheck            cppcheck         cppcheck        cppcheck
+    lint
+check   req shellcheck         shellcheck          ShellCheck       shellcheck      ShellCheck
+    lint of scripts
+slurm   req slurmctld          slurm-wlm           slurm-slurmctld  -               slurm
+    run.s and test.s are tested on it
+slurm   req munged             munge               munge            munge           munge
+    how Slurm knows its users
+bench   opt python3:torch      python3-torch       python3-torch    python-pytorch  -
+    PyTorch, the peer in speed
+bench   opt tc                 iproute2            iproute-tc       iproute2        iproute2
+    hosts and links made on this machine
+openmpi req mpicc.openmpi      libopenmpi-dev      -                -               -
+    Open MPI, to build with
+openmpi req mpirun.openmpi     openmpi-bin         -                -               -
+    Open MPI, to start ranks
 '
+system=${INSTALL_SYSTEM:-$(uname -s)} os_release=${INSTALL_OS_RELEASE:-/etc/os-release}
+cuda=${CUDA_HOME:-/usr/local/cuda}
 
-there() { # is that command, file, header or module of Debian's python there?
+say() { echo "install.sh: $*" >&2; }
+
+there() { # is that command, file, header, library or module of Debian's python there?
     case $1 in
+    gcc) command -v "${CC:-cc}" >/dev/null ;;
     '<'*) echo "#include $1" | "${CC:-cc}" -E -x c - >/dev/null 2>&1 ;;
-    lib:*) /sbin/ldconfig -p | grep -q "${1#*:}" ;;
+    lib:*) PATH=$PATH:/sbin ldconfig -p | grep -q "${1#*:}" ;;
     python3:*) /usr/bin/python3 -c "import ${1#*:}" >/dev/null 2>&1 ;;
     /*) [ -e "$1" ] ;;
     *) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
     esac
 }
 
-# CUDA and cuDNN come from NVIDIA, not from Debian: said, not installed.
-cuda=${CUDA_HOME:-/usr/local/cuda}
-if [[ " $* " == *" cuda "* ]] && ! { [ -x "$cuda/bin/nvcc" ] && [ -e "$cuda/include/cudnn_graph.h" ]; }; then
-    echo "install.sh: no CUDA with cuDNN in $cuda: install cuda-nvcc-13-0 cuda-cudart-dev-13-0 libcudnn9-dev-cuda-13 from NVIDIA's repository" \
-        "(and libnccl-dev, libnccl2 for sums among GPUs; developer.nvidia.com/cuda-downloads), or name another folder: CUDA_HOME=..." >&2
+# Which column of names this system reads: 0 Debian, 1 Fedora, 2 Arch, 3 openSUSE.
+column_of_names() {
+    local kin
+    kin=" $(sed -nE 's/^(ID|ID_LIKE)="?([^"]*)"?$/\2/p' "$os_release" 2>/dev/null | tr '\n' ' ') "
+    case $kin in
+    *' debian '* | *' ubuntu '*) echo 0 ;;
+    *' fedora '* | *' rhel '*) echo 1 ;;
+    *' arch '*) echo 2 ;;
+    *' suse '* | *' opensuse '* | *' opensuse-'*) echo 3 ;;
+    *) echo 0 ;;
+    esac
+}
+
+# Fills `names` and `needed` (names of what is required), and `reasons`, a line each.
+names=() needed=() reasons=''
+find_missing() { # GROUP ...
+    local column group need probe why name known
+    column=$(column_of_names)
+    while read -r group need probe name known; do
+        read -r why
+        case " run $* " in *" $group "*) ;; *) continue ;; esac
+        if there "$probe"; then continue; fi
+        if [ "$column" -gt 0 ]; then
+            known=$(cut -d' ' -f"$column" <<<"$(tr -s ' ' <<<"$known")")
+            name=${known/#-/$name(?)}
+        fi
+        if [ "$need" = req ]; then need=required needed+=("$name"); else need=optional; fi
+        names+=("$name") reasons+=$(printf '  %-24s%-10s%s' "$name" "$need" "$why")$'\n'
+    done < <(sed '/^$/d' <<<"$packages")
+}
+
+# What is left to the user ends the script: 2 if something is required.
+give_up() {
+    if [ ${#needed[@]} -gt 0 ]; then exit 2; fi
+    say "nothing of it is required; going on without"
+    exit 0
+}
+
+check_cuda() { # CUDA and cuDNN come from NVIDIA, not from Debian: said, not installed
+    if [ -x "$cuda/bin/nvcc" ] && [ -e "$cuda/include/cudnn_graph.h" ]; then return; fi
+    say "no CUDA with cuDNN in $cuda: install cuda-nvcc-13-0 cuda-cudart-dev-13-0" \
+        "libcudnn9-dev-cuda-13 from NVIDIA's repository (and libnccl-dev, libnccl2 for sums among" \
+        "GPUs; developer.nvidia.com/cuda-downloads), or name another folder: CUDA_HOME=..."
+    exit 2
+}
+
+if [ "$system" != Linux ]; then
+    say "this is $system; nbsgd runs on Linux only (futex, memfd, /proc, process_vm_readv)"
     exit 2
 fi
-
-missing=() reasons=''
-while IFS='|' read -r group name probe why; do
-    group=${group// /} name=${name// /} probe=${probe// /}
-    [ -n "$group" ] || continue
-    case " run $* " in *" $group "*) ;; *) continue ;; esac
-    there "$probe" && continue
-    missing+=("$name") reasons+=$(printf '  %-24s%s' "$name" "${why# }")$'\n'
-done <<<"$packages"
-[ ${#missing[@]} -gt 0 ] || exit 0
-
+for group in "$@"; do
+    case $group in
+    run | test | check | slurm | bench | openmpi) ;;
+    cuda) check_cuda ;;
+    *)
+        say "no group '$group'; there are: run test check slurm bench openmpi cuda"
+        exit 2
+        ;;
+    esac
+done
+find_missing "$@"
+if [ ${#names[@]} = 0 ]; then exit 0; fi
 printf 'Missing here:\n%s' "$reasons"
-install="apt-get install -y --no-install-recommends ${missing[*]}"
+
 if ! command -v apt-get >/dev/null; then
-    echo "install.sh: this is no Debian; bring these by its own means, then \`make\`" >&2
-    exit 2
+    say "this system has no apt-get; install those by its own means, then \`make\`"
+    case $reasons in
+    *'(?)'*) say "(?): Debian's name; this system's is not known here" ;;
+    esac
+    give_up
 fi
-if [ "$(id -u)" = 0 ]; then as_root=()
-elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then as_root=(sudo)
+install="apt-get install -y --no-install-recommends ${names[*]}"
+if [ "$(id -u)" = 0 ]; then
+    as_root=()
+elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    as_root=(sudo)
 else
-    printf 'install.sh: neither root nor sudo; somebody who may has to run\n\n  %s\n\n' "$install" >&2
-    exit 2
+    say "neither root nor sudo; somebody who has either can run"
+    printf '\n  %s\n\n' "$install" >&2
+    give_up
 fi
 
 echo "Installing: $install"
 log=$(mktemp)
-apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 </dev/null; }
-install_all() { apt install -y --no-install-recommends "${missing[@]}"; }
+apt() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" \
+        >>"$log" 2>&1 </dev/null
+}
+install_all() { apt install -y --no-install-recommends "${names[@]}"; }
 if ! install_all && ! { apt update && install_all; }; then
     tail -n 20 "$log" >&2
-    printf 'install.sh: apt-get failed (%s); once it works: %s\n' "$log" "$install" >&2
-    exit 2
+    say "apt-get failed ($log); once it works: $install"
+    give_up
 fi
 rm -f "$log"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For the scripts that run the whole program; they source this file.
 #
 # It moves to an empty folder of its own, where nothing is found by chance (no data/, no plots/), and counts checks. After
