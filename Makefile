@@ -22,8 +22,8 @@ RUN_ARGS :=
 T        :=
 V        :=
 HASH     := \#
-header    = $(shell echo '$(HASH)include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)
-ONEDNN   := $(call header,dnnl.h)
+header    = $(shell echo '$(HASH)include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1; echo $$?)
+ONEDNN   := $(if $(filter 0,$(call header,dnnl.h)),1,0)
 OPENBLAS := 1
 CUDA     ?= 0
 CUDA_HOME ?= /usr/local/cuda
@@ -289,8 +289,9 @@ bench: ## speed, beside PyTorch where it is installed (BENCH=quick|full; OUT=fol
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" bench/run
 
 # ------------------------------------------------ style
-SHELLS = $(sort $(shell grep -rlE '^$(HASH)!.*bash|^$(HASH) shellcheck shell=bash' --exclude-dir=build \
-    --exclude-dir=data --exclude-dir=.git --exclude-dir=results --exclude=*.md .))
+SHELLS = $(sort $(shell grep -rlE '^$(HASH)!.*bash|^$(HASH) shellcheck shell=bash' \
+    --exclude-dir=build --exclude-dir=data --exclude-dir=.git --exclude-dir=results \
+    --exclude=*.md .))
 
 lint: compile_commands.json ## cppcheck and shellcheck must be clean; clang-tidy advises (TIDY=none)
 	@for tool in cppcheck shellcheck; do command -v $$tool >/dev/null || \
@@ -298,7 +299,7 @@ lint: compile_commands.json ## cppcheck and shellcheck must be clean; clang-tidy
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --error-exitcode=1 --suppressions-list=tests/cppcheck.txt -I. \
 	    '-D_Noreturn=__attribute__((noreturn))' $(filter -D%,$(DEFINES)) $(ALL_C)
-	shellcheck --external-sources $(SHELLS)
+	shellcheck $(SHELLS)
 	@if command -v $(TIDY) >/dev/null; then \
 	    printf '%s\n' $(ALL_C) | xargs -P "$$(nproc)" -n 1 $(TIDY) --quiet -p . 2>/dev/null; \
 	else echo "lint: no $(TIDY) here"; fi

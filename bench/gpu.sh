@@ -1,24 +1,29 @@
 #!/usr/bin/env bash
-# All about a GPU in one go, under ten minutes: is what it computes right, how fast is it beside PyTorch, does it train. Rows, figure and a
-# README with what was reached beside what was aimed at go to results/DATE_gpu.
+# All about a GPU in one go, under ten minutes: is what it computes right, how fast is it beside
+# PyTorch, does it train. Rows, figure and a README with what was reached beside what was aimed at
+# go to results/DATE_gpu.
 #
 #   bench/gpu.sh                     all of it, by programs that `make CUDA=1 gpu` builds
-#   bench/gpu.sh --full              the main job without a limit of time: 93 % and higher with each scheme
-#   bench/gpu.sh --dry-run           prints every command and has its program judge the words; needs no GPU, runs nothing
-#   bench/gpu.sh --rehearse          all of it on the CPU with small networks: tries this script, and says nothing about a GPU
+#   bench/gpu.sh --full              the main job without a limit of time: 93 % and higher
+#   bench/gpu.sh --dry-run           prints every command and has its program check the options;
+#                                    needs no GPU, runs nothing
+#   bench/gpu.sh --rehearse          all of it on the CPU with small networks: tests this script,
+#                                    and says nothing about a GPU
 #
-#   PARTS='tests steps ranks train'  those alone (bench/gpu/NAME.sh); '': only the README and the figure, anew, from the rows in OUT
+#   PARTS='tests steps ranks train'  those alone (bench/gpu/NAME.sh); '': only the README and the
+#                                    figure, anew, from the rows in OUT
 #   OUT=DIR BUILD=build/release      where the rows go; where the programs are
-#   DATA=DIR                         the folder of CIFAR-10; without it data/, else generated images, and it is said
+#   DATA=DIR                         the folder of CIFAR-10; without it data/, else generated images
 #   PYTHON=python3                   the Python that has torch; without one ours is measured alone
 #   MPIRUN='mpiexec.hydra -iface lo' how ranks are started (mpirun)
-#   PREFIX=DIR                       MPI's run time, unpacked there from its packages (DIR/usr/bin, DIR/usr/lib): neither compiler nor
-#                                    network is needed then
+#   PREFIX=DIR                       MPI's run time, unpacked there from its packages (DIR/usr/bin,
+#                                    DIR/usr/lib): neither compiler nor network is needed then
 #   ARGS='--server-device gpu'       added to every command of the whole program
-#   TESTS_S STEPS_S RANKS_S TRAIN_S  seconds of each part; BACKEND=cudnn THREADS (of the host, a rank)
+#   TESTS_S STEPS_S RANKS_S TRAIN_S  seconds of each part; BACKEND=cudnn THREADS (of a rank)
 #
-# Exit code: 0: every part did its work (what was reached is in the README, not in here); 1: one failed, the others ran nevertheless;
-# 2: wrongly called, a program is missing, or refuses a word of its command; 77: no CUDA device, everything else was checked.
+# Exit code: 0: every part did its work (what was reached is in the README, not in here); 1: one
+# failed, the others ran nevertheless; 2: wrongly called, a program is missing, or refuses a word of
+# its command; 77: no CUDA device, everything else was checked.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C.UTF-8
@@ -29,25 +34,32 @@ case ${1:-} in
 '' | --full | --dry-run | --rehearse) mode=${1:-} ;;
 *) echo "gpu.sh: $1: there are --full, --dry-run and --rehearse" >&2; exit 2 ;;
 esac
-parts=${PARTS-$all} build=${BUILD:-build/release} out=${OUT:-results/$(date +%Y-%m-%d)_gpu} python=${PYTHON:-python3}
+parts=${PARTS-$all} build=${BUILD:-build/release} out=${OUT:-results/$(date +%Y-%m-%d)_gpu}
+python=${PYTHON:-python3}
 case $mode in
 --rehearse) BACKEND=${BACKEND:-openblas} limits=(120 60 60 60) THREADS=${THREADS:-1} ;;
 *) BACKEND=${BACKEND:-cudnn} limits=(110 280 60 110) ;;
 esac
 # shellcheck disable=SC2034 # read by name, and by the parts
-tests_s=${TESTS_S:-${limits[0]}} steps_s=${STEPS_S:-${limits[1]}} ranks_s=${RANKS_S:-${limits[2]}} train_s=${TRAIN_S:-${limits[3]}}
+tests_s=${TESTS_S:-${limits[0]}} steps_s=${STEPS_S:-${limits[1]}} ranks_s=${RANKS_S:-${limits[2]}}
+train_s=${TRAIN_S:-${limits[3]}}
 # shellcheck disable=SC2034
 if [ "$mode" = --full ]; then train_s=${TRAIN_S:-100000}; fi
 if [ -n "${PREFIX:-}" ]; then
-    libraries=$PREFIX/usr/lib:$(printf '%s:' "$PREFIX"/usr/lib/*-linux-gnu "$PREFIX"/usr/lib/*-linux-gnu/openblas-*)
-    export PATH=$PREFIX/usr/bin:$PATH LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} UCX_TLS=${UCX_TLS:-self,sm}
+    libraries=$PREFIX/usr/lib:$(printf '%s:' "$PREFIX"/usr/lib/*-linux-gnu \
+        "$PREFIX"/usr/lib/*-linux-gnu/openblas-*)
+    export PATH=$PREFIX/usr/bin:$PATH LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} \
+        UCX_TLS=${UCX_TLS:-self,sm}
 fi
-if [ -z "${MPIRUN:-}" ]; then MPIRUN=$(command -v mpirun >/dev/null && echo mpirun || echo 'mpiexec.hydra -iface lo'); fi
+if [ -z "${MPIRUN:-}" ]; then
+    MPIRUN=$(command -v mpirun >/dev/null && echo mpirun || echo 'mpiexec.hydra -iface lo')
+fi
 # shellcheck disable=SC2034
 read -ra mpirun <<<"$MPIRUN"
 threads=${THREADS:-$(($(nproc) > 5 ? $(nproc) / 5 : 1))}
 
-# ------------------------------------------------------------------ commands: each has a name, and is known before the first one runs
+# ------------------------------------------------------------------ commands: each has a name, and
+# is known before the first one runs
 declare -A line=() pid=()
 order=()
 
@@ -71,7 +83,8 @@ judge() {
         */nbsgd) "${words[@]:i}" --print-schemes >/dev/null || return ;;
         */bench/step) "${words[@]:i}" --check || return ;;
         bench/pytorch.py)
-            if [ "$torch" = none ] && ! command -v "$python" >/dev/null; then return 0; fi # no peer, and nobody to ask
+            # no peer, and nobody to ask
+            if [ "$torch" = none ] && ! command -v "$python" >/dev/null; then return 0; fi
             "${words[@]:i-1}" --check || return
             ;;
         */tests/*) [ -x "${words[i]}" ] || { echo "no ${words[i]}" >&2; return 1; } ;;
@@ -104,7 +117,10 @@ left() { echo $((until_s - $(now_s))); }
 calc() { awk "BEGIN { printf \"$1\", $2 }"; }
 
 for program in nbsgd bench/step; do
-    [ -x "$build/$program" ] || { echo "gpu.sh: no $build/$program; \`make CUDA=1 gpu\` builds it (or BUILD=DIR)" >&2; exit 2; }
+    [ -x "$build/$program" ] || {
+        echo "gpu.sh: no $build/$program; \`make CUDA=1 gpu\` builds it (or BUILD=DIR)" >&2
+        exit 2
+    }
 done
 kernels=$build/bench/kernels-gpu # the choices that were timed
 # shellcheck source=bench/parts/steps.sh
@@ -115,7 +131,10 @@ for part in $all; do
 done
 . bench/gpu/report.sh
 for part in $parts; do
-    [[ " $all " == *" $part "* ]] || { echo "gpu.sh: PARTS: no $part; there are: $all" >&2; exit 2; }
+    [[ " $all " == *" $part "* ]] || {
+        echo "gpu.sh: PARTS: no $part; there are: $all" >&2
+        exit 2
+    }
 done
 version=$("$build/nbsgd" --version) || exit 2
 torch=$(timeout 120 "$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) || torch=none
@@ -144,7 +163,10 @@ if [ "$mode" = --dry-run ]; then
     exit 0
 fi
 if [ "$BACKEND" = cudnn ] && ! [[ $version =~ cudnn\ \([^\)]*f32\ yes ]]; then
-    case $version in *cudnn*) why='no CUDA device here' ;; *) why="$build was built without CUDA=1" ;; esac
+    case $version in
+    *cudnn*) why='no CUDA device here' ;;
+    *) why="$build was built without CUDA=1" ;;
+    esac
     echo "gpu.sh: $why: ${#order[@]} commands were checked, none was run" >&2
     exit 77
 fi
@@ -160,7 +182,8 @@ fi
 for part in $parts; do
     for name in "${order[@]}"; do
         if [[ $name == "$part "* ]]; then echo "$name: ${line[$name]}"; fi
-    done | sed "s|$tmp|TMP|g; s|$out|OUT|g; s|$PWD/||g${DATA:+; s|$DATA|DATA|g}" >"$out/commands-$part.txt"
+    done | sed "s|$tmp|TMP|g; s|$out|OUT|g; s|$PWD/||g${DATA:+; s|$DATA|DATA|g}" \
+        >"$out/commands-$part.txt"
 done
 case " $parts " in *' steps '*) warm_peers ;; esac
 failed=''

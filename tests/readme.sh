@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# The README says what the program says: its table of schemes is the list's (make readme writes it), --help has the same schemes, and no option
-# stands in README, DESIGN, results or experiments that the program doesn't know.
+# The README says what the program says: its table of schemes is the list's (make readme writes it),
+# --help has the same schemes, and no option stands in README, DESIGN, results or experiments that
+# the program doesn't know.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
 help=$("$nbsgd" --help)
 table() { sed -n '/^<!-- the table of schemes/,/^<!-- end of the table/p' "$1" | grep '^|'; }
-same_table() { diff <(table "$home/README.md") <("$nbsgd" --print-schemes) || { echo 'make readme brings it up to date'; return 1; }; }
+same_table() {
+    diff <(table "$home/README.md") <("$nbsgd" --print-schemes) || {
+        echo 'make readme brings it up to date'
+        return 1
+    }
+}
 check "README's table of schemes is the program's" same_table
 
 in_table() { table "$home/README.md" | sed -nE 's/^\| `([a-z]+)` .*/\1/p'; }
@@ -14,8 +20,16 @@ in_help() { sed -nE '/^Schemes:/,/^$/s/^  ([a-z]+) .*/\1/p' <<<"$help"; }
 same_list() { [ "$(in_table | wc -l)" -ge 3 ] && diff <(in_table) <(in_help); }
 check 'and --help lists the same schemes' same_list
 
-named() { grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/results/*/README.md "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u; }
-known() { { grep -oE '^ +(-[a-zA-Z], +)?--[a-z][a-z0-9-]+' <<<"$help"; cat "$home"/{test.s,run.s,bench/step.c,bench/pytorch.py,bench/gpu.sh,bench/gpu/tests.sh,bench/lan}; } | grep -oE -- '--[a-z][a-z0-9-]+' | sed 's/^--//' | sort -u; }
+named() {
+    grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/results/*/README.md \
+        "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
+}
+known() {
+    {
+        grep -oE '^ +(-[a-zA-Z], +)?--[a-z][a-z0-9-]+' <<<"$help"
+        cat "$home"/{test.s,run.s} "$home"/bench/{step.c,pytorch.py,gpu.sh,gpu/tests.sh,lan}
+    } | grep -oE -- '--[a-z][a-z0-9-]+' | sed 's/^--//' | sort -u
+}
 all_known() {
     local strangers
     strangers=$(comm -23 <(named | grep -v '^nb$') <(known))

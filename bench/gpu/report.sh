@@ -3,7 +3,9 @@
 
 head_lines() {
     local gpu
-    gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | sort | uniq -c | sed -E 's/^ *([0-9]+) /\1 x /' | paste -sd';')
+    gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total \
+        --format=csv,noheader 2>/dev/null | sort | uniq -c | sed -E 's/^ *([0-9]+) /\1 x /' |
+        paste -sd';')
     cat <<END
 # date: $(date '+%Y-%m-%d %H:%M:%S %z')
 # program: $(head -n 1 <<<"$version")
@@ -35,7 +37,9 @@ middles() { # of ranks.csv: a median for each number of ranks, and its ratio to 
         { v[$2, ++n[$2]] = $4 }
         function median(r, i, k, t) {
             for (i = 2; i <= n[r]; i++)
-                for (k = i; k > 1 && v[r, k] + 0 < v[r, k - 1] + 0; k--) { t = v[r, k]; v[r, k] = v[r, k - 1]; v[r, k - 1] = t }
+                for (k = i; k > 1 && v[r, k] + 0 < v[r, k - 1] + 0; k--) {
+                    t = v[r, k]; v[r, k] = v[r, k - 1]; v[r, k - 1] = t
+                }
             return n[r] % 2 ? v[r, (n[r] + 1) / 2] : (v[r, n[r] / 2] + v[r, n[r] / 2 + 1]) / 2
         }
         END {
@@ -43,7 +47,8 @@ middles() { # of ranks.csv: a median for each number of ranks, and its ratio to 
             kinds = split("1 2 3 4 5 5+", name, " ")
             for (i = 1; i <= kinds; i++) if (n[r = name[i]]) {
                 m = median(r); if (r == 1) one = m
-                printf("%s,%d,%.0f,%s,%d\n", r, (r + 0 > 1 ? r - 1 : 1), m, (one ? sprintf("%.2f", m / one) : "-"), n[r])
+                printf("%s,%d,%.0f,%s,%d\n", r, (r + 0 > 1 ? r - 1 : 1), m,
+                    (one ? sprintf("%.2f", m / one) : "-"), n[r])
             }
         }'
 }
@@ -54,24 +59,33 @@ draw() {
         if [ -e "$out/train/$scheme/eval.csv" ]; then curves+=("$scheme=$out/train/$scheme"); fi
     done
     [ ${#curves[@]} -gt 0 ] || return
-    if gnuplot -c plots/run.gp "$out/figure.png" "${curves[@]}" 2>/dev/null; then echo '![accuracy and loss](figure.png)'
-    else echo "No gnuplot was there to draw the curves of train/: where there is one, \`PARTS='' OUT=${out#"$PWD/"} bench/gpu.sh\` does."; fi
+    if gnuplot -c plots/run.gp "$out/figure.png" "${curves[@]}" 2>/dev/null; then
+        echo '![accuracy and loss](figure.png)'
+    else
+        echo "No gnuplot was there to draw the curves of train/: where there is one," \
+            "\`PARTS='' OUT=${out#"$PWD/"} bench/gpu.sh\` does."
+    fi
 }
 
 report() {
     local file
     {
-        printf '# On a GPU%s\n\n' "$([ "$mode" = --rehearse ] && echo ': A REHEARSAL ON THE CPU, no figure of a GPU')"
+        printf '# On a GPU%s\n\n' "$([ "$mode" = --rehearse ] &&
+            echo ': A REHEARSAL ON THE CPU, no figure of a GPU')"
         sed -E 's/^# ?/    /' "$out/head.txt" 2>/dev/null
         printf '\nMade by `bench/gpu.sh%s`. `NO` in a table: not reached.\n' "${mode:+ $mode}"
         if [ -e "$out/tests.csv" ]; then
-            printf '\n## Is it right\n\nLosses of the third step of ResNet-50 are compared with the CPU'\''s; a skipped test has not been made.\n\n'
+            printf '\n## Is it right\n\nLosses of the third step of ResNet-50 are compared with '
+            printf 'those of the CPU; a skipped test has not been made.\n\n'
             table "$out/tests.csv" test passed failed skipped ''
         fi
         if [ -e "$out/steps.csv" ]; then
-            printf '\n## A training step beside PyTorch, images/s\n\nMedians; ratios are medians over turns. Compiled: the faster of '
-            printf '`torch.compile` as it is and with CUDA graphs. The floor is computed from bytes and FLOPs of an H200.\n\n'
-            table "$out/steps.csv" stem side batch type ours 'without update' eager compiled 'with graphs' 'ours / eager' '>=' '' \
+            printf '\n## A training step beside PyTorch, images/s\n\n'
+            printf 'Medians; ratios are medians over turns.'
+            printf ' Compiled: the faster of `torch.compile` as it is and with CUDA graphs. '
+            printf 'The floor is computed from bytes and FLOPs of an H200.\n\n'
+            table "$out/steps.csv" stem side batch type ours 'without update' eager compiled \
+                'with graphs' 'ours / eager' '>=' '' \
                 'ours / compiled' '>=' '' '% of the floor' '>=' ''
         fi
         if [ -e "$out/ranks.csv" ]; then
@@ -80,8 +94,10 @@ report() {
             table "$tmp/middles" ranks workers images/s 'of one process' rounds
         fi
         if [ -e "$out/train.csv" ]; then
-            printf '\n## The main job: ResNet-50 on CIFAR-10, 4 workers and a server, one seed\n\nTo reach: 93 %%.\n\n'
-            table "$out/train.csv" scheme 'best top-1, %' seconds images/s 's to 90 %' 's to 93 %' data
+            printf '\n## The main job: ResNet-50 on CIFAR-10, 4 workers and a server, one seed\n\n'
+            printf 'To reach: 93 %%.\n\n'
+            table "$out/train.csv" scheme 'best top-1, %' seconds images/s 's to 90 %' 's to 93 %' \
+                data
             draw
         fi
         printf '\n## Commands\n\n'

@@ -1,12 +1,14 @@
-# How fast is a training step? Ours, ours without the update of the weights, and PyTorch on the same GPU: eager, compiled, and compiled with
-# CUDA graphs, by turns (bench/turns.h). steps.csv, and every figure in turns.csv.
+# How fast is a training step? Ours, ours without the update of the weights, and PyTorch on the same
+# GPU: eager, compiled, and compiled with CUDA graphs, by turns (bench/turns.h). steps.csv, and
+# every figure in turns.csv.
 # shellcheck shell=bash disable=SC2154
 
 turns=${TURNS:-3} turn_s=${TURN_S:-1}
 # shellcheck disable=SC2034 # ask reads it
 a_start=1
 
-# stem side batch dtype | to reach: ours / eager, ours / the faster compiled one, share of the floor | the floor, images/s (of an H200)
+# stem side batch dtype | to reach: ours / eager, ours / the faster compiled one, share of the floor
+# | the floor, images/s (of an H200)
 gpu_steps='
 cifar    32  128 bf16 | -  1.2 75 | 33300
 imagenet 32  128 bf16 | 5  1.2 -  | 338000
@@ -34,9 +36,12 @@ each_row() {
 }
 
 row_commands() {
-    local words=(--network "$network" --stem "$stem" --side "$side" --batch "$batch" --dtype "$dtype" --threads "$(nproc)" --turns)
-    local ours=("$build/bench/step" "${words[@]}" --warm 4 --backend "$BACKEND" --cache "$kernels") at="steps $stem $side $batch"
-    local peer=("$python" bench/pytorch.py "${words[@]}" --warm 4 --wait --device "$([ "$BACKEND" = cudnn ] && echo cuda || echo cpu)")
+    local words=(--network "$network" --stem "$stem" --side "$side" --batch "$batch"
+        --dtype "$dtype" --threads "$(nproc)" --turns)
+    local ours=("$build/bench/step" "${words[@]}" --warm 4 --backend "$BACKEND"
+        --cache "$kernels") at="steps $stem $side $batch"
+    local peer=("$python" bench/pytorch.py "${words[@]}" --warm 4 --wait
+        --device "$([ "$BACKEND" = cudnn ] && echo cuda || echo cpu)")
     command_is "$at ours" "${ours[@]}"
     command_is "$at bare" "${ours[@]}" --gradient
     command_is "$at eager" "${peer[@]}"
@@ -46,7 +51,8 @@ row_commands() {
 
 commands_steps() { each_row row_commands; }
 
-# What torch.compile makes is kept on disk: it is made while the tests run, all rows at once, so that the race need not wait for it.
+# What torch.compile makes is kept on disk: it is made while the tests run, all rows at once, so
+# that the race need not wait for it.
 warm_row() {
     local words who
     for who in compiled graphs; do
@@ -72,7 +78,8 @@ stop_warming() {
 
 # Medians over the turns, and ratios within a turn: one line of steps.csv.
 conclude_row() {
-    awk -F, -v row="$row" -v want_eager="$want_eager" -v want_compiled="$want_compiled" -v want_share="$want_share" -v floor="$floor" \
+    awk -F, -v row="$row" -v want_eager="$want_eager" -v want_compiled="$want_compiled" \
+        -v want_share="$want_share" -v floor="$floor" \
         -v csv="$out/steps.csv" -v racers="$racers" '
     function median(list, n, i, k, v) {
         if (!n) return ""
@@ -92,31 +99,41 @@ conclude_row() {
         return median(list, n)
     }
     function ratio(who, t, n, list) {
-        for (t = 1; t <= turns; t++) if (count[t, who]) list[++n] = of_turn(t, "ours") / of_turn(t, who)
+        for (t = 1; t <= turns; t++)
+            if (count[t, who]) list[++n] = of_turn(t, "ours") / of_turn(t, who)
         return median(list, n)
     }
-    function verdict(is, want) { return want == "-" || is == "" ? "-" : is >= want + 0 ? "yes" : "NO" }
+    function verdict(is, want) {
+        return want == "-" || is == "" ? "-" : is >= want + 0 ? "yes" : "NO"
+    }
     function shown(v, format) { return v == "" ? "-" : sprintf(format, v) }
     $1 == row { figure[$3, $4, ++count[$3, $4]] = $5; if ($3 > turns) turns = $3 }
     END {
         split(racers, who, " ")
         line = row; gsub(/ /, ",", line)
         text = sprintf("%-22s", row)
-        for (i = 1; i <= 5; i++) { v[i] = speed(who[i]); line = line "," shown(v[i], "%.6g"); text = text sprintf(" %9s", shown(v[i], "%.0f")) }
+        for (i = 1; i <= 5; i++) {
+            v[i] = speed(who[i]); line = line "," shown(v[i], "%.6g")
+            text = text sprintf(" %9s", shown(v[i], "%.0f"))
+        }
         eager = ratio("eager"); compiled = ratio("compiled"); graphs = ratio("graphs")
         hardest = compiled != "" && (graphs == "" || compiled < graphs) ? compiled : graphs
         share = floor == "-" || v[1] == "" ? "" : 100 * v[1] / floor
         line = line "," shown(eager, "%.3f") "," want_eager "," verdict(eager, want_eager)
         line = line "," shown(hardest, "%.3f") "," want_compiled "," verdict(hardest, want_compiled)
         line = line "," shown(share, "%.3g") "," want_share "," verdict(share, want_share)
-        print text sprintf(" | / eager %s >=%s %s | / compiled %s >=%s %s | %s %% of the floor >=%s %s", shown(eager, "%.2f"), want_eager,
-            verdict(eager, want_eager), shown(hardest, "%.2f"), want_compiled, verdict(hardest, want_compiled), shown(share, "%.0f"),
-            want_share, verdict(share, want_share))
+        text = text sprintf(" | / eager %s >=%s %s", shown(eager, "%.2f"), want_eager,
+            verdict(eager, want_eager))
+        text = text sprintf(" | / compiled %s >=%s %s", shown(hardest, "%.2f"), want_compiled,
+            verdict(hardest, want_compiled))
+        print text sprintf(" | %s %% of the floor >=%s %s", shown(share, "%.0f"), want_share,
+            verdict(share, want_share))
         print line >>csv
     }' "$out/turns.csv"
 }
 
-# PyTorch is loaded while ours is made ready, but does nothing before its turn: whoever times kernels has the GPU for itself.
+# PyTorch is loaded while ours is made ready, but does nothing before its turn: whoever times
+# kernels has the GPU for itself.
 gather_team() {
     local name words ready_s
     team=()
@@ -137,7 +154,11 @@ gather_team() {
             ;;
         esac
         # shellcheck disable=SC2181 # of either arm
-        if [ $? = 0 ]; then team+=("$name"); else echo "$row: $name left out: $(grep -v '^$' "$tmp/$name.err" | tail -n 1)"; fi
+        if [ $? = 0 ]; then
+            team+=("$name")
+        else
+            echo "$row: $name left out: $(grep -v '^$' "$tmp/$name.err" | tail -n 1)"
+        fi
     done
 }
 
@@ -162,7 +183,8 @@ race_row() {
     if [ "${team[0]:-}" != ours ]; then steps_failed=1; fi
     for name in "${team[@]}"; do
         [ "$(fact "$name" parameters)" != "$(fact "${team[0]}" parameters)" ] || continue
-        echo "$row: $name has $(fact "$name" parameters) parameters, ${team[0]} $(fact "${team[0]}" parameters): not one network"
+        echo "$row: $name has $(fact "$name" parameters) parameters," \
+            "${team[0]} $(fact "${team[0]}" parameters): not one network"
         drop "$name"
         steps_failed=1
     done
@@ -183,12 +205,14 @@ part_steps() {
     { cat "$out/head.txt"; echo 'row,start,turn,who,figure'; } >"$out/turns.csv"
     {
         cat "$out/head.txt"
-        echo -n 'stem,side,batch,dtype,ours,ours_without_update,eager,compiled,graphs,ratio_eager,to_reach,reached,'
+        echo -n 'stem,side,batch,dtype,ours,ours_without_update,eager,compiled,graphs,'
+        echo -n 'ratio_eager,to_reach,reached,'
         echo 'ratio_compiled,to_reach,reached,percent_of_floor,to_reach,reached'
     } >"$out/steps.csv"
     if [ "$torch" = none ]; then echo "no torch in $python: ours alone"; fi
     # shellcheck disable=SC2086 # a word each
-    printf '%-22s %9s %9s %9s %9s %9s | images/s, medians of %s turns of %s s\n' "$network" $racers "$turns" "$turn_s"
+    printf '%-22s %9s %9s %9s %9s %9s | images/s, medians of %s turns of %s s\n' "$network" \
+        $racers "$turns" "$turn_s"
     each_row race_row
     [ $steps_failed = 0 ]
 }

@@ -1,5 +1,6 @@
 # Does each algorithm of a convolution pay? Each is left out in turn, and the step is timed with and
-# without it, interleaved: without.csv. Only where it was chosen; the shapes that had chosen it choose again.
+# without it, interleaved: without.csv. Only where it was chosen; the shapes that had chosen it
+# choose again.
 # shellcheck shell=bash disable=SC2154
 # shellcheck source=/dev/null
 . bench/parts/steps.sh
@@ -12,7 +13,8 @@ resnet20 cifar    64 2
 '
 algorithms='as_is inner product direct simd winograd'
 
-# with_without NAME: the median, least and greatest of images/s with it / without it, over the turns.
+# with_without NAME: the median, least and greatest of images/s with it / without it, over the
+# turns.
 with_without() {
     local name=$1 first second
     grep -v " = $name\$" "$tmp/all" >"$tmp/without"
@@ -29,8 +31,10 @@ with_without() {
     awk -F, -v row="$row" '
         $1 == row { sum[$3, $4] += $5; count[$3, $4]++; if ($3 > turns) turns = $3 }
         END {
-            for (t = 1; t <= turns; t++)
-                list[t] = sum[t, "ours"] / count[t, "ours"] / (sum[t, "theirs"] / count[t, "theirs"])
+            for (t = 1; t <= turns; t++) {
+                mine = sum[t, "ours"] / count[t, "ours"]
+                list[t] = mine / (sum[t, "theirs"] / count[t, "theirs"])
+            }
             for (i = 2; i <= turns; i++) {
                 v = list[i]
                 for (k = i - 1; k && list[k] > v; k--) list[k + 1] = list[k]
@@ -42,29 +46,42 @@ with_without() {
 }
 
 part_algorithms() {
+    # shellcheck disable=SC2034 # bench/parts/steps.sh reads a_start
     local network stem batch threads dtype name words row a_start a_turn chosen all
-    [ "$BACKEND" = onednn ] || { echo "algorithms: left out: they are the backend onednn's"; return; }
+    [ "$BACKEND" = onednn ] || {
+        echo "algorithms: left out: they are the backend onednn's"
+        return
+    }
     : >>"$out/turns.csv"
     {
         printf '%s\n' "$head"
-        echo 'network,stem,batch,threads,dtype,without,chosen_in,choices,ratio,ratio_min,ratio_max,turns'
+        echo -n 'network,stem,batch,threads,dtype,without,chosen_in,choices,'
+        echo 'ratio,ratio_min,ratio_max,turns'
     } >"$out/without.csv"
     while read -r network stem batch threads; do
         [ -n "$network" ] || continue
         for dtype in f32 bf16; do
-            words=("$build/bench/step" --network "$network" --stem "$stem" --batch "$batch" --backend onednn
+            words=("$build/bench/step" --network "$network" --stem "$stem" --batch "$batch"
+                --backend onednn
                 --threads "$threads" --dtype "$dtype" --turns)
             rm -f "$tmp/all"
-            start ours "${words[@]}" --cache "$tmp/all" || { echo "algorithms: $dtype left out"; continue; }
+            start ours "${words[@]}" --cache "$tmp/all" || {
+                echo "algorithms: $dtype left out"
+                continue
+            }
             stop ours
             all=$(wc -l <"$tmp/all")
             for name in $algorithms; do
                 chosen=$(grep -c " = $name\$" "$tmp/all")
                 row="$network $stem $batch $threads $dtype without $name"
-                [ "$chosen" = 0 ] || ratio=$(with_without "$name") || { echo "$row: failed" >&2; exit 3; }
+                [ "$chosen" = 0 ] || ratio=$(with_without "$name") || {
+                    echo "$row: failed" >&2
+                    exit 3
+                }
                 [ "$chosen" != 0 ] || ratio=,,,0
                 echo "$row: chosen $chosen of $all, with / without: $ratio"
-                echo "$network,$stem,$batch,$threads,$dtype,$name,$chosen,$all,$ratio" >>"$out/without.csv"
+                echo "$network,$stem,$batch,$threads,$dtype,$name,$chosen,$all,$ratio" \
+                    >>"$out/without.csv"
             done
         done
     done <<<"$algorithm_steps"

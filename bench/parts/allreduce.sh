@@ -1,4 +1,5 @@
-# The sum of ResNet-50's gradient among four workers of this host by each of our ways, beside MPI_Allreduce; what regions cost.
+# The sum of ResNet-50's gradient among four workers of this host by each of our ways, beside
+# MPI_Allreduce; what regions cost.
 # shellcheck shell=bash disable=SC2154
 
 part_allreduce() {
@@ -8,7 +9,8 @@ part_allreduce() {
         return
     fi
     took() { sed -nE "s/^$1 +([0-9.]+) ms.*/\1/p" "$out/allreduce.txt"; }
-    mpi=$(took 'all-reduce: MPI_Allreduce, in place') copy=$(took 'region: plain stores by one worker')
+    mpi=$(took 'all-reduce: MPI_Allreduce, in place')
+    copy=$(took 'region: plain stores by one worker')
     while IFS= read -r line; do
         what=${line:0:40} ms=$(sed -nE 's/^.{40} +([0-9.]+) ms.*/\1/p' <<<"$line")
         what=${what%"${what##*[! ]}"}

@@ -1,4 +1,5 @@
-# Messages between the ranks of this host, beside a local addition and a copy: the test of real messages prints them.
+# Messages between the ranks of this host, beside a local addition and a copy: the test of real
+# messages prints them.
 # shellcheck shell=bash disable=SC2154
 
 part_messages() {
@@ -18,7 +19,9 @@ part_messages() {
         push*one*) limit "messages: $what" "$ms" ms "$add" 'local add' - ;;
         push*) limit "messages: $what (2)" "$ms" ms "$(calc %.3f "2 * $add")" 'two local adds' - ;;
         pull*one*) limit "messages: $what" "$ms" ms "$copy" 'local copy' - ;;
-        pull*) limit "messages: $what (2)" "$ms" ms "$(calc %.3f "2 * $copy")" 'two local copies' - ;;
+        pull*)
+            limit "messages: $what (2)" "$ms" ms "$(calc %.3f "2 * $copy")" 'two local copies' -
+            ;;
         *) echo "$line" ;;
         esac
     done <"$out/messages.txt"

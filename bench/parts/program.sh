@@ -1,4 +1,5 @@
-# The whole program: 4 workers and a server on this host train for some mini-batches; each rank is watched from outside.
+# The whole program: 4 workers and a server on this host train for some mini-batches; each rank is
+# watched from outside.
 # shellcheck shell=bash disable=SC2154
 
 part_program() {
@@ -16,14 +17,17 @@ done
 wait $child
 END
     begin=$(now_s)
-    if ! WATCH=$tmp/rss timeout 300 "$mpirun" -n 5 bash "$tmp/watch" "$build/nbsgd" --scheme ssgd --network resnet50 --stem cifar \
-        --batch 64 --minibatches 2 --dtype f32 --backend "$BACKEND" --threads 1 --kernel-cache "$kernels" \
-        --updates 2 --eval-samples 32 --eval-batches 1 --eval-every 1000000000 --results "$folder" >"$tmp/program.log" 2>&1; then
+    if ! WATCH=$tmp/rss timeout 300 "$mpirun" -n 5 bash "$tmp/watch" "$build/nbsgd" --scheme ssgd \
+        --network resnet50 --stem cifar --batch 64 --minibatches 2 --dtype f32 \
+        --backend "$BACKEND" --threads 1 --kernel-cache "$kernels" \
+        --updates 2 --eval-samples 32 --eval-batches 1 --eval-every 1000000000 --results "$folder" \
+        >"$tmp/program.log" 2>&1; then
         echo "program: FAILED: $(grep -v '^$' "$tmp/program.log" | tail -n 1)"
         return
     fi
     cp "$folder/ranks.csv" "$out/program-ranks.csv"
-    printf 'program: mpirun -n 5, ResNet-50, CIFAR stem, mini-batches of 32, float32, 1 thread a rank: %.0f s in all\n' \
+    printf 'program: mpirun -n 5, ResNet-50, CIFAR stem, mini-batches of 32, float32, '
+    printf '1 thread a rank: %.0f s in all\n' \
         "$(calc %.1f "$(now_s) - $begin")"
     local worker=0 server=0 i mb
     : >"$out/program-memory.txt"
@@ -38,8 +42,10 @@ END
     local loader transfer
     read -r loader transfer < <(awk -F, '/^#/ { next }
         !named { named = 1; for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["role"] == "worker" { work += $at["compute_s"] + $at["transfer_s"]; loader += $at["loader_s"]; transfer += $at["transfer_s"] }
-        END { printf "%.4f %.4f\n", 100 * loader / work, 100 * transfer / work }' "$folder/ranks.csv")
+        $at["role"] == "worker" { work += $at["compute_s"] + $at["transfer_s"];
+            loader += $at["loader_s"]; transfer += $at["transfer_s"] }
+        END { printf "%.4f %.4f\n", 100 * loader / work,
+            100 * transfer / work }' "$folder/ranks.csv")
     limit 'loader: share of the workers'\'' step' "$loader" percent - - -
     limit 'messages: share of the workers'\'' step' "$transfer" percent - - -
     limit 'loader and messages together' "$(calc %.4f "$loader + $transfer")" percent - - 'v<3'

@@ -7,8 +7,8 @@ part_vectors() {
         echo 'work,threads,gb_s,gb_s_min,gb_s_max,share,share_min,share_max'
         "$build/bench/vectors" --csv
     } >"$out/vectors.csv" || exit 3
-    local name threads speed share triad
-    while IFS=, read -r name threads speed _ _ share _; do
+    local name threads speed triad
+    while IFS=, read -r name threads speed _; do
         case $name in '#'* | work) continue ;; triad) triad=$speed; continue ;; esac
         limit "vectors: $name, $threads thread(s)" "$speed" GB/s "$triad" 'triad' -
     done <"$out/vectors.csv"
