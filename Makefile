@@ -86,7 +86,7 @@ CHOSEN  += collective/nccl
 DEFINES += -DWITH_NCCL
 endif
 
-COMPILE := $(CC) -std=gnu11 $(MODE_$(MODE)) $(SAFE) -ffp-contract=off -fopenmp $(ARCH) $(WARN) \
+COMPILE := $(CC) -std=gnu11 -fms-extensions $(MODE_$(MODE)) $(SAFE) -ffp-contract=off -fopenmp $(ARCH) $(WARN) \
     $(DEFINES) $(CPPFLAGS) $(CFLAGS)
 COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fPIE -I. \
     -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)]

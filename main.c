@@ -17,9 +17,10 @@
 #include "backend/backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/config.h"
+#include "base/options.h"
 #include "base/cores.h"
 #include "collective/collective.h"
+#include "command/command.h"
 #include "slowness/slowness.h"
 #include "messaging/messaging.h"
 #include "node/node.h"
@@ -33,6 +34,8 @@
 extern char **environ;
 
 static volatile sig_atomic_t stop_requested;
+
+static const double most_samples = 1e15; /* sums of a few of them stay exact */
 
 struct run {
     struct options options;
@@ -77,31 +80,13 @@ static void print_version(FILE *to)
             optimizer_rules(), schedule_shapes(), codec_names(), networks);
 }
 
-/* The rule and the paper, broken into lines that --help leaves as they are. */
-static const char *wrapped(const struct scheme *s, char *to, size_t size)
+static char *epilog(void)
 {
-    enum { MARGIN = 13, WIDTH = 78 };
-    char words[400], *save = NULL;
-    size_t at = 0, column = MARGIN;
-    snprintf(words, sizeof words, "%s (%s)", s->rule, s->paper);
-    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        bool fits = column + strlen(word) < WIDTH;
-        at += (size_t)snprintf(to + at, size - at, "%s%*s%s", fits ? "" : "\n",
-                               fits ? at > 0 : MARGIN, "", word);
-        column = (fits ? column + 1 : MARGIN) + strlen(word);
-    }
-    snprintf(to + at, size - at, "\n");
-    return to;
-}
-
-static char *list_schemes(void)
-{
-    char *text = NULL, line[800];
+    char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
     fprintf(f, "Schemes:\n");
-    for (const struct scheme *s = schemes; s->name; s++)
-        fprintf(f, "  %-10s %s", s->name, wrapped(s, line, sizeof line));
+    schemes_list(f);
     fprintf(f, "\nExamples:\n  mpirun -n 5 ./nbsgd --scheme nbssgd --slow 4=4\n  ./nbsgd --world "
                "sim --workers 8 --scheme ssgd --network "
                "resnet20\n");
@@ -125,49 +110,17 @@ static void check_save(const char *path)
     free(folder);
 }
 
+/* What no range of one option says. */
 static void check_options(const struct options *o)
 {
-    if (!o->batch || !o->minibatches || o->batch % o->minibatches)
+    if (o->batch % o->minibatches)
         fatal("--batch %lld is not divided by --minibatches %lld: take a batch that is a multiple "
               "of it",
               (long long)o->batch, (long long)o->minibatches);
-    if (o->batch > 1 << 20)
-        fatal("--batch %lld is more than a million samples", (long long)o->batch);
-    if (!o->workers || o->workers > 100000)
-        fatal("--workers %lld: take 1 to 100,000", (long long)o->workers);
-    if (!o->servers || o->servers > 64)
-        fatal("--servers %lld: take 1 to 64", (long long)o->servers);
-    if (!(o->momentum < 1) || !(o->beta1 < 1) || !(o->beta2 < 1))
-        fatal("--momentum, --beta1 and --beta2 must be less than 1");
-    if (!(o->label_smoothing < 1) || !(o->warmup < 1))
-        fatal("--label-smoothing and --warmup are parts: less than 1");
-    if (!(o->target <= 100))
-        fatal("--target %g is more than 100 percent", o->target);
     if (o->samples == 0 && o->epochs <= 0)
         fatal("--epochs 0 and no --samples: nothing to do");
-    if (!(o->sim_bandwidth > 0))
-        fatal("--sim-bandwidth must be more than 0 bytes a second");
-    if (o->threads > 1024)
-        fatal("--threads %lld is more than 1,024", (long long)o->threads);
-    if (!(o->compress_ratio > 0) || !(o->compress_ratio <= 1))
-        fatal("--compress-ratio: %g is not a part of a vector; give a number above 0, at most 1",
-              o->compress_ratio);
-    if (!o->n_push || !o->n_fetch || !o->local_steps)
-        fatal("--n-push, --n-fetch and --local-steps are at least 1");
-    if (!(o->anytime_seconds > 0))
-        fatal("--anytime-seconds must be more than 0 seconds");
-    if (!(o->warm_start < 1) || !(o->post_local <= 1) || !(o->dc_decay <= 1) ||
-        !(o->easgd_beta <= 1))
-        fatal("--warm-start, --post-local, --dc-decay and --easgd-beta are parts: at most 1, "
-              "--warm-start less");
     if (*o->record && *o->replay)
         fatal("--record and --replay in one run: the record would only be a copy; leave one out");
-    if (!(o->deadline > 0))
-        fatal("--deadline must be more than 0 seconds");
-    if (!o->eval_batches)
-        fatal("--eval-batches 0: at least one mini-batch is needed for the batch-norm statistics");
-    if (o->prefetch > 1000)
-        fatal("--prefetch %lld: take at most 1,000 mini-batches", (long long)o->prefetch);
     check_save(o->save);
     codec_find(o->compress);
 }
@@ -226,60 +179,6 @@ static double *worker_speeds(const struct run_context *s, int ranks)
     return speeds;
 }
 
-/* Do pushes come to a server that steps with them? */
-static bool is_served(const struct scheme *s)
-{
-    return !(s->flags & DECENTRAL) && strncmp(s->messages, "none", 4) != 0;
-}
-
-/* What goes with this scheme, and what doesn't. */
-static void check_scheme(const struct run *run)
-{
-    const struct options *o = &run->options;
-    const struct scheme *s = run->scheme;
-    if (s->flags & DECENTRAL && o->servers > 1)
-        fatal("--servers %lld: %s has no use for more than rank 0; leave it out",
-              (long long)o->servers, s->name);
-    if (s->flags & DECENTRAL && *o->depart)
-        fatal("--depart: %s needs every worker in every update", s->name);
-    if (!is_served(s) && strcmp(o->compress, "f32") != 0)
-        fatal("--compress %s: nothing is pushed to a server in %s; leave it out", o->compress,
-              s->name);
-    if (!strcmp(s->name, "hogwild") && o->servers > 1)
-        fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out",
-              (long long)o->servers);
-    if (!strcmp(s->name, "nbssgd") && !strcmp(o->nb_payload, "weights") &&
-        !codec_find(o->compress)->weights)
-        fatal(
-            "--nb-payload weights: weights would not survive --compress %s; take f32, bf16 or f16",
-            o->compress);
-    const char *own = !strcmp(s->name, "easgd")    ? "sgd"
-                      : !strcmp(s->name, "eamsgd") ? "nesterov"
-                                                   : NULL;
-    if (own && strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, own) != 0)
-        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; "
-              "leave it out",
-              o->optimizer, s->name, own);
-    if (!strcmp(s->name, "asgd") && !strcmp(o->stale_lr, "inverse") &&
-        strcmp(o->optimizer, "sgd") != 0 && strcmp(o->optimizer, "nesterov") != 0)
-        fatal("--stale-lr inverse: %s hardly notices a gradient that is divided by its staleness; "
-              "take --optimizer sgd or nesterov",
-              o->optimizer);
-    if (!is_served(s) && strcmp(o->server_device, "cpu") != 0)
-        fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
-    if (!(s->flags & REPLAYS) && (*o->record || *o->replay))
-        fatal("--%s: more than the order of arrivals makes a run of %s what it is; it can't be "
-              "replayed",
-              *o->record ? "record" : "replay", s->name);
-    bool by_clock = strcmp(o->schedule, "constant") != 0 || o->warmup > 0 ||
-                    (o->warm_start > 0 && !strcmp(s->name, "downpour"));
-    if ((*o->record || *o->replay) && o->seconds > 0 && by_clock)
-        fatal("--%s with --seconds: the rate would follow the clock, which no record has; take "
-              "--schedule constant --warmup 0 "
-              "--warm-start 0, or end by --samples or --updates",
-              *o->record ? "record" : "replay");
-}
-
 /* What --machine says of this run's computing; a mini-batch that nobody has timed is not
  * guessed. */
 static void take_machine(struct run *run)
@@ -313,9 +212,6 @@ static void open_context(struct run *run, int ranks, int cores, int local_rank, 
                               .threads = threads,
                               .stop_requested = &stop_requested};
     s->workers = ranks == 1 ? (int)o->workers : ranks - s->servers;
-    if (!strcmp(o->scheme, "backup") && o->backup_workers >= s->workers)
-        fatal("--backup-workers %lld leaves none of %d workers to wait for; take at most %d",
-              (long long)o->backup_workers, s->workers, s->workers - 1);
     s->holder = serves ? backend_holder(o->server_device) : NULL;
     s->minibatches = (int)o->minibatches;
     s->minibatch = (int)(o->batch / o->minibatches);
@@ -338,6 +234,8 @@ static void open_context(struct run *run, int ranks, int cores, int local_rank, 
     xfree(speeds);
     double wanted =
         o->samples ? (double)o->samples : o->epochs * (double)s->problem->training_samples;
+    if (wanted > most_samples)
+        fatal("--epochs %g: that is %g samples; take at most %g", o->epochs, wanted, most_samples);
     s->samples_wanted = wanted > 1 ? (int64_t)ceil(wanted) : 1;
     s->evaluate_every = o->eval_every ? o->eval_every : s->samples_wanted / 16 + 1;
 }
@@ -366,7 +264,7 @@ static char *describe(const struct run *run, const char *prefix, int ranks)
         if (!run->simulated && launched())
             fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
     }
-    config_write(&run->options, f, prefix, *prefix ? ": " : " = ");
+    options_write(&run->options, f, prefix, *prefix ? ": " : " = ", 0);
     fclose(f);
     return text;
 }
@@ -424,17 +322,6 @@ static void run_rank(struct net *net, void *argument)
 {
     struct run *run = argument;
     if (!run->simulated) {
-        if (net->ranks == 1 && strcmp(run->scheme->name, "serial"))
-            fatal("%s needs a server and at least one worker, this is one rank: mpirun -n 5 "
-                  "./nbsgd ..., or --world sim, or --scheme serial",
-                  run->scheme->name);
-        if (net->ranks > 1 && !strcmp(run->scheme->name, "serial"))
-            fatal("serial runs in one process, this is one of %d ranks: ./nbsgd --scheme serial "
-                  "--workers %d ...",
-                  net->ranks, net->ranks - 1);
-        if (net->ranks > 1 && net->ranks <= run->options.servers)
-            fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...",
-                  (long long)run->options.servers, net->ranks, (long long)run->options.servers + 1);
         if (net->rank > 0)
             net_barrier(net);
         bool serves = net->rank < run->options.servers, trains = net->ranks == 1 || !serves;
@@ -459,16 +346,6 @@ static void run_rank(struct net *net, void *argument)
         net->on_allocation = NULL;
         close_context(&run->context);
     }
-}
-
-/* The README's table. */
-static void print_schemes(void)
-{
-    puts("| scheme | rule | messages an update | floats of a worker an update | staleness | paper "
-         "|\n|---|---|---|---|---|---|");
-    for (const struct scheme *s = schemes; s->name; s++)
-        printf("| `%s` | %s | %s | %s | %s | %s |\n", s->name, s->rule, s->messages, s->floats,
-               s->staleness, s->paper);
 }
 
 static void print_network(const struct options *o)
@@ -516,31 +393,70 @@ static void draw_figures(const char *folder, const char *scheme)
         draw(folder, "partition", "partition", folder);
 }
 
+/* Do world, launcher, scheme and servers go together? `started`: processes of this run. */
+static void check_ranks(const struct run *run, int started)
+{
+    const struct options *o = &run->options;
+    bool alone = run->scheme->flags & ALONE;
+    if (run->simulated && started > 1)
+        fatal("--world sim: one process simulates all ranks, here %d would do the same; start "
+              "./nbsgd without a launcher",
+              started);
+    if (run->simulated || o->print_network || o->print_schemes || o->check_options)
+        return;
+    if (started == 1 && !alone)
+        fatal("%s needs a server and at least one worker, this is one rank: mpirun -n 5 ./nbsgd "
+              "..., or --world sim, or --scheme serial",
+              o->scheme);
+    if (started > 1 && alone)
+        fatal("%s runs in one process, this is one of %d ranks: ./nbsgd --scheme %s --workers %d "
+              "...",
+              o->scheme, started, o->scheme, started - 1);
+    if (started > 1 && options_given(o, "workers"))
+        fatal("--workers has no effect under a launcher: all ranks that are not servers are "
+              "workers, here %d; leave it out",
+              started - (int)o->servers);
+    if (started > 1 && started <= o->servers)
+        fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...",
+              (long long)o->servers, started, (long long)o->servers + 1);
+}
+
 int main(int argc, char **argv)
 {
     static struct run run;
     int started = launched() ? mpi_join() : 1; /* before anything can be wrong */
-    char *schemes_text = list_schemes();
-    config_parse(&run.options, argc, argv, schemes_text, print_version);
-    free(schemes_text);
+    char *text = epilog();
+    struct option_sets sets = option_sets();
+    options_parse(&run.options, sets.list, argc, argv,
+                  &(struct option_texts){"Trains a network by distributed SGD over MPI: rank 0 is "
+                                         "a parameter server, the others are workers.",
+                                         text, print_version});
+    free(text);
     const struct options *o = &run.options;
+    if (o->print_options) {
+        options_print(o, stdout);
+        return 0;
+    }
+    run.scheme = scheme_find(o->scheme);
+    run.simulated = !strcmp(o->world, "sim");
+    options_use(&run.options, run.scheme->options);
+    options_use(&run.options, run.simulated ? &sim_option_set : NULL);
+    options_refuse_unused(o);
     check_options(o);
     check_rates(o);
-    run.scheme = scheme_find(o->scheme);
-    check_scheme(&run);
-    run.simulated = !strcmp(o->world, "sim");
-    if (run.simulated && started > 1)
-        fatal("--world sim: one process simulates all ranks, here %d would do the same; start "
-              "./nbsgd without a launcher",
-              started);
+    check_ranks(&run, started);
+    scheme_check(run.scheme, o,
+                 run.simulated || started == 1 ? (int)o->workers : started - (int)o->servers);
+    if (o->check_options)
+        return 0;
     if (o->print_network || o->print_schemes) {
-        o->print_network ? print_network(o) : print_schemes();
+        o->print_network ? print_network(o) : schemes_table(stdout);
         return 0;
     }
     struct sigaction leave_action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &leave_action, NULL);
     sigaction(SIGUSR2, &leave_action, NULL);
-    int ranks = strcmp(o->scheme, "serial") ? (int)(o->servers + o->workers) : 1;
+    int ranks = run.scheme->flags & ALONE ? 1 : (int)(o->servers + o->workers);
     struct world_options world = {.ranks = ranks,
                                   .seed = (uint64_t)o->seed,
                                   .latency_s = o->sim_latency,

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/config.h"
+#include "base/options.h"
 #include "slowness/slowness.h"
 #include "messaging/messaging.h"
 #include "metrics/metrics.h"

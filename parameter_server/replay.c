@@ -31,45 +31,21 @@ struct order {
     bool failed;
 };
 
-/* What may differ: it decides when something comes, where things lie, or what is told of them, not
- * what is computed. */
-static const char *const free_options[] = {
-    "data",          "prefetch",       "data-on-device", "seconds",       "target",
-    "world",         "workers",        "servers",        "server-device", "allreduce",
-    "gpu-mpi",       "backend",        "tf32",           "threads",       "pin",
-    "progress",      "early-push",     "deadline",       "kernel-cache",  "delay",
-    "machine",       "results",        "sim-latency",    "sim-bandwidth", "sim-minibatch",
-    "eval-every",    "eval-samples",   "eval-batches",   "thresholds",    "record",
-    "replay",        "chance-samples", "save",           "slow",          "report-every",
-    "print-network", "print-schemes"};
-
-/* Shares of the data may follow --slow's speeds. */
-static bool may_differ(const char *name, size_t length, const struct options *o)
-{
-    for (size_t i = 0; i < sizeof free_options / sizeof *free_options; i++)
-        if (strlen(free_options[i]) == length && !memcmp(free_options[i], name, length))
-            return strcmp(free_options[i], "slow") != 0 || strcmp(o->partition, "speed") != 0;
-    return false;
-}
-
-/* The lines of the head that must be equal. To be freed. */
+/* The lines of the head that must be equal. To be freed. What is free to differ decides when
+ * something comes, where things lie, or what is reported of them, not what is computed. Shards of
+ * the data may follow --slow's speeds. */
 static char *equal_lines(const struct node *n)
 {
     const struct options *o = n->context->options;
-    char *all = NULL, *lines = NULL, *save = NULL;
+    char *lines = NULL;
     size_t size;
-    FILE *to = open_memstream(&all, &size);
-    CHECK(to, "no memory for the options");
-    config_write(o, to, "", " = ");
-    fclose(to);
-    to = open_memstream(&lines, &size);
+    FILE *to = open_memstream(&lines, &size);
     CHECK(to, "no memory for the options");
     fprintf(to, "workers = %d\nservers = %d\n", n->context->workers, n->context->servers);
-    for (char *line = strtok_r(all, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        if (!may_differ(line, strcspn(line, " "), o))
-            fprintf(to, "%s\n", line);
+    options_write(o, to, "", " = ", OPTION_FREE);
+    if (!strcmp(o->partition, "speed"))
+        fprintf(to, "slow = %s\n", o->slow);
     fclose(to);
-    free(all);
     return lines;
 }
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "model/model.h"
-#include "base/config.h"
+#include "base/options.h"
 #include "network/network.h"
 #include "optimizer/optimizer.h"
 

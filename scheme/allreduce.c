@@ -12,7 +12,7 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void allreduce_work(struct node *n)
+static void work(struct node *n)
 {
     double scale = 1.0 / ((double)n->context->workers * n->context->minibatches);
     struct ps *ps = ps_open(n);
@@ -33,9 +33,22 @@ void allreduce_work(struct node *n)
     ps_close(ps);
 }
 
-void allreduce_serve(struct node *n)
+static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
     ps_monitor(ps, true);
     ps_close(ps);
 }
+
+const struct scheme scheme_allreduce = {
+    .name = "allreduce",
+    .rule = "workers sum their gradients among themselves, without a server",
+    .paper = "Goyal et al. 2017, arXiv:1706.02677",
+    .flags = SYNC | EXACT | BOUNDED | DECENTRAL,
+    .messages = "2 W (W - 1) slices",
+    .floats = "4 n (W - 1) / W",
+    .staleness = "0",
+    .state = (const char *const[]){"worker.optimizer", NULL},
+    .work = work,
+    .serve = serve,
+};

@@ -13,15 +13,38 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
+struct anytime_options {
+    double anytime_seconds;
+};
+
+#define AT(field) offsetof(struct anytime_options, field)
+
+static const struct option_row rows[] = {{.name = "anytime-seconds",
+                                          .type = OPTION_REAL,
+                                          .flags = OPTION_ABOVE,
+                                          .offset = AT(anytime_seconds),
+                                          .preset = "1",
+                                          .placeholder = "S",
+                                          .help = "seconds of computing of an update",
+                                          .old = "compute-s",
+                                          .most = 1e9},
+                                         {0}};
+
+static const struct option_set option_set = {.title = "Scheme anytime",
+                                             .owner = "--scheme anytime",
+                                             .rows = rows,
+                                             .size = sizeof(struct anytime_options)};
+
 enum { PATIENCE = 100 }; /* versions in a row to which nobody contributes */
 
-void anytime_work(struct node *n)
+static void work(struct node *n)
 {
+    const struct anytime_options *o = options_of(n->context->options, &option_set);
     struct ps *ps = ps_open(n);
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
         node_clear(n);
-        node_set_deadline(n, node_clock(n) + n->context->options->anytime_seconds);
+        node_set_deadline(n, node_clock(n) + o->anytime_seconds);
         while (!node_past_deadline(n))
             node_minibatch(n);
         node_set_deadline(n, INFINITY);
@@ -31,8 +54,9 @@ void anytime_work(struct node *n)
     ps_close(ps);
 }
 
-void anytime_serve(struct node *n)
+static void serve(struct node *n)
 {
+    const struct anytime_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, empty = 0;
     struct ps *ps = ps_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
@@ -47,10 +71,23 @@ void anytime_serve(struct node *n)
         CHECK(empty < PATIENCE,
               "nobody has finished a mini-batch within --anytime-seconds %g for %d versions; give "
               "them more time",
-              n->context->options->anytime_seconds, empty);
+              o->anytime_seconds, empty);
         ps_step(ps, scale);
         ps_reply_all(ps);
     }
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_anytime = {
+    .name = "anytime",
+    .rule = "every worker computes for the same time and gives what it has finished",
+    .paper = "Ferdinand et al. 2019, arXiv:2006.05752",
+    .flags = BOUNDED | PUSHES | COMPRESSES,
+    .messages = "W pushes, W pulls",
+    .floats = "2 n",
+    .staleness = "0",
+    .options = &option_set,
+    .work = work,
+    .serve = serve,
+};

@@ -16,17 +16,65 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void asgd_work(struct node *n)
+struct asgd_options {
+    const char *stale_lr;
+    int64_t stale_bound, softsync;
+};
+
+#define AT(field) offsetof(struct asgd_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "stale-lr",
+     .type = OPTION_CHOICE,
+     .offset = AT(stale_lr),
+     .preset = "plain",
+     .choices = "plain|inverse",
+     .help = "the learning rate as it is, or divided by the staleness",
+     .old = "stale-rate"},
+    {.name = "stale-bound",
+     .type = OPTION_INT,
+     .offset = AT(stale_bound),
+     .preset = "0",
+     .placeholder = "N",
+     .help = "drop gradients that are staler than N updates (0: none)"},
+    {.name = "softsync",
+     .type = OPTION_INT,
+     .offset = AT(softsync),
+     .preset = "0",
+     .placeholder = "N",
+     .help = "one update from every W/N gradients (0: from each)",
+     .most = 100000},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme asgd",
+                                             .owner = "--scheme asgd",
+                                             .rows = rows,
+                                             .size = sizeof(struct asgd_options)};
+
+/* Rules that rescale a gradient undo its division. */
+static void check(const struct options *o, int workers)
+{
+    const struct asgd_options *own = options_of(o, &option_set);
+    (void)workers;
+    if (!strcmp(own->stale_lr, "inverse") && strcmp(o->optimizer, "sgd") &&
+        strcmp(o->optimizer, "nesterov"))
+        fatal("--stale-lr inverse: %s hardly notices a gradient that is divided by its staleness; "
+              "take --optimizer sgd or nesterov",
+              o->optimizer);
+}
+
+static void work(struct node *n)
 {
     ps_work(n);
 }
 
-void asgd_serve(struct node *n)
+static void serve(struct node *n)
 {
-    const struct options *o = n->context->options;
+    const struct asgd_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, here = 0;
     int group = o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1;
     bool inverse = !strcmp(o->stale_lr, "inverse");
@@ -57,3 +105,18 @@ void asgd_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_asgd = {
+    .name = "asgd",
+    .rule = "every push makes an update at once",
+    .paper = "Zhang et al. 2016, arXiv:1511.05950",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push, a pull",
+    .floats = "2 n",
+    .staleness = "about W - 1, unbounded",
+    .options = &option_set,
+    .check = check,
+    .state = (const char *const[]){"worker.weights", NULL},
+    .work = work,
+    .serve = serve,
+};

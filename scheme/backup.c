@@ -10,18 +10,49 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void backup_work(struct node *n)
+struct backup_options {
+    int64_t backup_workers;
+};
+
+#define AT(field) offsetof(struct backup_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "backup-workers",
+     .type = OPTION_INT,
+     .offset = AT(backup_workers),
+     .preset = "1",
+     .placeholder = "B",
+     .help = "so many of the slowest gradients are not waited for",
+     .old = "backups",
+     .most = 100000},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme backup",
+                                             .owner = "--scheme backup",
+                                             .rows = rows,
+                                             .size = sizeof(struct backup_options)};
+
+static void check(const struct options *o, int workers)
+{
+    const struct backup_options *own = options_of(o, &option_set);
+    if (own->backup_workers >= workers)
+        fatal("--backup-workers %lld leaves none of %d workers to wait for; take at most %d",
+              (long long)own->backup_workers, workers, workers - 1);
+}
+
+static void work(struct node *n)
 {
     ps_work(n);
 }
 
-void backup_serve(struct node *n)
+static void serve(struct node *n)
 {
-    int workers = n->context->workers, wanted = workers - (int)n->context->options->backup_workers,
-        here = 0;
+    const struct backup_options *o = options_of(n->context->options, &option_set);
+    int workers = n->context->workers, wanted = workers - (int)o->backup_workers, here = 0;
     struct ps *ps = ps_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     n->races = true;
@@ -49,3 +80,17 @@ void backup_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_backup = {
+    .name = "backup",
+    .rule = "ssgd of the first W - b workers, late gradients are dropped",
+    .paper = "Chen et al. 2016, arXiv:1604.00981",
+    .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES,
+    .messages = "W pushes, W pulls",
+    .floats = "2 n",
+    .staleness = "0",
+    .options = &option_set,
+    .check = check,
+    .work = work,
+    .serve = serve,
+};

@@ -16,6 +16,51 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
+struct dcasgd_options {
+    int64_t stale_bound;
+    const char *dc;
+    double dc_lambda, dc_decay;
+};
+
+#define AT(field) offsetof(struct dcasgd_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "stale-bound",
+     .type = OPTION_INT,
+     .offset = AT(stale_bound),
+     .preset = "0",
+     .placeholder = "N",
+     .help = "drop gradients that are staler than N updates (0: none)"},
+    {.name = "dc",
+     .type = OPTION_CHOICE,
+     .offset = AT(dc),
+     .preset = "constant",
+     .choices = "constant|adaptive",
+     .help =
+         "how strongly gradients are compensated: by a constant, or relative to their mean square",
+     .old = "compensate"},
+    {.name = "dc-lambda",
+     .type = OPTION_REAL,
+     .offset = AT(dc_lambda),
+     .preset = "0.04",
+     .placeholder = "LAMBDA",
+     .help = "strength of the compensation; 2 is usual with adaptive",
+     .old = "compensation"},
+    {.name = "dc-decay",
+     .type = OPTION_REAL,
+     .offset = AT(dc_decay),
+     .preset = "0.95",
+     .placeholder = "M",
+     .help = "--dc adaptive: decay of the mean square of the gradients",
+     .old = "compensation-decay",
+     .most = 1},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme dcasgd",
+                                             .owner = "--scheme dcasgd",
+                                             .rows = rows,
+                                             .size = sizeof(struct dcasgd_options)};
+
 static const float eps = 1e-7f;
 
 struct compensation {
@@ -42,7 +87,7 @@ static void compensate(struct compensation *c, const float *sum, float scale, co
 
 static struct compensation compensation_open(const struct node *n, struct range slice)
 {
-    const struct options *o = n->context->options;
+    const struct dcasgd_options *o = options_of(n->context->options, &option_set);
     struct compensation c = {
         .lambda = (float)o->dc_lambda, .decay = (float)o->dc_decay, .count = slice.to - slice.from};
     c.fixed = xcalloc((size_t)c.count, sizeof *c.fixed);
@@ -63,14 +108,14 @@ static void compensation_close(struct compensation *c, int workers)
     xfree(c->mean_square);
 }
 
-void dcasgd_work(struct node *n)
+static void work(struct node *n)
 {
     ps_work(n);
 }
 
-void dcasgd_serve(struct node *n)
+static void serve(struct node *n)
 {
-    const struct options *o = n->context->options;
+    const struct dcasgd_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, threads = n->context->threads;
     struct ps *ps = ps_open(n);
     struct range slice = ps_slice(ps);
@@ -102,3 +147,17 @@ void dcasgd_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_dcasgd = {
+    .name = "dcasgd",
+    .rule = "asgd, stale gradients corrected by how far the weights have moved",
+    .paper = "Zheng et al. 2017, arXiv:1609.08326",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push, a pull",
+    .floats = "2 n",
+    .staleness = "about W - 1, compensated",
+    .options = &option_set,
+    .state = (const char *const[]){"worker.weights", "server.backup", "server.mean_square", NULL},
+    .work = work,
+    .serve = serve,
+};

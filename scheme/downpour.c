@@ -13,24 +13,73 @@
  * that part of the run. Cost: n floats every n_push batches and n every n_fetch. Staleness
  * unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
+
+struct downpour_options {
+    int64_t n_push, n_fetch; /* batches */
+    double warm_start;       /* part of the run */
+};
+
+#define AT(field) offsetof(struct downpour_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "n-push",
+     .type = OPTION_INT,
+     .offset = AT(n_push),
+     .preset = "1",
+     .placeholder = "N",
+     .help = "batches between pushes",
+     .least = 1},
+    {.name = "n-fetch",
+     .type = OPTION_INT,
+     .offset = AT(n_fetch),
+     .preset = "1",
+     .placeholder = "N",
+     .help = "batches between fetches",
+     .least = 1},
+    {.name = "warm-start",
+     .type = OPTION_REAL,
+     .flags = OPTION_BELOW,
+     .offset = AT(warm_start),
+     .preset = "0",
+     .placeholder = "PART",
+     .help = "part of the run in which the first worker trains alone",
+     .most = 1},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme downpour",
+                                             .owner = "--scheme downpour",
+                                             .rows = rows,
+                                             .size = sizeof(struct downpour_options)};
 
 struct worker {
     struct node *n;
     struct ps *ps;
+    bool pushes_each; /* batch: its sum is the push */
     float *delta;     /* gathered since the last push; after it, what the server still reads */
     int64_t finished; /* mini-batches in it */
     double loss;
 };
+
+static void check(const struct options *o, int workers)
+{
+    const struct downpour_options *own = options_of(o, &option_set);
+    (void)workers;
+    if ((*o->record || *o->replay) && o->seconds > 0 && own->warm_start > 0)
+        fatal("--%s with --seconds: the warm start would follow the clock, which no record has; "
+              "take --warm-start 0, or end by --samples or --updates",
+              *o->record ? "record" : "replay");
+}
 
 /* A batch and the local move. */
 static void advance(struct worker *k)
 {
     struct node *n = k->n;
     int threads = n->context->threads;
-    if (n->context->options->n_push == 1)
-        ps_batch(k->ps); /* its sum is the push */
+    if (k->pushes_each)
+        ps_batch(k->ps);
     else
         node_batch(n);
     vector_sum(n->w, (const float *const[]){n->w, n->sum},
@@ -58,11 +107,13 @@ static void push(struct worker *k, bool fetches)
     k->loss = 0;
 }
 
-void downpour_work(struct node *n)
+static void work(struct node *n)
 {
-    const struct options *o = n->context->options;
-    struct worker k = {
-        .n = n, .ps = ps_open(n), .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
+    const struct downpour_options *o = options_of(n->context->options, &option_set);
+    struct worker k = {.n = n,
+                       .ps = ps_open(n),
+                       .pushes_each = o->n_push == 1,
+                       .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
     ps_pull(k.ps, n->w);
     bool training = ps_wait(k.ps);
     for (int64_t batches = 1; training; batches++) {
@@ -83,9 +134,9 @@ void downpour_work(struct node *n)
     ps_close(k.ps);
 }
 
-void downpour_serve(struct node *n)
+static void serve(struct node *n)
 {
-    const struct options *o = n->context->options;
+    const struct downpour_options *o = options_of(n->context->options, &option_set);
     struct ps *ps = ps_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     bool alone = o->warm_start > 0;
@@ -114,3 +165,18 @@ void downpour_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_downpour = {
+    .name = "downpour",
+    .rule = "workers move on their own, push every n_push batches, fetch every n_fetch",
+    .paper = "Dean et al. 2012",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push; a pull every n_fetch batches",
+    .floats = "n + n n_push / n_fetch",
+    .staleness = "unbounded",
+    .options = &option_set,
+    .check = check,
+    .state = (const char *const[]){"worker.weights", "worker.delta", NULL},
+    .work = work,
+    .serve = serve,
+};

@@ -20,12 +20,34 @@
 #include "scheme/scheme.h"
 #include "signals/signals.h"
 
+struct eager_options {
+    const char *eager_trigger;
+};
+
+#define AT(field) offsetof(struct eager_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "eager-trigger",
+     .type = OPTION_CHOICE,
+     .offset = AT(eager_trigger),
+     .preset = "solo",
+     .choices = "solo|majority",
+     .help = "who triggers an all-reduce: the first to finish, or a worker drawn at random",
+     .old = "eager"},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme eager",
+                                             .owner = "--scheme eager",
+                                             .rows = rows,
+                                             .size = sizeof(struct eager_options)};
+
 struct worker {
     struct node *n;
     struct ps *ps;
     struct collective *all;
     struct optimizer *optimizer;
     struct signals signals;
+    bool majority;
     float *nothing;          /* what a worker gives that has nothing */
     float *newest;           /* where weights are stepped while a mini-batch still reads n->w */
     bool computing, stepped; /* a mini-batch is under way; newest is ahead of n->w */
@@ -84,7 +106,7 @@ static void compute(struct worker *k)
 static bool triggers(const struct worker *k, int64_t began_at)
 {
     const struct node *n = k->n;
-    if (strcmp(n->context->options->eager_trigger, "majority"))
+    if (!k->majority)
         return n->version == began_at;
     struct random draw =
         random_at(RANDOM_TRIGGER, (uint64_t)n->context->options->seed, (uint64_t)n->version, 0, 0);
@@ -111,10 +133,14 @@ static void finish(struct worker *k, int64_t began_at)
     take_part(k);
 }
 
-void eager_work(struct node *n)
+static void work(struct node *n)
 {
     size_t bytes = (size_t)n->count * sizeof(float);
-    struct worker k = {.n = n, .ps = ps_open(n), .all = collective_open(n, n->count)};
+    const struct eager_options *o = options_of(n->context->options, &option_set);
+    struct worker k = {.n = n,
+                       .ps = ps_open(n),
+                       .all = collective_open(n, n->count),
+                       .majority = !strcmp(o->eager_trigger, "majority")};
     k.optimizer = node_optimizer(n, (struct range){0, n->count});
     k.nothing = net_alloc(n->net, bytes);
     k.newest = net_alloc(n->net, bytes);
@@ -138,9 +164,23 @@ void eager_work(struct node *n)
     ps_close(k.ps);
 }
 
-void eager_serve(struct node *n)
+static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
     ps_monitor(ps, true);
     ps_close(ps);
 }
+
+const struct scheme scheme_eager = {
+    .name = "eager",
+    .rule = "all-reduce as soon as one has finished, late gradients go into the next",
+    .paper = "Li et al. 2020, arXiv:1908.04207",
+    .flags = DECENTRAL,
+    .messages = "2 W (W - 1) slices, W - 1 signals",
+    .floats = "4 n (W - 1) / W",
+    .staleness = "mostly 0 or 1, unbounded",
+    .options = &option_set,
+    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.gradient", NULL},
+    .work = work,
+    .serve = serve,
+};

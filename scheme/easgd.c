@@ -10,21 +10,55 @@
  * of all weights is conserved (a lossy wire changes what the centre gets). The centre is what is
  * evaluated. Cost: n floats down and n up every tau mini-batches. No gradient is ever stale: they
  * are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
+#include <string.h>
+
 #include "base/alloc.h"
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
+
+struct easgd_options {
+    int64_t local_steps; /* mini-batches */
+    double easgd_beta;   /* workers x alpha */
+};
+
+#define AT(field) offsetof(struct easgd_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "local-steps",
+     .type = OPTION_INT,
+     .offset = AT(local_steps),
+     .preset = "8",
+     .placeholder = "H",
+     .help = "mini-batches between exchanges",
+     .least = 1},
+    {.name = "easgd-beta",
+     .type = OPTION_REAL,
+     .offset = AT(easgd_beta),
+     .preset = "0.9",
+     .placeholder = "BETA",
+     .help = "workers x elasticity of the force between worker and centre",
+     .old = "elastic",
+     .most = 1},
+    {0}};
+
+static const struct option_set option_set = {.title = "Schemes easgd and eamsgd",
+                                             .owner = "--scheme easgd or eamsgd",
+                                             .rows = rows,
+                                             .size = sizeof(struct easgd_options)};
 
 static void work(struct node *n, struct optimizer *local)
 {
     const struct run_context *s = n->context;
-    double alpha = s->options->easgd_beta / s->workers;
+    const struct easgd_options *o = options_of(s->options, &option_set);
+    double alpha = o->easgd_beta / s->workers;
     struct ps *ps = ps_open(n);
     float *centre = net_alloc(n->net, (size_t)n->count * sizeof *centre),
           *d = net_alloc(n->net, (size_t)n->count * sizeof *d);
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
         node_clear(n);
-        while (n->finished < s->options->local_steps)
+        while (n->finished < o->local_steps)
             node_local_step(n, local, n->lr);
         ps_request(ps);
         ps_pull(ps, centre);
@@ -70,22 +104,62 @@ static void serve(struct node *n)
     ps_close(ps);
 }
 
-void easgd_work(struct node *n)
+static void check_rule(const struct options *o, const char *scheme, const char *rule)
+{
+    if (strcmp(o->optimizer, "sgd") && strcmp(o->optimizer, rule))
+        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; "
+              "leave it out",
+              o->optimizer, scheme, rule);
+}
+
+static void easgd_check(const struct options *o, int workers)
+{
+    (void)workers;
+    check_rule(o, "easgd", "sgd");
+}
+
+static void eamsgd_check(const struct options *o, int workers)
+{
+    (void)workers;
+    check_rule(o, "eamsgd", "nesterov");
+}
+
+static void easgd_work(struct node *n)
 {
     work(n, node_local_optimizer(n, "sgd", 0));
 }
 
-void easgd_serve(struct node *n)
-{
-    serve(n);
-}
-
-void eamsgd_work(struct node *n)
+static void eamsgd_work(struct node *n)
 {
     work(n, node_local_optimizer(n, "nesterov", n->context->options->momentum));
 }
 
-void eamsgd_serve(struct node *n)
-{
-    serve(n);
-}
+const struct scheme scheme_easgd = {
+    .name = "easgd",
+    .rule = "local steps, and an elastic force between each worker and a centre",
+    .paper = "Zhang et al. 2015, arXiv:1412.6651",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push, a pull",
+    .floats = "2 n every H mini-batches",
+    .staleness = "local gradients",
+    .options = &option_set,
+    .check = easgd_check,
+    .state = (const char *const[]){"worker.weights", NULL},
+    .work = easgd_work,
+    .serve = serve,
+};
+
+const struct scheme scheme_eamsgd = {
+    .name = "eamsgd",
+    .rule = "easgd with Nesterov's momentum at the workers",
+    .paper = "Zhang et al. 2015, arXiv:1412.6651",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push, a pull",
+    .floats = "2 n every H mini-batches",
+    .staleness = "local gradients",
+    .options = &option_set,
+    .check = eamsgd_check,
+    .state = (const char *const[]){"worker.weights", "worker.optimizer", NULL},
+    .work = eamsgd_work,
+    .serve = serve,
+};

@@ -9,6 +9,7 @@
  * was lost. Rank 0 computes nothing: it counts the updates and evaluates. No vector is sent on one
  * host; two heads an update. Each worker has its own --momentum (the paper has none). Staleness
  * unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
@@ -22,6 +23,14 @@ struct worker {
     struct optimizer
         *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
 };
+
+static void check(const struct options *o, int workers)
+{
+    (void)workers;
+    if (o->servers > 1)
+        fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out",
+              (long long)o->servers);
+}
 
 static size_t shared_floats(const struct node *n)
 {
@@ -63,7 +72,7 @@ static void add(struct worker *k)
     net_window_add(k->region, k->before, 0, (int64_t)shared_floats(n));
 }
 
-void hogwild_work(struct node *n)
+static void work(struct node *n)
 {
     size_t bytes = shared_floats(n) * sizeof(float);
     struct ps *ps = ps_open(n);
@@ -128,7 +137,7 @@ static void copy_weights(void *self)
     node_weights_changed(k->n);
 }
 
-void hogwild_serve(struct node *n)
+static void serve(struct node *n)
 {
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
@@ -148,3 +157,16 @@ void hogwild_serve(struct node *n)
     copy_weights(&k);
     net_free(n->net, shared);
 }
+
+const struct scheme scheme_hogwild = {
+    .name = "hogwild",
+    .rule = "all write the same weights without any lock",
+    .paper = "Niu et al. 2011, arXiv:1106.5730",
+    .messages = "none: loads and stores",
+    .floats = "0 on one host",
+    .staleness = "about W - 1, unbounded",
+    .check = check,
+    .state = (const char *const[]){"worker.optimizer", NULL},
+    .work = work,
+    .serve = serve,
+};

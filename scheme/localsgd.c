@@ -11,15 +11,45 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void localsgd_work(struct node *n)
+struct localsgd_options {
+    int64_t local_steps; /* mini-batches */
+    double post_local;   /* part of the run */
+};
+
+#define AT(field) offsetof(struct localsgd_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "local-steps",
+     .type = OPTION_INT,
+     .offset = AT(local_steps),
+     .preset = "8",
+     .placeholder = "H",
+     .help = "mini-batches between exchanges",
+     .least = 1},
+    {.name = "post-local",
+     .type = OPTION_REAL,
+     .offset = AT(post_local),
+     .preset = "0",
+     .placeholder = "PART",
+     .help = "part of the run with an exchange after every mini-batch",
+     .most = 1},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme localsgd",
+                                             .owner = "--scheme localsgd",
+                                             .rows = rows,
+                                             .size = sizeof(struct localsgd_options)};
+
+static void work(struct node *n)
 {
     const struct run_context *s = n->context;
+    const struct localsgd_options *o = options_of(s->options, &option_set);
     struct ps *ps = ps_open(n);
     struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
     float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
     ps_pull(ps, start);
     while (ps_wait(ps)) {
-        int64_t steps = node_done(n) < s->options->post_local ? 1 : s->options->local_steps;
+        int64_t steps = node_done(n) < o->post_local ? 1 : o->local_steps;
         vector_copy(n->w, start, n->count, s->threads);
         node_weights_changed(n);
         node_clear(n);
@@ -35,7 +65,7 @@ void localsgd_work(struct node *n)
     ps_close(ps);
 }
 
-void localsgd_serve(struct node *n)
+static void serve(struct node *n)
 {
     int workers = n->context->workers;
     struct ps *ps = ps_open(n);
@@ -50,3 +80,17 @@ void localsgd_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_localsgd = {
+    .name = "localsgd",
+    .rule = "H local steps, then the mean of all weights",
+    .paper = "Stich 2019, arXiv:1805.09767",
+    .flags = SYNC | BOUNDED | PUSHES | COMPRESSES,
+    .messages = "W pushes, W pulls",
+    .floats = "2 n every H mini-batches",
+    .staleness = "0",
+    .options = &option_set,
+    .state = (const char *const[]){"worker.optimizer", NULL},
+    .work = work,
+    .serve = serve,
+};

@@ -11,11 +11,12 @@
  *
  * With a racing server versions differ between workers, so a signal's round is a logical clock,
  * which each exchange moves past the newest signal heard; else it is the version. */
+#include "scheme/nbssgd.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/scheme.h"
 #include "signals/signals.h"
 
 struct worker {
@@ -28,7 +29,7 @@ struct worker {
     float *spare;           /* carry: where the next weights land while a mini-batch is under way */
     bool under_way, landed; /* carry: an exchange is; its weights lie in spare */
     /* early: nothing can come between its batch's last mini-batch and the push */
-    bool racing, reset, early;
+    bool racing, reset, finishes, early;
 };
 
 static bool is(const char *option, const char *value)
@@ -107,7 +108,7 @@ static void advance(struct worker *k)
 
 static struct worker open_worker(struct node *n)
 {
-    const struct options *o = n->context->options;
+    const struct nbssgd_options *o = options_of(n->context->options, &nbssgd_option_set);
     struct worker k = {
         .n = n, .racing = is(o->nb_server, "racing"), .reset = is(o->nb_batch, "reset")};
     k.signals = signals_open(n, is(o->nb_signal, "relay"));
@@ -115,7 +116,8 @@ static struct worker open_worker(struct node *n)
         k.local = node_optimizer(n, (struct range){0, n->count});
     if (is(o->nb_inflight, "carry"))
         k.spare = net_alloc(n->net, (size_t)n->count * sizeof(float));
-    k.early = is(o->nb_inflight, "finish") && !k.local;
+    k.finishes = is(o->nb_inflight, "finish");
+    k.early = k.finishes && !k.local;
     k.ps = ps_open(n);
     return k;
 }
@@ -134,7 +136,7 @@ void nbssgd_work(struct node *n)
     struct worker k = open_worker(n);
     ps_pull(k.ps, n->w);
     land(&k);
-    if (!is(n->context->options->nb_inflight, "finish"))
+    if (!k.finishes)
         node_set_interrupt(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
     while (!n->stop && !node_departs(n)) {
         while (k.position < n->context->minibatches && !signals_heard(&k.signals) && !n->stop) {
@@ -176,7 +178,7 @@ static void weigh(const struct node *n, const struct ps *ps, bool weights, bool 
  * locked case. */
 void nbssgd_serve(struct node *n)
 {
-    const struct options *o = n->context->options;
+    const struct nbssgd_options *o = options_of(n->context->options, &nbssgd_option_set);
     bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
     struct ps *ps = ps_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);

@@ -12,6 +12,27 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
+struct rennala_options {
+    int64_t rennala_batch; /* mini-batches */
+};
+
+#define AT(field) offsetof(struct rennala_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "rennala-batch",
+     .type = OPTION_INT,
+     .offset = AT(rennala_batch),
+     .preset = "0",
+     .placeholder = "S",
+     .help = "mini-batches of an update (0: workers x mini-batches)",
+     .old = "gather"},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme rennala",
+                                             .owner = "--scheme rennala",
+                                             .rows = rows,
+                                             .size = sizeof(struct rennala_options)};
+
 static enum node_flow hear(void *self)
 {
     return ps_pull_ready(self) ? NODE_INTERRUPTED : NODE_CONTINUE;
@@ -25,7 +46,7 @@ static void ask(struct node *n, struct ps *ps)
     ps_pull(ps, n->w);
 }
 
-void rennala_work(struct node *n)
+static void work(struct node *n)
 {
     struct ps *ps = ps_open(n);
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
@@ -56,11 +77,11 @@ void rennala_work(struct node *n)
     ps_close(ps);
 }
 
-void rennala_serve(struct node *n)
+static void serve(struct node *n)
 {
     const struct run_context *s = n->context;
-    int64_t wanted = s->options->rennala_batch ? s->options->rennala_batch
-                                               : (int64_t)s->workers * s->minibatches,
+    const struct rennala_options *o = options_of(s->options, &option_set);
+    int64_t wanted = o->rennala_batch ? o->rennala_batch : (int64_t)s->workers * s->minibatches,
             here = 0;
     struct ps *ps = ps_open(n);
     n->races = true;
@@ -83,3 +104,17 @@ void rennala_serve(struct node *n)
     }
     ps_close(ps);
 }
+
+const struct scheme scheme_rennala = {
+    .name = "rennala",
+    .rule = "an update from the first S mini-batches at its version, from whomever",
+    .paper = "Tyurin, Richtarik 2023, arXiv:2305.12387",
+    .flags = BOUNDED | PUSHES | COMPRESSES,
+    .messages = "S pushes, W heads that ask, W pulls",
+    .floats = "n a mini-batch + n",
+    .staleness = "0",
+    .options = &option_set,
+    .state = (const char *const[]){"server.accumulated", NULL},
+    .work = work,
+    .serve = serve,
+};

@@ -1,24 +1,95 @@
-/* The list of schemes, made from SCHEMES(X). */
+/* The list of schemes, what their flags forbid, and the tables made from it. */
 #include "scheme/scheme.h"
 
 #include <string.h>
 
 #include "base/check.h"
 
-#define SCHEME_ROW(name, flags, bound, messages, floats, staleness, rule, paper)                   \
-    {#name, flags, bound, messages, floats, staleness, rule, paper, name##_work, name##_serve},
-const struct scheme schemes[] = {SCHEMES(SCHEME_ROW){0}};
+#define SCHEMES(X)                                                                                 \
+    X(serial)                                                                                      \
+    X(ssgd)                                                                                        \
+    X(nbssgd)                                                                                      \
+    X(asgd)                                                                                        \
+    X(dcasgd)                                                                                      \
+    X(downpour)                                                                                    \
+    X(hogwild)                                                                                     \
+    X(ssp)                                                                                         \
+    X(backup)                                                                                      \
+    X(rennala)                                                                                     \
+    X(anytime)                                                                                     \
+    X(localsgd)                                                                                    \
+    X(easgd)                                                                                       \
+    X(eamsgd)                                                                                      \
+    X(allreduce)                                                                                   \
+    X(eager)
+
+#define DECLARE(name) extern const struct scheme scheme_##name;
+SCHEMES(DECLARE)
+#define ROW(name) &scheme_##name,
+const struct scheme *const schemes[] = {SCHEMES(ROW) NULL};
 
 const struct scheme *scheme_find(const char *name)
 {
     const char *names[64];
     int count = 0;
-    for (const struct scheme *s = schemes; s->name; s++) {
-        if (!strcmp(s->name, name))
-            return s;
-        names[count++] = s->name;
+    for (int i = 0; schemes[i]; i++) {
+        if (!strcmp(schemes[i]->name, name))
+            return schemes[i];
+        names[count++] = schemes[i]->name;
     }
-    const char *near = config_nearest(name, names, count);
+    const char *near = options_nearest(name, names, count);
     fatal("--scheme: unknown scheme '%s'%s%s%s (--help lists all)", name,
           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+void scheme_check(const struct scheme *s, const struct options *o, int workers)
+{
+    const char *order = *o->record ? "record" : *o->replay ? "replay" : NULL;
+    bool by_clock = strcmp(o->schedule, "constant") || o->warmup > 0;
+    if (s->flags & DECENTRAL && o->servers > 1)
+        fatal("--servers %lld: %s has no use for more than rank 0; leave it out",
+              (long long)o->servers, s->name);
+    if (s->flags & DECENTRAL && *o->depart)
+        fatal("--depart: %s needs every worker in every update", s->name);
+    if (!(s->flags & COMPRESSES) && strcmp(o->compress, "f32"))
+        fatal("--compress %s: nothing is pushed to a server in %s; leave it out", o->compress,
+              s->name);
+    if (!(s->flags & PUSHES) && strcmp(o->server_device, "cpu"))
+        fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
+    if (!(s->flags & REPLAYS) && order)
+        fatal("--%s: more than the order of arrivals decides a run of %s; it can't be replayed",
+              order, s->name);
+    if (order && o->seconds > 0 && by_clock)
+        fatal("--%s with --seconds: the rate would follow the clock, which no record has; take "
+              "--schedule constant --warmup 0, or end by --samples or --updates",
+              order);
+    if (s->check)
+        s->check(o, workers);
+}
+
+void schemes_list(FILE *to)
+{
+    enum { MARGIN = 13, WIDTH = 79 };
+    for (const struct scheme *const *s = schemes; *s; s++) {
+        char words[400], *save = NULL;
+        size_t column = MARGIN;
+        snprintf(words, sizeof words, "%s (%s)", (*s)->rule, (*s)->paper);
+        fprintf(to, "  %-10s", (*s)->name);
+        for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+            bool fits = column + strlen(word) < WIDTH;
+            fprintf(to, "%s%*s%s", fits ? "" : "\n", fits ? 1 : MARGIN, "", word);
+            column = (fits ? column + 1 : MARGIN) + strlen(word);
+        }
+        putc('\n', to);
+    }
+}
+
+void schemes_table(FILE *to)
+{
+    fputs("| scheme | rule | messages an update | floats of a worker an update | staleness | paper "
+          "|\n|---|---|---|---|---|---|\n",
+          to);
+    for (const struct scheme *const *s = schemes; *s; s++)
+        fprintf(to, "| `%s` | %s | %s | %s | %s | %s |\n", (*s)->name, (*s)->rule, (*s)->messages,
+                (*s)->floats, (*s)->staleness, (*s)->paper);
 }

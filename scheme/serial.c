@@ -26,7 +26,7 @@ static void joint_gradient(struct node *n, float *total, struct update *u)
     }
 }
 
-void serial_work(struct node *n)
+static void work(struct node *n)
 {
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
     float *total = xcalloc((size_t)n->count, sizeof *total);
@@ -41,7 +41,19 @@ void serial_work(struct node *n)
     optimizer_close(optimizer);
 }
 
-void serial_serve(struct node *n)
+static void serve(struct node *n)
 {
     (void)n;
 }
+
+const struct scheme scheme_serial = {
+    .name = "serial",
+    .rule = "one process walks through all workers' batches: w -= rate x mean gradient",
+    .paper = "Robbins, Monro 1951",
+    .flags = SYNC | EXACT | BOUNDED | ALONE,
+    .messages = "none",
+    .floats = "0",
+    .staleness = "0",
+    .work = work,
+    .serve = serve,
+};

@@ -9,12 +9,12 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void ssgd_work(struct node *n)
+static void work(struct node *n)
 {
     ps_work(n);
 }
 
-void ssgd_serve(struct node *n)
+static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
     int workers = n->context->workers;
@@ -29,3 +29,15 @@ void ssgd_serve(struct node *n)
     xfree(scale);
     ps_close(ps);
 }
+
+const struct scheme scheme_ssgd = {
+    .name = "ssgd",
+    .rule = "every worker a batch, the server waits for all: w -= rate x mean gradient",
+    .paper = "Chen et al. 2016, arXiv:1604.00981",
+    .flags = SYNC | EXACT | BOUNDED | PUSHES | COMPRESSES,
+    .messages = "W pushes, W pulls",
+    .floats = "2 n",
+    .staleness = "0",
+    .work = work,
+    .serve = serve,
+};

@@ -15,10 +15,32 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-void ssp_work(struct node *n)
+struct ssp_options {
+    int64_t ssp_staleness; /* batches */
+};
+
+#define AT(field) offsetof(struct ssp_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "ssp-staleness",
+     .type = OPTION_INT,
+     .offset = AT(ssp_staleness),
+     .preset = "3",
+     .placeholder = "S",
+     .help = "how many batches the fastest worker may be ahead of the slowest",
+     .old = "slack"},
+    {0}};
+
+static const struct option_set option_set = {.title = "Scheme ssp",
+                                             .owner = "--scheme ssp",
+                                             .rows = rows,
+                                             .size = sizeof(struct ssp_options)};
+
+static void work(struct node *n)
 {
     const struct run_context *s = n->context;
-    int64_t slack = s->options->ssp_staleness;
+    const struct ssp_options *o = options_of(s->options, &option_set);
+    int64_t slack = o->ssp_staleness;
     struct ps *ps = ps_open(n);
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
     ps_pull(ps, n->w);
@@ -54,10 +76,11 @@ static int64_t slowest(const int64_t *clock, int workers)
     return least;
 }
 
-void ssp_serve(struct node *n)
+static void serve(struct node *n)
 {
     int workers = n->context->workers;
-    int64_t slack = n->context->options->ssp_staleness;
+    const struct ssp_options *o = options_of(n->context->options, &option_set);
+    int64_t slack = o->ssp_staleness;
     struct ps *ps = ps_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     /* batches that each worker has finished */
@@ -86,3 +109,17 @@ void ssp_serve(struct node *n)
     xfree(reads);
     ps_close(ps);
 }
+
+const struct scheme scheme_ssp = {
+    .name = "ssp",
+    .rule = "every push an update; nobody is more than s batches ahead of the slowest",
+    .paper = "Ho et al. 2013",
+    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .messages = "a push, at most a pull",
+    .floats = "n to 2 n",
+    .staleness = "at most s batches",
+    .options = &option_set,
+    .state = (const char *const[]){"worker.weights", "worker.clock", "server.clock", NULL},
+    .work = work,
+    .serve = serve,
+};

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/config.h"
+#include "base/options.h"
 
 enum section { CLUSTER, RANK, LINK, MINIBATCH };
 enum range { FROM_ZERO, ABOVE_ZERO, WHOLE };
@@ -123,7 +123,7 @@ static const struct key *key_of(const struct reader *r, enum section section, co
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", *all ? ", " : "",
                  keys[i].name);
     }
-    const char *near = config_nearest(name, list, count);
+    const char *near = options_nearest(name, list, count);
     if (near)
         REFUSE(r, "unknown key '%s': did you mean '%s'?", name, near);
     REFUSE(r, "unknown key '%s': expected one of %s", name, all);
@@ -237,7 +237,7 @@ static _Noreturn void refuse_section(const struct reader *r, const char *section
                                                                             "[minibatch_s]"};
     char word[40];
     snprintf(word, sizeof word, "%.*s", (int)strcspn(section, " \t"), section);
-    const char *near = config_nearest(word, known, 3);
+    const char *near = options_nearest(word, known, 3);
     for (int i = 0; near && i < 3; i++)
         if (near == known[i])
             REFUSE(r, "unknown section [%s]: did you mean %s?", section, forms[i]);

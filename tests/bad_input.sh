@@ -27,25 +27,29 @@ refuses "unknown option 'xyzzyxyzzyxyzzy'" "${toy[@]}" --xyzzyxyzzyxyzzy
 refuses "'batch=8' stands alone" "${toy[@]}" batch=8
 refuses "'-b': options begin with two dashes" "${toy[@]}" -b 8
 refuses '--lr wants a value' "${toy[@]}" --lr
+refuses "unknown option 'schem': did you mean 'scheme'" "${toy[@]}" --schem asgd
+refuses "'-lr': options begin with two dashes" "${toy[@]}" -lr 0.1
 refuses '--no-pin takes no value' "${toy[@]}" --no-pin=3
 
 # numbers
 for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--lr: '$bad' is not a number" "${toy[@]}" --lr="$bad"; done
 for bad in -8 2.5 1e3 99999999999999999999 ''; do refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"; done
 refuses '--batch 10 is not divided by --minibatches 4' "${toy[@]}" --batch 10 --minibatches 4
-refuses '--batch 0 ' "${toy[@]}" --batch 0
-refuses '--minibatches 0' "${toy[@]}" --minibatches 0
+refuses "--batch: '0' is not a whole number from 1 to 1048576" "${toy[@]}" --batch 0
+refuses "--minibatches: '0' is not a whole number from 1" "${toy[@]}" --minibatches 0
 refuses '--lr 1e.300: give a number' "${toy[@]}" --lr 1e300
 refuses '--epsilon 0: give a number' "${toy[@]}" --optimizer adam --epsilon 0
-refuses '--momentum' "${toy[@]}" --momentum 1
-refuses '--target 101 is more than 100' "${toy[@]}" --target 101
+refuses "--momentum: '1' is not a number from 0 to below 1" "${toy[@]}" --momentum 1
+refuses "--target: '101' is not a number from 0 to 100" "${toy[@]}" --target 101
 refuses '--epochs 0' "${toy[@]}" --epochs 0
-refuses '--deadline must be more than 0' "${toy[@]}" --deadline 0
-refuses '--workers 0' "${toy[@]}" --workers 0
-refuses '--servers 65' "${toy[@]}" --servers 65
-refuses '--threads 2000' "${toy[@]}" --threads 2000
-refuses '--eval-batches 0' "${toy[@]}" --eval-batches 0
-refuses '--sim-bandwidth must be more than 0' "${toy[@]}" --sim-bandwidth 0
+refuses "--epochs: '1e15' is not a number from 0 to 1000000000" "${toy[@]}" --epochs 1e15
+refuses "--samples: '9223372036854775807' is not a whole number from 0 to 1000000000000000" "${toy[@]}" --samples 9223372036854775807
+refuses "--deadline: '0' is not a number above 0 and at most" "${toy[@]}" --deadline 0
+refuses "--workers: '0' is not a whole number from 1 to 100000" "${toy[@]}" --workers 0
+refuses "--servers: '65' is not a whole number from 1 to 64" "${toy[@]}" --servers 65
+refuses "--threads: '2000' is not a whole number from 0 to 1024" "${toy[@]}" --threads 2000
+refuses "--eval-batches: '0' is not a whole number from 1" "${toy[@]}" --eval-batches 0
+refuses "--sim-bandwidth: '0' is not a number above 0" "${toy[@]}" --sim-bandwidth 0
 refuses "--milestones '0.5,2'" "${toy[@]}" --milestones 0.5,2
 refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
 
@@ -61,7 +65,7 @@ for scheme in allreduce eager hogwild; do refuses "--compress int8: nothing is p
 refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild --servers 2
 refuses '--backup-workers 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backup-workers 4
 refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --compress sign
-refuses '--compress-ratio: 0 is not a part' "${toy[@]}" --compress topk --compress-ratio 0
+refuses "--compress-ratio: '0' is not a number above 0 and at most 1" "${toy[@]}" --compress topk --compress-ratio 0
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
 refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd --optimizer adamw
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse --optimizer adam
@@ -80,16 +84,31 @@ for bad in 9=2 1 1=0.5 1=2,1=3 1=nan; do refuses "--slow '$bad': .*known forms: 
 refuses '--slow: rank 0 is a server' "${toy[@]}" --slow 0=2
 refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1@1
 
+# options of other members, and of other worlds
+refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@]}" --scheme ssgd --backup-workers 1
+refuses '--backup-workers belongs to --scheme backup' "${toy[@]}" --scheme ssgd --backups 1
+refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic --sim-latency 1
+refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic --machine file
+refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic --workers 1
+
 # files of options
 printf '[what]\n# the rate\nlr = 0.1\nbacth = 8\n' >key.ini
 printf 'lr = fast\n' >value.ini
-printf 'batch: 8\n' >form.ini
+printf 'batch 8\n' >form.ini
 printf 'config = key.ini\n' >nested.ini
 refuses "key.ini:4: unknown option 'bacth': did you mean 'batch'" "${toy[@]}" --config key.ini
 refuses "value.ini:1: --lr: 'fast' is not a number" "${toy[@]}" --config value.ini
 refuses "nested.ini:1: unknown option 'config'" "${toy[@]}" --config nested.ini
 grep -q "did you mean 'config'" <<<"$out" && fails 'what no file may hold is not proposed'
 refuses "form.ini:1: neither 'name = value' nor" "${toy[@]}" --config form.ini
+printf 'lr = 0.1\nbatch = 8\n\nlr = 0.2\n' >twice.ini
+printf 'rate = 0.1\nlr = 0.2\n' >alias.ini
+printf '[data\n' >section.ini
+printf 'lr = 0.1\0\n' >zero.ini
+refuses "twice.ini:4: 'lr' is already set in line 1" "${toy[@]}" --config twice.ini
+refuses "alias.ini:2: 'lr' is already set in line 1" "${toy[@]}" --config alias.ini
+refuses "section.ini:1: neither 'name = value' nor" "${toy[@]}" --config section.ini
+refuses 'zero.ini:1: a zero byte' "${toy[@]}" --config zero.ini
 refuses 'cannot read gone.ini \(No such file' "${toy[@]}" --config gone.ini
 refuses 'cannot read .* \(Is a directory\)' "${toy[@]}" --config .
 

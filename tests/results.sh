@@ -32,7 +32,11 @@ for file in eval.csv ranks.csv histograms.csv partition.csv; do
         "$(grep -cE '^# (commit: .+|date: 20.+|host: .+|cores: [0-9]+|world: mpi|network: resnet20|slow: 4=3)$' a/$file)" 7
     check "$file begins with the whole configuration" is "$(sed -n 's/^# \([^:]*\): /\1 = /p' a/$file | grep -Fxcf a/config.ini)" "$(wc -l <a/config.ini)"
 done
-check 'every option is in config.ini' is "$(wc -l <a/config.ini)" "$("$nbsgd" --help | grep -cE '^ +--' | awk '{ print $1 - 3 }')"
+used() { # SCHEME: options of a run under mpirun: all runs' own, and the scheme's
+    "$nbsgd" --print-options | awk -F'\t' -v own="Scheme $1" \
+        '$5 !~ /^Print and exit|simulated network/ && ($5 !~ /^Schemes? / || index($5, own) == 1) { print $1 }' | sort
+}
+check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" "$(used nbssgd)"
 
 # --- the sums of that run
 value() { json a/summary.json "\$j->{$1}"; }

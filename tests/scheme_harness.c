@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "command/command.h"
 #include "scheme/scheme.h"
 
 enum { PIECE = 1000 }; /* its vectors are small, so are their pieces */
@@ -117,7 +118,9 @@ void experiment_defaults(struct experiment *e, const char *const *words)
         snprintf(e->text[count], MAX_WORD, "--%s", words[count]);
         argv[1 + count] = e->text[count];
     }
-    config_parse(&e->options, 1 + count, argv, "", NULL);
+    struct option_sets sets = option_sets();
+    options_parse(&e->options, sets.list, 1 + count, argv, NULL);
+    options_use(&e->options, scheme_find(e->options.scheme)->options);
     e->servers = (int)e->options.servers;
     e->workers = (int)e->options.workers;
 }
@@ -161,7 +164,7 @@ void experiment_run(struct experiment *e)
     volatile sig_atomic_t stop_requested = e->stop_requested;
     const struct options *o = &e->options;
     int minibatch = (int)(o->batch / o->minibatches);
-    bool alone = !strcmp(o->scheme, "serial"), own = !e->problem;
+    bool alone = scheme_find(o->scheme)->flags & ALONE, own = !e->problem;
     int ranks = alone ? 1 : e->servers + e->workers;
     if (own) {
         e->ledger = xcalloc(1, sizeof *e->ledger);
@@ -205,6 +208,7 @@ void experiment_run(struct experiment *e)
 
 void experiment_close(struct experiment *e)
 {
+    options_close(&e->options);
     if (e->ledger)
         xfree(e->ledger->entry);
     xfree(e->ledger);

@@ -6,7 +6,7 @@
 #ifndef TESTS_SCHEME_HARNESS_H
 #define TESTS_SCHEME_HARNESS_H
 
-#include "base/config.h"
+#include "base/options.h"
 #include "node/node.h"
 
 enum { LEDGER_FLOATS = 2048, MAX_ENTRIES = 200000 };

@@ -15,9 +15,16 @@ batch=32 samples=1600 scored=400 compute_s=0.3 network=resnet20
 if [ "$sanitized" = 1 ]; then # ten times slower: the schemes' own code, on a problem that costs nothing
     batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic images=()
 fi
-common=(--network $network --batch $batch --minibatches 2 --lr 0.015 --momentum 0 --no-augment --threads 1 --anytime-seconds $compute_s
-    --local-steps 4 --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
+common=(--network $network --batch $batch --minibatches 2 --lr 0.015 --momentum 0 --no-augment --threads 1
+    --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
 mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p')
+
+own() { # SCHEME STEPS: what only this scheme takes
+    case $1 in
+        anytime) echo "--anytime-seconds $compute_s" ;;
+        localsgd | easgd | eamsgd) echo "--local-steps $2" ;;
+    esac
+}
 
 falls() { # FILE: the last loss is a number below the first
     awk -F, 'NR == 1 { first = $5 } { last = $5 } END { exit !(NR > 1 && last > 0 && last < first) }' <(rows "$1")
@@ -31,14 +38,15 @@ check 'the list has the schemes of the papers' [ ${#schemes[@]} -ge 16 ]
 for scheme in "${schemes[@]}"; do
     launch=("$mpirun" -n 5)
     [ "$scheme" != serial ] || launch=()
-    run "${launch[@]}" "$nbsgd" --scheme "$scheme" "${common[@]}" "${images[@]}" --results "$scheme"
+    # shellcheck disable=SC2046
+    run "${launch[@]}" "$nbsgd" --scheme "$scheme" $(own "$scheme" 4) "${common[@]}" "${images[@]}" --results "$scheme"
     check "$scheme ends" ends 0 "^$scheme: [0-9]+ samples"
     [ "$sanitized" = 1 ] || check "$scheme: the loss falls" falls "$scheme/eval.csv"
     check "$scheme: samples add up" adds_up "$scheme"
 done
 
-few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --lr 0.02 --momentum 0 --threads 1 --anytime-seconds $compute_s
-    --local-steps 2 --samples 160 --eval-samples 20 --eval-batches 1)
+few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --lr 0.02 --momentum 0 --threads 1
+    --samples 160 --eval-samples 20 --eval-batches 1)
 for scheme in asgd hogwild allreduce eager; do
     run env NBSGD_HOSTS=2 "$mpirun" -n 5 "$nbsgd" --scheme "$scheme" "${few[@]}" --results "hosts-$scheme"
     check "$scheme on two hosts" ends 0

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
-#include "base/config.h"
+#include "base/options.h"
 #include "tests/scheme_harness.h"
 
 enum { TAG_FOUND = 50, TAG_ENDED };
@@ -172,7 +172,7 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     struct options options;
     struct problem problem;
     struct ledger ledger;
-    config_parse(&options, 5, argv, "", NULL);
+    options_parse(&options, common_option_sets, 5, argv, NULL);
     ledger_problem(&problem, &ledger, 1);
     problem.twin = k->twin;
     struct run_context setting = {.options = &options,
@@ -200,5 +200,6 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     close_judge(&j);
     node_close(j.n);
     xfree(ledger.entry);
+    options_close(&options);
     return j.wrong;
 }

@@ -188,7 +188,7 @@ static void no_result_changes(void **state)
     (void)state;
     char folder[] = "/tmp/early-XXXXXX", file[40];
     assert_non_null(mkdtemp(folder));
-    for (const struct scheme *s = schemes; s->name; s++)
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
         for (uint64_t seed = 1; seed <= 24; seed++) {
             struct experiment late, early;
             double push_s = 0.01 * (double)(1 + seed % 5 * seed % 7);

@@ -133,7 +133,7 @@ static struct option_list draw(const char *scheme, int servers, uint64_t seed)
 static void a_replay_is_exact_to_its_end(void **state)
 {
     (void)state;
-    for (const struct scheme *s = schemes; s->name; s++)
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
         for (int servers = 1; servers <= MOST_SERVERS && s->flags & REPLAYS; servers++)
             for (uint64_t seed = 1; seed <= SEEDS; seed++) {
                 struct experiment first, again;

@@ -78,7 +78,7 @@ static void judge(const struct scheme *s, int ranks, const char *delay, uint64_t
 static void every_scheme_keeps_what_its_flags_promise(void **state)
 {
     (void)state;
-    for (const struct scheme *s = schemes; s->name; s++)
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
         for (size_t p = 0; p < sizeof worlds / sizeof *worlds; p++)
             for (size_t d = 0; d < sizeof delays / sizeof *delays; d++)
                 for (uint64_t seed = 1; seed <= SEEDS; seed++)
@@ -89,7 +89,7 @@ static void every_scheme_keeps_what_its_flags_promise(void **state)
 static void no_scheme_hangs(void **state)
 {
     (void)state;
-    for (const struct scheme *s = schemes; s->name; s++)
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
         for (int trouble = 0; trouble < 4; trouble++)
             for (uint64_t seed = 1; seed <= 12; seed++) {
                 struct experiment e;
@@ -179,7 +179,7 @@ static void ssgd_trains_resnet20_as_serial_does(void **state)
 static void a_thousand_ranks(void **state)
 {
     (void)state;
-    for (const struct scheme *s = schemes; s->name; s++) {
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++) {
         struct experiment e;
         struct option_list w = {0};
         struct timespec from, to;

@@ -401,7 +401,7 @@ static void a_replay_gives_the_same_bits(void **state)
     (void)state;
     char folder[] = "/tmp/nbsgd-replay-XXXXXX", record[200], replay[200], file[220];
     assert_non_null(mkdtemp(folder));
-    for (const struct scheme *s = schemes; s->name; s++) {
+    for (const struct scheme *const *each = schemes, *s; (s = *each); each++) {
         struct experiment e, again, other;
         if (!(s->flags & REPLAYS))
             continue;

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "base/config.h"
+#include "base/options.h"
 #include "problem/problem.h"
 #include "tests/network_fixture.h"
 #include "tests/snapshots.h"
@@ -128,7 +128,7 @@ static void open_problem(struct opened *o, const char *cache, const char *option
                     "20",          "--eval-samples", "5",           "--eval-batches",
                     "2",           "--minibatches",  "1",           "--batch",
                     (char *)batch, "--kernel-cache", (char *)cache, (char *)option};
-    config_parse(&o->options, sizeof argv / sizeof *argv, argv, "", NULL);
+    options_parse(&o->options, common_option_sets, sizeof argv / sizeof *argv, argv, NULL);
     o->problem = problem_open(&(struct problem_options){.options = &o->options,
                                                         .minibatch = atoi(batch),
                                                         .threads = 1,

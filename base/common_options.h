@@ -1,0 +1,105 @@
+/* The options that every run has, whatever its scheme: struct options, and the rows that fill it.
+ *
+ * Fields are reached as o->lr: the groups are anonymous members (-fms-extensions), one for each
+ * heading of --help. What belongs to one scheme, codec, .. stands in that member's file. */
+#ifndef BASE_COMMON_OPTIONS_H
+#define BASE_COMMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct option_set;
+struct option_store;
+
+struct training_options {
+    const char *scheme, *network, *stem;
+    bool zero_gamma;
+    double label_smoothing;
+    int64_t seed;
+    int64_t batch, minibatches; /* samples a batch; mini-batches a batch */
+    double epochs;
+    int64_t samples;
+    double seconds;
+    int64_t updates;
+    double target; /* percent */
+};
+
+struct data_options {
+    const char *data, *dataset;
+    int64_t train_samples;
+    bool augment;
+    const char *partition;
+    double dirichlet;
+    int64_t prefetch;
+    bool data_on_device;
+};
+
+struct rate_options {
+    const char *optimizer;
+    double lr, momentum, weight_decay;
+    bool decay_norms;
+    double beta1, beta2, epsilon;
+    const char *schedule;
+    double warmup;
+    const char *milestones;
+    double gamma;
+};
+
+struct rank_options {
+    const char *world;
+    int64_t workers, servers;
+    const char *server_device;
+    const char *compress;
+    double compress_ratio;
+    const char *allreduce, *gpu_mpi;
+    const char *backend, *dtype;
+    bool tf32;
+    int64_t threads;
+    bool pin;
+    const char *progress;
+    bool early_push;
+    double deadline;
+    const char *kernel_cache;
+};
+
+struct slow_options {
+    const char *slow, *delay, *depart;
+};
+
+struct sim_options {
+    const char *machine;
+    double sim_latency, sim_bandwidth, sim_minibatch;
+};
+
+struct result_options {
+    const char *results;
+    int64_t eval_every, eval_samples, eval_batches;
+    const char *thresholds, *record, *replay;
+    int64_t chance_samples;
+    const char *init, *save;
+    double report_every;
+};
+
+struct action_options {
+    bool check_options, print_network, print_options, print_schemes;
+};
+
+struct options {
+    struct training_options;
+    struct data_options;
+    struct rate_options;
+    struct rank_options;
+    struct slow_options;
+    struct sim_options;
+    struct result_options;
+    struct action_options;
+    struct option_store *store; /* base/options.c's */
+};
+
+extern const struct option_set training_option_set, data_option_set, rate_option_set,
+    rank_option_set, slow_option_set, result_option_set, action_option_set;
+extern const struct option_set sim_option_set; /* --world sim's own */
+
+extern const struct option_set *const common_option_sets[]; /* all of these; NULL at the end */
+
+#endif

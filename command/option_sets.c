@@ -1,0 +1,27 @@
+/* Every set of options there is: what all runs have, then each family's members. */
+#include "command/command.h"
+
+#include "base/check.h"
+#include "scheme/scheme.h"
+
+/* Once, though several members may share it; NULL: the member has none. */
+static void add(struct option_sets *s, const struct option_set *set)
+{
+    if (!set)
+        return;
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i] == set)
+            return;
+    CHECK(s->count < MAX_OPTION_SETS, "more than %d sets of options", MAX_OPTION_SETS);
+    s->list[s->count++] = set;
+}
+
+struct option_sets option_sets(void)
+{
+    struct option_sets s = {.count = 0};
+    for (int i = 0; common_option_sets[i]; i++)
+        add(&s, common_option_sets[i]);
+    for (int i = 0; schemes[i]; i++)
+        add(&s, schemes[i]->options);
+    return s;
+}

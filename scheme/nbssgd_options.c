@@ -1,0 +1,83 @@
+/* nbssgd's table, the rows of its options, and what does not go together; nbssgd.c is the
+ * algorithm. */
+#include "scheme/nbssgd.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "serialization/serialization.h"
+
+#define AT(field) offsetof(struct nbssgd_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "nb-payload",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_payload),
+     .preset = "gradient",
+     .choices = "gradient|weights",
+     .help = "what a worker pushes"},
+    {.name = "nb-inflight",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_inflight),
+     .preset = "abort",
+     .choices = "abort|finish|carry",
+     .help = "what becomes of the mini-batch that is computing when the signal comes"},
+    {.name = "nb-batch",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_batch),
+     .preset = "keep",
+     .choices = "keep|reset",
+     .help =
+         "after an update an interrupted worker goes on with its batch, or all begin a new one"},
+    {.name = "nb-server",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_server),
+     .preset = "locked",
+     .choices = "locked|racing",
+     .help = "one update from all pushes, or one from each push at once"},
+    {.name = "nb-signal",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_signal),
+     .preset = "direct",
+     .choices = "direct|relay",
+     .help = "the worker that finishes first signals all others, or the server does"},
+    {.name = "nb-weigh",
+     .type = OPTION_CHOICE,
+     .offset = AT(nb_weigh),
+     .preset = "finished",
+     .choices = "finished|full",
+     .help =
+         "divide the sum of gradients by the mini-batches finished, or by workers x mini-batches"},
+    {0}};
+
+const struct option_set nbssgd_option_set = {
+    .title = "Scheme nbssgd: choices that its paper leaves open",
+    .owner = "--scheme nbssgd",
+    .rows = rows,
+    .size = sizeof(struct nbssgd_options)};
+
+static void check(const struct options *o, int workers)
+{
+    const struct nbssgd_options *own = options_of(o, &nbssgd_option_set);
+    (void)workers;
+    if (!strcmp(own->nb_payload, "weights") && !codec_find(o->compress)->weights)
+        fatal(
+            "--nb-payload weights: weights would not survive --compress %s; take f32, bf16 or f16",
+            o->compress);
+}
+
+const struct scheme scheme_nbssgd = {
+    .name = "nbssgd",
+    .rule =
+        "the first to finish its batch signals, all push what they have: w -= rate x mean gradient",
+    .paper = "He, Dube 2022, arXiv:2211.00889",
+    .flags = BOUNDED | PUSHES | COMPRESSES,
+    .messages = "W pushes, W pulls, W - 1 signals",
+    .floats = "2 n",
+    .staleness = "0",
+    .options = &nbssgd_option_set,
+    .check = check,
+    .state = (const char *const[]){"worker.position", "worker.optimizer", NULL},
+    .work = nbssgd_work,
+    .serve = nbssgd_serve,
+};
