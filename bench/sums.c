@@ -125,7 +125,7 @@ static void measure(struct sums *s)
 static struct collective *open_sum(struct sums *s, const char *method)
 {
     s->options.allreduce = method;
-    return s->net->rank ? collective_open(&s->node, COUNT) : NULL;
+    return s->net->rank ? collective_open(&s->node, COUNT, NULL) : NULL;
 }
 
 static void body(struct net *net, void *argument)

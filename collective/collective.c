@@ -1,4 +1,4 @@
-/* Which method, and what all of them do: slices, messages with their number, the account.
+/* Which method, and what all of them do: slices, messages with their number, coders, counters.
  *
  * auto takes nccl where every worker computes on a GPU of its own, since those have links of their
  * own; else direct where all workers share a host: there a slice is added where it lies, and no
@@ -51,14 +51,25 @@ static bool one_host(const struct collective *c)
     return true;
 }
 
+void collective_check(const char *allreduce, const struct codec *codec)
+{
+    const struct method *m = find(allreduce);
+    bool moves_floats = m ? !m->packs : !strcmp(allreduce, "nccl");
+    if (moves_floats && !codec->in_place)
+        fatal("--compress %s: --allreduce %s moves floats as they are; take direct or ring, or "
+              "leave one of them out",
+              codec->name, allreduce);
+}
+
 static const struct method *choose(struct collective *c)
 {
     const char *name = c->n->context->options->allreduce;
-    const bool any = !strcmp(name, "auto"), on_gpus = any || !strcmp(name, "nccl");
+    const bool any = !strcmp(name, "auto"),
+               on_gpus = (any && c->codec->in_place) || !strcmp(name, "nccl");
     const struct method *m = find(on_gpus ? "nccl" : name),
-                        *usual = on_gpus && one_host(c) ? &method_direct : &method_ring;
+                        *usual = (any || on_gpus) && one_host(c) ? &method_direct : &method_ring;
     char why[200] = "this program was built without NCCL";
-    if (!m && !on_gpus)
+    if (!m && !any && !on_gpus)
         fatal("--allreduce: unknown method '%s'; give auto, direct, ring, vendor or nccl", name);
     if (m && (!m->fits || m->fits(c, why, sizeof why)))
         return m;
@@ -80,13 +91,18 @@ void collective_version(char *text, size_t size)
     }
 }
 
-struct collective *collective_open(struct node *n, int64_t count)
+struct collective *collective_open(struct node *n, int64_t count, const struct codec *codec)
 {
     struct collective *c = xcalloc(1, sizeof *c);
+    const struct codec *plain = codec_find("f32");
     CHECK(n->worker >= 0 && count > 0, "rank %d, worker %d, opens sums of %lld floats", n->rank,
           n->worker, (long long)count);
+    codec = codec ? codec : plain;
+    collective_check(n->context->options->allreduce, codec);
     *c = (struct collective){.n = n,
                              .count = count,
+                             .codec = codec,
+                             .sum_codec = codec->weights ? codec : plain,
                              .worker = n->worker,
                              .workers = n->net->ranks > 1 ? n->context->workers : 1};
     c->method = choose(c);
@@ -116,70 +132,68 @@ const char *collective_name(const struct collective *c)
     return c->method->name;
 }
 
-static void tell(struct collective *c, int worker)
+static void send_ready(struct collective *c, int worker)
 {
     const struct header head = {.tag = TAG_REDUCE, .version = c->round};
     net_send(c->n->net, collective_rank(c, worker), &head, NULL, 0);
 }
 
-static void hear(struct collective *c, int worker)
+static void take_ready(struct collective *c, int worker)
 {
     struct request *come = net_recv(c->n->net, collective_rank(c, worker), TAG_REDUCE, NULL, 0);
     collective_take(c, come, worker, 0);
     net_release(c->n->net, come);
 }
 
-struct word {
+struct awaited {
     struct net *net;
     struct request *come;
 };
 
 static bool has_come(void *self)
 {
-    struct word *w = self;
+    struct awaited *w = self;
     return net_wait(w->net, &w->come, 1, 0) == 0;
 }
 
-/* A pause that is called now must be heard by all before they part, or by none: the first worker is
- * told of it first, and looks before it sends the others off; those look for its word first. */
+/* A pause that is called now must be heard by all before they go on, or by none: the first worker
+ * hears of it first, and looks before it releases the others; those wait for it first. */
 void collective_meet(struct collective *c)
 {
     if (c->worker > 0) {
-        struct word go = {c->n->net,
-                          net_recv(c->n->net, collective_rank(c, 0), TAG_REDUCE, NULL, 0)};
-        tell(c, 0);
-        node_wait_until(c->n, has_come, &go, "the first worker's word");
+        struct awaited go = {c->n->net,
+                             net_recv(c->n->net, collective_rank(c, 0), TAG_REDUCE, NULL, 0)};
+        send_ready(c, 0);
+        node_wait_until(c->n, has_come, &go, "the first worker to go on");
         CHECK(net_header(go.come)->version == c->round, "the first worker is at sum %lld, not %lld",
               (long long)net_header(go.come)->version, (long long)c->round);
         net_release(c->n->net, go.come);
         return;
     }
     for (int i = 1; i < c->workers; i++)
-        hear(c, i);
+        take_ready(c, i);
     node_handle_events(c->n);
     for (int i = 1; i < c->workers; i++)
-        tell(c, i);
+        send_ready(c, i);
 }
 
-struct request *collective_send(struct collective *c, int worker, int tag, const float *vector,
-                                struct range at)
+struct request *collective_send(struct collective *c, int worker, int tag, const void *data,
+                                size_t bytes, int64_t floats)
 {
     const struct header head = {.tag = tag, .version = c->round};
-    size_t bytes = (size_t)(at.to - at.from) * sizeof *vector;
-    c->n->counters.uncompressed_bytes += (int64_t)bytes;
+    c->n->counters.uncompressed_bytes += floats * (int64_t)sizeof(float);
     c->n->counters.compressed_bytes += (int64_t)bytes;
-    return net_send(c->n->net, collective_rank(c, worker), &head, vector + at.from, bytes);
+    return net_send(c->n->net, collective_rank(c, worker), &head, data, bytes);
 }
 
-const float *collective_take(struct collective *c, struct request *come, int worker, int64_t floats)
+const void *collective_take(struct collective *c, struct request *come, int worker, size_t bytes)
 {
     struct request *list[2] = {NULL, come};
     node_wait(c->n, list, 2, INFINITY, "its part of a sum", collective_rank(c, worker));
     const struct header *m = net_header(come);
-    CHECK(m->version == c->round && m->bytes == (size_t)floats * sizeof(float),
+    CHECK(m->version == c->round && m->bytes == bytes,
           "rank %d sent %llu bytes of sum %lld; %zu bytes of sum %lld were expected", m->from,
-          (unsigned long long)m->bytes, (long long)m->version, (size_t)floats * sizeof(float),
-          (long long)c->round);
+          (unsigned long long)m->bytes, (long long)m->version, bytes, (long long)c->round);
     return net_data(come);
 }
 
@@ -204,13 +218,53 @@ void collective_add(struct collective *c, float *to, const float *const *source,
     n->counters.transfer_s += node_clock(n) - began;
 }
 
-void collective_copy(struct collective *c, float *to, const float *from, int64_t count)
+struct coder *collective_coder(const struct collective *c, const struct codec *codec, int64_t count,
+                               int stream, bool only_unpacks)
+{
+    const struct options *o = c->n->context->options;
+    if (codec->in_place || !count)
+        return NULL;
+    return coder_open(codec, &(struct coder_options){.count = count,
+                                                     .part = o->compress_ratio,
+                                                     .seed = (uint64_t)o->seed,
+                                                     .worker = c->worker,
+                                                     .stream = stream,
+                                                     .only_unpacks = only_unpacks});
+}
+
+size_t collective_bytes(const struct coder *coder, int64_t count)
+{
+    return coder ? coder_bytes(coder) : (size_t)count * sizeof(float);
+}
+
+size_t collective_room(const struct coder *coder, int64_t count)
+{
+    enum { LINE = CACHE_LINE_FLOATS * sizeof(float) };
+    return coder ? (collective_bytes(coder, count) + LINE - 1) / LINE * LINE : 0;
+}
+
+/* As at a server, the simulator charges no time for it. */
+void collective_pack(struct collective *c, struct coder *coder, void *to, const float *from)
+{
+    double began = node_clock(c->n);
+    coder_pack(coder, to, from);
+    c->n->counters.transfer_s += node_clock(c->n) - began;
+}
+
+void collective_unpack(struct collective *c, const struct coder *coder, float *to, const void *from,
+                       int64_t count, int worker)
 {
     struct node *n = c->n;
     double began = node_clock(n);
+    const char *wrong = NULL;
     if (!count)
         return;
-    vector_copy(to, from, count, n->context->threads);
+    if (coder)
+        wrong = coder_unpack(coder, to, from);
+    else
+        vector_copy(to, from, count, n->context->threads);
+    CHECK(!wrong, "sum %lld: rank %d sent %s", (long long)c->round, collective_rank(c, worker),
+          wrong);
     node_advance_together(n, count, 2);
     n->counters.transfer_s += node_clock(n) - began;
 }

@@ -1,20 +1,28 @@
-/* Sums among the workers (the ranks behind the servers), without a server.
+/* Sums among the workers (the ranks after the servers), without a server.
  *
  * All workers call each function together, in one order. After collective_sum() every worker's
  * vector holds the same bits, whatever the delays: the order of addition is fixed by the method.
  * --allreduce chooses: direct adds in worker order, as a parameter server does, and gives its bits;
- * ring, vendor and nccl equal it to rounding. A method that cannot be used here is replaced by what
- * auto takes, and that is said. Waiting is node_wait()'s, so pauses and silence are heard
- * meanwhile. */
+ * ring, vendor and nccl equal it to rounding. A method that cannot be used here is replaced by the
+ * one that auto takes, and that is said. Waiting is node_wait()'s, so pauses and silence are heard
+ * meanwhile.
+ *
+ * With a codec, direct and ring move packed slices, with error feedback where the codec has it:
+ * what a worker leaves out of one sum it adds to its next. The sums travel packed only where
+ * weights survive the codec, else as floats. */
 #ifndef COLLECTIVE_COLLECTIVE_H
 #define COLLECTIVE_COLLECTIVE_H
 
 #include "node/node.h"
+#include "serialization/serialization.h"
 
 struct collective;
 
-/* for vectors of `count` floats, at least 1 */
-struct collective *collective_open(struct node *n, int64_t count);
+/* Fatal when --allreduce names a method that cannot move what the codec packs: before any wait. */
+void collective_check(const char *allreduce, const struct codec *codec);
+
+/* For vectors of `count` floats, at least 1. codec NULL: floats travel as they are. */
+struct collective *collective_open(struct node *n, int64_t count, const struct codec *codec);
 void collective_close(struct collective *c);
 
 /* vector = scale x sum over workers of their vectors, in place; `vector` lies in memory of

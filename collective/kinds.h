@@ -1,13 +1,17 @@
-/* The methods of summing: a file beside this header and a word in this list.
+/* The methods of summing: a file beside this header, and a line in this list.
  *
  * The vector is cut into a slice for each worker, at cache lines; slices may be empty. A message
- * names its sum, so that a worker that has lost count is found. */
+ * names its sum, so that a worker that has lost count is found. What goes through a codec is packed
+ * slice by slice (or piece by piece), each by a coder of its own. */
 #ifndef COLLECTIVE_KINDS_H
 #define COLLECTIVE_KINDS_H
 
 #include "collective/collective.h"
 
-#define METHODS(X) X(direct) X(ring) X(vendor)
+#define METHODS(X)                                                                                 \
+    X(direct)                                                                                      \
+    X(ring)                                                                                        \
+    X(vendor)
 
 struct method {
     const char *name;
@@ -18,6 +22,8 @@ struct method {
     void (*close)(struct collective *c);
     void (*sum)(struct collective *c, float *vector, double scale);
     void (*version)(char *text, size_t size); /* of the library; NULL: it needs none */
+    bool packs;                               /* can move what a codec has packed */
+    const char *summary, *paper;              /* NULL: none */
 };
 
 #define DECLARE_METHOD(name) extern const struct method method_##name;
@@ -32,19 +38,20 @@ struct collective {
     int workers, worker; /* how many, and which one this is */
     int64_t round;       /* sums before this one */
     const struct method *method;
-    void *own; /* the method's */
+    const struct codec *codec;     /* of what is added; in_place: floats travel as they are */
+    const struct codec *sum_codec; /* of sums: the same where weights survive it, else f32 */
+    void *own;                     /* the method's */
 };
 
 int collective_rank(const struct collective *c, int worker);
 struct range collective_slice(const struct collective *c, int worker);
 
-/* Sends floats `at` of the vector; NULL when there are none, and only a head went. */
-struct request *collective_send(struct collective *c, int worker, int tag, const float *vector,
-                                struct range at);
+/* Sends `bytes` that stand for `floats` floats; NULL when there are none, and only a head went. */
+struct request *collective_send(struct collective *c, int worker, int tag, const void *data,
+                                size_t bytes, int64_t floats);
 
-/* Waits for the receive of `floats` floats from that worker, and returns them. */
-const float *collective_take(struct collective *c, struct request *come, int worker,
-                             int64_t floats);
+/* Waits for the receive of `bytes` from that worker, and returns them. */
+const void *collective_take(struct collective *c, struct request *come, int worker, size_t bytes);
 
 /* Waits for the send and drops it; NULL is fine. */
 void collective_done(struct collective *c, struct request **sent, int worker);
@@ -55,6 +62,22 @@ void collective_meet(struct collective *c);
 /* to = sum_i scale[i] x source[i], counted as this rank's transfer. */
 void collective_add(struct collective *c, float *to, const float *const *source,
                     const double *scale, int sources, int64_t count);
-void collective_copy(struct collective *c, float *to, const float *from, int64_t count);
+
+/* A coder of this worker for `count` floats; `stream`: which of its vectors. NULL: there are none,
+ * or they travel as they are. */
+struct coder *collective_coder(const struct collective *c, const struct codec *codec, int64_t count,
+                               int stream, bool only_unpacks);
+
+/* Bytes of the message for `count` floats by this coder (NULL: as they are). */
+size_t collective_bytes(const struct coder *coder, int64_t count);
+
+/* Bytes that such a message takes in a block of several: whole cache lines. */
+size_t collective_room(const struct coder *coder, int64_t count);
+
+void collective_pack(struct collective *c, struct coder *coder, void *to, const float *from);
+
+/* to[count] = the message `from` of that worker, by this coder (NULL: a copy). */
+void collective_unpack(struct collective *c, const struct coder *coder, float *to, const void *from,
+                       int64_t count, int worker);
 
 #endif

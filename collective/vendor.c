@@ -70,4 +70,11 @@ static void sum(struct collective *c, float *vector, double scale)
         collective_add(c, vector, &only, &scale, 1, c->count);
 }
 
-const struct method method_vendor = {"vendor", fits, open, close, sum, NULL};
+const struct method method_vendor = {
+    .name = "vendor",
+    .summary = "the all-reduce of the world's library",
+    .fits = fits,
+    .open = open,
+    .close = close,
+    .sum = sum,
+};

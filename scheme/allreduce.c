@@ -16,7 +16,8 @@ static void work(struct node *n)
 {
     double scale = 1.0 / ((double)n->context->workers * n->context->minibatches);
     struct ps *ps = ps_open(n);
-    struct collective *all = collective_open(n, n->count);
+    struct collective *all =
+        collective_open(n, n->count, codec_find(n->context->options->compress));
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
@@ -33,6 +34,12 @@ static void work(struct node *n)
     ps_close(ps);
 }
 
+static void check(const struct options *o, int workers)
+{
+    (void)workers;
+    collective_check(o->allreduce, codec_find(o->compress));
+}
+
 static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
@@ -44,11 +51,12 @@ const struct scheme scheme_allreduce = {
     .name = "allreduce",
     .rule = "workers sum their gradients among themselves, without a server",
     .paper = "Goyal et al. 2017, arXiv:1706.02677",
-    .flags = SYNC | EXACT | BOUNDED | DECENTRAL,
+    .flags = SYNC | EXACT | BOUNDED | DECENTRAL | COMPRESSES,
     .messages = "2 W (W - 1) slices",
     .floats = "4 n (W - 1) / W",
     .staleness = "0",
-    .state = (const char *const[]){"worker.optimizer", NULL},
+    .state = (const char *const[]){"worker.optimizer", "worker.coders", NULL},
+    .check = check,
     .work = work,
     .serve = serve,
 };

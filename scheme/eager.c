@@ -139,7 +139,8 @@ static void work(struct node *n)
     const struct eager_options *o = options_of(n->context->options, &option_set);
     struct worker k = {.n = n,
                        .ps = ps_open(n),
-                       .all = collective_open(n, n->count),
+                       .all =
+                           collective_open(n, n->count, codec_find(n->context->options->compress)),
                        .majority = !strcmp(o->eager_trigger, "majority")};
     k.optimizer = node_optimizer(n, (struct range){0, n->count});
     k.nothing = net_alloc(n->net, bytes);
@@ -164,6 +165,12 @@ static void work(struct node *n)
     ps_close(k.ps);
 }
 
+static void check(const struct options *o, int workers)
+{
+    (void)workers;
+    collective_check(o->allreduce, codec_find(o->compress));
+}
+
 static void serve(struct node *n)
 {
     struct ps *ps = ps_open(n);
@@ -175,12 +182,13 @@ const struct scheme scheme_eager = {
     .name = "eager",
     .rule = "all-reduce as soon as one has finished, late gradients go into the next",
     .paper = "Li et al. 2020, arXiv:1908.04207",
-    .flags = DECENTRAL,
+    .flags = DECENTRAL | COMPRESSES,
     .messages = "2 W (W - 1) slices, W - 1 signals",
     .floats = "4 n (W - 1) / W",
     .staleness = "mostly 0 or 1, unbounded",
     .options = &option_set,
     .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.gradient", NULL},
+    .check = check,
     .work = work,
     .serve = serve,
 };

@@ -54,6 +54,24 @@ static void test_ring(void **state)
     sums(bench_of(state), (struct sum_case){"ring", .servers = 1, .rounds = 5, .delay_s = 0.003});
 }
 
+/* Packed slices, with the same bits for all: within the codec's bound; what is left out comes. */
+static void test_codecs(void **state)
+{
+    struct bench *b = bench_of(state);
+    for (int ring = 0; ring < 2; ring++) {
+        const char *method = ring ? "ring" : "direct";
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+            b->wrong += sum_case_run(
+                b->net, &(struct sum_case){method, .servers = 1, .count = counts[i], .rounds = 3,
+                                           .codec = "bf16", .precision = 0x1p-8, .delay_s = 0.003,
+                                           .stops = -1});
+        b->wrong += sum_case_run(
+            b->net, &(struct sum_case){method, .servers = 1, .count = 4099, .rounds = 40,
+                                       .zeros = 36, .codec = "topk", .part = 0.5, .stops = -1});
+    }
+    bench_verdict(b);
+}
+
 static void test_vendor(void **state)
 {
     sums(bench_of(state), (struct sum_case){"vendor", .servers = 1, .rounds = 5, .delay_s = 0.003});
@@ -306,6 +324,7 @@ static void body(struct net *net, void *argument)
         cmocka_unit_test_prestate(test_direct, b),
         cmocka_unit_test_prestate(test_ring, b),
         cmocka_unit_test_prestate(test_vendor_there, b),
+        cmocka_unit_test_prestate(test_codecs, b),
         cmocka_unit_test_prestate(test_vendor, b),
         cmocka_unit_test_prestate(test_choice, b),
         cmocka_unit_test_prestate(test_stores, b),

@@ -95,6 +95,102 @@ static void test_choice(void **state)
         1, 0);
 }
 
+/* The codec that packs nothing changes no bit. */
+static void test_plain_codec(void **state)
+{
+    (void)state;
+    all_worlds((struct sum_case){"direct", .servers = 1, .rounds = 3, .exact = true, .codec = "f32",
+                                 .stops = -1});
+    all_worlds((struct sum_case){"ring", .servers = 1, .rounds = 3, .codec = "f32", .stops = -1});
+}
+
+/* Sums are within the codec's bound, and all workers have the same bits. */
+static void test_codecs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double precision;
+    } codecs[] = {{"bf16", 0x1p-8}, {"f16", 0x1p-11}, {"int8", 1.0 / 127}, {"sign", 3}};
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        for (int ring = 0; ring < 2; ring++)
+            all_worlds((struct sum_case){ring ? "ring" : "direct", .servers = 1, .rounds = 4,
+                                         .codec = codecs[i].name, .precision = codecs[i].precision,
+                                         .stops = -1});
+    judge(4,
+          &(struct sum_case){"ring", .servers = 1, .count = 2500003, .rounds = 2, .codec = "bf16",
+                             .precision = 0x1p-8, .stops = -1},
+          1, 1e-3);
+}
+
+/* What is left out of a sum comes with the next ones: after enough sums of zeros all has come. */
+static void test_error_feedback(void **state)
+{
+    (void)state;
+    for (int ring = 0; ring < 2; ring++)
+        for (int random = 0; random < 2; random++)
+            for (size_t w = 1; w < sizeof workers / sizeof *workers; w++)
+                judge(workers[w] + 1,
+                      &(struct sum_case){ring ? "ring" : "direct", .servers = 1, .count = 999,
+                                         .rounds = random ? 90 : 40, .zeros = random ? 85 : 36,
+                                         .codec = random ? "randk" : "topk", .part = 0.5,
+                                         .stops = -1},
+                      w, 1e-3);
+}
+
+static void packs_body(const void *argument)
+{
+    struct sum_case k = {.method = argument,
+                         .servers = 1,
+                         .count = 10,
+                         .rounds = 1,
+                         .codec = "bf16",
+                         .precision = 1,
+                         .stops = -1};
+    judge(3, &k, 1, 0);
+}
+
+/* A library's sum moves floats. */
+static void test_who_cannot_pack(void **state)
+{
+    (void)state;
+    assert_dies(EXIT_USER, packs_body, "vendor",
+                (const char *const[]){"--compress bf16", "--allreduce vendor", "direct", NULL});
+    assert_dies(EXIT_USER, packs_body, "nccl",
+                (const char *const[]){"--compress bf16", "--allreduce nccl", "ring", NULL});
+}
+
+/* Bytes are those of the packed slices; where weights don't survive the codec, sums are floats. */
+static void test_packed_cost(void **state)
+{
+    enum { WORKERS = 4, SLICE = 1600, PART = 160 /* floats of a slice that topk sends */ };
+    (void)state;
+    for (int ring = 0; ring < 2; ring++)
+        for (int sparse = 0; sparse < 2; sparse++) {
+            struct sum_cost cost[WORKERS] = {{0}};
+            struct sum_case k = {ring ? "ring" : "direct",
+                                 .servers = 1,
+                                 .count = WORKERS * SLICE,
+                                 .rounds = 1,
+                                 .codec = sparse ? "topk" : "bf16",
+                                 .part = 0.1,
+                                 .precision = 2,
+                                 .delay_s = 0.05,
+                                 .stops = -1};
+            int64_t part = sparse ? PART * 8 : SLICE * 2, sum = sparse ? SLICE * 4 : SLICE * 2;
+            k.cost = cost;
+            judge(WORKERS + 1, &k, 1, 0);
+            for (int i = 0; i < WORKERS; i++) {
+                assert_int_equal(cost[i].messages, 2 * (WORKERS - 1));
+                assert_int_equal(cost[i].compressed, (WORKERS - 1) * (part + sum));
+                assert_int_equal(cost[i].uncompressed, (WORKERS - 1) * 2 * SLICE * 4);
+                assert_int_equal(cost[i].bytes,
+                                 cost[i].compressed +
+                                     2 * (WORKERS - 1) * (int64_t)sizeof(struct header));
+            }
+        }
+}
+
 static void vendor_body(const void *argument)
 {
     (void)argument;
@@ -264,8 +360,10 @@ int main(void)
         cmocka_unit_test(test_direct),         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_many_pieces),    cmocka_unit_test(test_choice),
         cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_region),         cmocka_unit_test(test_region_time),
-        cmocka_unit_test(test_bad_regions),
+        cmocka_unit_test(test_plain_codec),    cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_error_feedback), cmocka_unit_test(test_who_cannot_pack),
+        cmocka_unit_test(test_packed_cost),    cmocka_unit_test(test_region),
+        cmocka_unit_test(test_region_time),    cmocka_unit_test(test_bad_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
