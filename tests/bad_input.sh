@@ -61,7 +61,10 @@ refuses "--compress: 'f23' .*did you mean 'f32'" "${toy[@]}" --compress f23
 refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
 refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
-for scheme in allreduce eager hogwild; do refuses "--compress int8: nothing is pushed to a server in $scheme" "${toy[@]}" --scheme $scheme --compress int8; done
+refuses '--compress int8: nothing is pushed to a server in hogwild' "${toy[@]}" --scheme hogwild --compress int8
+for scheme in allreduce eager; do
+    refuses '--compress int8: --allreduce vendor moves floats as they are' "${toy[@]}" --scheme $scheme --compress int8 --allreduce vendor
+done
 refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild --servers 2
 refuses '--backup-workers 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backup-workers 4
 refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --compress sign

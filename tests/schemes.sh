@@ -52,10 +52,19 @@ for scheme in asgd hogwild allreduce eager; do
     check "$scheme on two hosts" ends 0
 done
 [ "$sanitized" = 0 ] || finish # the rest is theirs on the simulated network
-for wire in bf16 f16 int8 topk randk sign; do
-    run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --compress $wire --results "wire-$wire"
-    check "--compress $wire" ends 0
-    check "--compress $wire sends less" json_holds "wire-$wire/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
+for codec in bf16 f16 int8 topk randk sign; do
+    run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --compress $codec --results "codec-$codec"
+    check "--compress $codec" ends 0
+    check "--compress $codec sends less" \
+        json_holds "codec-$codec/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
+done
+for scheme in allreduce eager; do
+    for codec in bf16 topk; do
+        run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$nbsgd" --scheme "$scheme" "${few[@]}" --compress $codec --results "$scheme-$codec"
+        check "$scheme --compress $codec on two hosts" ends 0
+        check "$scheme --compress $codec sends less" \
+            json_holds "$scheme-$codec/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
+    done
 done
 run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results leave
 check 'the others go on without one that leaves' ends 0
