@@ -105,8 +105,9 @@ static void read_thresholds(struct results *r, const char *text)
  * killed. */
 static void remove_end(const struct results *r)
 {
-    static const char *const names[] = {"ranks.csv",     "histograms.csv", "summary.json",
-                                        "partition.csv", "partition.png",  "figure.png"};
+    static const char *const names[] = {"ranks.csv",      "histograms.csv", "summary.json",
+                                        "candidates.csv", "partition.csv",  "partition.png",
+                                        "figure.png"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[4096];
         struct stat s;
@@ -204,6 +205,21 @@ void results_evaluation(struct results *r, const struct evaluation *s)
     fflush(stdout);
 }
 
+void results_candidate(struct results *r, const char *of, const struct evaluation *e)
+{
+    if (!r || r->full)
+        return;
+    if (!r->candidates) {
+        r->candidates = results_file(r, "candidates.csv", true);
+        if (!r->candidates)
+            return;
+        fputs("seconds,samples,updates,of,loss,top1,top5\n", r->candidates);
+    }
+    fprintf(r->candidates, "%.6f,%lld,%lld,%s,%.6f,%.4f,%.4f\n", e->seconds, (long long)e->samples,
+            (long long)e->updates, of, e->loss, e->top1, e->top5);
+    results_made(r, r->candidates, "candidates.csv");
+}
+
 double results_best(const struct results *r)
 {
     double best = 0;
@@ -259,8 +275,8 @@ void results_close(struct results *r)
 {
     if (!r)
         return;
-    FILE *files[] = {r->rows, r->events};
-    for (int i = 0; i < 2; i++)
+    FILE *files[] = {r->rows, r->events, r->candidates};
+    for (int i = 0; i < 3; i++)
         if (files[i])
             fclose(files[i]);
     free(r->evaluation);

@@ -11,6 +11,7 @@ enum { MAX_THRESHOLDS = 32 };
 struct results {
     char *folder, *head;
     FILE *rows, *events; /* eval.csv, events.jsonl */
+    FILE *candidates;    /* candidates.csv; NULL: no row so far */
     bool full;           /* a write failed and was reported */
     bool live, quiet;
     double report_s, started_s, reported_s;

@@ -87,6 +87,7 @@ static bool evaluation_is_due(struct node *n)
         return false;
     if (c->call && net_wait(n->net, &c->call, 1, 0) == 0) {
         c->called_version = net_header(c->call)->version;
+        header_unpack(net_header(c->call), n->own->evaluator.set);
         c->called = true;
         net_release(n->net, c->call);
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);

@@ -2,8 +2,9 @@
  * the results in rank order.
  *
  *   rank 0                           the others
- *   CALL(version) ->                 heard between two units, or while waiting
- *   servers: SLICE ->                the weights, borrowed where they lie
+ *   PAUSE(version, set) ->           heard between two units, or while waiting
+ *   SLICE ->, <- SLICE               weights, borrowed where they lie (node/weights_set.c)
+ *   of each weights of the set:
  *   <- PARTIAL                       batch-norm sums over this rank's shard of the training
  *                                    mini-batches
  *   STATISTICS ->                    means and variances of all
@@ -27,10 +28,10 @@ void evaluator_open(struct node *n)
     size_t ranks = (size_t)n->net->ranks, statistics = (size_t)n->context->problem->statistics;
     e->sums = net_alloc(n->net, (statistics + 1) * sizeof *e->sums);
     e->statistics = net_alloc(n->net, (statistics + 1) * sizeof *e->statistics);
-    e->slices = xcalloc(ranks, sizeof *e->slices);
+    e->lent = xcalloc(ranks, sizeof *e->lent);
     e->copies = xcalloc(ranks, sizeof *e->copies);
-    if (n->context->servers > 1 && n->net->ranks > 1)
-        e->gathered = xcalloc((size_t)n->count, sizeof *e->gathered);
+    e->set = (struct weights_set){.server = true};
+    weights_set_open(n);
 }
 
 void evaluator_close(struct node *n)
@@ -38,9 +39,9 @@ void evaluator_close(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     net_free(n->net, e->sums);
     net_free(n->net, e->statistics);
-    xfree(e->slices);
+    xfree(e->lent);
     xfree(e->copies);
-    xfree(e->gathered);
+    weights_set_close(n);
 }
 
 /* Called after each mini-batch: messages move on. */
@@ -49,66 +50,30 @@ static void progress(void *self)
     net_poll(((struct node *)self)->net);
 }
 
-static struct request *receive_from(struct node *n, int from, int tag, void *into, size_t bytes)
+struct request *evaluation_receive(struct node *n, int from, int tag, void *into, size_t bytes)
 {
     struct request *come = net_recv(n->net, from, tag, into, bytes);
     node_await(n, come, "its part in an evaluation", from);
     return come;
 }
 
-/* Sends to every other rank; the requests are left in `given` (NULL: heads only) until
- * release_all(). */
-static void send_to_all(struct node *n, struct request **sent_to, const struct header *head,
-                        const void *payload, size_t bytes)
+void evaluation_send(struct node *n, struct request **sent_to, const struct header *header,
+                     const void *payload, size_t bytes)
 {
     for (int r = 0; r < n->net->ranks; r++) {
-        struct request *sent = r == n->rank ? NULL : net_send(n->net, r, head, payload, bytes);
+        struct request *sent = r == n->rank ? NULL : net_send(n->net, r, header, payload, bytes);
         if (sent_to)
             sent_to[r] = sent;
     }
 }
 
-static void release_all(struct node *n, struct request **sent_to)
+void evaluation_release(struct node *n, struct request **sent_to)
 {
     for (int r = 0; r < n->net->ranks; r++) {
         node_await(n, sent_to[r], "a rank to take part in an evaluation", r);
         net_release(n->net, sent_to[r]);
         sent_to[r] = NULL;
     }
-}
-
-static size_t slice_bytes(const struct node *n, int server)
-{
-    struct range s = node_slice(n, server);
-    return (size_t)(s.to - s.from) * sizeof(float);
-}
-
-/* The whole weights at this rank: with one server they are borrowed from it (*loan), with several
- * they are gathered. */
-static struct weights gather_weights(struct node *n, struct request **loan)
-{
-    int servers = n->context->servers;
-    float *gathered = n->own->evaluator.gathered;
-    const float *w = gathered ? gathered : n->w;
-    if (n->worker < 0)
-        send_to_all(n, n->own->evaluator.slices,
-                    &(struct header){.tag = TAG_SLICE, .version = n->version},
-                    n->w + node_slice(n, n->rank).from, slice_bytes(n, n->rank));
-    for (int s = 0; s < servers && n->net->ranks > 1; s++) {
-        int64_t from = node_slice(n, s).from;
-        if (s == n->rank && gathered)
-            memcpy(gathered + from, n->w + from, slice_bytes(n, s));
-        if (s == n->rank)
-            continue;
-        *loan = receive_from(n, s, TAG_SLICE, gathered ? gathered + from : NULL, slice_bytes(n, s));
-        if (gathered) {
-            net_release(n->net, *loan);
-            *loan = NULL;
-        } else {
-            w = net_data(*loan);
-        }
-    }
-    return (struct weights){w, problem_weights_version(n->context->problem)};
 }
 
 static void gather_statistics(struct node *n, struct weights w)
@@ -123,12 +88,12 @@ static void gather_statistics(struct node *n, struct weights w)
             net_send(n->net, 0, &(struct header){.tag = TAG_PARTIAL}, sums, bytes);
         node_await(n, sent, "the sums of an evaluation", 0);
         net_release(n->net, sent);
-        net_release(n->net, receive_from(n, 0, TAG_STATISTICS, n->own->evaluator.statistics,
-                                         count * sizeof(float)));
+        net_release(n->net, evaluation_receive(n, 0, TAG_STATISTICS, n->own->evaluator.statistics,
+                                               count * sizeof(float)));
         return;
     }
     for (int r = 1; r < n->net->ranks; r++) {
-        struct request *come = receive_from(n, r, TAG_PARTIAL, NULL, 0);
+        struct request *come = evaluation_receive(n, r, TAG_PARTIAL, NULL, 0);
         const double *theirs = net_data(come);
         CHECK(net_header(come)->bytes == bytes,
               "rank %d sent %llu bytes of sums, %zu were expected", r,
@@ -138,9 +103,9 @@ static void gather_statistics(struct node *n, struct weights w)
         net_release(n->net, come);
     }
     p->kind->finish_statistics(p, sums, n->own->evaluator.statistics);
-    send_to_all(n, n->own->evaluator.copies, &(struct header){.tag = TAG_STATISTICS},
-                n->own->evaluator.statistics, count * sizeof(float));
-    release_all(n, n->own->evaluator.copies);
+    evaluation_send(n, n->own->evaluator.copies, &(struct header){.tag = TAG_STATISTICS},
+                    n->own->evaluator.statistics, count * sizeof(float));
+    evaluation_release(n, n->own->evaluator.copies);
 }
 
 static struct loss gather_loss(struct node *n, struct weights w)
@@ -155,7 +120,7 @@ static struct loss gather_loss(struct node *n, struct weights w)
         net_send(n->net, 0, &header, NULL, 0);
     }
     for (int r = 1; r < n->net->ranks && n->rank == 0; r++) {
-        struct request *come = receive_from(n, r, TAG_EVALUATION, NULL, 0);
+        struct request *come = evaluation_receive(n, r, TAG_EVALUATION, NULL, 0);
         struct loss theirs;
         header_unpack(net_header(come), theirs);
         loss.top1 += theirs.top1;
@@ -195,9 +160,9 @@ static void save(struct node *n, const float *w)
             strerror(errno));
 }
 
-/* Rank 0: the row, dated with the update that made the weights, and these on the disk; neither when
- * the loss is no number. */
-static void record(struct node *n, const struct loss *loss, struct weights w)
+/* Rank 0: the row of the set's primary, dated with the update that made the weights, and these on
+ * the disk; neither when the loss is no number. */
+static void record_primary(struct node *n, const struct loss *loss, const float *w)
 {
     struct evaluator *e = &n->own->evaluator;
     if (!isfinite(loss->sum)) {
@@ -209,20 +174,31 @@ static void record(struct node *n, const struct loss *loss, struct weights w)
     e->training_samples = 0;
     results_evaluation(n->context->results, &e->last);
     divergence_check(n);
-    save(n, w.w);
+    save(n, w);
 }
 
-static void judge(struct node *n)
+/* All ranks judge these weights together; rank 0 records the result. */
+static void judge(struct node *n, const struct candidate *c)
 {
-    struct request *borrowed = NULL;
-    struct weights w = gather_weights(n, &borrowed);
+    const struct weights w = {c->w, problem_weights_version(n->context->problem)};
     gather_statistics(n, w);
-    struct loss loss = gather_loss(n, w);
-    net_release(n->net, borrowed);
-    if (n->worker < 0)
-        release_all(n, n->own->evaluator.slices);
-    if (n->rank == 0)
-        record(n, &loss, w);
+    const struct loss loss = gather_loss(n, w);
+    if (n->rank > 0)
+        return;
+    const struct evaluation result = result_of(n, &loss);
+    if (c->number == 0)
+        record_primary(n, &loss, c->w);
+    else
+        results_candidate(n->context->results, c->name, &result);
+}
+
+static void judge_set(struct node *n)
+{
+    struct candidate c = {.number = 0};
+    weights_set_exchange(n);
+    for (; weights_set_next(n, &c); c.number++)
+        judge(n, &c);
+    weights_set_release(n);
 }
 
 /* Rank 0 brings the weights up to date, and calls the others. Returns the seconds that it took:
@@ -234,8 +210,9 @@ static double prepare(struct node *n)
     if (e->prepare)
         e->prepare(e->prepare_self);
     double took_s = net_now(n->net) - began_s;
-    send_to_all(n, NULL, &(struct header){.tag = TAG_PAUSE, .version = n->races ? 0 : n->version},
-                NULL, 0);
+    struct header header = {.tag = TAG_PAUSE, .version = n->races ? 0 : n->version};
+    header_pack(&header, e->set);
+    evaluation_send(n, NULL, &header, NULL, 0);
     return took_s;
 }
 
@@ -245,10 +222,10 @@ static double resume(struct node *n, double prepared_s)
     if (n->rank == 0) {
         struct header header = {.tag = TAG_RESUME};
         header_pack(&header, prepared_s);
-        send_to_all(n, NULL, &header, NULL, 0);
+        evaluation_send(n, NULL, &header, NULL, 0);
         return prepared_s;
     }
-    struct request *come = receive_from(n, 0, TAG_RESUME, NULL, 0);
+    struct request *come = evaluation_receive(n, 0, TAG_RESUME, NULL, 0);
     header_unpack(net_header(come), prepared_s);
     net_release(n->net, come);
     return prepared_s;
@@ -259,7 +236,7 @@ void evaluation_run(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     int64_t every = n->context->evaluate_every;
     double prepared_s = n->rank == 0 ? prepare(n) : 0, began_s = net_now(n->net) - prepared_s;
-    judge(n);
+    judge_set(n);
     began_s -= resume(n, prepared_s) - prepared_s;
     double stopped_s = net_now(n->net) - began_s;
     n->own->clock.stopped_s += stopped_s;
@@ -272,4 +249,11 @@ void node_before_evaluation(struct node *n, void (*prepare_weights)(void *), voi
 {
     n->own->evaluator.prepare = prepare_weights;
     n->own->evaluator.prepare_self = self;
+}
+
+void node_set_evaluated(struct node *n, struct weights_set set)
+{
+    assert(n->rank == 0 && (set.mean || set.server || set.workers));
+    assert(n->net->ranks > 1 || (set.server && !set.mean && !set.workers));
+    n->own->evaluator.set = set;
 }

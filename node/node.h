@@ -177,6 +177,18 @@ void node_final_evaluation(struct node *n);
  * wait for rank 0's reply; it takes no time of the training clock. NULLs: w is up to date. */
 void node_before_evaluation(struct node *n, void (*prepare)(void *self), void *self);
 
+/* What evaluations judge. The first of these that is set is the primary: its rows are eval.csv's,
+ * --target and --save mean it. Rows of the others go to candidates.csv. */
+struct weights_set {
+    bool mean;    /* of the workers' own weights */
+    bool server;  /* what servers hold (rank 0: after node_before_evaluation()'s call) */
+    bool workers; /* each worker's n->w */
+};
+
+/* Rank 0: evaluations from now on judge this set; until then the server's weights. Those that a
+ * worker computes with must be in n->w, in net_alloc()'s memory, whenever it handles events. */
+void node_set_evaluated(struct node *n, struct weights_set set);
+
 double node_lr(const struct node *n);   /* learning rate of the next update */
 double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 */
 

@@ -46,10 +46,19 @@ struct control {
 struct evaluator {
     void (*prepare)(void *self); /* node_before_evaluation()'s */
     void *prepare_self;
-    float *gathered;                   /* whole weights, where they lie in several slices */
-    double *sums;                      /* batch-norm sums, in memory that can be sent */
-    float *statistics;                 /* their means and variances; the same */
-    struct request **slices, **copies; /* [ranks]: what this rank has lent to each */
+    double *sums;            /* batch-norm sums, in memory that can be sent */
+    float *statistics;       /* their means and variances; the same */
+    struct request **copies; /* [ranks]: the statistics, as they were sent to each */
+
+    struct weights_set set;          /* what is judged; it comes with the call */
+    struct request **lent;           /* [ranks]: this rank's slice or weights, as sent to each */
+    const float *server;             /* the servers' weights, whole: n->w, borrowed or gathered */
+    float *gathered;                 /* where they lie in several slices */
+    struct request *borrowed_server; /* else */
+    const float **workers;           /* [workers]: their own weights, borrowed */
+    struct request **borrowed;       /* [workers] */
+    double *scale;                   /* [workers]: of the mean */
+    float *mean;
     struct evaluation last;
     bool current;         /* it is of the current version */
     int64_t next_samples; /* when the next one is due */
@@ -107,6 +116,29 @@ void evaluator_close(struct node *n);
 
 /* This rank's part in an evaluation. Called by control.c, at one place. */
 void evaluation_run(struct node *n);
+
+/* To every other rank. The requests are left in sent_to[ranks] (NULL: a header alone) until
+ * evaluation_release(), which waits for them. */
+void evaluation_send(struct node *n, struct request **sent_to, const struct header *header,
+                     const void *payload, size_t bytes);
+void evaluation_release(struct node *n, struct request **sent_to);
+/* Waits for that message. */
+struct request *evaluation_receive(struct node *n, int from, int tag, void *into, size_t bytes);
+
+/* --- weights_set.c --- */
+
+struct candidate { /* weights of a set */
+    int number;    /* 0: the primary */
+    char name[24]; /* "mean", "server", "worker 3" */
+    const float *w;
+};
+
+void weights_set_open(struct node *n);
+void weights_set_close(struct node *n);
+void weights_set_exchange(struct node *n); /* all weights of the set come to this rank */
+/* Fills in the candidate of that number; false: there are no more. */
+bool weights_set_next(const struct node *n, struct candidate *c);
+void weights_set_release(struct node *n);
 
 /* --- update.c: rank 0 --- */
 

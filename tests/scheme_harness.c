@@ -1,4 +1,3 @@
-/* The laboratory of the tests: see lab.h. */
 #include "tests/scheme_harness.h"
 
 #include <math.h>
@@ -79,8 +78,9 @@ static void finish_statistics(const struct problem *p, const double *sums, float
 static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
                      int shares, struct loss *loss, void (*progress)(void *), void *self)
 {
-    (void)p, (void)unused, (void)progress, (void)self, (void)share, (void)shares;
-    loss->sum += w.w[0];
+    (void)p, (void)unused, (void)progress, (void)self, (void)shares;
+    if (share == 0)
+        loss->sum += w.w[0];
 }
 
 static const struct problem_kind ledger_kind = {
@@ -188,6 +188,7 @@ void experiment_run(struct experiment *e)
                              .threads = 1,
                              .holder = e->holder ? e->holder : backend_holder(o->server_device),
                              .minibatch_s = o->sim_minibatch,
+                             .results = e->results,
                              .stop_requested = &stop_requested};
     e->out.count = e->problem->count;
     e->out.w = xcalloc((size_t)e->out.count, sizeof(float));

@@ -1,8 +1,9 @@
-/* A scheme run on the simulated network with a problem that keeps book of every gradient.
+/* A scheme run on the simulated network with a problem that records every gradient.
  *
  * The ledger's "gradient" says who made it: g[0] = -1, so that with plain SGD at rate 1 w[0] counts
  * the updates and a gradient can read off the version of the weights it was given; g[1 + worker] =
- * -1, so that w[1 + i] becomes the sum over versions of worker i's part in them. */
+ * -1, so that w[1 + i] becomes the sum over versions of worker i's part in them. Its evaluation's
+ * loss is w[0]. */
 #ifndef TESTS_SCHEME_HARNESS_H
 #define TESTS_SCHEME_HARNESS_H
 
@@ -45,6 +46,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     struct ledger *ledger;
     bool stop_requested;              /* as by a signal, from the beginning */
     const struct holder_kind *holder; /* NULL: what server-device says */
+    struct results *results;          /* NULL: nothing is written */
     struct outcome out;
 };
 

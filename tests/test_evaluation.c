@@ -1,0 +1,214 @@
+/* Evaluations of sets of weights, on the simulated network: the ledger's loss is w[0], so each row
+ * says which weights were judged. And no evaluation begins inside another one. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "parameter_server/parameter_server.h"
+#include "scheme/scheme.h"
+#include "tests/death_test.h"
+#include "tests/option_list.h"
+#include "tests/scheme_harness.h"
+
+enum { WORKERS = 4, UPDATES = 5, ROWS = 100 };
+
+/* --- two schemes for it --- */
+
+/* Each worker goes its own way: after v batches w[0] of worker k is v (k + 1). */
+static void apart_work(struct node *n)
+{
+    struct ps *ps = ps_open(n);
+    ps_pull(ps, n->w);
+    while (ps_wait(ps)) {
+        node_batch(n);
+        n->w[0] += (float)(n->worker + 1);
+        node_weights_changed(n);
+        ps_report(ps, n->w);
+        ps_pull(ps, n->w);
+    }
+    ps_close(ps);
+}
+
+static void apart_serve(struct node *n)
+{
+    node_set_evaluated(n, (struct weights_set){.mean = true, .workers = true});
+    struct ps *ps = ps_open(n);
+    ps_monitor(ps, true);
+    ps_close(ps);
+}
+
+/* ssgd, whose workers are judged beside the servers. */
+static void ssgd_serve_and_judge(struct node *n)
+{
+    if (n->rank == 0)
+        node_set_evaluated(n, (struct weights_set){.server = true, .workers = true});
+    scheme_find("ssgd")->serve(n);
+}
+
+/* --- rows --- */
+
+struct row {
+    int updates;
+    char of[24];
+    double loss;
+};
+
+/* Reads the rows of a CSV in the folder; returns how many there are, -1 without the file. Where
+ * candidates.csv has `of`, eval.csv has its epoch. */
+static int read_rows(const char *folder, const char *name, struct row *rows)
+{
+    char path[200], line[400];
+    int count = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return -1;
+    while (fgets(line, sizeof line, f)) {
+        struct row *r = &rows[count];
+        assert_true(count < ROWS);
+        count += sscanf(line, "%*f,%*d,%d,%23[^,],%lf", &r->updates, r->of, &r->loss) == 3;
+    }
+    fclose(f);
+    return count;
+}
+
+struct judged {
+    struct row primary[ROWS], other[ROWS];
+    int primaries, others;
+};
+
+static void run(struct experiment *e, const struct scheme *scheme, int servers,
+                struct results *results)
+{
+    struct option_list w = {0};
+    add_plain_sgd(&w, "ssgd", 1);
+    add_option(&w, "workers=%d", WORKERS);
+    add_option(&w, "servers=%d", servers);
+    add_option(&w, "minibatches=2");
+    add_option(&w, "batch=8");
+    add_option(&w, "samples=%d", 8 * WORKERS * UPDATES);
+    add_option(&w, "eval-every=1");
+    add_option(&w, "delay=exponential:0.05");
+    experiment_defaults(e, option_list_words(&w));
+    e->scheme = scheme;
+    e->results = results;
+    experiment_run(e);
+}
+
+static void judge(struct judged *j, const struct scheme *scheme, int servers)
+{
+    char folder[] = "/tmp/test_evaluation.XXXXXX", command[100];
+    struct experiment e;
+    assert_non_null(mkdtemp(folder));
+    struct results *results = results_open(&(struct results_options){
+        .folder = folder, .head = "# a: b\n", .config = "", .thresholds = "50", .quiet = true});
+    run(&e, scheme, servers, results);
+    results_close(results);
+    assert_int_equal(e.out.updates, UPDATES);
+    j->primaries = read_rows(folder, "eval.csv", j->primary);
+    j->others = read_rows(folder, "candidates.csv", j->other);
+    experiment_close(&e);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* --- tests --- */
+
+/* The mean is the primary; each worker's own weights are judged beside it. At version 0 all have
+ * the server's. */
+static void the_mean_and_each_workers_own(void **state)
+{
+    (void)state;
+    static const struct scheme apart = {.name = "apart", .work = apart_work, .serve = apart_serve};
+    struct judged j;
+    judge(&j, &apart, 1);
+    assert_int_equal(j.primaries, UPDATES + 1);
+    assert_int_equal(j.others, UPDATES * WORKERS);
+    for (int v = 0; v <= UPDATES; v++) {
+        assert_int_equal(j.primary[v].updates, v);
+        assert_true(j.primary[v].loss == v * (1 + WORKERS) / 2.0);
+    }
+    for (int i = 0; i < j.others; i++) {
+        int v = 1 + i / WORKERS, k = i % WORKERS;
+        char name[24];
+        snprintf(name, sizeof name, "worker %d", k);
+        assert_string_equal(j.other[i].of, name);
+        assert_int_equal(j.other[i].updates, v);
+        assert_true(j.other[i].loss == v * (k + 1));
+    }
+}
+
+/* Two servers' slices are gathered, workers' weights are borrowed: when version v is judged every
+ * worker still has v - 1. */
+static void the_servers_and_each_workers_own(void **state)
+{
+    (void)state;
+    struct scheme both = *scheme_find("ssgd");
+    both.serve = ssgd_serve_and_judge;
+    struct judged j;
+    judge(&j, &both, 2);
+    assert_int_equal(j.primaries, UPDATES + 1);
+    assert_int_equal(j.others, UPDATES * WORKERS);
+    for (int v = 0; v <= UPDATES; v++)
+        assert_true(j.primary[v].loss == v);
+    for (int i = 0; i < j.others; i++)
+        assert_true(j.other[i].loss == i / WORKERS);
+}
+
+static void a_set_of_one_leaves_no_second_file(void **state)
+{
+    (void)state;
+    struct judged j;
+    judge(&j, scheme_find("ssgd"), 1);
+    assert_int_equal(j.primaries, UPDATES + 1);
+    assert_int_equal(j.others, -1);
+}
+
+/* What rank 0 prepares for an evaluation must not lead to another one. */
+static void evaluates_again(void *self)
+{
+    struct node *n = self;
+    node_updated(n, &(struct update){.samples = 1000000, .minibatches = 1});
+}
+
+static void nested_serve(struct node *n)
+{
+    struct ps *ps = ps_open(n);
+    node_before_evaluation(n, evaluates_again, n);
+    ps_monitor(ps, false);
+    ps_close(ps);
+}
+
+static void nest(const void *unused)
+{
+    (void)unused;
+    static const struct scheme nested = {
+        .name = "nested", .work = apart_work, .serve = nested_serve};
+    struct experiment e;
+    run(&e, &nested, 1, NULL);
+}
+
+static void no_evaluation_inside_another_one(void **state)
+{
+    (void)state;
+    assert_dies(128 + SIGABRT, nest, NULL, (const char *const[]){"evaluating", NULL});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_mean_and_each_workers_own),
+        cmocka_unit_test(the_servers_and_each_workers_own),
+        cmocka_unit_test(a_set_of_one_leaves_no_second_file),
+        cmocka_unit_test(no_evaluation_inside_another_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
