@@ -256,10 +256,10 @@ compile_commands.json: FORCE
     $(sort $(dir $(call objects,$(ALL_C)) $(CUDA_O) $(EMULATED_O)))))
 
 # ------------------------------------------------ running and testing
-run: ## install what is missing, build, find the data, train with 5 ranks (RUN_ARGS=...)
+run: ## install what is missing, build, compare nbssgd, ssgd and asgd with one slow worker (RUN_ARGS=...)
 	@./install.sh run
 	@$(MAKE) $(JOBS) nbsgd
-	@MPIRUN="$(MPIRUN)" bash run.s $(RUN_ARGS)
+	@MPIRUN="$(MPIRUN)" experiments/compare.sh $(RUN_ARGS)
 
 test: ## install what is missing, build, pass all tests (T=part of a name; DATA=folder of CIFAR-10)
 	@./install.sh test
