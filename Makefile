@@ -86,8 +86,8 @@ CHOSEN  += collective/nccl
 DEFINES += -DWITH_NCCL
 endif
 
-COMPILE := $(CC) -std=gnu11 -fms-extensions $(MODE_$(MODE)) $(SAFE) -ffp-contract=off -fopenmp $(ARCH) $(WARN) \
-    $(DEFINES) $(CPPFLAGS) $(CFLAGS)
+COMPILE := $(CC) -std=gnu11 -fms-extensions $(MODE_$(MODE)) $(SAFE) -ffp-contract=off -fopenmp \
+    $(ARCH) $(WARN) $(DEFINES) $(CPPFLAGS) $(CFLAGS)
 COMPILE_CU := $(NVCC) -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fPIE -I. \
     -gencode=arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)]
 COMPILE_EMULATED := $(CXX) -x c++ -std=c++17 $(MODE_$(MODE)) -fPIE -ffp-contract=off -Wall -Wextra \
@@ -141,7 +141,7 @@ JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: all help run test check asan bench gpu readme test-hosts test-slurm lint format \
-    format-check install uninstall clean nbsgd FORCE
+    format-check man same-flags install uninstall clean nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -228,8 +228,20 @@ $(addprefix $(BUILD)/backend/onednn/,tile_avx512.o kernels_f32.o kernels_bf16.o)
     EXTRA = -O1 --param asan-instrumentation-with-call-threshold=0
 endif
 
+# The loader chooses among versions of a loop (target_clones) before ThreadSanitizer is there. The
+# backends have no threads but OpenMP's, whose barriers it does not see.
+ifeq ($(MODE),tsan)
+$(BUILD)/backend/%.o: EXTRA = -fno-sanitize=thread
+endif
+
 # Files that change only when their text does: what depends on them is rebuilt then, and only then.
 keep = mkdir -p $(@D) && if [ "$$(cat $@ 2>/dev/null)" != '$(1)' ]; then echo '$(1)' >$@; fi
+
+FLAGS = $(COMPILE) $(COMPILE_CU) $(COMPILE_EMULATED) $(LINK) $(LIBS)
+
+# Is all that is built, built with these settings? tests/install.sh asks.
+same-flags:
+	@[ "$$(cat $(BUILD)/flags 2>/dev/null)" = '$(FLAGS)' ]
 
 $(BUILD)/flags: FORCE
 	@command -v $(MPICC) >/dev/null || \
@@ -238,7 +250,7 @@ ifeq ($(CUDA),1)
 	@test -x $(NVCC) || { echo "make: CUDA=1, but no $(NVCC) here; \`./install.sh cuda\` says" \
 	    "what to install (or CUDA_HOME=...)" >&2; exit 2; }
 endif
-	@$(call keep,$(COMPILE) $(COMPILE_CU) $(COMPILE_EMULATED) $(LINK) $(LIBS))
+	@$(call keep,$(FLAGS))
 
 $(BUILD)/commit: FORCE
 	@$(call keep,$(VERSION) $(COMMIT))
@@ -256,7 +268,7 @@ compile_commands.json: FORCE
     $(sort $(dir $(call objects,$(ALL_C)) $(CUDA_O) $(EMULATED_O)))))
 
 # ------------------------------------------------ running and testing
-run: ## install what is missing, build, compare nbssgd, ssgd and asgd with one slow worker (RUN_ARGS=...)
+run: ## install, build, compare nbssgd, ssgd and asgd with one slow worker (RUN_ARGS=...)
 	@./install.sh run
 	@$(MAKE) $(JOBS) nbsgd
 	@MPIRUN="$(MPIRUN)" experiments/compare.sh $(RUN_ARGS)
@@ -316,10 +328,25 @@ readme: nbsgd ## bring README's table of schemes up to date
 	    /^<!-- end of the table/ { skip = 0 } !skip' README.md >README.new && mv README.new README.md
 
 # ------------------------------------------------ installing
-install: $(BUILD)/nbsgd ## the program and its plots (PREFIX, DESTDIR)
+SHARE := $(BUILD)/share
+
+man: $(SHARE)/nbsgd.1 $(SHARE)/nbsgd.bash ## the man page and bash completion, in build/MODE/share
+
+$(SHARE)/nbsgd.1: share/man.sh $(BUILD)/nbsgd
+	@mkdir -p $(@D)
+	$(Q)share/man.sh $(BUILD)/nbsgd $(VERSION) $(DATADIR) >$@
+
+$(SHARE)/nbsgd.bash: share/completion.sh $(BUILD)/nbsgd
+	@mkdir -p $(@D)
+	$(Q)share/completion.sh $(BUILD)/nbsgd >$@
+
+install: $(BUILD)/nbsgd man ## program, plots, experiments, man page, completion (PREFIX, DESTDIR)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(INSTALL_DIRS))
 	install -m 755 $(BUILD)/nbsgd $(DESTDIR)$(PREFIX)/bin/nbsgd
-	install -m 644 plots/*.gp $(DESTDIR)$(DATADIR)/plots
+	install -m 644 plots/*.gp plots/*.awk $(DESTDIR)$(DATADIR)/plots
+	install -m 644 experiments/*.ini $(DESTDIR)$(DATADIR)/experiments
+	install -m 644 $(SHARE)/nbsgd.1 $(DESTDIR)$(PREFIX)/share/man/man1/nbsgd.1
+	install -m 644 $(SHARE)/nbsgd.bash $(DESTDIR)$(PREFIX)/$(COMPLETIONS)/nbsgd
 	install -m 644 LICENSE README.md CHANGELOG.md CITATION.cff $(DESTDIR)$(PREFIX)/share/doc/nbsgd
 
 COMPLETIONS  := share/bash-completion/completions
