@@ -16,7 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "messaging/mpi/mpi.h"
+#include "messaging/mpi/process.h"
 
 enum {
     COUNT = 23520842,

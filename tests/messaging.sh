@@ -54,7 +54,7 @@ end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 1 -n 2 "$pr
 end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 2 -n 2 "$program" --long
 end 2 'rank 1 on .*: ends with 2' 1 -n 4 "$program" --end 2
 end 5 'rank 0 on .*: rank 3 on .* sent no heartbeat' 1 -n 4 "$sums" --stop vendor
-end 3 'rank [02] on .* reads a region of rank 1 on .*, which gives no sign of life' 2 -n 4 "$sums" --lose
+end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 -n 4 "$sums" --lose
 # Killed: this launcher would kill all the others at once, unless a shell stands between and it is told not to.
 # shellcheck disable=SC2016
 end 5 'rank [023] on .*: rank 1 is gone' 1 -disable-auto-cleanup -n 4 sh -c '"$0" --kill; exit $?' "$program"

@@ -349,7 +349,7 @@ static void test_bad_regions(void **state)
     assert_dies(
         EXIT_WORLD, bad_body, &(struct bad){.body = unequal},
         (const char *const[]){
-            "rank 1 opens a region of 404 bytes, which has 400 at its owner, rank 0", NULL});
+            "rank 1 opens a window of 404 bytes, which has 400 at its owner, rank 0", NULL});
     assert_dies(EXIT_WORLD, bad_body, &(struct bad){.body = elsewhere},
                 (const char *const[]){"does not lie in its net_alloc() memory", NULL});
 }

@@ -24,7 +24,7 @@ static struct request *send_to(struct net *net, int to, int tag, const void *pay
     return net_send(net, to, &(struct header){.tag = tag, .version = VERSION}, payload, bytes);
 }
 
-static void wait_drop(struct net *net, struct request *request)
+static void wait_release(struct net *net, struct request *request)
 {
     net_wait(net, &request, 1, INFINITY);
     net_release(net, request);
@@ -32,7 +32,7 @@ static void wait_drop(struct net *net, struct request *request)
 
 static void take(struct net *net, int from, int tag)
 {
-    wait_drop(net, net_recv(net, from, tag, NULL, 0));
+    wait_release(net, net_recv(net, from, tag, NULL, 0));
 }
 
 static void deadlock_body(struct net *net, void *argument)
@@ -70,7 +70,7 @@ static void deadlock_send_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0)
-        wait_drop(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
+        wait_release(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
 }
 
 static void leaked_receive_body(struct net *net, void *argument)
@@ -104,10 +104,10 @@ static void truncated_body(struct net *net, void *argument)
 {
     char into[BYTES];
     if (net->rank == 0) {
-        wait_drop(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
+        wait_release(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
     } else {
         net_advance(net, argument ? 1 : 0);
-        wait_drop(net, net_recv(net, 0, TAG, into, BYTES - 1));
+        wait_release(net, net_recv(net, 0, TAG, into, BYTES - 1));
     }
 }
 
@@ -133,7 +133,7 @@ static void changed_body(struct net *net, void *argument)
         struct request *sent = send_to(net, 1, TAG, payload, BYTES);
         net_advance(net, argument ? 1 : 0);
         payload[BYTES - 1]++;
-        wait_drop(net, sent);
+        wait_release(net, sent);
     } else {
         struct request *got =
             argument ? net_recv(net, 0, TAG, NULL, 0) : net_recv(net, 0, TAG, into, sizeof into);
@@ -148,14 +148,14 @@ static void foreign_stack_body(struct net *net, void *argument)
     (void)argument;
     char payload[BYTES] = {0};
     if (net->rank == 0)
-        wait_drop(net, send_to(net, 1, TAG, payload, BYTES));
+        wait_release(net, send_to(net, 1, TAG, payload, BYTES));
 }
 
 static void foreign_end_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0)
-        wait_drop(net, send_to(net, 1, TAG, (char *)net_alloc(net, BYTES) + 1, BYTES));
+        wait_release(net, send_to(net, 1, TAG, (char *)net_alloc(net, BYTES) + 1, BYTES));
 }
 
 /* Forwards what it borrows: another rank's memory. */
@@ -163,16 +163,16 @@ static void foreign_rank_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0) {
-        wait_drop(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
+        wait_release(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
     } else if (net->rank == 1) {
         struct request *got = net_recv(net, 0, TAG, NULL, 0);
         net_wait(net, &got, 1, INFINITY);
-        wait_drop(net, send_to(net, 2, TAG + 1, net_data(got), BYTES));
+        wait_release(net, send_to(net, 2, TAG + 1, net_data(got), BYTES));
         net_release(net, got);
     }
 }
 
-static void free_lent_body(struct net *net, void *argument)
+static void free_referenced_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0) {
@@ -189,14 +189,14 @@ static void free_foreign_body(struct net *net, void *argument)
         net_free(net, (char *)net_alloc(net, BYTES) + 64);
 }
 
-static void drop_unread_body(struct net *net, void *argument)
+static void release_unread_body(struct net *net, void *argument)
 {
     (void)argument;
     if (net->rank == 0)
         net_release(net, send_to(net, 1, TAG, net_alloc(net, BYTES), BYTES));
 }
 
-static void drop_twice_body(struct net *net, void *argument)
+static void release_twice_body(struct net *net, void *argument)
 {
     (void)argument;
     struct request *request = net_recv(net, 1 - net->rank, TAG, NULL, 0);
@@ -313,7 +313,7 @@ static void test_leaked_requests(void **state)
     ENDS(2, leaked_send_body, NULL, "rank 0 returns and leaves 1 request open",
          "a send to rank 1 (tag 5, version 7, 400 bytes)");
     ENDS(2, leaked_done_body, NULL, "rank 1 returns",
-         "a receive from rank 0 (tag 5, version 7, 0 bytes), done but not dropped");
+         "a receive from rank 0 (tag 5, version 7, 0 bytes), done but not released");
 }
 
 static void test_truncation(void **state)
@@ -325,7 +325,7 @@ static void test_truncation(void **state)
          "does not fit the receive of 399 bytes");
 }
 
-static void test_unread_mail(void **state)
+static void test_unread_message(void **state)
 {
     (void)state;
     ENDS(2, unread_body, NULL, "2 messages never read",
@@ -338,10 +338,10 @@ static void test_changed_payload(void **state)
     char text[8192];
     ENDS(2, changed_body, NULL, "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
          "was changed");
-    ENDS(2, changed_body, "lent", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+    ENDS(2, changed_body, "referenced", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
          "was changed");
     assert_int_equal(run_child(2, true, changed_body, NULL, text, sizeof text), 0);
-    assert_int_equal(run_child(2, true, changed_body, "lent", text, sizeof text), 0);
+    assert_int_equal(run_child(2, true, changed_body, "referenced", text, sizeof text), 0);
 }
 
 static void test_memory(void **state)
@@ -353,19 +353,19 @@ static void test_memory(void **state)
          "net_alloc()");
     ENDS(3, foreign_rank_body, NULL, "rank 1 sends 400 bytes to rank 2 (tag 6, version 7)",
          "net_alloc()");
-    ENDS(
-        2, free_lent_body, NULL,
-        "rank 0 gives back memory that a send to rank 1 (tag 5, version 7, 100 bytes) still needs");
-    ENDS(2, free_foreign_body, NULL, "rank 0 gives back memory that net_alloc() never gave it");
+    ENDS(2, free_referenced_body, NULL,
+         "rank 0 frees memory that a send to rank 1 (tag 5, version 7, 100 bytes) still needs");
+    ENDS(2, free_foreign_body, NULL, "rank 0 frees memory that is not of net_alloc()");
 }
 
-static void test_drop(void **state)
+static void test_release(void **state)
 {
     (void)state;
     char text[8192];
-    ENDS(2, drop_unread_body, NULL,
-         "rank 0 drops a send to rank 1 (tag 5, version 7, 400 bytes), which nobody has read yet");
-    int status = run_child(2, false, drop_twice_body, NULL, text, sizeof text);
+    ENDS(2, release_unread_body, NULL,
+         "rank 0 releases a send to rank 1 (tag 5, version 7, 400 bytes), which nobody has read "
+         "yet");
+    int status = run_child(2, false, release_twice_body, NULL, text, sizeof text);
     assert_true(WIFSIGNALED(status) &&
                 WTERMSIG(status) == SIGABRT); /* an assert: the scheme's own mistake */
     assert_non_null(strstr(text, "owner == rank"));
@@ -384,7 +384,7 @@ static void test_arguments(void **state)
 {
     (void)state;
     ENDS(2, send_wrong_body, (&(struct header){.to = 1, .tag = 3}),
-         "rank 1 cannot send to rank 1 (tag 3, version 7", "oneself");
+         "rank 1 cannot send to rank 1 (tag 3, version 7", "to itself");
     ENDS(2, send_wrong_body, (&(struct header){.to = 2, .tag = 3}),
          "rank 1 cannot send to rank 2 (tag 3, version 7", "no such rank");
     ENDS(2, send_wrong_body, (&(struct header){.to = -1, .tag = 3}),
@@ -393,22 +393,22 @@ static void test_arguments(void **state)
          "rank 1 cannot send to rank 0 (tag -1", "no such tag");
     ENDS(2, send_wrong_body, (&(struct header){.to = 0, .tag = 64}), "(tag 64", "no such tag");
     ENDS(2, send_wrong_body, (&(struct header){.to = 0, .tag = 63}), "(tag 63",
-         "the barrier's own");
-    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .bytes = 9}), "9 bytes", "nowhere");
+         "reserved for the barrier");
+    ENDS(2, send_wrong_body, (&(struct header){.to = 0, .bytes = 9}), "9 bytes", "payload of NULL");
     ENDS(2, recv_wrong_body, (&(struct header){.from = 1, .tag = 3}),
-         "rank 1 cannot receive from rank 1 (tag 3)", "oneself");
+         "rank 1 cannot receive from rank 1 (tag 3)", "from itself");
     ENDS(2, recv_wrong_body, (&(struct header){.from = 2, .tag = 3}),
          "rank 1 cannot receive from rank 2", "no such rank");
     ENDS(2, recv_wrong_body, (&(struct header){.from = -2, .tag = 3}),
          "rank 1 cannot receive from rank -2", "no such rank");
     ENDS(2, recv_wrong_body, (&(struct header){.from = 0, .tag = 64}), "(tag 64)", "no such tag");
     ENDS(2, recv_wrong_body, (&(struct header){.from = 0, .tag = 63}), "(tag 63)",
-         "the barrier's own");
+         "reserved for the barrier");
 }
 
-/* Mistakes with a payload that grows: forgotten, not ready any more, sealed twice; without any it
- * is fine. */
-static void growing_body(struct net *net, void *argument)
+/* Mistakes with a payload that is sent as it gets ready: forgotten, not ready any more, committed
+ * twice. Without any it is fine. */
+static void early_body(struct net *net, void *argument)
 {
     const char *mistake = argument;
     if (net->rank == 1) {
@@ -424,24 +424,24 @@ static void growing_body(struct net *net, void *argument)
     net_send_commit(
         net, request,
         &(struct header){.tag = !strcmp(mistake, "other tag") ? TAG + 1 : TAG, .version = VERSION});
-    if (!strcmp(mistake, "seals twice"))
+    if (!strcmp(mistake, "commits twice"))
         net_send_commit(net, request, &(struct header){.tag = TAG, .version = VERSION});
-    wait_drop(net, request);
+    wait_release(net, request);
 }
 
-static void test_growing(void **state)
+static void test_early(void **state)
 {
     (void)state;
     char text[8192];
-    assert_int_equal(run_child(2, false, growing_body, "nothing", text, sizeof text), 0);
-    ENDS(2, growing_body, "forgets", "rank 0 returns and leaves 1 request open",
+    assert_int_equal(run_child(2, false, early_body, "nothing", text, sizeof text), 0);
+    ENDS(2, early_body, "forgets", "rank 0 returns and leaves 1 request open",
          "a send to rank 1 (tag 5, version 0, 400 bytes)");
-    ENDS(2, growing_body, "takes back", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
+    ENDS(2, early_body, "takes back", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
          "not any more");
-    ENDS(2, growing_body, "other tag", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
+    ENDS(2, early_body, "other tag", "rank 0: a send to rank 1 (tag 5, version 0, 400 bytes)",
          "another tag");
-    ENDS(2, growing_body, "seals twice", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
-         "is sealed");
+    ENDS(2, early_body, "commits twice", "rank 0: a send to rank 1 (tag 5, version 7, 400 bytes)",
+         "is committed");
 }
 
 static void nothing_body(struct net *net, void *argument)
@@ -462,16 +462,11 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deadlock),
-        cmocka_unit_test(test_leaked_requests),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_unread_mail),
-        cmocka_unit_test(test_changed_payload),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_drop),
-        cmocka_unit_test(test_looking_for_ever),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_deadlock),        cmocka_unit_test(test_leaked_requests),
+        cmocka_unit_test(test_truncation),      cmocka_unit_test(test_unread_message),
+        cmocka_unit_test(test_changed_payload), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_release),         cmocka_unit_test(test_looking_for_ever),
+        cmocka_unit_test(test_arguments),       cmocka_unit_test(test_early),
         cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,28 +1,24 @@
 /* MPICH 4.0.2 over UCX's TCP hangs now and then in MPI_Finalize (plain MPI programs do, too): one
  * rank waits for another to move bytes, which waits for all in the launcher's barrier without
- * moving any. All that was to be done is done by then. So a thread of each rank watches, and when
- * it loses patience it holds the hanging one where it is and tells the launcher, in its own words,
- * that this rank has ended well. A launcher that does not know them, and answers nothing, is told
- * to end all ranks instead. */
+ * moving any. By then all is done. So a thread of each rank watches. When its time is over it holds
+ * the hanging thread where it is and tells the launcher that this rank has ended well. A launcher
+ * that does not understand is told to end all ranks instead. */
 #define _GNU_SOURCE
 #include "messaging/mpi/finalize.h"
 
 #include <fcntl.h>
 #include <math.h>
 #include <mpi.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
-
-enum { ANSWER_MS = 1000 };
+#include "messaging/mpi/launcher.h"
 
 struct watch {
     pthread_t thread, watched;
@@ -37,29 +33,6 @@ static void stay(int signal)
         pause();
 }
 
-/* PMI-1, which MPICH's launcher speaks on this descriptor; true: it has understood. Nobody else may
- * read there meanwhile. */
-static bool tell_launcher(void)
-{
-    static const char words[] = "cmd=finalize\n";
-    const char *name = getenv("PMI_FD");
-    char answer[256] = "";
-    if (!name)
-        return false;
-    struct pollfd pmi = {.fd = atoi(name), .events = POLLIN};
-    if (write(pmi.fd, words, strlen(words)) != (ssize_t)strlen(words))
-        return false;
-    while (!strstr(answer, "finalize_ack")) { /* what else may come answers what was asked before */
-        if (poll(&pmi, 1, ANSWER_MS) != 1)
-            return false;
-        ssize_t length = read(pmi.fd, answer, sizeof answer - 1);
-        if (length <= 0)
-            return false;
-        answer[length] = '\0';
-    }
-    return true;
-}
-
 static void *lose_patience(void *self)
 {
     struct watch *w = self;
@@ -68,13 +41,13 @@ static void *lose_patience(void *self)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (w->rank == 0)
         fprintf(stderr, "nbsgd: all is done and written, but the MPI library does not end "
-                        "(MPI_Finalize); it is left as it is\n");
+                        "(MPI_Finalize hangs); this run ends without it\n");
     signal(SIGRTMIN, stay);
     pthread_kill(w->watched, SIGRTMIN);
     fflush(NULL);
     /* until all are held: when one ends, another may go on to the barrier */
     nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-    if (tell_launcher())
+    if (launcher_release())
         _exit(w->code);
     if (w->rank == 0)
         finalize_abort(w->code);
@@ -95,8 +68,8 @@ void finalize_finalize(int rank, double patience_s, int code)
 
 _Noreturn void finalize_abort(int code)
 {
-    int nowhere =
-        open("/dev/null", O_WRONLY); /* MPICH would add a line to what has been said already */
+    /* MPICH would add a line to what has been said; Open MPI's launcher does add one. */
+    int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDERR_FILENO);
     MPI_Abort(MPI_COMM_WORLD, code);
     _exit(code);

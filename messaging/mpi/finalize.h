@@ -1,10 +1,10 @@
-/* How the MPI library is left: in peace, or not. */
+/* How the MPI library is left: well, or by ending all ranks. */
 #ifndef MESSAGING_MPI_FINALIZE_H
 #define MESSAGING_MPI_FINALIZE_H
 
-/* MPI_Finalize. Every rank calls it when all is said and written. Where it takes longer than
- * `patience_s` (INFINITY: no limit) the process ends without it, with `code`, and the launcher
- * takes that for a good end if the code is 0. */
+/* MPI_Finalize. Every rank calls it when all is written. Where it takes longer than `patience_s`
+ * (INFINITY: no limit) the process ends without it, with `code`; to the launcher that is a good end
+ * if the code is 0. */
 void finalize_finalize(int rank, double patience_s, int code);
 
 /* MPI_Abort: ends all ranks; the launcher's exit code is `code`; says nothing */

@@ -1,9 +1,8 @@
-/* Two lists in order: receives posted and not done, messages arrived and not done. Both are short
- * (what a scheme has under way), so they are walked. A message from this host lies in its sender's
- * memory and needs at most a copy. One from another host stays there until a receive meets it; then
- * its pieces go straight to the receive's buffer, or to memory kept here for borrowing. One that
- * was begun before it was ready is fetched at once, to memory kept here, and stands in a list of
- * its own until its mail comes and makes it a message. */
+/* Two lists in order: receives that are not done, messages that are not done. Both are short (what
+ * a scheme has under way), so they are walked. A message from this host lies in its sender's memory
+ * and needs at most a copy. One from another host stays there until it is matched; then its pieces
+ * go straight to the receive's buffer, or to one of ours for borrowing. A payload that was begun
+ * early is fetched at once, to a buffer of ours; it waits in a list of its own for its message. */
 #define _GNU_SOURCE
 #include "messaging/mpi/matching.h"
 
@@ -13,76 +12,22 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/list.h"
+#include "messaging/mpi/requests.h"
 
-enum { TAGS = 64, PATIENCE_S = 60, SPARE_ROOM = 64 };
-
-enum place {       /* of a message's payload */
-             AWAY, /* at the sender's, on another host */
-             COMING,
-             HERE, /* where data points; a message without payload is always here */
-};
-
-struct message {
-    struct header header;
-    enum place place;
-    uint32_t reference; /* the sender's number for it; 0 when nothing is owed, or no more */
-    int channel;        /* of its pieces: no two messages that are alive share one */
-    const void *data;
-    struct spare *kept; /* our memory, where data points */
-    struct moving coming;
-    struct request *taker;
-    struct link link; /* in the inbox, among the early ones, or in the list of spare messages */
-};
-
-struct request {
-    const struct net_world *world; /* first: net_header() and net_data() know the world by it */
-    bool sends, done, in_use;      /* done: of a receive, published */
-    bool grows;                    /* a send that was begun and is not sealed */
-    int peer, tag;                 /* NET_ANY: any peer */
-    void *into;                    /* receive */
-    size_t capacity;
-    struct message *message;
-    uint32_t number; /* send: its place in the table */
-    bool released;
-    const void *payload;
-    size_t ready; /* from here on the payload is final */
-    struct moving going;
-    struct link link; /* among the posted receives, or the spare requests */
-};
-
-struct spare { /* memory for payloads that are borrowed from another host; kept for the next one */
-    void *at;
-    size_t bytes;
-    bool taken;
-};
+enum { PATIENCE_S = 60 };
 
 struct matching {
     struct net *net;
     struct segment *segment;
     struct transport *transport;
     const bool *local;
-    struct link posted, inbox, early, spare_requests, spare_messages;
-    struct request **table; /* from 1 on; so that an envelope can name a send */
-    uint32_t numbers, room;
-    struct spare **spare;
-    int spares, spare_room;
-    int channels, coming, references;
-    bool fresh;
+    struct link posted; /* receives that are not done, in order */
+    struct link inbox;  /* messages that are not done, in order */
+    struct link early;  /* payloads whose message is still to come */
+    struct pools pools;
+    int arriving, references;
+    bool changed; /* since matching_publish() */
 };
-
-struct matching *matching_open(struct net *net, struct segment *segment,
-                               struct transport *transport, const bool *local)
-{
-    struct matching *m = xcalloc(1, sizeof *m);
-    *m = (struct matching){.net = net, .segment = segment, .transport = transport, .local = local};
-    list_clear(&m->posted);
-    list_clear(&m->inbox);
-    list_clear(&m->early);
-    list_clear(&m->spare_requests);
-    list_clear(&m->spare_messages);
-    return m;
-}
 
 static struct message *message_of(struct link *link)
 {
@@ -94,118 +39,43 @@ static struct request *request_of(struct link *link)
     return container_of(struct request, link, link);
 }
 
-static void forget(struct link *messages)
+struct matching *matching_open(struct net *net, struct segment *segment,
+                               struct transport *transport, const bool *local)
+{
+    struct matching *m = xcalloc(1, sizeof *m);
+    *m = (struct matching){.net = net, .segment = segment, .transport = transport, .local = local};
+    list_clear(&m->posted);
+    list_clear(&m->inbox);
+    list_clear(&m->early);
+    pools_open(&m->pools);
+    return m;
+}
+
+static void free_all(struct matching *m, struct link *messages)
 {
     for (struct link *l; (l = list_first(messages));) {
         list_remove(l);
-        xfree(message_of(l));
+        message_free(&m->pools, message_of(l));
     }
 }
 
 void matching_close(struct matching *m)
 {
-    forget(&m->inbox);
-    forget(&m->early);
-    forget(&m->spare_messages);
-    for (uint32_t i = 1; i <= m->numbers; i++) {
-        if (m->table[i]->in_use && m->table[i]->done)
-            xfree(m->table[i]->message); /* a receive that was done and never dropped */
-        xfree(m->table[i]);
-    }
-    for (int i = 0; i < m->spares; i++) {
-        xfree(m->spare[i]->at);
-        xfree(m->spare[i]);
-    }
-    xfree(m->table);
-    xfree(m->spare);
+    free_all(m, &m->inbox);
+    free_all(m, &m->early);
+    pools_close(&m->pools);
     xfree(m);
-}
-
-static struct request *new_request(struct matching *m)
-{
-    struct link *spare = list_first(&m->spare_requests);
-    struct request *r = spare ? request_of(spare) : NULL;
-    if (r) {
-        list_remove(&r->link);
-    } else {
-        if (m->numbers + 1 >= m->room) {
-            m->room = m->room ? 2 * m->room : 64;
-            struct request **table = xcalloc(m->room, sizeof *table);
-            for (uint32_t i = 1; i <= m->numbers; i++)
-                table[i] = m->table[i];
-            xfree(m->table);
-            m->table = table;
-        }
-        r = xcalloc(1, sizeof *r);
-        r->number = ++m->numbers;
-        m->table[r->number] = r;
-    }
-    *r = (struct request){.world = m->net->world, .number = r->number, .in_use = true};
-    return r;
-}
-
-static void free_request(struct matching *m, struct request *r)
-{
-    r->in_use = false;
-    list_append(&m->spare_requests, &r->link);
-}
-
-static struct message *new_message(struct matching *m)
-{
-    struct link *spare = list_first(&m->spare_messages);
-    if (!spare) {
-        struct message *e = xcalloc(1, sizeof *e);
-        e->channel = m->channels++;
-        return e;
-    }
-    struct message *e = message_of(spare);
-    list_remove(spare);
-    *e = (struct message){.channel = e->channel};
-    return e;
-}
-
-/* The smallest spare block that is large enough, or a new one: after the first round of a scheme
- * nothing is allocated. */
-static struct spare *take_spare(struct matching *m, size_t bytes)
-{
-    struct spare *best = NULL;
-    for (int i = 0; i < m->spares; i++) {
-        struct spare *s = m->spare[i];
-        if (!s->taken && s->bytes >= bytes && (!best || s->bytes < best->bytes))
-            best = s;
-    }
-    if (!best) {
-        if (m->spares == m->spare_room) {
-            struct spare **list = xcalloc((size_t)(m->spare_room + SPARE_ROOM), sizeof *list);
-            for (int i = 0; i < m->spares; i++)
-                list[i] = m->spare[i];
-            xfree(m->spare);
-            m->spare = list;
-            m->spare_room += SPARE_ROOM;
-        }
-        best = m->spare[m->spares++] = xcalloc(1, sizeof *best);
-        *best = (struct spare){.at = xcalloc(bytes, 1), .bytes = bytes};
-    }
-    best->taken = true;
-    return best;
-}
-
-static void give_spare(struct message *e)
-{
-    if (e->kept)
-        e->kept->taken = false;
-    e->kept = NULL;
 }
 
 static void post(struct matching *m, int to, const struct envelope *e)
 {
     if (m->local[to])
-        segment_put(m->segment, to, e);
+        segment_post(m->segment, to, e);
     else
-        transport_put(m->transport, to, e);
+        transport_post(m->transport, to, e);
 }
 
-static void repay(struct matching *m, struct message *e)
+static void release_payload(struct matching *m, struct message *e)
 {
     if (e->reference)
         post(m, e->header.from,
@@ -216,79 +86,80 @@ static void repay(struct matching *m, struct message *e)
 /* The payload is here and the receive wants it in its own buffer. */
 static void deliver(struct matching *m, struct message *e)
 {
-    void *into = e->taker->into;
+    void *into = e->receive->into;
     if (!into)
         return;
     if (e->data != into && e->header.bytes)
         memcpy(into, e->data, e->header.bytes);
     e->data = into;
-    give_spare(e);
-    repay(m, e);
+    message_give_buffer(e);
+    release_payload(m, e);
 }
 
-/* Lets the pieces come: to `into`, or to memory kept here (NULL). */
+/* Lets the pieces come: to `into`, or to a buffer of ours (NULL). */
 static void fetch(struct matching *m, struct message *e, void *into)
 {
     if (!into) {
-        e->kept = take_spare(m, e->header.bytes);
-        into = e->kept->at;
+        e->buffer = buffer_take(&m->pools, e->header.bytes);
+        into = e->buffer->at;
     }
     e->data = into;
-    e->coming = (struct moving){
+    e->incoming = (struct moving){
         .at = into, .bytes = e->header.bytes, .peer = e->header.from, .channel = e->channel};
-    e->place = COMING;
-    transport_move(m->transport, &e->coming);
+    e->place = ARRIVING;
+    transport_start(m->transport, &e->incoming);
     post(m, e->header.from,
          &(struct envelope){
              .kind = ENVELOPE_READY, .reference = e->reference, .channel = e->channel});
 }
 
-static void meet(struct matching *m, struct request *r, struct message *e)
+static void match(struct matching *m, struct request *r, struct message *e)
 {
     CHECK(!r->into || e->header.bytes <= r->capacity,
           "rank %d sent %llu bytes with tag %d to a receive for %zu", e->header.from,
           (unsigned long long)e->header.bytes, e->header.tag, r->capacity);
     r->message = e;
-    e->taker = r;
-    if (e->place == AWAY) {
+    e->receive = r;
+    if (e->place == AT_SENDER) {
         fetch(m, e, r->into);
-        m->coming++;
-    } else if (e->place == HERE) {
+        m->arriving++;
+    } else if (e->place == ARRIVED) {
         deliver(m, e);
     }
-    m->fresh = true;
+    m->changed = true;
 }
 
 static bool fits(const struct request *r, const struct message *e)
 {
-    return !r->message && !e->taker && r->tag == e->header.tag &&
+    return !r->message && !e->receive && r->tag == e->header.tag &&
            (r->peer == NET_ANY || r->peer == e->header.from);
 }
 
-static void seek(struct matching *m, struct request *r)
+static void match_receive(struct matching *m, struct request *r)
 {
     for (struct link *l = m->inbox.next; l != &m->inbox; l = l->next)
         if (fits(r, message_of(l))) {
-            meet(m, r, message_of(l));
+            match(m, r, message_of(l));
             return;
         }
 }
 
 struct request *matching_recv(struct matching *m, int from, int tag, void *into, size_t capacity)
 {
-    struct request *r = new_request(m);
+    struct request *r = request_new(&m->pools, m->net->calls);
     r->peer = from;
     r->tag = tag;
     r->into = into;
     r->capacity = capacity;
     list_append(&m->posted, &r->link);
-    seek(m, r);
+    match_receive(m, r);
     return r;
 }
 
-static struct request *lend(struct matching *m, int to, const void *payload, size_t bytes)
+static struct request *reference_payload(struct matching *m, int to, const void *payload,
+                                         size_t bytes)
 {
-    struct request *r = new_request(m);
+    struct request *r = request_new(&m->pools, m->net->calls);
     r->sends = true;
     r->peer = to;
     r->payload = payload;
@@ -297,10 +168,10 @@ static struct request *lend(struct matching *m, int to, const void *payload, siz
     return r;
 }
 
-static void tell(struct matching *m, int to, const struct header *head,
-                 const struct request *reference)
+static void announce(struct matching *m, int to, const struct header *header,
+                     const struct request *reference)
 {
-    struct envelope e = {.header = *head, .kind = ENVELOPE_MESSAGE};
+    struct envelope e = {.header = *header, .kind = ENVELOPE_MESSAGE};
     e.header.from = m->net->rank;
     e.header.to = to;
     e.header.bytes = reference ? reference->capacity : 0;
@@ -308,29 +179,29 @@ static void tell(struct matching *m, int to, const struct header *head,
     m->net->sent_messages++;
     m->net->sent_bytes += (int64_t)(sizeof e.header + e.header.bytes);
     if (reference) {
-        bool ours = segment_show(m->segment, reference->payload, reference->capacity, &e);
+        bool ours = segment_locate(m->segment, reference->payload, reference->capacity, &e);
         assert(ours && "a payload must lie in memory of net_alloc()");
         e.reference = reference->number;
     }
     post(m, to, &e);
 }
 
-struct request *matching_send(struct matching *m, int to, const struct header *head,
+struct request *matching_send(struct matching *m, int to, const struct header *header,
                               const void *payload, size_t bytes)
 {
-    struct request *r = bytes ? lend(m, to, payload, bytes) : NULL;
-    tell(m, to, head, r);
+    struct request *r = bytes ? reference_payload(m, to, payload, bytes) : NULL;
+    announce(m, to, header, r);
     return r;
 }
 
 /* Within a host the payload stays where it is, so there is nothing to begin. */
-struct request *matching_begin(struct matching *m, int to, int tag, const void *payload,
-                               size_t bytes)
+struct request *matching_send_begin(struct matching *m, int to, int tag, const void *payload,
+                                    size_t bytes)
 {
-    struct request *r = lend(m, to, payload, bytes);
+    struct request *r = reference_payload(m, to, payload, bytes);
     struct header announced = {.from = m->net->rank, .to = to, .tag = tag, .bytes = bytes};
     r->tag = tag;
-    r->grows = true;
+    r->open = true;
     r->ready = bytes;
     if (!m->local[to])
         post(m, to,
@@ -339,56 +210,59 @@ struct request *matching_begin(struct matching *m, int to, int tag, const void *
     return r;
 }
 
-void matching_grow(struct matching *m, struct request *r, size_t from, const struct header *head)
+void matching_send_ready(struct matching *m, struct request *r, size_t from)
 {
-    assert(r->in_use && r->grows && "only what was begun grows, until it is sealed");
-    assert(from <= r->ready && (!head || head->tag == r->tag));
-    r->ready = r->going.ready = from;
-    if (r->going.bytes)
-        transport_move(m->transport, &r->going);
-    r->grows = !head;
-    if (head)
-        tell(m, r->peer, head, r);
+    assert(r->in_use && r->open && "only what was begun gets ready, until it is committed");
+    assert(from <= r->ready);
+    r->ready = r->outgoing.ready = from;
+    if (r->outgoing.bytes)
+        transport_start(m->transport, &r->outgoing);
 }
 
-/* A send to nobody in particular: nothing is lent, its payload is what moves. */
+void matching_send_commit(struct matching *m, struct request *r, const struct header *header)
+{
+    assert(header->tag == r->tag);
+    matching_send_ready(m, r, 0);
+    r->open = false;
+    announce(m, r->peer, header, r);
+}
+
+/* A send to nobody in particular: nothing is referenced, its payload is what moves. */
 struct request *matching_sum(struct matching *m, int first, float *vector, int64_t count)
 {
-    struct request *r = new_request(m);
+    struct request *r = request_new(&m->pools, m->net->calls);
     r->sends = r->released = true;
     r->peer = NET_ANY;
-    r->going =
+    r->outgoing =
         (struct moving){.at = (char *)vector, .bytes = (size_t)count * sizeof *vector, .out = true};
-    transport_sum(m->transport, first, &r->going);
+    transport_sum(m->transport, first, &r->outgoing);
     return r;
 }
 
-static struct request *lender(struct matching *m, int from, const struct envelope *e)
+static struct request *referenced_send(struct matching *m, int from, const struct envelope *e)
 {
-    bool known = e->reference > 0 && e->reference <= m->numbers;
-    struct request *r = known ? m->table[e->reference] : NULL;
-    CHECK(r && r->in_use && r->sends && r->peer == from && !r->released,
+    struct request *r = request_at(&m->pools, e->reference);
+    CHECK(r && r->sends && r->peer == from && !r->released,
           "rank %d speaks of a send (number %u) that is not under way", from, e->reference);
     return r;
 }
 
-/* A payload whose mail is still to come: there is room for it, and it is not more than the sender's
- * few requests. */
-static void arrive_early(struct matching *m, int from, const struct envelope *envelope)
+/* A payload whose message is still to come. There is room for it: a sender has few requests. */
+static void handle_early(struct matching *m, int from, const struct envelope *envelope)
 {
     CHECK(!m->local[from] && envelope->header.from == from && envelope->header.tag >= 0 &&
-              envelope->header.tag < TAGS && envelope->header.bytes && envelope->reference,
+              envelope->header.tag < NET_TAGS && envelope->header.bytes && envelope->reference,
           "rank %d begins a payload that makes no sense (%llu bytes): do all ranks run the same "
           "program?",
           from, (unsigned long long)envelope->header.bytes);
-    struct message *e = new_message(m);
+    struct message *e = message_new(&m->pools);
     e->header = envelope->header;
     e->reference = envelope->reference;
     fetch(m, e, NULL);
     list_append(&m->early, &e->link);
 }
 
-/* The message whose mail has come now: one that was begun early, or a new one. */
+/* The message that has come now: one that was begun early, or a new one. */
 static struct message *message_for(struct matching *m, int from, const struct envelope *envelope)
 {
     for (struct link *l = m->early.next; l != &m->early; l = l->next) {
@@ -399,61 +273,61 @@ static struct message *message_for(struct matching *m, int from, const struct en
               from, (unsigned long long)e->header.bytes,
               (unsigned long long)envelope->header.bytes);
         list_remove(l);
-        if (e->coming.moved == e->coming.bytes)
-            e->place = HERE;
+        if (e->incoming.moved == e->incoming.bytes)
+            e->place = ARRIVED;
         else
-            m->coming++;
+            m->arriving++;
         return e;
     }
-    struct message *e = new_message(m);
-    e->place = envelope->reference && !m->local[from] ? AWAY : HERE;
+    struct message *e = message_new(&m->pools);
+    e->place = envelope->reference && !m->local[from] ? AT_SENDER : ARRIVED;
     return e;
 }
 
-static void arrive(struct matching *m, int from, const struct envelope *envelope)
+static void handle_message(struct matching *m, int from, const struct envelope *envelope)
 {
     struct message *e = message_for(m, from, envelope);
     e->header = envelope->header;
     CHECK(e->header.from == from && e->header.to == m->net->rank && e->header.tag >= 0 &&
-              e->header.tag < TAGS && !e->header.bytes == !envelope->reference,
-          "rank %d sent a head that makes no sense (from %d to %d, tag %d, %llu bytes): do all "
+              e->header.tag < NET_TAGS && !e->header.bytes == !envelope->reference,
+          "rank %d sent a header that makes no sense (from %d to %d, tag %d, %llu bytes): do all "
           "ranks run the same program?",
           from, e->header.from, e->header.to, e->header.tag, (unsigned long long)e->header.bytes);
     e->reference = envelope->reference;
     if (e->reference && m->local[from])
-        e->data = segment_see(m->segment, from, envelope);
+        e->data = segment_resolve(m->segment, from, envelope);
     list_append(&m->inbox, &e->link);
     for (struct link *l = m->posted.next; l != &m->posted; l = l->next)
         if (fits(request_of(l), e)) {
-            meet(m, request_of(l), e);
+            match(m, request_of(l), e);
             return;
         }
 }
 
-void matching_hear(struct matching *m, int from, const struct envelope *e)
+void matching_handle(struct matching *m, int from, const struct envelope *e)
 {
     struct request *r;
     switch (e->kind) {
     case ENVELOPE_MESSAGE:
-        arrive(m, from, e);
+        handle_message(m, from, e);
         break;
     case ENVELOPE_EARLY:
-        arrive_early(m, from, e);
+        handle_early(m, from, e);
         break;
     case ENVELOPE_READY:
-        r = lender(m, from, e);
-        CHECK(!r->going.bytes, "rank %d asks twice for one payload", from);
-        /* MPI takes it as constant again. */
-        r->going = (struct moving){.at = (char *)(uintptr_t)r->payload,
-                                   .bytes = r->capacity,
-                                   .ready = r->ready,
-                                   .peer = from,
-                                   .channel = e->channel,
-                                   .out = true};
-        transport_move(m->transport, &r->going);
+        r = referenced_send(m, from, e);
+        CHECK(!r->outgoing.bytes, "rank %d asks twice for one payload", from);
+        /* MPI takes it as constant. */
+        r->outgoing = (struct moving){.at = (char *)(uintptr_t)r->payload,
+                                      .bytes = r->capacity,
+                                      .ready = r->ready,
+                                      .peer = from,
+                                      .channel = e->channel,
+                                      .out = true};
+        transport_start(m->transport, &r->outgoing);
         break;
     case ENVELOPE_RELEASED:
-        r = lender(m, from, e);
+        r = referenced_send(m, from, e);
         r->released = true;
         m->references--;
         break;
@@ -463,16 +337,16 @@ void matching_hear(struct matching *m, int from, const struct envelope *e)
     }
 }
 
-void matching_settle(struct matching *m)
+void matching_check_complete(struct matching *m)
 {
-    for (struct link *l = m->inbox.next; m->coming && l != &m->inbox; l = l->next) {
+    for (struct link *l = m->inbox.next; m->arriving && l != &m->inbox; l = l->next) {
         struct message *e = message_of(l);
-        if (e->place != COMING || e->coming.moved < e->coming.bytes)
+        if (e->place != ARRIVING || e->incoming.moved < e->incoming.bytes)
             continue;
-        e->place = HERE;
-        m->coming--;
-        m->fresh = true;
-        if (e->taker)
+        e->place = ARRIVED;
+        m->arriving--;
+        m->changed = true;
+        if (e->receive)
             deliver(m, e);
     }
 }
@@ -489,17 +363,17 @@ static bool must_wait(const struct matching *m, const struct message *e)
 
 void matching_publish(struct matching *m)
 {
-    if (!m->fresh)
+    if (!m->changed)
         return;
-    m->fresh = false;
+    m->changed = false;
     for (struct link *l = m->inbox.next, *next; l != &m->inbox; l = next) {
         struct message *e = message_of(l);
         next = l->next;
-        if (!e->taker || e->place != HERE || must_wait(m, e))
+        if (!e->receive || e->place != ARRIVED || must_wait(m, e))
             continue;
         list_remove(&e->link);
-        list_remove(&e->taker->link);
-        e->taker->done = true;
+        list_remove(&e->receive->link);
+        e->receive->done = true;
         m->net->received_messages++;
         m->net->received_bytes += (int64_t)(sizeof e->header + e->header.bytes);
     }
@@ -507,42 +381,42 @@ void matching_publish(struct matching *m)
 
 /* Waits for the rest of a payload whose pieces are on their way into a buffer that its owner wants
  * back. */
-static void sit_out(struct matching *m, struct message *e)
+static void finish_arriving(struct matching *m, struct message *e)
 {
-    size_t before = e->coming.moved;
-    for (int64_t idle = 0; e->coming.moved < e->coming.bytes; idle++) {
+    size_t before = e->incoming.moved;
+    for (int64_t idle = 0; e->incoming.moved < e->incoming.bytes; idle++) {
         CHECK(idle < PATIENCE_S * (int64_t)20000,
               "rank %d does not send the rest of a payload (%zu of %zu bytes came)", e->header.from,
-              e->coming.moved, e->coming.bytes);
+              e->incoming.moved, e->incoming.bytes);
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
         transport_advance(m->transport);
-        if (e->coming.moved != before)
+        if (e->incoming.moved != before)
             idle = 0;
-        before = e->coming.moved;
+        before = e->incoming.moved;
     }
 }
 
 /* Takes a message that is not done from its receive; what lies in the receive's buffer is saved. */
-static void unmeet(struct matching *m, struct message *e)
+static void unmatch(struct matching *m, struct message *e)
 {
-    const void *into = e->taker->into;
+    const void *into = e->receive->into;
     if (into && e->data == into && e->header.bytes) {
-        if (e->place == COMING) {
-            sit_out(m, e);
-            e->place = HERE;
-            m->coming--;
+        if (e->place == ARRIVING) {
+            finish_arriving(m, e);
+            e->place = ARRIVED;
+            m->arriving--;
         }
-        e->kept = take_spare(m, e->header.bytes);
-        memcpy(e->kept->at, into, e->header.bytes);
-        e->data = e->kept->at;
+        e->buffer = buffer_take(&m->pools, e->header.bytes);
+        memcpy(e->buffer->at, into, e->header.bytes);
+        e->data = e->buffer->at;
     }
-    e->taker->message = NULL;
-    e->taker = NULL;
+    e->receive->message = NULL;
+    e->receive = NULL;
 }
 
-/* As if r had never been posted: messages of its tag that are not done meet the other receives
- * anew, in order. */
-static void take_back(struct matching *m, struct request *r)
+/* As if r had never been posted: messages of its tag that are not done are matched anew with the
+ * other receives, in order. */
+static void cancel_receive(struct matching *m, struct request *r)
 {
     list_remove(&r->link);
     if (!r->message)
@@ -550,42 +424,42 @@ static void take_back(struct matching *m, struct request *r)
     int from = r->message->header.from;
     for (struct link *l = &r->message->link; l != &m->inbox; l = l->next) {
         struct message *e = message_of(l);
-        if (e->taker && e->header.from == from && e->header.tag == r->tag)
-            unmeet(m, e);
+        if (e->receive && e->header.from == from && e->header.tag == r->tag)
+            unmatch(m, e);
     }
     for (struct link *l = m->posted.next; l != &m->posted; l = l->next)
         if (!request_of(l)->message)
-            seek(m, request_of(l));
+            match_receive(m, request_of(l));
 }
 
-void matching_drop(struct matching *m, struct request *r)
+void matching_release(struct matching *m, struct request *r)
 {
-    assert(r->in_use && "dropped twice");
+    assert(r->in_use && "released twice");
     if (r->sends) {
-        assert(matching_done(r) && "a send was dropped before it was done");
+        assert(matching_done(r) && "a send was released before it was done");
     } else if (r->done) {
-        repay(m, r->message);
-        give_spare(r->message);
-        list_append(&m->spare_messages, &r->message->link);
+        release_payload(m, r->message);
+        message_give_buffer(r->message);
+        message_free(&m->pools, r->message);
     } else {
-        take_back(m, r);
+        cancel_receive(m, r);
     }
-    free_request(m, r);
+    request_free(&m->pools, r);
 }
 
 bool matching_done(const struct request *r)
 {
-    return r->sends ? r->released && r->going.moved == r->going.bytes : r->done;
+    return r->sends ? r->released && r->outgoing.moved == r->outgoing.bytes : r->done;
 }
 
-int matching_loans(const struct matching *m)
+int matching_references(const struct matching *m)
 {
     return m->references;
 }
 
 const struct header *matching_header(const struct request *r)
 {
-    assert(!r->sends && r->done && "only a receive that is done has a head");
+    assert(!r->sends && r->done && "only a receive that is done has a header");
     return &r->message->header;
 }
 

@@ -42,7 +42,7 @@ struct ring { /* from one rank to one other: `put` is the writer's, `taken` the 
 struct control { /* the head of a rank's file */
     uint64_t nonce;
     _Atomic int64_t alive_ns; /* CLOCK_MONOTONIC is one for the host */
-    _Atomic bool left;
+    _Atomic bool gone;
     _Alignas(64) _Atomic uint32_t rung; /* the futex */
     _Atomic uint32_t asleep;
     struct ring from[]; /* by the sender's rank; a pair that never talks costs address space only */
@@ -77,7 +77,7 @@ struct segment {
     struct blocks blocks;
     struct local_rank *local_rank; /* by rank */
     int *local_ranks;              /* the ranks that are local_ranks */
-    int mate_count, scanned;
+    int local_count, scanned;
     uint32_t heard; /* the doorbell's count when the scan of the rings began */
     size_t waiting; /* envelopes in backlogs */
 };
@@ -95,16 +95,16 @@ static char *map(int file, uint64_t begin, size_t span, int protection, int flag
 
 /* Cuts off the next `span` bytes of the file. Ranges are never used twice: what a local_rank has
  * mapped stays what it was. */
-static uint64_t grow(struct segment *w, size_t span, size_t align)
+static uint64_t extend(struct segment *s, size_t span, size_t align)
 {
-    uint64_t begin = up(w->file_bytes, align);
-    CHECK(!ftruncate(w->file, (off_t)(begin + span)), "no shared memory for %zu bytes more: %s",
+    uint64_t begin = up(s->file_bytes, align);
+    CHECK(!ftruncate(s->file, (off_t)(begin + span)), "no shared memory for %zu bytes more: %s",
           span, strerror(errno));
-    w->file_bytes = begin + span;
+    s->file_bytes = begin + span;
     return begin;
 }
 
-static void note(struct blocks *b, struct block block)
+static void add_block(struct blocks *b, struct block block)
 {
     if (b->count == b->room) {
         b->room = b->room ? 2 * b->room : 16;
@@ -119,30 +119,30 @@ static void note(struct blocks *b, struct block block)
 
 struct segment *segment_open(int rank, int ranks, struct segment_endpoint *endpoint)
 {
-    struct segment *w = xcalloc(1, sizeof *w);
-    w->rank = rank;
-    w->ranks = ranks;
-    w->file = memfd_create("nbsgd", MFD_CLOEXEC);
-    CHECK(w->file >= 0, "no shared memory: memfd_create: %s", strerror(errno));
-    w->control_bytes = up(sizeof(struct control) + (size_t)ranks * sizeof(struct ring), PAGE);
-    w->own = (struct control *)map(w->file, grow(w, w->control_bytes, PAGE), w->control_bytes,
+    struct segment *s = xcalloc(1, sizeof *s);
+    s->rank = rank;
+    s->ranks = ranks;
+    s->file = memfd_create("nbsgd", MFD_CLOEXEC);
+    CHECK(s->file >= 0, "no shared memory: memfd_create: %s", strerror(errno));
+    s->control_bytes = up(sizeof(struct control) + (size_t)ranks * sizeof(struct ring), PAGE);
+    s->own = (struct control *)map(s->file, extend(s, s->control_bytes, PAGE), s->control_bytes,
                                    PROT_READ | PROT_WRITE, 0);
-    CHECK(w->own, "no shared memory for %zu bytes: mmap: %s", w->control_bytes, strerror(errno));
-    CHECK(getrandom(&w->own->nonce, sizeof w->own->nonce, 0) == sizeof w->own->nonce,
+    CHECK(s->own, "no shared memory for %zu bytes: mmap: %s", s->control_bytes, strerror(errno));
+    CHECK(getrandom(&s->own->nonce, sizeof s->own->nonce, 0) == sizeof s->own->nonce,
           "getrandom: %s", strerror(errno));
-    w->local_rank = xcalloc((size_t)ranks, sizeof *w->local_rank);
-    w->local_ranks = xcalloc((size_t)ranks, sizeof *w->local_ranks);
+    s->local_rank = xcalloc((size_t)ranks, sizeof *s->local_rank);
+    s->local_ranks = xcalloc((size_t)ranks, sizeof *s->local_ranks);
     for (int i = 0; i < ranks; i++)
-        w->local_rank[i].file = w->local_rank[i].process = -1;
+        s->local_rank[i].file = s->local_rank[i].process = -1;
     *endpoint =
-        (struct segment_endpoint){.process = getpid(), .file = w->file, .nonce = w->own->nonce};
-    return w;
+        (struct segment_endpoint){.process = getpid(), .file = s->file, .nonce = s->own->nonce};
+    return s;
 }
 
-static void part(struct segment *w, struct local_rank *m)
+static void forget(struct segment *s, struct local_rank *m)
 {
     if (m->control)
-        munmap(m->control, w->control_bytes);
+        munmap(m->control, s->control_bytes);
     for (int i = 0; i < m->seen.count; i++)
         munmap(m->seen.list[i].at, m->seen.list[i].span);
     if (m->file >= 0)
@@ -154,23 +154,23 @@ static void part(struct segment *w, struct local_rank *m)
     *m = (struct local_rank){.file = -1, .process = -1};
 }
 
-void segment_close(struct segment *w)
+void segment_close(struct segment *s)
 {
-    for (int i = 0; i < w->ranks; i++)
-        part(w, &w->local_rank[i]);
-    for (int i = 0; i < w->blocks.count; i++)
-        munmap(w->blocks.list[i].at, w->blocks.list[i].span);
-    munmap(w->own, w->control_bytes);
-    close(w->file);
-    xfree(w->blocks.list);
-    xfree(w->local_rank);
-    xfree(w->local_ranks);
-    xfree(w);
+    for (int i = 0; i < s->ranks; i++)
+        forget(s, &s->local_rank[i]);
+    for (int i = 0; i < s->blocks.count; i++)
+        munmap(s->blocks.list[i].at, s->blocks.list[i].span);
+    munmap(s->own, s->control_bytes);
+    close(s->file);
+    xfree(s->blocks.list);
+    xfree(s->local_rank);
+    xfree(s->local_ranks);
+    xfree(s);
 }
 
-bool segment_meet(struct segment *w, int rank, const struct segment_endpoint *endpoint)
+bool segment_meet(struct segment *s, int rank, const struct segment_endpoint *endpoint)
 {
-    struct local_rank *m = &w->local_rank[rank];
+    struct local_rank *m = &s->local_rank[rank];
     char path[64], target[64] = "";
     snprintf(path, sizeof path, "/proc/%d/fd/%d", endpoint->process, endpoint->file);
     /* In another name space of processes this may be anybody's file: look at what it is before
@@ -179,61 +179,61 @@ bool segment_meet(struct segment *w, int rank, const struct segment_endpoint *en
         return false;
     m->file = open(path, O_RDWR | O_CLOEXEC);
     struct stat stat;
-    if (m->file >= 0 && !fstat(m->file, &stat) && (size_t)stat.st_size >= w->control_bytes)
-        m->control = (struct control *)map(m->file, 0, w->control_bytes, PROT_READ | PROT_WRITE, 0);
+    if (m->file >= 0 && !fstat(m->file, &stat) && (size_t)stat.st_size >= s->control_bytes)
+        m->control = (struct control *)map(m->file, 0, s->control_bytes, PROT_READ | PROT_WRITE, 0);
     if (!m->control || m->control->nonce != endpoint->nonce) {
-        part(w, m);
+        forget(s, m);
         return false;
     }
     m->process = (int)syscall(SYS_pidfd_open, endpoint->process, 0);
     return true;
 }
 
-void segment_keep(struct segment *w, const bool *local)
+void segment_set_local(struct segment *s, const bool *local)
 {
-    for (int i = 0; i < w->ranks; i++) {
+    for (int i = 0; i < s->ranks; i++) {
         if (!local[i])
-            part(w, &w->local_rank[i]);
-        else if (w->local_rank[i].control)
-            w->local_ranks[w->mate_count++] = i;
+            forget(s, &s->local_rank[i]);
+        else if (s->local_rank[i].control)
+            s->local_ranks[s->local_count++] = i;
     }
-    w->scanned = w->mate_count;
+    s->scanned = s->local_count;
 }
 
-void *segment_alloc(struct segment *w, size_t bytes)
+void *segment_alloc(struct segment *s, size_t bytes)
 {
     CHECK(bytes <= SIZE_MAX / 4, "%zu bytes are more memory than can be addressed", bytes);
     size_t span = up(bytes ? bytes : 1, PAGE);
-    uint64_t begin = grow(w, span, span >= HUGE_PAGE ? HUGE_PAGE : PAGE);
-    char *at = map(w->file, begin, span, PROT_READ | PROT_WRITE, 0);
+    uint64_t begin = extend(s, span, span >= HUGE_PAGE ? HUGE_PAGE : PAGE);
+    char *at = map(s->file, begin, span, PROT_READ | PROT_WRITE, 0);
     CHECK(at, "no shared memory for %zu bytes: mmap: %s", span, strerror(errno));
     /* heeded where /sys/kernel/mm/transparent_hugepage/shmem_enabled says so */
     madvise(at, span, MADV_HUGEPAGE);
     memset(at, 0, span); /* the pages come now, not during the first step */
-    note(&w->blocks, (struct block){.begin = begin, .span = span, .at = at});
+    add_block(&s->blocks, (struct block){.begin = begin, .span = span, .at = at});
     return at;
 }
 
-void segment_free(struct segment *w, void *block)
+void segment_free(struct segment *s, void *block)
 {
-    for (int i = 0; i < w->blocks.count; i++) {
-        struct block b = w->blocks.list[i];
+    for (int i = 0; i < s->blocks.count; i++) {
+        struct block b = s->blocks.list[i];
         if (b.at != block)
             continue;
         munmap(b.at, b.span);
         /* local_ranks may still map it */
-        fallocate(w->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)b.begin,
+        fallocate(s->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)b.begin,
                   (off_t)b.span);
-        w->blocks.list[i] = w->blocks.list[--w->blocks.count];
+        s->blocks.list[i] = s->blocks.list[--s->blocks.count];
         return;
     }
     assert(!"freed what net_alloc() did not give");
 }
 
-bool segment_show(const struct segment *w, const void *data, size_t bytes, struct envelope *e)
+bool segment_locate(const struct segment *s, const void *data, size_t bytes, struct envelope *e)
 {
-    for (int i = 0; i < w->blocks.count; i++) {
-        const struct block *b = &w->blocks.list[i];
+    for (int i = 0; i < s->blocks.count; i++) {
+        const struct block *b = &s->blocks.list[i];
         /* huge when data lies before the block */
         uintptr_t offset = (uintptr_t)data - (uintptr_t)b->at;
         if (offset > b->span || bytes > b->span - offset)
@@ -269,21 +269,21 @@ static char *map_block(const struct local_rank *m, int from, const struct envelo
     return at;
 }
 
-const void *segment_see(struct segment *w, int from, const struct envelope *e)
+const void *segment_resolve(struct segment *s, int from, const struct envelope *e)
 {
-    struct local_rank *m = &w->local_rank[from];
+    struct local_rank *m = &s->local_rank[from];
     check_place(from, e);
     for (int i = m->seen.count - 1; i >= 0; i--)
         if (m->seen.list[i].begin == e->block && m->seen.list[i].span == e->span)
             return m->seen.list[i].at + e->offset;
     char *at = map_block(m, from, e, PROT_READ);
-    note(&m->seen, (struct block){.begin = e->block, .span = e->span, .at = at});
+    add_block(&m->seen, (struct block){.begin = e->block, .span = e->span, .at = at});
     return at + e->offset;
 }
 
-const void *segment_block(const struct segment *w, int from, const void *data, size_t *bytes)
+const void *segment_block(const struct segment *s, int from, const void *data, size_t *bytes)
 {
-    const struct blocks *seen = &w->local_rank[from].seen;
+    const struct blocks *seen = &s->local_rank[from].seen;
     for (int i = 0; i < seen->count; i++) {
         const struct block *b = &seen->list[i];
         if ((uintptr_t)data - (uintptr_t)b->at <
@@ -295,13 +295,13 @@ const void *segment_block(const struct segment *w, int from, const void *data, s
     return NULL;
 }
 
-void *segment_share(struct segment *w, int from, const struct envelope *e)
+void *segment_map(struct segment *s, int from, const struct envelope *e)
 {
     check_place(from, e);
-    return map_block(&w->local_rank[from], from, e, PROT_READ | PROT_WRITE) + e->offset;
+    return map_block(&s->local_rank[from], from, e, PROT_READ | PROT_WRITE) + e->offset;
 }
 
-void segment_unshare(void *data, const struct envelope *e)
+void segment_unmap(void *data, const struct envelope *e)
 {
     munmap((char *)data - e->offset, e->span);
 }
@@ -313,14 +313,14 @@ static void ring(struct control *c)
         syscall(SYS_futex, &c->rung, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-void segment_ring(struct segment *w, int rank)
+void segment_ring(struct segment *s, int rank)
 {
-    ring(rank == w->rank ? w->own : w->local_rank[rank].control);
+    ring(rank == s->rank ? s->own : s->local_rank[rank].control);
 }
 
-static bool put(struct segment *w, struct local_rank *m, const struct envelope *e)
+static bool put(struct segment *s, struct local_rank *m, const struct envelope *e)
 {
-    struct ring *r = &m->control->from[w->rank];
+    struct ring *r = &m->control->from[s->rank];
     uint64_t n = atomic_load_explicit(&r->put, memory_order_relaxed);
     if (n - atomic_load_explicit(&r->taken, memory_order_acquire) >= RING)
         return false;
@@ -330,7 +330,7 @@ static bool put(struct segment *w, struct local_rank *m, const struct envelope *
     return true;
 }
 
-static void keep_back(struct backlog *b, const struct envelope *e)
+static void queue_up(struct backlog *b, const struct envelope *e)
 {
     if (b->count == b->room) {
         size_t room = b->room ? 2 * b->room : RING;
@@ -343,50 +343,50 @@ static void keep_back(struct backlog *b, const struct envelope *e)
     b->list[(b->first + b->count++) % b->room] = *e;
 }
 
-void segment_put(struct segment *w, int to, const struct envelope *e)
+void segment_post(struct segment *s, int to, const struct envelope *e)
 {
-    struct local_rank *m = &w->local_rank[to];
-    if (!m->backlog.count && put(w, m, e))
+    struct local_rank *m = &s->local_rank[to];
+    if (!m->backlog.count && put(s, m, e))
         return;
-    keep_back(&m->backlog, e);
-    w->waiting++;
+    queue_up(&m->backlog, e);
+    s->waiting++;
 }
 
-bool segment_flush(struct segment *w)
+bool segment_flush(struct segment *s)
 {
-    for (int i = 0; w->waiting && i < w->mate_count; i++) {
-        struct local_rank *m = &w->local_rank[w->local_ranks[i]];
+    for (int i = 0; s->waiting && i < s->local_count; i++) {
+        struct local_rank *m = &s->local_rank[s->local_ranks[i]];
         struct backlog *b = &m->backlog;
-        while (b->count && put(w, m, &b->list[b->first])) {
+        while (b->count && put(s, m, &b->list[b->first])) {
             b->first = (b->first + 1) % b->room;
             b->count--;
-            w->waiting--;
+            s->waiting--;
         }
     }
-    return !w->waiting;
+    return !s->waiting;
 }
 
-bool segment_rang(const struct segment *w)
+bool segment_rang(const struct segment *s)
 {
-    return atomic_load(&w->own->rung) != w->heard;
+    return atomic_load(&s->own->rung) != s->heard;
 }
 
-bool segment_take(struct segment *w, int *from, struct envelope *e)
+bool segment_take(struct segment *s, int *from, struct envelope *e)
 {
     for (;;) {
-        if (w->scanned == w->mate_count) {
-            uint32_t rung = atomic_load(&w->own->rung);
-            if (rung == w->heard)
+        if (s->scanned == s->local_count) {
+            uint32_t rung = atomic_load(&s->own->rung);
+            if (rung == s->heard)
                 return false;
-            w->heard = rung; /* read before the rings: what comes during the scan rings again */
-            w->scanned = 0;
+            s->heard = rung; /* read before the rings: what comes during the scan rings again */
+            s->scanned = 0;
         }
-        for (; w->scanned < w->mate_count; w->scanned++) {
-            struct ring *r = &w->own->from[w->local_ranks[w->scanned]];
+        for (; s->scanned < s->local_count; s->scanned++) {
+            struct ring *r = &s->own->from[s->local_ranks[s->scanned]];
             uint64_t n = atomic_load_explicit(&r->taken, memory_order_relaxed);
             if (n == atomic_load_explicit(&r->put, memory_order_acquire))
                 continue;
-            *from = w->local_ranks[w->scanned];
+            *from = s->local_ranks[s->scanned];
             *e = r->entry[n % RING];
             atomic_store_explicit(&r->taken, n + 1, memory_order_release);
             return true;
@@ -394,41 +394,41 @@ bool segment_take(struct segment *w, int *from, struct envelope *e)
     }
 }
 
-void segment_sleep(struct segment *w, double seconds)
+void segment_sleep(struct segment *s, double seconds)
 {
     if (!(seconds > 0))
         return;
     double whole = floor(fmin(seconds, 1e6));
     struct timespec limit = {.tv_sec = (time_t)whole,
                              .tv_nsec = (long)(1e9 * (fmin(seconds, 1e6) - whole))};
-    atomic_store(&w->own->asleep, 1);
-    if (!segment_rang(w))
-        syscall(SYS_futex, &w->own->rung, FUTEX_WAIT, w->heard, &limit, NULL, 0);
-    atomic_store(&w->own->asleep, 0);
+    atomic_store(&s->own->asleep, 1);
+    if (!segment_rang(s))
+        syscall(SYS_futex, &s->own->rung, FUTEX_WAIT, s->heard, &limit, NULL, 0);
+    atomic_store(&s->own->asleep, 0);
 }
 
-void segment_alive(struct segment *w, int64_t now_ns)
+void segment_alive(struct segment *s, int64_t now_ns)
 {
-    atomic_store_explicit(&w->own->alive_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&s->own->alive_ns, now_ns, memory_order_relaxed);
 }
 
-double segment_silence(const struct segment *w, int rank, int64_t now_ns)
+double segment_since_heard(const struct segment *s, int rank, int64_t now_ns)
 {
-    const struct local_rank *m = &w->local_rank[rank];
+    const struct local_rank *m = &s->local_rank[rank];
     /* readable once the process has ended, waited for or not */
     struct pollfd ended = {.fd = m->process, .events = POLLIN};
-    if (segment_left(w, rank) || poll(&ended, 1, 0) > 0)
+    if (segment_is_gone(s, rank) || poll(&ended, 1, 0) > 0)
         return INFINITY;
     return fmax(0, 1e-9 * (double)(now_ns - atomic_load_explicit(&m->control->alive_ns,
                                                                  memory_order_relaxed)));
 }
 
-void segment_leave(struct segment *w)
+void segment_set_gone(struct segment *s)
 {
-    atomic_store(&w->own->left, true);
+    atomic_store(&s->own->gone, true);
 }
 
-bool segment_left(const struct segment *w, int rank)
+bool segment_is_gone(const struct segment *s, int rank)
 {
-    return atomic_load(&w->local_rank[rank].control->left);
+    return atomic_load(&s->local_rank[rank].control->gone);
 }

@@ -25,54 +25,54 @@ struct segment_endpoint { /* what a local_rank must know to find the file */
 
 /* `endpoint` is filled in */
 struct segment *segment_open(int rank, int ranks, struct segment_endpoint *endpoint);
-void segment_close(struct segment *w);
+void segment_close(struct segment *s);
 
 /* Opens that rank's file; false when it cannot be opened or is another's (a container, another
  * user). */
-bool segment_meet(struct segment *w, int rank, const struct segment_endpoint *endpoint);
+bool segment_meet(struct segment *s, int rank, const struct segment_endpoint *endpoint);
 
 /* Ends the meeting: local_ranks are those met ranks that local[rank] is true for (the others did
  * not find us, or shall not). */
-void segment_keep(struct segment *w, const bool *local);
+void segment_set_local(struct segment *s, const bool *local);
 
 /* Zeroed and touched memory, whole pages, that local_ranks can be shown. */
-void *segment_alloc(struct segment *w, size_t bytes);
-void segment_free(struct segment *w, void *block);
+void *segment_alloc(struct segment *s, size_t bytes);
+void segment_free(struct segment *s, void *block);
 
 /* Writes into the envelope where [data, data + bytes) lies; false when that is not inside one
  * block. */
-bool segment_show(const struct segment *w, const void *data, size_t bytes, struct envelope *e);
+bool segment_locate(const struct segment *s, const void *data, size_t bytes, struct envelope *e);
 
 /* Where the payload of a local_rank's envelope lies here; ends the program when the envelope points
  * outside the local_rank's file. */
-const void *segment_see(struct segment *w, int from, const struct envelope *e);
+const void *segment_resolve(struct segment *s, int from, const struct envelope *e);
 
 /* The local_rank's whole block, as it is mapped here until segment_close(), that holds what
- * segment_see() returned; NULL: none does. */
-const void *segment_block(const struct segment *w, int from, const void *data, size_t *bytes);
+ * segment_resolve() returned; NULL: none does. */
+const void *segment_block(const struct segment *s, int from, const void *data, size_t *bytes);
 
-/* The same for a region: mapped anew, to be written to as well, until segment_unshare() is given
+/* The same for a region: mapped anew, to be written to as well, until segment_unmap() is given
  * what this returned. */
-void *segment_share(struct segment *w, int from, const struct envelope *e);
-void segment_unshare(void *data, const struct envelope *e);
+void *segment_map(struct segment *s, int from, const struct envelope *e);
+void segment_unmap(void *data, const struct envelope *e);
 
-void segment_put(struct segment *w, int to, const struct envelope *e); /* never waits */
+void segment_post(struct segment *s, int to, const struct envelope *e); /* never waits */
 /* false: nothing has come; costs one load then */
-bool segment_take(struct segment *w, int *from, struct envelope *e);
+bool segment_take(struct segment *s, int *from, struct envelope *e);
 /* tries again what found a ring full; true when all has left */
-bool segment_flush(struct segment *w);
+bool segment_flush(struct segment *s);
 
 /* Sleeps until someone rings, at most `seconds`; not at all when the doorbell rang since
  * segment_take() last found nothing. */
-void segment_sleep(struct segment *w, double seconds);
-bool segment_rang(const struct segment *w); /* whether it rang since then */
+void segment_sleep(struct segment *s, double seconds);
+bool segment_rang(const struct segment *s); /* whether it rang since then */
 /* wakes that local_rank, or (from another thread) oneself */
-void segment_ring(struct segment *w, int rank);
+void segment_ring(struct segment *s, int rank);
 
-void segment_alive(struct segment *w, int64_t now_ns); /* leaves a sign of life */
+void segment_alive(struct segment *s, int64_t now_ns); /* leaves a sign of life */
 /* seconds; INFINITY when the local_rank is gone or dead */
-double segment_silence(const struct segment *w, int rank, int64_t now_ns);
-void segment_leave(struct segment *w);                /* says that this rank is gone */
-bool segment_left(const struct segment *w, int rank); /* whether the local_rank said so */
+double segment_since_heard(const struct segment *s, int rank, int64_t now_ns);
+void segment_set_gone(struct segment *s);                /* says that this rank is gone */
+bool segment_is_gone(const struct segment *s, int rank); /* whether the local_rank said so */
 
 #endif

@@ -31,16 +31,16 @@
             failed(#call, code_, __LINE__);                                                        \
     } while (0)
 
-struct letter { /* an envelope that is being sent */
+struct posted { /* an envelope that is being sent */
     struct envelope envelope;
-    struct letter *next;
+    struct posted *next;
 };
 
 struct flight { /* what the request of the same index does: one of the two */
     struct moving *moving;
-    struct letter *letter;
+    struct posted *posted;
     size_t bytes;
-    bool hurries; /* MPI takes it step by step, one-sided or collective */
+    bool stepwise; /* MPI takes it step by step, one-sided or collective */
 };
 
 struct exposure {
@@ -48,16 +48,16 @@ struct exposure {
 };
 
 struct transport {
-    MPI_Comm control, letters, pieces; /* collectives; envelopes; payloads */
-    MPI_Comm upper;                    /* the ranks `first` and up, for transport_sum() */
+    MPI_Comm control, envelopes, pieces; /* collectives; envelopes; payloads */
+    MPI_Comm members;                    /* the ranks `first` and up, for transport_sum() */
     int first;
     int rank, ranks, greatest_tag, threads; /* threads: the level that MPI gives */
     MPI_Request *request;
     struct flight *flight;
-    int *ended;
+    int *completed;
     MPI_Status *status;
-    int count, room, hurrying;
-    struct letter *spare;
+    int count, room, stepwise_count;
+    struct posted *spare;
     int64_t *put, *taken; /* envelopes, by rank: so that none is on its way at the end */
     MPI_Request barrier;
 };
@@ -72,50 +72,50 @@ static _Noreturn void failed(const char *call, int code, int line)
 
 struct transport *transport_open(int *rank, int *ranks)
 {
-    struct transport *w = xcalloc(1, sizeof *w);
+    struct transport *t = xcalloc(1, sizeof *t);
     int found, *tag;
-    MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &w->threads));
+    MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &t->threads));
     /* How MPICH's launcher tells that a process died. MPICH 4.0.2 would ask it for the dead, which
      * kills the launcher and with it everybody; net_since_heard() finds the dead without. */
     signal(SIGUSR1, SIG_IGN);
     MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &w->control));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &w->letters));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &w->pieces));
-    MPI(MPI_Comm_rank(w->control, &w->rank));
-    MPI(MPI_Comm_size(w->control, &w->ranks));
+    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->control));
+    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->envelopes));
+    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->pieces));
+    MPI(MPI_Comm_rank(t->control, &t->rank));
+    MPI(MPI_Comm_size(t->control, &t->ranks));
     MPI(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &tag, &found));
-    w->greatest_tag = found ? *tag : 32767;
-    w->put = xcalloc((size_t)w->ranks, sizeof *w->put);
-    w->taken = xcalloc((size_t)w->ranks, sizeof *w->taken);
-    w->barrier = MPI_REQUEST_NULL;
-    w->upper = MPI_COMM_NULL;
-    *rank = w->rank;
-    *ranks = w->ranks;
-    return w;
+    t->greatest_tag = found ? *tag : 32767;
+    t->put = xcalloc((size_t)t->ranks, sizeof *t->put);
+    t->taken = xcalloc((size_t)t->ranks, sizeof *t->taken);
+    t->barrier = MPI_REQUEST_NULL;
+    t->members = MPI_COMM_NULL;
+    *rank = t->rank;
+    *ranks = t->ranks;
+    return t;
 }
 
-bool transport_threads(const struct transport *w)
+bool transport_threads(const struct transport *t)
 {
-    return w->threads >= MPI_THREAD_SERIALIZED;
+    return t->threads >= MPI_THREAD_SERIALIZED;
 }
 
-void transport_barrier(struct transport *w)
+void transport_barrier(struct transport *t)
 {
-    MPI(MPI_Barrier(w->control));
+    MPI(MPI_Barrier(t->control));
 }
 
-void transport_gather(struct transport *w, const void *mine, void *all, size_t bytes)
+void transport_gather(struct transport *t, const void *mine, void *all, size_t bytes)
 {
-    MPI(MPI_Allgather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, w->control));
+    MPI(MPI_Allgather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, t->control));
 }
 
-void transport_swap(struct transport *w, const bool *to, bool *from)
+void transport_exchange(struct transport *t, const bool *to, bool *from)
 {
-    MPI(MPI_Alltoall(to, sizeof *to, MPI_BYTE, from, sizeof *from, MPI_BYTE, w->control));
+    MPI(MPI_Alltoall(to, sizeof *to, MPI_BYTE, from, sizeof *from, MPI_BYTE, t->control));
 }
 
-static void *longer(void *list, int count, int room, size_t size)
+static void *grown(void *list, int count, int room, size_t size)
 {
     void *copy = xcalloc((size_t)room, size);
     if (count)
@@ -124,39 +124,39 @@ static void *longer(void *list, int count, int room, size_t size)
     return copy;
 }
 
-static MPI_Request *launch(struct transport *w, struct flight flight)
+static MPI_Request *new_flight(struct transport *t, struct flight flight)
 {
-    if (w->count == w->room) {
-        w->room = w->room ? 2 * w->room : 64;
-        w->request = longer(w->request, w->count, w->room, sizeof *w->request);
-        w->flight = longer(w->flight, w->count, w->room, sizeof *w->flight);
-        w->ended = longer(w->ended, 0, w->room, sizeof *w->ended);
-        w->status = longer(w->status, 0, w->room, sizeof *w->status);
+    if (t->count == t->room) {
+        t->room = t->room ? 2 * t->room : 64;
+        t->request = grown(t->request, t->count, t->room, sizeof *t->request);
+        t->flight = grown(t->flight, t->count, t->room, sizeof *t->flight);
+        t->completed = grown(t->completed, 0, t->room, sizeof *t->completed);
+        t->status = grown(t->status, 0, t->room, sizeof *t->status);
     }
-    w->flight[w->count] = flight;
-    w->hurrying += flight.hurries;
-    return &w->request[w->count++];
+    t->flight[t->count] = flight;
+    t->stepwise_count += flight.stepwise;
+    return &t->request[t->count++];
 }
 
-void transport_put(struct transport *w, int to, const struct envelope *e)
+void transport_post(struct transport *t, int to, const struct envelope *e)
 {
-    struct letter *letter = w->spare;
-    if (letter)
-        w->spare = letter->next;
+    struct posted *posted = t->spare;
+    if (posted)
+        t->spare = posted->next;
     else
-        letter = xcalloc(1, sizeof *letter);
-    letter->envelope = *e;
-    MPI_Request *request = launch(w, (struct flight){.letter = letter});
-    MPI(MPI_Isend(&letter->envelope, sizeof letter->envelope, MPI_BYTE, to, 0, w->letters,
+        posted = xcalloc(1, sizeof *posted);
+    posted->envelope = *e;
+    MPI_Request *request = new_flight(t, (struct flight){.posted = posted});
+    MPI(MPI_Isend(&posted->envelope, sizeof posted->envelope, MPI_BYTE, to, 0, t->envelopes,
                   request));
-    w->put[to]++;
+    t->put[to]++;
 }
 
-bool transport_take(struct transport *w, int *from, struct envelope *e)
+bool transport_take(struct transport *t, int *from, struct envelope *e)
 {
     int there, bytes;
     MPI_Status status;
-    MPI(MPI_Iprobe(MPI_ANY_SOURCE, 0, w->letters, &there, &status));
+    MPI(MPI_Iprobe(MPI_ANY_SOURCE, 0, t->envelopes, &there, &status));
     if (!there)
         return false;
     MPI(MPI_Get_count(&status, MPI_BYTE, &bytes));
@@ -164,8 +164,8 @@ bool transport_take(struct transport *w, int *from, struct envelope *e)
     CHECK(bytes == (int)sizeof *e,
           "rank %d sent %d bytes for an envelope of %zu: do all ranks run the same program?", *from,
           bytes, sizeof *e);
-    MPI(MPI_Recv(e, sizeof *e, MPI_BYTE, *from, 0, w->letters, &status));
-    w->taken[*from]++;
+    MPI(MPI_Recv(e, sizeof *e, MPI_BYTE, *from, 0, t->envelopes, &status));
+    t->taken[*from]++;
     return true;
 }
 
@@ -181,7 +181,7 @@ static bool may_begin(const struct moving *m)
 
 /* Posts the next piece of a payload on `request`. The n-th piece sent meets the n-th one posted:
  * MPI keeps their order. */
-static size_t next_piece(struct transport *w, struct moving *m, MPI_Request *request)
+static size_t next_piece(struct transport *t, struct moving *m, MPI_Request *request)
 {
     size_t bytes = piece_bytes(m), offset = m->bytes - m->begun - bytes;
     char *at = m->at + offset;
@@ -195,30 +195,30 @@ static size_t next_piece(struct transport *w, struct moving *m, MPI_Request *req
         MPI(MPI_Rget(at, (int)bytes, MPI_BYTE, m->peer, there, (int)bytes, MPI_BYTE,
                      m->exposure->segment, request));
     else if (m->out)
-        MPI(MPI_Isend(at, (int)bytes, MPI_BYTE, m->peer, m->channel, w->pieces, request));
+        MPI(MPI_Isend(at, (int)bytes, MPI_BYTE, m->peer, m->channel, t->pieces, request));
     else
-        MPI(MPI_Irecv(at, (int)bytes, MPI_BYTE, m->peer, m->channel, w->pieces, request));
+        MPI(MPI_Irecv(at, (int)bytes, MPI_BYTE, m->peer, m->channel, t->pieces, request));
     return bytes;
 }
 
-void transport_move(struct transport *w, struct moving *m)
+void transport_start(struct transport *t, struct moving *m)
 {
-    CHECK(m->channel >= 0 && m->channel <= w->greatest_tag,
+    CHECK(m->channel >= 0 && m->channel <= t->greatest_tag,
           "channel %d for a payload of rank %d is beyond this MPI's tags (%d)", m->channel, m->peer,
-          w->greatest_tag);
+          t->greatest_tag);
     while (m->begun - m->moved < (size_t)TRANSPORT_AHEAD * TRANSPORT_PIECE && may_begin(m)) {
-        MPI_Request *request = launch(w, (struct flight){.moving = m, .hurries = m->exposure});
-        size_t bytes = next_piece(w, m, request);
-        w->flight[w->count - 1].bytes = bytes;
+        MPI_Request *request = new_flight(t, (struct flight){.moving = m, .stepwise = m->exposure});
+        size_t bytes = next_piece(t, m, request);
+        t->flight[t->count - 1].bytes = bytes;
     }
 }
 
-static void land(struct transport *w, int i, const MPI_Status *status)
+static void complete(struct transport *t, int i, const MPI_Status *status)
 {
-    struct flight *f = &w->flight[i];
-    if (f->letter) {
-        f->letter->next = w->spare;
-        w->spare = f->letter;
+    struct flight *f = &t->flight[i];
+    if (f->posted) {
+        f->posted->next = t->spare;
+        t->spare = f->posted;
         return;
     }
     struct moving *m = f->moving;
@@ -230,44 +230,44 @@ static void land(struct transport *w, int i, const MPI_Status *status)
     }
     m->moved += f->bytes;
     if (may_begin(m))
-        f->bytes = next_piece(w, m, &w->request[i]);
+        f->bytes = next_piece(t, m, &t->request[i]);
 }
 
-bool transport_advance(struct transport *w)
+bool transport_advance(struct transport *t)
 {
-    if (!w->count)
+    if (!t->count)
         return false;
-    int ended;
-    MPI(MPI_Testsome(w->count, w->request, &ended, w->ended, w->status));
-    for (int i = 0; i < ended; i++)
-        land(w, w->ended[i], &w->status[i]);
-    for (int i = w->count - 1; ended > 0 && i >= 0; i--) {
-        if (w->request[i] != MPI_REQUEST_NULL)
+    int completed;
+    MPI(MPI_Testsome(t->count, t->request, &completed, t->completed, t->status));
+    for (int i = 0; i < completed; i++)
+        complete(t, t->completed[i], &t->status[i]);
+    for (int i = t->count - 1; completed > 0 && i >= 0; i--) {
+        if (t->request[i] != MPI_REQUEST_NULL)
             continue;
-        w->hurrying -= w->flight[i].hurries;
-        w->request[i] = w->request[--w->count];
-        w->flight[i] = w->flight[w->count];
+        t->stepwise_count -= t->flight[i].stepwise;
+        t->request[i] = t->request[--t->count];
+        t->flight[i] = t->flight[t->count];
     }
-    return ended > 0;
+    return completed > 0;
 }
 
 /* No order among what is added: sums commute. Nobody ever locks alone, so nobody has to ask the
  * owner for the lock. */
-struct exposure *transport_expose(struct transport *w, void *block, size_t bytes)
+struct exposure *transport_expose(struct transport *t, void *block, size_t bytes)
 {
     struct exposure *e = xcalloc(1, sizeof *e);
-    MPI_Info how;
-    MPI(MPI_Info_create(&how));
-    MPI(MPI_Info_set(how, "accumulate_ordering", "none"));
-    MPI(MPI_Info_set(how, "accumulate_ops", "same_op"));
-    MPI(MPI_Win_create(block, (MPI_Aint)bytes, 1, how, w->control, &e->segment));
-    MPI(MPI_Info_free(&how));
+    MPI_Info info;
+    MPI(MPI_Info_create(&info));
+    MPI(MPI_Info_set(info, "accumulate_ordering", "none"));
+    MPI(MPI_Info_set(info, "accumulate_ops", "same_op"));
+    MPI(MPI_Win_create(block, (MPI_Aint)bytes, 1, info, t->control, &e->segment));
+    MPI(MPI_Info_free(&info));
     MPI(MPI_Win_set_errhandler(e->segment, MPI_ERRORS_RETURN));
     MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, e->segment));
     return e;
 }
 
-void transport_cover(struct exposure *e)
+void transport_unexpose(struct exposure *e)
 {
     MPI(MPI_Win_unlock_all(e->segment));
     MPI(MPI_Win_free(&e->segment));
@@ -279,60 +279,60 @@ void transport_flush(struct exposure *e, int owner)
     MPI(MPI_Win_flush(owner, e->segment));
 }
 
-static void gather_upper(struct transport *w, int first)
+static void create_members(struct transport *t, int first)
 {
-    MPI_Group all, upper;
-    int range[1][3] = {{first, w->ranks - 1, 1}};
-    if (w->upper != MPI_COMM_NULL)
-        MPI(MPI_Comm_free(&w->upper));
-    MPI(MPI_Comm_group(w->control, &all));
-    MPI(MPI_Group_range_incl(all, 1, range, &upper));
-    MPI(MPI_Comm_create_group(w->control, upper, 0, &w->upper));
-    MPI(MPI_Group_free(&upper));
+    MPI_Group all, members;
+    int range[1][3] = {{first, t->ranks - 1, 1}};
+    if (t->members != MPI_COMM_NULL)
+        MPI(MPI_Comm_free(&t->members));
+    MPI(MPI_Comm_group(t->control, &all));
+    MPI(MPI_Group_range_incl(all, 1, range, &members));
+    MPI(MPI_Comm_create_group(t->control, members, 0, &t->members));
+    MPI(MPI_Group_free(&members));
     MPI(MPI_Group_free(&all));
-    w->first = first;
+    t->first = first;
 }
 
-void transport_sum(struct transport *w, int first, struct moving *m)
+void transport_sum(struct transport *t, int first, struct moving *m)
 {
     size_t floats = m->bytes / sizeof(float);
     CHECK(floats <= INT_MAX,
           "MPI's all-reduce takes at most %d floats, not %zu: use --allreduce ring", INT_MAX,
           floats);
-    if (w->upper == MPI_COMM_NULL || w->first != first)
-        gather_upper(w, first);
+    if (t->members == MPI_COMM_NULL || t->first != first)
+        create_members(t, first);
     MPI_Request *request =
-        launch(w, (struct flight){.moving = m, .bytes = m->bytes, .hurries = true});
+        new_flight(t, (struct flight){.moving = m, .bytes = m->bytes, .stepwise = true});
     m->begun = m->bytes;
-    MPI(MPI_Iallreduce(MPI_IN_PLACE, m->at, (int)floats, MPI_FLOAT, MPI_SUM, w->upper, request));
+    MPI(MPI_Iallreduce(MPI_IN_PLACE, m->at, (int)floats, MPI_FLOAT, MPI_SUM, t->members, request));
 }
 
-bool transport_moving(const struct transport *w)
+bool transport_in_flight(const struct transport *t)
 {
-    return w->count > 0;
+    return t->count > 0;
 }
 
-bool transport_hurries(const struct transport *w)
+bool transport_is_stepwise(const struct transport *t)
 {
-    return w->hurrying > 0;
+    return t->stepwise_count > 0;
 }
 
-static void pause_for(long nanoseconds)
+static void nap_ns(long nanoseconds)
 {
     nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
 }
 
-void transport_farewell(struct transport *w, const bool *remote, int rank, int ranks)
+void transport_notify_gone(struct transport *t, const bool *remote, int rank, int ranks)
 {
     struct envelope gone = {.header.from = rank, .kind = ENVELOPE_GONE};
     MPI_Request *request = calloc((size_t)ranks, sizeof *request);
     MPI_Status status;
     int count = 0, sent = 0;
     for (int i = 0; request && i < ranks; i++)
-        if (remote[i] && MPI_Isend(&gone, sizeof gone, MPI_BYTE, i, 0, w->letters,
+        if (remote[i] && MPI_Isend(&gone, sizeof gone, MPI_BYTE, i, 0, t->envelopes,
                                    &request[count]) == MPI_SUCCESS)
             count++;
-    for (int tries = 0; tries < 100 && sent < count; tries++, pause_for(1000000))
+    for (int tries = 0; tries < 100 && sent < count; tries++, nap_ns(1000000))
         for (sent = 0; sent < count; sent++) {
             int done = 0;
             if (MPI_Test(&request[sent], &done, &status) != MPI_SUCCESS || !done)
@@ -341,53 +341,53 @@ void transport_farewell(struct transport *w, const bool *remote, int rank, int r
     free(request);
 }
 
-void transport_leave(struct transport *w)
+void transport_finish(struct transport *t)
 {
-    MPI(MPI_Ibarrier(w->control, &w->barrier));
+    MPI(MPI_Ibarrier(t->control, &t->barrier));
 }
 
-bool transport_left(struct transport *w)
+bool transport_all_finished(struct transport *t)
 {
     int all;
     MPI_Status status;
-    MPI(MPI_Test(&w->barrier, &all, &status));
+    MPI(MPI_Test(&t->barrier, &all, &status));
     return all;
 }
 
-void transport_drain(struct transport *w)
+void transport_drain(struct transport *t)
 {
-    int64_t *due = xcalloc((size_t)w->ranks, sizeof *due);
+    int64_t *due = xcalloc((size_t)t->ranks, sizeof *due);
     int from;
     struct envelope e;
-    MPI(MPI_Alltoall(w->put, 1, MPI_INT64_T, due, 1, MPI_INT64_T, w->control));
-    for (int i = 0; i < w->ranks; i++)
-        while (w->taken[i] < due[i] || w->count) {
-            transport_advance(w);
-            transport_take(w, &from, &e);
+    MPI(MPI_Alltoall(t->put, 1, MPI_INT64_T, due, 1, MPI_INT64_T, t->control));
+    for (int i = 0; i < t->ranks; i++)
+        while (t->taken[i] < due[i] || t->count) {
+            transport_advance(t);
+            transport_take(t, &from, &e);
         }
     xfree(due);
-    MPI(MPI_Barrier(w->control)); /* without it three ranks over tcp hang in MPI_Finalize */
+    MPI(MPI_Barrier(t->control)); /* without it three ranks over tcp hang in MPI_Finalize */
 }
 
-void transport_close(struct transport *w, double patience_s, int code)
+void transport_close(struct transport *t, double patience_s, int code)
 {
-    if (w->upper != MPI_COMM_NULL)
-        MPI(MPI_Comm_free(&w->upper));
-    MPI(MPI_Comm_free(&w->pieces));
-    MPI(MPI_Comm_free(&w->letters));
-    MPI(MPI_Comm_free(&w->control));
-    finalize_finalize(w->rank, patience_s, code);
-    for (struct letter *l = w->spare, *next; l; l = next) {
+    if (t->members != MPI_COMM_NULL)
+        MPI(MPI_Comm_free(&t->members));
+    MPI(MPI_Comm_free(&t->pieces));
+    MPI(MPI_Comm_free(&t->envelopes));
+    MPI(MPI_Comm_free(&t->control));
+    finalize_finalize(t->rank, patience_s, code);
+    for (struct posted *l = t->spare, *next; l; l = next) {
         next = l->next;
         xfree(l);
     }
-    xfree(w->put);
-    xfree(w->taken);
-    xfree(w->request);
-    xfree(w->flight);
-    xfree(w->ended);
-    xfree(w->status);
-    xfree(w);
+    xfree(t->put);
+    xfree(t->taken);
+    xfree(t->request);
+    xfree(t->flight);
+    xfree(t->completed);
+    xfree(t->status);
+    xfree(t);
 }
 
 /* Of MPICH and of Open MPI's extension for CUDA; other libraries may lack it, and then say no. */

@@ -35,47 +35,48 @@ struct moving { /* a payload on its way; the caller's, and must stay until moved
 };
 
 struct transport *transport_open(int *rank, int *ranks); /* MPI_Init */
-bool transport_threads(const struct transport *w);       /* may two threads call, one at a time? */
+bool transport_threads(const struct transport *t);       /* may two threads call, one at a time? */
 /* does MPI say, once it has begun, that it takes pointers into a GPU's memory? */
 bool transport_takes_gpu(void);
-void transport_drain(struct transport *w); /* waits for all, takes what is still under way */
+void transport_drain(struct transport *t); /* waits for all, takes what is still under way */
 /* And leaves the library: ending.h. */
-void transport_close(struct transport *w, double patience_s, int code);
+void transport_close(struct transport *t, double patience_s, int code);
 
-void transport_barrier(struct transport *w); /* waits for all */
+void transport_barrier(struct transport *t); /* waits for all */
 /* everybody's `mine` in the order of ranks; waits for all */
-void transport_gather(struct transport *w, const void *mine, void *all, size_t bytes);
+void transport_gather(struct transport *t, const void *mine, void *all, size_t bytes);
 /* one word for each rank, one from each; waits for all */
-void transport_swap(struct transport *w, const bool *to, bool *from);
+void transport_exchange(struct transport *t, const bool *to, bool *from);
 
-void transport_put(struct transport *w, int to, const struct envelope *e);
+void transport_post(struct transport *t, int to, const struct envelope *e);
 /* false: nothing has come */
-bool transport_take(struct transport *w, int *from, struct envelope *e);
+bool transport_take(struct transport *t, int *from, struct envelope *e);
 /* begins, or goes on as m->ready has fallen; m->moved grows in transport_advance() */
-void transport_move(struct transport *w, struct moving *m);
-bool transport_advance(struct transport *w);       /* true when something has come to its end */
-bool transport_moving(const struct transport *w);  /* whether anything is in flight ... */
-bool transport_hurries(const struct transport *w); /* ... that takes many steps, each of them in a
+void transport_start(struct transport *t, struct moving *m);
+bool transport_advance(struct transport *t);         /* true when something has come to its end */
+bool transport_in_flight(const struct transport *t); /* whether anything is in flight ... */
+bool transport_is_stepwise(
+    const struct transport *t); /* ... that takes many steps, each of them in a
                                                       call of this rank's */
 
 /* Opens and closes memory of one rank to all (block: NULL elsewhere); waits for all, who shall be
  * on their way already. */
-struct exposure *transport_expose(struct transport *w, void *block, size_t bytes);
-void transport_cover(struct exposure *e);
+struct exposure *transport_expose(struct transport *t, void *block, size_t bytes);
+void transport_unexpose(struct exposure *e);
 /* what this rank has added is there; quick once the pieces have moved */
 void transport_flush(struct exposure *e, int owner);
 
 /* Begins the sum of m->at over the ranks `first` and up, MPI's all-reduce; m->moved == m->bytes
  * when done. The first time of a `first` waits for all these ranks, who shall be on their way
  * already. */
-void transport_sum(struct transport *w, int first, struct moving *m);
+void transport_sum(struct transport *t, int first, struct moving *m);
 
 /* Tells all the ranks in remote[] that this one is gone; tries for a moment, touches nothing that
  * could be half done. */
-void transport_farewell(struct transport *w, const bool *remote, int rank, int ranks);
+void transport_notify_gone(struct transport *t, const bool *remote, int rank, int ranks);
 
-void transport_leave(struct transport *w); /* this rank needs nobody any more ... */
+void transport_finish(struct transport *t); /* this rank needs nobody any more ... */
 /* ... and neither does any other: to be asked until it is true */
-bool transport_left(struct transport *w);
+bool transport_all_finished(struct transport *t);
 
 #endif

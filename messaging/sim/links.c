@@ -1,12 +1,12 @@
-/* The ports of the simulated world: when a message's bytes are where.
+/* The link ports of the simulated world: when a message's bytes are where.
  *
  * Rule: cut-through. The first byte goes on at once when the next port is free; a port is taken for
  * bytes/bandwidth from then on, whatever the others on the way need, so that two slow senders fill
- * one fast receiver; the last byte is through when the slowest port, and each port's queue, let it.
- * What lies between two ports stores without limit. A head alone overtakes payloads, as in the real
- * world, which sends these in pieces: it queues behind heads only, and puts the payloads that start
- * after it off by its own bytes. What one rank sends another with one tag keeps its order at every
- * stage.
+ * one fast receiver. The last byte is through when the slowest port, and each port's queue, let it.
+ * Between two ports there is room without limit. A header alone overtakes payloads, as in the real
+ * world, which sends these in pieces: it queues after headers only, and delays the payloads that
+ * start after it by its own bytes. What one rank sends another with one tag keeps its order at
+ * every stage.
  *
  * Cost: a message is two events between hosts, one within; one more for each further port on its
  * way. */
@@ -77,7 +77,7 @@ void sim_links_close(struct sim *sim)
     xfree(sim->pairs);
 }
 
-static struct port *limited(struct port *port)
+static struct link_port *limited(struct link_port *port)
 {
     return port->bandwidth > 0 ? port : NULL;
 }
@@ -108,7 +108,7 @@ struct route sim_route(struct sim *sim, int from, int to)
 
 bool sim_takes_time(const struct route *route)
 {
-    for (int stage = OUT; stage < THERE; stage++)
+    for (int stage = OUT; stage < DELIVERED; stage++)
         if (route->port[stage])
             return true;
     return false;
@@ -118,7 +118,7 @@ double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
 {
     struct route route = sim_route(sim, from, to);
     double takes_s = route.copy_bandwidth > 0 ? (double)bytes / route.copy_bandwidth : 0;
-    for (int stage = OUT; stage < THERE; stage++)
+    for (int stage = OUT; stage < DELIVERED; stage++)
         if (route.port[stage])
             takes_s = fmax(takes_s, (double)bytes / route.port[stage]->bandwidth);
     return route.latency_s + takes_s;
@@ -126,7 +126,7 @@ double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
 
 /* The bytes of a message under way take the port from `ready_s` on, or when it is free; returns
  * when they begin to. */
-static double reserve(struct port *port, double ready_s, double takes_s, bool head_alone)
+static double reserve(struct link_port *port, double ready_s, double takes_s, bool head_alone)
 {
     double begin_s = fmax(ready_s, head_alone ? port->heads_s : port->free_s);
     if (head_alone)
@@ -138,14 +138,15 @@ static double reserve(struct port *port, double ready_s, double takes_s, bool he
 /* Takes the port of the message's stage; returns when its first byte is through. */
 static double pass(struct sim *sim, struct request *message)
 {
-    struct port *port = message->lane->route.port[message->stage];
+    struct link_port *port = message->lane->route.port[message->transit.stage];
     double now_s = sim->events.now_s;
     if (!port)
         return now_s;
-    double takes_s = (double)message->carried / port->bandwidth;
+    double takes_s = (double)message->transit.bytes / port->bandwidth;
     double begin_s = reserve(port, now_s, takes_s, !message->header.bytes);
-    double left_s = begin_s > now_s ? message->span_s - (begin_s - now_s) : message->span_s;
-    message->span_s = fmax(left_s, takes_s);
+    double left_s =
+        begin_s > now_s ? message->transit.span_s - (begin_s - now_s) : message->transit.span_s;
+    message->transit.span_s = fmax(left_s, takes_s);
     return begin_s;
 }
 
@@ -159,10 +160,10 @@ static double flight_s(const struct sim *sim, const struct request *message)
     return route->latency_s + route->jitter_s * random_uniform(&random);
 }
 
-/* The stage behind this one that takes time. */
+/* The stage after this one that takes time. */
 static enum stage next_stage(const struct route *route, enum stage stage)
 {
-    for (stage++; stage != FLIGHT && stage != THERE && !route->port[stage]; stage++)
+    for (stage++; stage != FLIGHT && stage != DELIVERED && !route->port[stage]; stage++)
         ;
     return stage;
 }
@@ -171,15 +172,15 @@ void sim_move(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
     double at_s = pass(sim, message);
-    enum stage next = next_stage(&lane->route, message->stage);
+    enum stage next = next_stage(&lane->route, message->transit.stage);
     if (next == FLIGHT) {
         at_s += flight_s(sim, message);
         next = next_stage(&lane->route, FLIGHT);
     }
-    if (next == THERE)
-        at_s += message->span_s;
+    if (next == DELIVERED)
+        at_s += message->transit.span_s;
     lane->reached_s[next] = fmax(lane->reached_s[next], at_s);
-    message->stage = next;
-    message->event.kind = next == THERE ? DELIVER : MOVE;
+    message->transit.stage = next;
+    message->event.kind = next == DELIVERED ? DELIVER : MOVE;
     event_queue_put(&sim->events, &message->event, lane->reached_s[next]);
 }

@@ -1,4 +1,4 @@
-/* Regions in the simulated world: all ranks live in one memory; on one host, unless
+/* Windows in the simulated world: all ranks live in one memory; on one host, unless
  * messaging/links.h places them.
  *
  * Rule: loads and stores take no time. A get or an add takes what a message alone would, whatever
@@ -9,10 +9,8 @@
 #include "base/alloc.h"
 #include "messaging/sim/sim.h"
 
-enum { TAG_WORLD = 63 };
-
-struct sim_region {
-    struct rma_window region;
+struct sim_window {
+    struct rma_window window;
     char *data;
 };
 
@@ -24,65 +22,65 @@ struct window_note { /* body of the owner's message */
 struct rma_window *sim_window_open(struct net *net, int owner, void *block, size_t bytes)
 {
     struct rank *rank = net->self;
-    struct sim_region *r = xcalloc(1, sizeof *r);
-    r->region = (struct rma_window){.net = net, .owner = owner, .bytes = bytes};
+    struct sim_window *r = xcalloc(1, sizeof *r);
+    r->window = (struct rma_window){.net = net, .owner = owner, .bytes = bytes};
     r->data = block;
     if (owner == net->rank) {
         STRICT(sim_block_of(rank, block, bytes), rank->sim,
-               "rank %d opens a region of %zu bytes that does not lie in its net_alloc() memory",
+               "rank %d opens a window of %zu bytes that does not lie in its net_alloc() memory",
                owner, bytes);
         const struct window_note note = {.block = block, .bytes = bytes};
-        struct header head = {.tag = TAG_WORLD};
-        header_pack(&head, note);
+        struct header header = {.tag = TAG_WORLD};
+        header_pack(&header, note);
         for (int i = 0; i < net->ranks; i++)
             if (i != owner)
-                net->world->send(net, i, &head, NULL, 0);
-        return &r->region;
+                net->calls->send(net, i, &header, NULL, 0);
+        return &r->window;
     }
-    struct request *come = net->world->recv(net, owner, TAG_WORLD, NULL, 0);
+    struct request *come = net->calls->recv(net, owner, TAG_WORLD, NULL, 0);
     net_wait(net, &come, 1, INFINITY);
     struct window_note note;
     header_unpack(net_header(come), note);
     STRICT(note.bytes == bytes, rank->sim,
-           "rank %d opens a region of %zu bytes, which has %zu at its owner, rank %d", net->rank,
+           "rank %d opens a window of %zu bytes, which has %zu at its owner, rank %d", net->rank,
            bytes, note.bytes, owner);
     r->data = note.block;
     net_release(net, come);
-    return &r->region;
+    return &r->window;
 }
 
-void sim_window_close(struct rma_window *region)
+void sim_window_close(struct rma_window *window)
 {
-    net_barrier(region->net);
-    xfree(region);
+    net_barrier(window->net);
+    xfree(window);
 }
 
-void *sim_window_data(struct rma_window *region)
+void *sim_window_data(struct rma_window *window)
 {
-    const struct sim *sim = ((struct rank *)region->net->self)->sim;
-    bool near = !sim->options.links ||
-                sim_host_of(sim, region->owner) == sim_host_of(sim, region->net->rank);
-    return near ? ((struct sim_region *)region)->data : NULL;
+    const struct sim *sim = ((struct rank *)window->net->self)->sim;
+    bool local = !sim->options.links ||
+                 sim_host_of(sim, window->owner) == sim_host_of(sim, window->net->rank);
+    return local ? ((struct sim_window *)window)->data : NULL;
 }
 
-static void pass_time(struct rma_window *region, size_t bytes)
+static void pass_time(struct rma_window *window, size_t bytes)
 {
-    struct net *net = region->net;
-    if (region->owner != net->rank)
+    struct net *net = window->net;
+    if (window->owner != net->rank)
         net_advance(net,
-                    sim_alone_s(((struct rank *)net->self)->sim, net->rank, region->owner, bytes));
+                    sim_alone_s(((struct rank *)net->self)->sim, net->rank, window->owner, bytes));
 }
 
-void sim_window_get(struct rma_window *region, void *into, size_t offset, size_t bytes)
+void sim_window_get(struct rma_window *window, void *into, size_t offset, size_t bytes)
 {
-    pass_time(region, bytes);
-    memcpy(into, ((struct sim_region *)region)->data + offset, bytes);
+    pass_time(window, bytes);
+    memcpy(into, ((struct sim_window *)window)->data + offset, bytes);
 }
 
-void sim_window_add(struct rma_window *region, const float *from, int64_t offset, int64_t count)
+void sim_window_add(struct rma_window *window, const float *from, int64_t offset, int64_t count)
 {
-    pass_time(region, (size_t)count * sizeof *from);
-    float *to = (float *)((struct sim_region *)region)->data + offset;
+    pass_time(window, (size_t)count * sizeof *from);
+    float *to = (float *)((struct sim_window *)window)->data + offset;
     for (int64_t i = 0; i < count; i++)
         to[i] += from[i];
 }

@@ -1,5 +1,5 @@
 /* What a scheme may not rely on ends the simulated run, with rank, peer, tag and version; sim.c's
- * head lists it. */
+ * header lists it. */
 #include "messaging/sim/sim.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 
 enum { LOOKS = 1 << 24, NAMED = 8 };
 
-/* For the reports: what kind of request, with allocation_listener, which message. */
+/* For the reports: what kind of request, with whom, which message. */
 const char *sim_describe(const struct sim *sim, const struct request *request, char text[200])
 {
     const struct header *header = &request->header;
@@ -23,7 +23,7 @@ const char *sim_describe(const struct sim *sim, const struct request *request, c
                  (unsigned long long)header->bytes);
     snprintf(text, 200, "a %s %s (tag %d%s)%s", request->sent ? "send to" : "receive from", who,
              header->tag, which,
-             request->done                                  ? ", done but not dropped"
+             request->done                                  ? ", done but not released"
              : peer != NET_ANY && sim->ranks[peer].returned ? ", which has returned"
                                                             : "");
     return text;
@@ -42,7 +42,7 @@ void sim_verify(const struct sim *sim, const struct request *message)
 {
     char text[200];
     STRICT(sim->options.lax || XXH3_64bits(message->data, message->header.bytes) == message->sum,
-           sim, "rank %d: %s: its payload was changed before it was read and dropped",
+           sim, "rank %d: %s: its payload was changed before it was read and released",
            message->header.from, sim_describe(sim, message, text));
 }
 
@@ -76,11 +76,11 @@ void sim_free(struct net *net, void *data)
     struct block *block = sim_block_of(rank, data, 0);
     char text[200];
     STRICT(block && block->data == data, rank->sim,
-           "rank %d gives back memory that net_alloc() never gave it", net->rank);
+           "rank %d frees memory that is not of net_alloc()", net->rank);
     for (struct link *link = rank->open.next; link != &rank->open; link = link->next) {
         const struct request *request = container_of(const struct request, open, link);
         STRICT(!request->sent || request->done || !in_block(block, request->data, 0), rank->sim,
-               "rank %d gives back memory that %s still needs", net->rank,
+               "rank %d frees memory that %s still needs", net->rank,
                sim_describe(rank->sim, request, text));
     }
     list_remove(&block->link);
@@ -99,8 +99,8 @@ void sim_check_returned(const struct rank *rank)
            sim_describe(rank->sim, container_of(const struct request, open, open), text));
 }
 
-/* One mail that nobody received; NULL: none. */
-static const struct request *unread_mail(const struct sim *sim)
+/* A message that nobody received; NULL: none. */
+static const struct request *unread_message(const struct sim *sim)
 {
     for (size_t i = 0; i < sim->lane_room; i++)
         if (sim->lanes[i] && sim->lanes[i]->any != sim->lanes[i] &&
@@ -109,7 +109,7 @@ static const struct request *unread_mail(const struct sim *sim)
     return NULL;
 }
 
-/* Nothing will happen any more: everybody must have returned and every mail have been read. */
+/* Nothing will happen any more: all ranks must have returned and all messages have been read. */
 void sim_check_end(const struct sim *sim)
 {
     char line[1600] = "", text[200];
@@ -121,21 +121,22 @@ void sim_check_end(const struct sim *sim)
         if (rank->returned || ++waiting > NAMED)
             continue;
         int first = 0;
-        while (first < rank->listed && !rank->list[first])
+        while (first < rank->wait.listed && !rank->wait.list[first])
             first++;
         fprintf(report, "; rank %d for %s", i,
-                first < rank->listed ? sim_describe(sim, rank->list[first], text) : "nothing");
-        if (rank->listed > first + 1)
-            fprintf(report, " or one of %d more", rank->listed - first - 1);
+                first < rank->wait.listed ? sim_describe(sim, rank->wait.list[first], text)
+                                          : "nothing");
+        if (rank->wait.listed > first + 1)
+            fprintf(report, " or one of %d more", rank->wait.listed - first - 1);
     }
     if (waiting > NAMED)
         fprintf(report, "; and so on");
-    const struct request *header = unread_mail(sim);
-    if (header)
+    const struct request *unread = unread_message(sim);
+    if (unread)
         fprintf(report, "; %zu messages never read, one of them from rank %d: %s", sim->unread,
-                header->header.from, sim_describe(sim, header, text));
+                unread->header.from, sim_describe(sim, unread, text));
     fclose(report);
-    STRICT(!waiting, sim, "deadlock, %d of %d ranks wait for ever%s", waiting, sim->options.ranks,
-           line);
-    STRICT(!header, sim, "the ranks have returned%s", line);
+    STRICT(!waiting, sim, "deadlock, %d of %d ranks wait without end%s", waiting,
+           sim->options.ranks, line);
+    STRICT(!unread, sim, "the ranks have returned%s", line);
 }

@@ -1,0 +1,43 @@
+/* What a world implements: one function for each of messaging.h. Private to messaging/.
+ *
+ * messaging.c checks the arguments before it calls. A request's first member is a pointer to this
+ * table, so that net_header() and net_data() need no rank. */
+#ifndef MESSAGING_CALLS_H
+#define MESSAGING_CALLS_H
+
+#include "messaging/messaging.h"
+
+enum { NET_TAGS = 64, TAG_WORLD = NET_TAGS - 1 }; /* TAG_WORLD: of the barrier and windows */
+
+struct net_calls {
+    struct request *(*send)(struct net *, int to, const struct header *header, const void *payload,
+                            size_t bytes);
+    struct request *(*send_begin)(struct net *, int to, int tag, const void *payload, size_t bytes);
+    void (*send_ready)(struct net *, struct request *, size_t from);
+    void (*send_commit)(struct net *, struct request *, const struct header *header);
+    struct request *(*recv)(struct net *, int from, int tag, void *into, size_t capacity);
+    int (*wait)(struct net *, struct request *const *list, int count, double until_s);
+    const struct header *(*header)(const struct request *);
+    const void *(*data)(const struct request *);
+    const void *(*block)(struct net *, const struct request *,
+                         size_t *bytes); /* NULL: none stays */
+    void (*release)(struct net *, struct request *);
+    double (*now)(struct net *);
+    void (*advance)(struct net *, double seconds);
+    /* NULL: one part at a time */
+    int (*advance_parts)(struct net *, const double *seconds, int count);
+    void (*poll)(struct net *);
+    void *(*alloc)(struct net *, size_t bytes);
+    void (*free)(struct net *, void *);
+    double (*since_heard)(struct net *, int rank);
+    const char *(*host)(struct net *, int rank);
+    struct rma_window *(*window_open)(struct net *, int owner, void *block, size_t bytes);
+    void *(*window_data)(struct rma_window *);
+    void (*window_get)(struct rma_window *, void *into, size_t offset, size_t bytes);
+    void (*window_add)(struct rma_window *, const float *from, int64_t offset, int64_t count);
+    void (*window_close)(struct rma_window *);
+    /* NULL: this world has none */
+    struct request *(*sum)(struct net *, int first, float *vector, int64_t count);
+};
+
+#endif

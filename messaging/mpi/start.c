@@ -1,0 +1,120 @@
+/* The start of a rank's world: who shares its host, which cores it takes, when time begins. */
+#define _GNU_SOURCE
+#include "messaging/mpi/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+
+static int pretended_hosts(void)
+{
+    const char *text = getenv("NBSGD_HOSTS");
+    if (!text || !*text)
+        return 1;
+    char *end;
+    long hosts = strtol(text, &end, 10);
+    if (*end || hosts < 1 || hosts > 1 << 20)
+        fatal("NBSGD_HOSTS=%s is no number of hosts; unset it, or give 1 or more (rank r then "
+              "lives on pretended host r %% n)",
+              text);
+    return (int)hosts;
+}
+
+/* Who shares memory with us: the same host by name, and each has opened the other's file. */
+static void find_local_ranks(struct process *p)
+{
+    int rank = p->net.rank, ranks = p->net.ranks, hosts = pretended_hosts();
+    struct endpoint *own = xcalloc(1, sizeof *own);
+    p->segment = segment_open(rank, ranks, &own->segment);
+    gethostname(own->host, 64); /* Linux has no longer ones; name_hosts() needs room behind it */
+    own->cores = core_set_own();
+    own->available = cores_available();
+    p->endpoint = xcalloc((size_t)ranks, sizeof *p->endpoint);
+    transport_gather(p->transport, own, p->endpoint, sizeof *own);
+    bool *met = xcalloc((size_t)ranks, sizeof *met), *found = xcalloc((size_t)ranks, sizeof *found);
+    for (int i = 0; i < ranks; i++)
+        met[i] = i != rank && !strcmp(p->endpoint[i].host, own->host) &&
+                 segment_meet(p->segment, i, &p->endpoint[i].segment);
+    transport_exchange(p->transport, met, found);
+    p->local = xcalloc((size_t)ranks, sizeof *p->local);
+    p->remote = xcalloc((size_t)ranks, sizeof *p->remote);
+    for (int i = 0; i < ranks; i++) {
+        p->local[i] = met[i] && found[i] && i % hosts == rank % hosts;
+        p->remote[i] = i != rank && !p->local[i];
+        p->remote_count += p->remote[i];
+    }
+    segment_set_local(p->segment, p->local);
+    xfree(met);
+    xfree(found);
+    xfree(own);
+}
+
+/* Gives each rank of the host its own cores where there are enough, and the launcher has not done
+ * so. */
+static void find_cores(struct process *p, const struct world_options *options)
+{
+    const struct endpoint *own = &p->endpoint[p->net.rank];
+    struct core_set all = own->cores;
+    int before = 0, local_ranks = 0, available = own->available;
+    bool alike = true;
+    for (int i = 0; i < p->net.ranks; i++) {
+        if (strcmp(p->endpoint[i].host, own->host) != 0)
+            continue;
+        local_ranks++;
+        before += i < p->net.rank;
+        alike = alike && core_set_equal(&p->endpoint[i].cores, &own->cores);
+        all = core_set_union(&all, &p->endpoint[i].cores);
+    }
+    /* Cores of one's own: a quota may still be shared. */
+    if (!alike && available == core_set_count(&own->cores))
+        available = core_set_count(&all);
+    int each = alike ? available / local_ranks : own->available;
+    p->net.cores = each > 0 ? each : 1;
+    p->net.local_rank = before;
+    int threads = options->threads > 0 ? options->threads : p->net.cores;
+    p->spin = local_ranks * threads <= available;
+    if (options->pin && alike && p->spin && !cores_pin(before, local_ranks, threads))
+        fprintf(stderr,
+                "nbsgd: rank %d cannot be pinned to its cores; it runs where the system puts it\n",
+                p->net.rank);
+}
+
+/* Only now, since ranks on pretended hosts share cores. */
+static void name_hosts(struct process *p)
+{
+    int hosts = pretended_hosts();
+    for (int i = 0; i < p->net.ranks && hosts > 1; i++)
+        snprintf(strchr(p->endpoint[i].host, 0), sizeof p->endpoint[i].host - 64, "/%d", i % hosts);
+}
+
+/* All clocks show 0 when the last rank has come; on one host they are one clock. */
+static void zero_clock(struct process *p)
+{
+    int64_t *zero = xcalloc((size_t)p->net.ranks, sizeof *zero);
+    transport_barrier(p->transport);
+    p->clock.zero_ns = clock_ns();
+    transport_gather(p->transport, &p->clock.zero_ns, zero, sizeof *zero);
+    for (int i = 0; i < p->net.rank; i++)
+        if (p->local[i] && zero[i] < p->clock.zero_ns)
+            p->clock.zero_ns = zero[i];
+    p->clock.alive_ns = p->clock.beat_ns = clock_ns();
+    segment_alive(p->segment, p->clock.alive_ns);
+    p->heard_ns = xcalloc((size_t)p->net.ranks, sizeof *p->heard_ns);
+    for (int i = 0; i < p->net.ranks; i++)
+        p->heard_ns[i] = p->clock.alive_ns;
+    /* nobody looks for a heartbeat that has not been given yet */
+    transport_barrier(p->transport);
+    xfree(zero);
+}
+
+void process_start(struct process *p, const struct world_options *options)
+{
+    find_local_ranks(p);
+    find_cores(p, options);
+    name_hosts(p);
+    zero_clock(p);
+}

@@ -1,0 +1,337 @@
+/* Messages of the simulated world: requests, lanes, who is matched with whom.
+ *
+ * Cost: matching is O(1), by lanes (receiver, sender, tag); a payload is hashed twice (not if
+ * `lax`). No allocation once the pools have grown. Of a payload that gets ready piece by piece,
+ * each piece leaves as a part, two events more, in its message's lane: so the message arrives after
+ * its parts. */
+#include "messaging/sim/sim.h"
+
+#include <assert.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/alloc.h"
+
+/* Where the lane with this key stands in the table, or the empty place where it belongs. */
+static size_t lane_slot(const struct sim *sim, uint64_t key)
+{
+    size_t at = (key * 0x9E3779B97F4A7C15u) >> 32;
+    for (at &= sim->lane_room - 1; sim->lanes[at] && sim->lanes[at]->key != key;
+         at = (at + 1) & (sim->lane_room - 1))
+        ;
+    return at;
+}
+
+static void lanes_grow(struct sim *sim)
+{
+    struct lane **old = sim->lanes;
+    size_t room = sim->lane_room;
+    sim->lane_room = room ? 2 * room : 64;
+    sim->lanes = xcalloc(sim->lane_room, sizeof(struct lane *));
+    for (size_t i = 0; i < room; i++)
+        if (old[i])
+            sim->lanes[lane_slot(sim, old[i]->key)] = old[i];
+    xfree(old);
+}
+
+void sim_lanes_open(struct sim *sim)
+{
+    list_clear(&sim->spare);
+    lanes_grow(sim);
+}
+
+void sim_lanes_close(struct sim *sim)
+{
+    for (struct link *spare; (spare = list_first(&sim->spare));) {
+        list_remove(spare);
+        xfree(container_of(struct request, open, spare));
+    }
+    for (size_t i = 0; i < sim->lane_room; i++)
+        xfree(sim->lanes[i]);
+    xfree(sim->lanes);
+}
+
+static struct lane *lane_of(struct sim *sim, int to, int from, int tag)
+{
+    uint64_t key =
+        ((uint64_t)to * ((uint64_t)sim->options.ranks + 1) + (uint64_t)(from + 1)) * NET_TAGS +
+        (uint64_t)tag;
+    struct lane *lane = sim->lanes[lane_slot(sim, key)];
+    if (lane)
+        return lane;
+    lane = xcalloc(1, sizeof *lane);
+    lane->key = key;
+    lane->any = from == NET_ANY ? lane : lane_of(sim, to, NET_ANY, tag);
+    list_clear(&lane->posted);
+    list_clear(&lane->messages);
+    if (from != NET_ANY)
+        lane->route = sim_route(sim, from, to);
+    if (2 * ++sim->lane_count > sim->lane_room)
+        lanes_grow(sim);
+    sim->lanes[lane_slot(sim, key)] = lane;
+    return lane;
+}
+
+static struct request *request_new(struct rank *rank, struct lane *lane)
+{
+    struct link *spare = rank->sim->spare.prev; /* the one freed last is in the cache */
+    struct request *request = spare != &rank->sim->spare ? container_of(struct request, open, spare)
+                                                         : xcalloc(1, sizeof *request);
+    if (spare != &rank->sim->spare)
+        list_remove(spare);
+    memset(request, 0, sizeof *request);
+    request->calls = rank->net.calls;
+    request->owner = rank;
+    request->lane = lane;
+    list_clear(&request->queued);
+    list_clear(&request->any);
+    list_clear(&request->open);
+    return request;
+}
+
+static void request_free(struct sim *sim, struct request *request)
+{
+    assert(!request->event.at);
+    list_remove(&request->queued);
+    list_remove(&request->open);
+    request->owner = NULL;
+    list_append(&sim->spare, &request->open);
+}
+
+/* The request is done; an owner who waits for it runs next, still at this time. */
+void sim_complete(struct sim *sim, struct request *request)
+{
+    struct rank *owner = request->owner;
+    int place = 0;
+    request->done = owner->advance.news = true;
+    while (place < owner->wait.listed && owner->wait.list[place] != request)
+        place++;
+    if (place == owner->wait.listed)
+        return;
+    owner->wait.found = place < owner->wait.found ? place : owner->wait.found;
+    event_queue_put(&sim->events, &owner->event, sim->events.now_s);
+}
+
+/* The payload that this receive borrows is its sender's again. */
+void sim_release_payload(struct sim *sim, struct request *receive)
+{
+    struct request *message = receive->reference;
+    receive->reference = NULL;
+    if (!message)
+        return;
+    sim_verify(sim, message);
+    sim_complete(sim, message);
+}
+
+/* The payload is copied, or referenced until the receive is released. */
+static void match(struct sim *sim, struct request *receive, struct request *message)
+{
+    struct net *net = &receive->owner->net;
+    const struct header *header = &message->header;
+    char text[200];
+    receive->header = *header;
+    net->received_messages++;
+    net->received_bytes += (int64_t)(sizeof *header + header->bytes);
+    if (header->bytes && receive->into) {
+        STRICT(header->bytes <= receive->capacity, sim,
+               "rank %d: %s: it does not fit the receive of %zu bytes", header->from,
+               sim_describe(sim, message, text), receive->capacity);
+        sim_verify(sim, message);
+        memcpy(receive->into, message->data, header->bytes);
+        if (message->lane->route.copy_bandwidth > 0) {
+            receive->reference = message;
+            receive->owed_s = (double)header->bytes / message->lane->route.copy_bandwidth;
+        } else {
+            sim_complete(sim, message);
+        }
+    } else if (header->bytes) {
+        receive->reference = message;
+    }
+    receive->data = receive->into ? receive->into : message->data;
+    if (!header->bytes)
+        request_free(sim, message);
+    sim_complete(sim, receive);
+}
+
+/* The last byte is there: the oldest receive that fits takes the message, or it waits. */
+void sim_deliver(struct sim *sim, struct request *message)
+{
+    struct lane *lane = message->lane;
+    struct link *one = list_first(&lane->posted), *any = list_first(&lane->any->posted);
+    if (message->early.part) {
+        request_free(sim, message);
+        return;
+    }
+    struct request *receive = one ? container_of(struct request, queued, one) : NULL,
+                   *open = any ? container_of(struct request, queued, any) : NULL;
+    if (!receive || (open && open->posted < receive->posted))
+        receive = open;
+    if (receive) {
+        list_remove(&receive->queued);
+        match(sim, receive, message);
+        return;
+    }
+    list_append(&lane->messages, &message->queued);
+    list_append(&lane->any->messages, &message->any);
+    sim->unread++;
+}
+
+/* The first message of the lane, taken out of both its lists; NULL: none. */
+static struct request *take_message(struct sim *sim, struct lane *lane)
+{
+    struct link *first = list_first(&lane->messages);
+    if (!first)
+        return NULL;
+    struct request *message = lane->any == lane ? container_of(struct request, any, first)
+                                                : container_of(struct request, queued, first);
+    list_remove(&message->queued);
+    list_remove(&message->any);
+    sim->unread--;
+    return message;
+}
+
+static struct request *message_new(struct net *net, int to, const struct header *header,
+                                   const void *payload, size_t bytes)
+{
+    struct rank *rank = net->self;
+    struct sim *sim = rank->sim;
+    STRICT(!bytes || sim_block_of(rank, payload, bytes), sim,
+           "rank %d sends %zu bytes to rank %d (tag %d, version %lld) that do not lie in its "
+           "net_alloc() memory",
+           net->rank, bytes, to, header->tag, (long long)header->version);
+    struct request *message = request_new(rank, lane_of(sim, to, net->rank, header->tag));
+    message->sent = true;
+    message->data = bytes ? payload : NULL;
+    message->header =
+        (struct header){.from = net->rank, .to = to, .tag = header->tag, .bytes = bytes};
+    message->early.left = message->early.ready = bytes;
+    if (bytes)
+        list_append(&rank->open, &message->open);
+    return message;
+}
+
+/* The header leaves, with the rest of the payload. */
+static void launch(struct rank *rank, struct request *message, const struct header *given)
+{
+    struct sim *sim = rank->sim;
+    struct header *header = &message->header, before = *header;
+    *header = *given;
+    header->from = before.from;
+    header->to = before.to;
+    header->bytes = before.bytes;
+    header->sent_s = sim->events.now_s;
+    message->sum =
+        sim->options.lax || !header->bytes ? 0 : XXH3_64bits(message->data, header->bytes);
+    message->transit.bytes = sizeof *header + message->early.left;
+    message->number = rank->sends++;
+    rank->net.sent_messages++;
+    rank->net.sent_bytes += (int64_t)(sizeof *header + header->bytes);
+    sim_move(sim, message);
+}
+
+struct request *sim_send(struct net *net, int to, const struct header *header, const void *payload,
+                         size_t bytes)
+{
+    struct request *message = message_new(net, to, header, payload, bytes);
+    launch(net->self, message, header);
+    return bytes ? message : NULL;
+}
+
+struct request *sim_send_begin(struct net *net, int to, int tag, const void *payload, size_t bytes)
+{
+    struct request *message = message_new(net, to, &(struct header){.tag = tag}, payload, bytes);
+    message->early.open = true;
+    return message;
+}
+
+/* What is ready leaves in pieces, as in the real world, where that makes a difference. */
+static void send_parts(struct rank *rank, struct request *message)
+{
+    struct sim *sim = rank->sim;
+    size_t piece = rank->net.piece;
+    while (sim_takes_time(&message->lane->route) &&
+           message->early.left - message->early.ready >= piece) {
+        struct request *part = request_new(rank, message->lane);
+        part->early.part = true;
+        part->header = message->header;
+        part->transit.bytes = piece;
+        part->number = rank->sends;
+        message->early.left -= piece;
+        sim_move(sim, part);
+    }
+}
+
+/* May the sender still say that bytes from `from` on are ready? */
+static void check_open(struct net *net, const struct request *message, size_t from)
+{
+    struct rank *rank = net->self;
+    char text[200];
+    STRICT(message->owner == rank && message->early.open, rank->sim,
+           "rank %d: %s: it was not begun, or is committed", net->rank,
+           sim_describe(rank->sim, message, text));
+    STRICT(from <= message->early.ready, rank->sim,
+           "rank %d: %s: bytes that were ready are not any more", net->rank,
+           sim_describe(rank->sim, message, text));
+}
+
+void sim_send_ready(struct net *net, struct request *message, size_t from)
+{
+    check_open(net, message, from);
+    message->early.ready = from;
+    send_parts(net->self, message);
+}
+
+void sim_send_commit(struct net *net, struct request *message, const struct header *header)
+{
+    struct rank *rank = net->self;
+    char text[200];
+    check_open(net, message, 0);
+    STRICT(header->tag == message->header.tag, rank->sim,
+           "rank %d: %s: it is committed with another tag", net->rank,
+           sim_describe(rank->sim, message, text));
+    message->early.ready = 0;
+    message->early.open = false;
+    launch(rank, message, header);
+}
+
+struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t capacity)
+{
+    struct rank *rank = net->self;
+    struct sim *sim = rank->sim;
+    struct lane *lane = lane_of(sim, net->rank, from, tag);
+    struct request *receive = request_new(rank, lane), *message = take_message(sim, lane);
+    receive->into = into;
+    receive->capacity = capacity;
+    receive->posted = sim->posted++;
+    receive->header = (struct header){.from = from, .to = net->rank, .tag = tag};
+    list_append(&rank->open, &receive->open);
+    if (message)
+        match(sim, receive, message);
+    else
+        list_append(&lane->posted, &receive->queued);
+    return receive;
+}
+
+const struct header *sim_header(const struct request *request)
+{
+    assert(request->owner && !request->sent && request->done);
+    return &request->header;
+}
+
+const void *sim_data(const struct request *request)
+{
+    assert(request->owner && !request->sent && request->done);
+    return request->data;
+}
+
+void sim_release(struct net *net, struct request *request)
+{
+    struct rank *rank = net->self;
+    char text[200];
+    assert(request->owner == rank);
+    STRICT(!request->sent || request->done, rank->sim,
+           "rank %d releases %s, which nobody has read yet", net->rank,
+           sim_describe(rank->sim, request, text));
+    sim_release_payload(rank->sim, request);
+    request_free(rank->sim, request);
+}

@@ -1,0 +1,69 @@
+/* The worlds that ranks can live in, and what they are opened with. Part of messaging/messaging.h.
+ *
+ * A world describes itself in its own folder: mpi/ (a rank is a process) and sim/ (a rank is a
+ * coroutine, time is a number). One line each in messaging/worlds.c. */
+#ifndef MESSAGING_WORLDS_H
+#define MESSAGING_WORLDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "messaging/links.h"
+
+struct net;
+
+/* Each world reads its own part and what is common. */
+struct world_options {
+    int ranks;            /* sim: how many coroutines; mpi: the launcher says */
+    int threads;          /* mpi: cores to pin a rank to; 0: its share of the host's */
+    bool pin;             /* mpi: pin the ranks of a host apart where it has cores enough */
+    bool progress_thread; /* mpi: a thread moves messages between hosts (else net_poll()) */
+    const char *gpu; /* mpi: does the library take memory of a GPU? yes, no, auto (NULL): it says */
+
+    uint64_t seed;             /* sim: of the jitter */
+    double latency_s;          /* sim: of every link */
+    double jitter_s;           /* sim: a message is late by a random part of this; order is kept */
+    double bandwidth;          /* sim: bytes a second of each rank's two ports; 0: no limit */
+    const struct links *links; /* sim: instead of these three, if not NULL; borrowed */
+    size_t piece;              /* sim: bytes in which a payload leaves as it gets ready; 0: 1 MiB */
+    bool lax;                  /* sim: payloads under way are not hashed */
+    size_t stack_bytes;        /* sim: of each coroutine; 0: 256 KiB, mapped as it is touched */
+};
+
+struct world {
+    const char *name; /* --world NAME */
+    const char *line; /* what it is, for --help */
+    bool virtual_time;
+    /* Runs body(net, argument) on every rank and returns when all that run here have returned. */
+    void (*run)(const struct world_options *options, void (*body)(struct net *, void *),
+                void *argument);
+};
+
+extern const struct world world_mpi, world_sim;
+extern const struct world *const worlds[]; /* NULL ends them */
+
+const struct world *world_find(const char *name); /* NULL: there is none of that name */
+
+/* The two run functions by name. */
+void mpi_run(const struct world_options *options, void (*body)(struct net *, void *),
+             void *argument);
+void sim_run(const struct world_options *options, void (*body)(struct net *, void *),
+             void *argument);
+
+/* Did a launcher of MPI's start this process? Slurm's variables alone do not say so. */
+bool mpi_launched(void);
+
+/* Joins the launcher's world and returns how many ranks it has; mpi_run() does it if nobody did.
+ * Fatal when another MPI's launcher started this program: each process would be a world of its
+ * own. From here on an exit() with an error ends all ranks, so that a mistake that every rank makes
+ * is said once, and one that a single rank makes leaves nobody waiting. */
+int mpi_join(void);
+
+/* The MPI library in words. At any time. */
+void mpi_version(char *text, size_t size);
+
+/* Does the library say that it takes memory of a GPU? No before mpi_join(). */
+bool mpi_takes_gpu(void);
+
+#endif
