@@ -36,17 +36,17 @@ struct hosts {
 /* There and back between ranks 0 and 1; the progress thread stands by. */
 static void do_ping_pong(struct hosts *h)
 {
-    struct world *w = h->net->self;
+    struct process *p = h->net->self;
     MPI_Status status;
     if (h->net->rank > 1)
         return;
-    mpi_enter(w);
+    process_lock(p);
     if (h->net->rank == 0)
         MPI_Send(h->plain, COUNT, MPI_FLOAT, 1, 0, MPI_COMM_WORLD);
     MPI_Recv(h->plain, COUNT, MPI_FLOAT, 1 - h->net->rank, 0, MPI_COMM_WORLD, &status);
     if (h->net->rank == 1)
         MPI_Send(h->plain, COUNT, MPI_FLOAT, 0, 0, MPI_COMM_WORLD);
-    mpi_quit(w);
+    process_unlock(p);
 }
 
 static void end(struct net *net, struct request *r)

@@ -30,7 +30,7 @@ enum { SEEDS = 200, MANY = 1024 };
 static const char *const delays[] = {"constant:0.02",      "exponential:0.05",
                                      "gaussian:0.06,0.03", "pareto:0.01,1.5",
                                      "stall:0.02,5",       "uniform:0,0.2@0;uniform:0,0.5"};
-static const int worlds[] = {2, 3, 5, 9};
+static const int world_sizes[] = {2, 3, 5, 9};
 
 static struct option_list describe(const char *scheme, int ranks, uint64_t seed)
 {
@@ -79,10 +79,10 @@ static void every_scheme_keeps_what_its_flags_promise(void **state)
 {
     (void)state;
     for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
-        for (size_t p = 0; p < sizeof worlds / sizeof *worlds; p++)
+        for (size_t p = 0; p < sizeof world_sizes / sizeof *world_sizes; p++)
             for (size_t d = 0; d < sizeof delays / sizeof *delays; d++)
                 for (uint64_t seed = 1; seed <= SEEDS; seed++)
-                    judge(s, worlds[p], delays[d], seed);
+                    judge(s, world_sizes[p], delays[d], seed);
 }
 
 /* A worker that leaves, or is a hundred times slower, holds nobody up for good. */
