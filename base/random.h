@@ -11,7 +11,7 @@
 
 enum random_purpose {
     RANDOM_WEIGHTS = 1,
-    RANDOM_SHARE,
+    RANDOM_SHARD,
     RANDOM_ORDER,
     RANDOM_AUGMENT,
     RANDOM_DELAY,

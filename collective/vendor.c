@@ -3,7 +3,7 @@
  *
  * Rule: the library's. Cost: the library's, and one pass for the scale. All workers meet when it is
  * opened, and make a first sum at once: in that call the library gathers its ranks, hears no pause
- * and looks for no silence, so it must wait for nobody who is not on his way. It is polled with
+ * and looks for no silence, so it must wait for nobody that comes late. It is polled with
  * naps in between. Where the library takes memory of a GPU and a GPU computes, the vector goes
  * there, is summed there (no copy through the host's memory between hosts, and the GPU adds), and
  * comes back: n floats more each way over the bus. */

@@ -109,7 +109,7 @@ void loader_close(struct loader *l);
 struct batch loader_batch(struct loader *l, int64_t index);
 
 int64_t loader_shard(const struct loader *l); /* samples in this worker's shard */
-/* seconds that loader_batch() has kept its callers waiting */
+/* seconds that callers of loader_batch() have waited */
 double loader_wait_s(const struct loader *l);
 
 /* Samples of each class, by_class[d->classes], in the shard that a loader with these options would

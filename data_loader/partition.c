@@ -1,8 +1,8 @@
-/* A law names an owner for each sample; one counting sort then puts each worker's samples into one
+/* A rule names an owner for each sample; one counting sort then puts each worker's samples into one
  * piece.
  *
  * Cost: 10 ns a sample (half of it the shuffle), for dirichlet 160 ns a class and worker more; 12
- * bytes of memory a sample while it is made, 4 are kept. The sorts are stable: within a class and a
+ * bytes of memory a sample while it is made, 4 after that. The sorts are stable: within a class and a
  * shard all samples stay in the order of the one shuffle. */
 #include "data_loader/partition.h"
 
@@ -25,7 +25,7 @@ static const struct partition_kind *const kinds[] = {
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 struct partition {
-    struct partition_options options; /* name: the law's; speeds: a copy */
+    struct partition_options options; /* name: the rule's; speeds: a copy */
     const struct partition_kind *kind;
     int64_t count;
     int32_t *list;         /* [count] */
@@ -107,12 +107,12 @@ void deal_equally(int32_t *owner, int64_t count, int n, int first, int step)
 
 void deal_in_proportion(int32_t *owner, int64_t count, const double *weight, int workers)
 {
-    int64_t *part = xcalloc((size_t)workers, sizeof *part);
-    apportion(count, weight, workers, part);
+    int64_t *left = xcalloc((size_t)workers, sizeof *left);
+    apportion(count, weight, workers, left);
     for (int w = 0; w < workers; w++)
-        for (; part[w]; part[w]--)
+        for (; left[w]; left[w]--)
             *owner++ = w;
-    xfree(part);
+    xfree(left);
 }
 
 void deal_group(struct deal *d, int64_t *first)
@@ -122,13 +122,13 @@ void deal_group(struct deal *d, int64_t *first)
     sort_by(d->owner, d->classes, d->list, d->count, first);
 }
 
-/* Keeps the first `wanted` samples of a shard, of each class its part. The samples of a class stand
- * together in it. */
+/* Cuts a shard to `wanted` samples, each class in proportion: its first ones stay. The samples of a
+ * class lie together in it. */
 static void cut_shard(int32_t *list, int64_t size, int64_t wanted, const int32_t *labels,
                       int classes)
 {
     double *length = xcalloc((size_t)classes, sizeof *length);
-    int64_t *from = xcalloc(2 * (size_t)classes, sizeof *from), *taken = from + classes, kept = 0;
+    int64_t *from = xcalloc(2 * (size_t)classes, sizeof *from), *taken = from + classes, count = 0;
     int runs = 0;
     for (int64_t i = 0; i < size; i++) {
         if (!i || labels[list[i]] != labels[list[i - 1]]) {
@@ -138,9 +138,9 @@ static void cut_shard(int32_t *list, int64_t size, int64_t wanted, const int32_t
         length[runs - 1]++;
     }
     apportion(wanted, length, runs, taken);
-    for (int k = 0; k < runs; kept += taken[k++])
-        memmove(list + kept, list + from[k], (size_t)taken[k] * sizeof *list);
-    assert(kept == wanted);
+    for (int k = 0; k < runs; count += taken[k++])
+        memmove(list + count, list + from[k], (size_t)taken[k] * sizeof *list);
+    assert(count == wanted);
     xfree(from);
     xfree(length);
 }
@@ -173,7 +173,7 @@ static void deal(struct partition *p, const int32_t *labels)
     int workers = p->options.workers;
     for (int64_t i = 0; i < p->count; i++)
         p->list[i] = (int32_t)i;
-    struct random r = random_at(RANDOM_SHARE, p->options.seed, KEY_SAMPLES, 0, 0);
+    struct random r = random_at(RANDOM_SHARD, p->options.seed, KEY_SAMPLES, 0, 0);
     random_shuffle(&r, p->list, p->count);
     if (!p->kind->deal) {
         for (int w = 0; w < workers; w++)

@@ -1,4 +1,4 @@
-/* One worker's endless stream of samples: which one stands at which position.
+/* One worker's endless stream of samples: which one is at which position.
  *
  * Invariant: position p of the stream belongs to pass p / count; each pass has all samples of the shard,
  * each once, in an order that depends on (shard, seed, worker, pass) alone. */

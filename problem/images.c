@@ -1,4 +1,4 @@
-/* Telling images apart: an architecture on a backend, a data set, and a loader for each worker.
+/* Classification of images: a model on a backend, a data set, and a loader for each worker.
  *
  * Evaluation uses whole mini-batches of the same size as training, the first ones of the training
  * set for the statistics and the first test images for the score; mini-batch b belongs to share b
@@ -121,7 +121,7 @@ static int64_t final_from(const struct problem *p, int step)
     return network_final_from(q->network, step);
 }
 
-/* Samples first .. first + count - 1 as they are: one mini-batch, in which what comes behind them
+/* Samples first .. first + count - 1 as they are: one mini-batch, the rest of which
  * is any image. */
 static struct images plain(const struct problem *p, const struct dataset *d,
                            const struct album *album, int64_t first, int count)
@@ -258,7 +258,7 @@ static void part_samples(const struct problem *p, struct image *q, const struct 
     xfree(by_class);
 }
 
-/* Where timed choices of kernels are kept: --kernel-cache, else the user's cache folder (made if
+/* Where timed choices of kernels are stored: --kernel-cache, else the user's cache folder (made if
  * need be); false: nowhere. */
 static bool find_cache(const struct options *o, char *path, size_t size)
 {

@@ -1,4 +1,4 @@
-/* float32: the vector itself. Sent from where it lies; packing is for those who want a
+/* float32: the vector itself. Sent from where it lies; packing makes a
  * copy. Cost: 4 bytes a float. */
 #include "serialization/kinds.h"
 

@@ -55,7 +55,7 @@ bool json_ended(struct json *j)
     return !j->failed && j->at == j->end;
 }
 
-/* Where a string goes: characters beyond `size` are counted, not kept. */
+/* Where a string goes: characters beyond `size` are counted, not stored. */
 struct text {
     char *to;
     size_t size, used;

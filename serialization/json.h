@@ -1,8 +1,8 @@
 /* A strict scanner for the little JSON that a safetensors header is: objects, arrays, strings,
  * unsigned integers.
  *
- * It reads from memory that need not end with NUL, never behind its end. The first thing that is
- * wrong is kept as a sentence in why[], with its place; everything after it fails too. Nothing is
+ * It reads from memory that need not end with NUL, never beyond its end. The first mistake is a
+ * sentence in why[], with its position; everything after it fails too. Nothing is
  * allocated, nothing recurses. */
 #ifndef SERIALIZATION_JSON_H
 #define SERIALIZATION_JSON_H
@@ -23,8 +23,8 @@ bool json_accept(struct json *j, char c);
 bool json_expect(struct json *j, char c); /* fails when something else comes */
 bool json_ended(struct json *j);          /* nothing but spaces is left */
 
-/* A string, its escapes decoded to UTF-8, with NUL behind. One that does not fit, or holds a NUL,
- * comes out empty: no name of ours. */
+/* A string, its escapes decoded to UTF-8, with a NUL after it. One that does not fit, or holds a
+ * NUL, comes out empty: it names no tensor of a model. */
 bool json_string(struct json *j, char *text, size_t size);
 
 /* digits, without sign, fraction, exponent or leading zero */

@@ -20,7 +20,7 @@ CODECS(DECLARE_CODEC)
 
 struct coder {
     const struct codec *codec;
-    int64_t count, kept; /* floats of a vector; of these a sparse message carries `kept` */
+    int64_t count, k; /* floats of a vector; of these a sparse message carries k */
     uint64_t seed, messages;
     int worker, stream;
     float *left; /* [count], error feedback; NULL: the codec has none */

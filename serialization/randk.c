@@ -26,7 +26,7 @@ static size_t work_bytes(const struct coder *c)
 static void draw(const struct coder *c, uint64_t *mark)
 {
     struct random r = coder_random(c);
-    for (int64_t last = c->count - c->kept; last < c->count; last++) {
+    for (int64_t last = c->count - c->k; last < c->count; last++) {
         uint64_t i = random_below(&r, (uint64_t)last + 1);
         if (mark[i / WORD] >> i % WORD & 1)
             i = (uint64_t)last;
@@ -38,7 +38,7 @@ static void encode(struct coder *c, void *to, const float *from)
 {
     uint64_t *mark = c->work;
     uint32_t *index = to;
-    float *value = (float *)(index + c->kept);
+    float *value = (float *)(index + c->k);
     vector_add(c->left, from, c->count, 1);
     draw(c, mark);
     for (int64_t word = 0; word < words(c); word++)

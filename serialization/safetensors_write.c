@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-struct item { /* a tensor as it stands in the file */
+struct item { /* a tensor as it is in the file */
     char name[NAME_SIZE];
     const struct tensor *tensor; /* NULL: a counter of batches, one I64 */
     const float *from;

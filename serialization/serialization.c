@@ -50,7 +50,7 @@ struct coder *coder_open(const struct codec *codec, const struct coder_options *
                         .worker = o->worker,
                         .stream = o->stream};
     if (codec->sparse)
-        c->kept = kept(o);
+        c->k = kept(o);
     if (codec->remembers && !o->only_unpacks)
         c->left = xcalloc((size_t)c->count, sizeof *c->left);
     if (codec->work_bytes && !o->only_unpacks)

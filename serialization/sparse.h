@@ -1,4 +1,4 @@
-/* The message of a sparse codec: `kept` indices, ascending, and then the values of these floats;
+/* The message of a sparse codec: k indices, ascending, and then the values of these floats;
  * all others are zero.
  *
  * Cost: 8 bytes a float that is sent. Values are the floats themselves, so what is left of one that

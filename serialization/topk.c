@@ -85,7 +85,7 @@ static uint32_t locate(const uint32_t *bucket, int buckets, int64_t *rank)
 static void encode(struct coder *c, void *to, const float *from)
 {
     uint32_t bucket[1 << UPPER] = {0};
-    int64_t rank = c->kept;
+    int64_t rank = c->k;
     add_and_count(c->left, from, c->count, bucket);
     uint32_t least = locate(bucket, 1 << UPPER, &rank);
     for (int shift = NEXT; shift >= 0; shift -= NEXT) {
@@ -94,7 +94,7 @@ static void encode(struct coder *c, void *to, const float *from)
         least = least << NEXT | locate(bucket, 1 << NEXT, &rank);
     }
     uint32_t *index = to;
-    float *value = (float *)(index + c->kept);
+    float *value = (float *)(index + c->k);
     int64_t sent = 0, ties = rank; /* of those that equal the least */
     for (int64_t at = next_group(c->left, c->count, least, 0); at < c->count;
          at = next_group(c->left, c->count, least, at + GROUP))
@@ -104,7 +104,7 @@ static void encode(struct coder *c, void *to, const float *from)
                 value[sent++] = c->left[i];
                 c->left[i] = 0;
             }
-    assert(sent == c->kept);
+    assert(sent == c->k);
 }
 
 static const char *const state[] = {"left", NULL};

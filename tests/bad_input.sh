@@ -126,7 +126,8 @@ done
 head -c 30729999 good/test_batch.bin >truncated/test_batch.bin
 truncate -s 30730000 foreign/test_batch.bin # as long, but all zeros
 { head -c $((3073 * 700)) good/test_batch.bin && printf '\012' && tail -c +$((3073 * 700 + 2)) good/test_batch.bin; } >labels/test_batch.bin
-refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --data gone
+refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --dataset cifar10 --data gone
+refuses '--data gone: no data set is found there; known are: cifar-10-batches-bin of cifar10' "${net[@]}" --data gone
 refuses 'truncated/test_batch.bin: 30,730,000 bytes expected, 30,729,999 found' "${net[@]}" --data truncated
 refuses 'foreign/test_batch.bin: images of all 10 classes expected, none of class 1' "${net[@]}" --data foreign
 refuses 'labels/test_batch.bin: labels 0 to 9 expected, 10 in record 700' "${net[@]}" --data labels

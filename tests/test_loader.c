@@ -1,4 +1,4 @@
-/* The loader: shares, orders, augmentation, and the thread that prepares ahead. A failure prints
+/* The loader: shards, orders, and the thread that prepares mini-batches. A failure prints
  * the case that repeats it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,46 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "data_loader/data_loader.h"
-#include "data_loader/augment.h"
 #include "data_loader/kinds.h"
 #include "data_loader/prefetch.h"
+#include "tests/dataset_fixture.h"
 
-enum { CHANNELS = 2, HEIGHT = 9, WIDTH = 11, SIZE = CHANNELS * HEIGHT * WIDTH, BORDER = 4 };
-
-static const struct augmentation customary = {.border = BORDER, .mirror = true};
-
-/* A data set made by hand: random bytes in an odd shape, sample i has label i % 251. */
-static struct dataset random_set(int count)
-{
-    uint8_t *pixels = xcalloc((size_t)count, SIZE);
-    int32_t *labels = xcalloc((size_t)count, sizeof *labels);
-    struct random r = random_at(RANDOM_TEST, 7, 0, 0, 0);
-    for (int64_t i = 0; i < (int64_t)count * SIZE; i++)
-        pixels[i] = (uint8_t)random_bits(&r);
-    for (int i = 0; i < count; i++)
-        labels[i] = i % 251;
-    return (struct dataset){.count = count,
-                            .classes = 251,
-                            .channels = CHANNELS,
-                            .height = HEIGHT,
-                            .width = WIDTH,
-                            .pixels = pixels,
-                            .labels = labels,
-                            .mean = {0.5f, 0.3f},
-                            .deviation = {0.25f, 0.2f},
-                            .augmentation = customary};
-}
-
-static void drop(struct dataset *d)
-{
-    xfree((void *)d->pixels);
-    xfree((void *)d->labels);
-}
+enum { SIZE = FIXTURE_IMAGE };
 
 static double cpu_seconds(void)
 {
@@ -120,11 +89,11 @@ static void each_sample_comes_once_a_pass(void **state)
     (void)state;
     const int counts[] = {9, 10, 23, 64, 101}, batches[] = {1, 3, 8, 32};
     for (int k = 0; k < 5; k++) {
-        struct dataset d = random_set(counts[k]);
+        struct dataset d = dataset_fixture_random(counts[k]);
         for (int workers = 1; workers <= 9; workers++)
             for (int b = 0; b < 4; b++)
                 check_passes(&d, workers, batches[b], (workers + b) % 3);
-        drop(&d);
+        dataset_fixture_close(&d);
     }
 }
 
@@ -143,7 +112,7 @@ static void read_order(const struct dataset *d, uint64_t seed, int worker, int w
 static void orders_depend_on_seed_worker_and_pass_alone(void **state)
 {
     (void)state;
-    struct dataset d = random_set(200);
+    struct dataset d = dataset_fixture_random(200);
     int32_t first[200], again[200], other[200];
     read_order(&d, 1, 1, 2, 20, first);
     read_order(&d, 1, 1, 2, 20, again);
@@ -158,112 +127,7 @@ static void orders_depend_on_seed_worker_and_pass_alone(void **state)
             shared += first[i] == other[k];
     /* another seed deals other shares: half in common, deviation 3.5 */
     assert_in_range(shared, 30, 70);
-    drop(&d);
-}
-
-/* The rule in plain words: a black border of 4, a crop of the old size, a mirror, the table of
- * levels, channels last. */
-static void write_plainly(float *out, const struct dataset *d, int sample, struct augment how)
-{
-    enum { B = BORDER };
-    uint8_t padded[CHANNELS][HEIGHT + 2 * B][WIDTH + 2 * B] = {0};
-    for (int c = 0; c < CHANNELS; c++)
-        for (int y = 0; y < HEIGHT; y++)
-            for (int x = 0; x < WIDTH; x++)
-                padded[c][y + B][x + B] =
-                    d->pixels[((sample * CHANNELS + c) * HEIGHT + y) * WIDTH + x];
-    for (int y = 0; y < HEIGHT; y++)
-        for (int x = 0; x < WIDTH; x++)
-            for (int c = 0; c < CHANNELS; c++) {
-                int from = how.mirror ? WIDTH - 1 - x : x;
-                float byte = padded[c][y + B + how.down][from + B + how.right];
-                out[(y * WIDTH + x) * CHANNELS + c] =
-                    (byte / 255.0f - d->mean[c]) / d->deviation[c];
-            }
-}
-
-static void images_are_cropped_and_mirrored_by_the_law(void **state)
-{
-    (void)state;
-    struct dataset d = random_set(3);
-    struct levels levels;
-    levels_fill(&levels, &d);
-    float plain[SIZE], written[SIZE];
-    for (int k = 0; k < 3 * 81 * 2; k++) {
-        struct augment how = {.down = k / 3 % 9 - 4, .right = k / 27 % 9 - 4, .mirror = k / 243};
-        write_plainly(plain, &d, k % 3, how);
-        image_write(written, &d, k % 3, how, &levels);
-        if (memcmp(plain, written, sizeof plain))
-            fail_msg("sample %d, down %d, right %d, mirror %d", k % 3, how.down, how.right,
-                     how.mirror);
-    }
-    dataset_read(&d, 2, 1, written, &(int32_t){0});
-    write_plainly(plain, &d, 2, (struct augment){0});
-    assert_memory_equal(plain, written, sizeof plain);
-    drop(&d);
-}
-
-/* All 162 crops and mirrors come equally often (chi-squared: 161 expected, deviation 18), whichever
- * part of the key runs. */
-static void augmentation_is_spread_evenly(void **state)
-{
-    (void)state;
-    enum { CELLS = 162, EACH = 100 };
-    for (int part = 0; part < 3; part++) {
-        int seen[CELLS] = {0};
-        double squares = 0;
-        for (int i = 0; i < CELLS * EACH; i++) {
-            struct augment a = augment_at(&customary, part == 0 ? (uint64_t)i : 3,
-                                          part == 1 ? i : 4, part == 2 ? i : 5);
-            assert_true(-4 <= a.down && a.down <= 4 && -4 <= a.right && a.right <= 4);
-            seen[((a.down + 4) * 9 + a.right + 4) * 2 + a.mirror]++;
-        }
-        for (int k = 0; k < CELLS; k++)
-            squares += (double)(seen[k] - EACH) * (seen[k] - EACH) / EACH;
-        if (squares < 80 || squares > 250)
-            fail_msg("key part %d: chi-squared %.1f, 161 expected", part, squares);
-    }
-}
-
-/* Augmented images of pass `pass` into images[sample], whoever of `workers` holds them. */
-static void read_augmented(const struct dataset *d, int workers, int pass, float *images)
-{
-    for (int w = 0; w < workers; w++) {
-        struct loader *l = loader_open(
-            d, &(struct loader_options){
-                   .batch = 1, .seed = 9, .worker = w, .workers = workers, .augment = true});
-        for (int64_t i = 0; i < loader_shard(l); i++) {
-            struct batch b = loader_batch(l, pass * loader_shard(l) + i);
-            memcpy(images + b.samples[0] * SIZE, b.images, SIZE * sizeof *images);
-            assert_int_equal(b.labels[0], d->labels[b.samples[0]]);
-        }
-        loader_close(l);
-    }
-}
-
-static void augmentation_is_the_same_whoever_draws(void **state)
-{
-    (void)state;
-    enum { COUNT = 60 };
-    struct dataset d = random_set(COUNT);
-    size_t bytes = COUNT * SIZE * sizeof(float);
-    float *alone = xcalloc(bytes, 1), *shared = xcalloc(bytes, 1), *last = xcalloc(bytes, 1);
-    for (int pass = 0; pass < 3; pass++) {
-        read_augmented(&d, 1, pass, alone);
-        for (int workers = 2; workers < 8; workers++) {
-            read_augmented(&d, workers, pass, shared);
-            assert_memory_equal(alone, shared, bytes);
-        }
-        int same = 0;
-        for (int i = 0; i < COUNT; i++)
-            same += !memcmp(alone + i * SIZE, last + i * SIZE, SIZE * sizeof *alone);
-        assert_true(same < 5); /* 1 in 162 is expected to come as in the pass before */
-        memcpy(last, alone, bytes);
-    }
-    xfree(alone);
-    xfree(shared);
-    xfree(last);
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 /* Mostly the next, sometimes the same, one before, one of the prepared ones, or anywhere. */
@@ -282,48 +146,6 @@ static int64_t wander(int64_t index, struct random *r)
     default:
         return index + 1;
     }
-}
-
-/* A loader that makes crops draws what one that makes images does, whoever prepares them. */
-static void crops_are_the_images(void **state)
-{
-    (void)state;
-    enum { BATCH = 6, STEPS = 40 };
-    struct dataset d = random_set(50);
-    struct levels levels;
-    float image[SIZE], by_byte[MAX_CHANNELS][256];
-    levels_fill(&levels, &d);
-    dataset_levels(&d, by_byte);
-    assert_memory_equal(by_byte, levels.of, CHANNELS * sizeof by_byte[0]);
-    for (int ahead = 0; ahead <= 2; ahead += 2)
-        for (int augment = 0; augment < 2; augment++) {
-            struct loader_options o = {.batch = BATCH,
-                                       .seed = 3,
-                                       .worker = 1,
-                                       .workers = 3,
-                                       .augment = augment,
-                                       .prefetch = ahead};
-            struct loader *made = loader_open(&d, &o);
-            o.crops = true;
-            struct loader *told = loader_open(&d, &o);
-            for (int64_t index = 0; index < STEPS; index++) {
-                struct batch a = loader_batch(made, index), b = loader_batch(told, index);
-                assert_null(a.crops);
-                assert_null(b.images);
-                assert_memory_equal(a.samples, b.samples, BATCH * sizeof *a.samples);
-                assert_memory_equal(a.labels, b.labels, BATCH * sizeof *a.labels);
-                for (int i = 0; i < BATCH; i++) {
-                    const struct crop *c = &b.crops[i];
-                    assert_int_equal(c->sample, a.samples[i]);
-                    image_write(image, &d, c->sample,
-                                (struct augment){c->down, c->right, c->mirror}, &levels);
-                    assert_memory_equal(image, a.images + (size_t)i * SIZE, sizeof image);
-                }
-            }
-            loader_close(made);
-            loader_close(told);
-        }
-    drop(&d);
 }
 
 /* Hears of blocks that come and go. */
@@ -351,7 +173,7 @@ static void memory_of_images_is_reported(void **state)
 {
     (void)state;
     enum { BATCH = 6, AHEAD = 2, PAGES = 4096 };
-    struct dataset d = random_set(50);
+    struct dataset d = dataset_fixture_random(50);
     float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
     struct listener t = {0};
     struct loader_options o = {.batch = BATCH,
@@ -380,14 +202,14 @@ static void memory_of_images_is_reported(void **state)
     loader_close(loader_open(&d, &o));
     assert_true(t.came == 1 && t.went == 1);
     xfree(scratch);
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 static void preparing_ahead_changes_no_bit(void **state)
 {
     (void)state;
     enum { BATCH = 6, STEPS = 1500 };
-    struct dataset d = random_set(50);
+    struct dataset d = dataset_fixture_random(50);
     float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
     for (int ahead = 1; ahead <= 5; ahead++) {
         struct loader_options o = {.batch = BATCH,
@@ -415,7 +237,7 @@ static void preparing_ahead_changes_no_bit(void **state)
         loader_close(now);
     }
     xfree(scratch);
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 static void read_one(const struct dataset *d, int64_t i, uint8_t *image)
@@ -430,7 +252,7 @@ static void reading_one_by_one_changes_no_bit(void **state)
     (void)state;
     enum { BATCH = 6, STEPS = 100 };
     static const struct dataset_kind reads = {.name = "reads", .read = read_one};
-    struct dataset d = random_set(50), by_one = d;
+    struct dataset d = dataset_fixture_random(50), by_one = d;
     d.augmentation.mirror = false;
     by_one.augmentation.mirror = false;
     by_one.kind = &reads;
@@ -452,7 +274,7 @@ static void reading_one_by_one_changes_no_bit(void **state)
         loader_close(b);
         loader_close(c);
     }
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 /* Counts what the thread makes; a slot holds the index that was put there. */
@@ -511,7 +333,7 @@ static void the_thread_fills_its_ring_and_sleeps(void **state)
 static void closing_at_any_time_ends_the_thread(void **state)
 {
     (void)state;
-    struct dataset d = random_set(40);
+    struct dataset d = dataset_fixture_random(40);
     for (int i = 0; i < 200; i++) {
         struct loader *l = loader_open(
             &d, &(struct loader_options){
@@ -520,13 +342,13 @@ static void closing_at_any_time_ends_the_thread(void **state)
             loader_batch(l, k * (i % 2 + 1));
         loader_close(l);
     }
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 static void waiting_is_counted(void **state)
 {
     (void)state;
-    struct dataset d = random_set(40);
+    struct dataset d = dataset_fixture_random(40);
     struct loader *l = loader_open(
         &d, &(struct loader_options){.batch = 2000, .seed = 1, .worker = 0, .workers = 1});
     assert_true(loader_wait_s(l) == 0);
@@ -541,14 +363,14 @@ static void waiting_is_counted(void **state)
     }
     assert_true(least >= 0 && least < made / 2); /* the same again is not made again */
     loader_close(l);
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 /* Fatal in a child: exit code 2, and the reason. */
 static void too_few_samples_are_refused(void **state)
 {
     (void)state;
-    struct dataset d = random_set(3);
+    struct dataset d = dataset_fixture_random(3);
     int ends[2], status;
     char text[1024] = "";
     assert_int_equal(pipe(ends), 0);
@@ -566,7 +388,7 @@ static void too_few_samples_are_refused(void **state)
     if (WEXITSTATUS(status) != EXIT_USER ||
         !strstr(text, "3 training samples are too few for 4 workers"))
         fail_msg("exit code %d and: %s", WEXITSTATUS(status), text);
-    drop(&d);
+    dataset_fixture_close(&d);
 }
 
 static struct dataset *made_set(int64_t limit)
@@ -666,10 +488,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_sample_comes_once_a_pass),
         cmocka_unit_test(orders_depend_on_seed_worker_and_pass_alone),
-        cmocka_unit_test(images_are_cropped_and_mirrored_by_the_law),
-        cmocka_unit_test(augmentation_is_spread_evenly),
-        cmocka_unit_test(augmentation_is_the_same_whoever_draws),
-        cmocka_unit_test(crops_are_the_images),
         cmocka_unit_test(memory_of_images_is_reported),
         cmocka_unit_test(preparing_ahead_changes_no_bit),
         cmocka_unit_test(reading_one_by_one_changes_no_bit),

@@ -1,5 +1,5 @@
-/* Partitions: each keeps what its law promises, for any number of workers and any seed; streams,
- * files and refusals. A failure prints the case that repeats it. How dirichlet's proportions are
+/* Partitions: each keeps what its rule promises, for any number of workers and any seed; streams
+ * and files. A failure prints the case that repeats it. How dirichlet's proportions are
  * spread is test_dirichlet's business. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +20,7 @@
 #include "data_loader/data_loader.h"
 #include "data_loader/partition.h"
 #include "metrics/metrics.h"
+#include "tests/dataset_fixture.h"
 #include "tests/death_test.h"
 
 enum { CLASSES = 12, MOST = 2400, MOST_WORKERS = 37, SEEDS = 4 };
@@ -104,7 +105,7 @@ static void close_trial(struct trial *t)
     partition_close(t->p);
 }
 
-static bool same_shares(const struct partition *a, const struct partition *b, int workers)
+static bool same_shards(const struct partition *a, const struct partition *b, int workers)
 {
     for (int w = 0; w < workers; w++) {
         int64_t have, other;
@@ -126,11 +127,11 @@ static void is_a_function_of_its_seed(struct trial *t)
 {
     struct partition_options other = t->options;
     struct partition *again = partition_open(&other, t->labels, t->count);
-    HOLDS(t, partition_is(t->p, &t->options) && same_shares(t->p, again, t->options.workers));
+    HOLDS(t, partition_is(t->p, &t->options) && same_shards(t->p, again, t->options.workers));
     partition_close(again);
     other.seed += 100;
     again = partition_open(&other, t->labels, t->count);
-    HOLDS(t, !partition_is(t->p, &other) && !same_shares(t->p, again, t->options.workers));
+    HOLDS(t, !partition_is(t->p, &other) && !same_shards(t->p, again, t->options.workers));
     partition_close(again);
 }
 
@@ -164,7 +165,7 @@ static void is_split(struct trial *t)
     is_complete(t);
     for (int i = 0; i < t->count; i++)
         order[i] = i;
-    struct random r = random_at(RANDOM_SHARE, t->options.seed, 0, 0, 0);
+    struct random r = random_at(RANDOM_SHARD, t->options.seed, 0, 0, 0);
     random_shuffle(&r, order, t->count);
     for (int w = 0; w < workers; w++) {
         int64_t first = t->count * w / workers, size = t->count * (w + 1) / workers - first, found;
@@ -257,7 +258,7 @@ static void is_by_speed(struct trial *t)
         HOLDS(t, fabs((double)t->size[w] - (double)t->count * t->speeds[w] / sum) < 1);
 }
 
-static void each_name_keeps_its_law(void **state)
+static void each_name_keeps_its_rule(void **state)
 {
     (void)state;
     for_all("split", 1, is_split);
@@ -289,7 +290,7 @@ static void classes_are_dealt_by_seed(void **state)
     assert_in_range(first, 150, 250); /* deviation 10 */
 }
 
-static void equal_speeds_give_equal_shares(void **state)
+static void equal_speeds_give_equal_shards(void **state)
 {
     (void)state;
     const int32_t labels[1000] = {0};
@@ -298,7 +299,7 @@ static void equal_speeds_give_equal_shares(void **state)
     struct partition *equal = partition_open(&o, labels, 1000);
     o.speeds = NULL;
     struct partition *none = partition_open(&o, labels, 1000);
-    assert_true(same_shares(equal, none, 7));
+    assert_true(same_shards(equal, none, 7));
     for (int w = 0; w < 7; w++) {
         int64_t count;
         partition_shard(none, w, &count);
@@ -309,35 +310,22 @@ static void equal_speeds_give_equal_shares(void **state)
     partition_close(none);
 }
 
-/* A data set made by hand, of images of one byte. */
-static struct dataset small_set(const int32_t *labels, int64_t count)
-{
-    return (struct dataset){.count = count,
-                            .classes = CLASSES,
-                            .channels = 1,
-                            .height = 1,
-                            .width = 1,
-                            .pixels = (const uint8_t *)labels,
-                            .labels = labels,
-                            .deviation = {1}};
-}
-
-/* Three passes of a loader: every sample of the share once in each, none of another's. */
+/* Three passes of a loader: every sample of the shard once in each, none of another's. */
 static void check_stream(const struct dataset *d, const struct loader_options *o,
                          const struct partition *p, const char *words)
 {
-    int64_t share, by_class[CLASSES], read[CLASSES] = {0};
-    const int32_t *mine = partition_shard(p, o->worker, &share);
+    int64_t shard, by_class[CLASSES], read[CLASSES] = {0};
+    const int32_t *mine = partition_shard(p, o->worker, &shard);
     struct loader *l = loader_open(d, o);
-    assert_int_equal(loader_shard(l), share);
+    assert_int_equal(loader_shard(l), shard);
     int *seen = xcalloc((size_t)d->count, sizeof *seen), bad = 0;
-    for (int64_t at = 0; at < 3 * share; at++) {
+    for (int64_t at = 0; at < 3 * shard; at++) {
         struct batch b = loader_batch(l, at / o->batch);
         int32_t sample = b.samples[at % o->batch];
-        bad += b.labels[at % o->batch] != d->labels[sample] || seen[sample]++ != at / share;
+        bad += b.labels[at % o->batch] != d->labels[sample] || seen[sample]++ != at / shard;
         read[d->labels[sample]]++;
     }
-    for (int64_t i = 0; i < share; i++)
+    for (int64_t i = 0; i < shard; i++)
         bad += seen[mine[i]] != 3;
     if (bad)
         fail_msg("%s, worker %d, batch %d: %d samples come too often, or not at all", words,
@@ -349,15 +337,15 @@ static void check_stream(const struct dataset *d, const struct loader_options *o
     loader_close(l);
 }
 
-static void streams_are_the_shares(void **state)
+static void streams_are_the_shards(void **state)
 {
     (void)state;
-    const int batches[] = {1, 32, 1500}; /* the last is more than any share but all */
+    const int batches[] = {1, 32, 1500}; /* the last is more than any shard but all */
     struct trial *t = xcalloc(1, sizeof *t);
     for (int n = 0; n < NAMES; n++)
         for (int k = 0; k < COUNTS; k++) {
             open_trial(t, names[n], k % 2, worker_counts[k], 3, 2);
-            struct dataset d = small_set(t->labels, t->count);
+            struct dataset d = dataset_fixture_labels(t->labels, t->count, CLASSES);
             for (int w = 0; w < worker_counts[k]; w += 1 + worker_counts[k] / 4) {
                 struct loader_options o = {.batch = batches[(n + k + w) % 3],
                                            .seed = 3,
@@ -371,161 +359,6 @@ static void streams_are_the_shares(void **state)
             close_trial(t);
         }
     xfree(t);
-}
-
-/* Two workers that share all samples draw them in different orders. */
-static void who_shares_has_an_order_of_its_own(void **state)
-{
-    (void)state;
-    enum { COUNT = 200 };
-    int32_t labels[COUNT] = {0};
-    struct dataset d = small_set(labels, COUNT);
-    struct loader *l[2];
-    int same = 0;
-    for (int w = 0; w < 2; w++)
-        l[w] =
-            loader_open(&d, &(struct loader_options){
-                                .batch = COUNT, .worker = w, .workers = 2, .partition = "shared"});
-    for (int i = 0; i < COUNT; i++)
-        same += loader_batch(l[0], 0).samples[i] == loader_batch(l[1], 0).samples[i];
-    assert_true(same < 10); /* one is expected */
-    loader_close(l[0]);
-    loader_close(l[1]);
-}
-
-/* A data set keeps its last partition: whatever was asked for before, each gets what a set that
- * keeps nothing gives. */
-static void what_is_kept_is_what_is_asked_for(void **state)
-{
-    (void)state;
-    const double speeds[][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}};
-    const struct loader_options asked[] = {
-        {.batch = 50, .seed = 1, .workers = 4},
-        {.batch = 50, .seed = 2, .workers = 4},
-        {.batch = 50, .seed = 2, .workers = 3},
-        {.batch = 50, .seed = 2, .workers = 3, .partition = "shared"},
-        {.batch = 50, .seed = 2, .workers = 4, .partition = "dirichlet", .alpha = 1},
-        {.batch = 50, .seed = 2, .workers = 4, .partition = "dirichlet", .alpha = 2},
-        {.batch = 50, .seed = 2, .workers = 4, .partition = "speed", .speeds = speeds[0]},
-        {.batch = 50, .seed = 2, .workers = 4, .partition = "speed", .speeds = speeds[1]},
-        {.batch = 50, .seed = 2, .workers = 4, .partition = "speed"},
-    };
-    struct dataset *d = dataset_open(
-                       &(struct dataset_options){.name = "synthetic", .train = true, .limit = 300}),
-                   by_hand = *d;
-    by_hand.shards = NULL;
-    struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4);
-    for (int i = 0; i < 400; i++) {
-        struct loader_options o = asked[random_below(&r, sizeof asked / sizeof *asked)];
-        o.worker = (int)random_below(&r, (uint64_t)o.workers);
-        struct loader *kept = loader_open(d, &o), *fresh = loader_open(&by_hand, &o);
-        assert_int_equal(loader_shard(kept), loader_shard(fresh));
-        assert_memory_equal(loader_batch(kept, 0).samples, loader_batch(fresh, 0).samples,
-                            50 * sizeof(int32_t));
-        loader_close(kept);
-        loader_close(fresh);
-    }
-    dataset_close(d);
-}
-
-struct asked {
-    struct dataset d;
-    struct loader_options o;
-};
-
-static void open_loader(const void *argument)
-{
-    const struct asked *r = argument;
-    loader_close(loader_open(&r->d, &r->o));
-}
-
-/* A partition that leaves somebody without a sample says which worker, why, and what to
- * change, whoever asks. */
-static void empty_shares_are_refused(void **state)
-{
-    (void)state;
-    const int32_t labels[40] = {[17] = 1}; /* one of class 1, the rest of class 0 */
-    const double speeds[] = {1, 1, 1e-9, 1};
-    const struct {
-        struct loader_options o;
-        const char *words[5];
-        int code, count;
-    } cases[] = {
-        {{.partition = "split", .workers = 4},
-         {"3 training samples are too few for 4 workers", "fewer workers"},
-         EXIT_USER,
-         3},
-        {{.partition = "label", .workers = 4},
-         {"3 training samples are too few for 4 workers", "fewer workers"},
-         EXIT_USER,
-         3},
-        {{.partition = "shared", .workers = 4}, {NULL}, 0, 3},
-        {{.partition = "label", .workers = 4},
-         {"--partition label: worker ", " of 0 .. 3 would", "its class", "fewer workers"},
-         EXIT_USER,
-         40},
-        {{.partition = "label-unscaled", .workers = 4},
-         {"--partition label-unscaled: worker ", "its class"},
-         EXIT_USER,
-         40},
-        {{.partition = "label", .workers = 2}, {NULL}, 0, 40},
-        {{.partition = "dirichlet", .workers = 4, .alpha = 1e-4},
-         {"--partition dirichlet: worker ", "larger --dirichlet"},
-         EXIT_USER,
-         40},
-        {{.partition = "dirichlet", .workers = 4, .alpha = 100}, {NULL}, 0, 40},
-        {{.partition = "dirichlet", .workers = 1},
-         {"--dirichlet 0: take 1e-9 to 1e9"},
-         EXIT_USER,
-         40},
-        {{.partition = "dirichlet", .workers = 1, .alpha = 2e9},
-         {"--dirichlet 2e+09: take 1e-9 to 1e9"},
-         EXIT_USER,
-         40},
-        {{.partition = "speed", .workers = 4, .speeds = speeds},
-         {"--partition speed: worker 2 of 0 .. 3", "--slow"},
-         EXIT_USER,
-         40},
-        {{.partition = "speed", .workers = 2, .speeds = speeds}, {NULL}, 0, 40},
-        {{.partition = "spilt", .workers = 1},
-         {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"},
-         EXIT_USER,
-         40},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct asked r = {.d = small_set(labels, cases[i].count), .o = cases[i].o};
-        r.o.batch = 1;
-        assert_dies(cases[i].code, open_loader, &r, cases[i].words);
-    }
-}
-
-/* The first that has none is named, also where all shares are to be cut to the smallest. */
-static void the_empty_worker_is_named(void **state)
-{
-    (void)state;
-    int32_t labels[600];
-    for (int i = 0; i < 600; i++)
-        labels[i] = i < 595 ? i % 5 : 5; /* five of class 5, to be shared by six */
-    for (uint64_t seed = 1; seed <= 10; seed++) {
-        bool by_label = seed > 5;
-        struct asked r = {.d = small_set(labels, 600),
-                          .o = {.batch = 1, .seed = seed, .workers = 36, .alpha = 0.01}};
-        struct partition *p = partition_open(
-            &(struct partition_options){.name = by_label ? "label-unscaled" : "dirichlet",
-                                        .seed = seed,
-                                        .workers = r.o.workers,
-                                        .alpha = r.o.alpha},
-            labels, 600);
-        int64_t count = 1;
-        int w = -1;
-        while (count)
-            partition_shard(p, ++w, &count);
-        char words[64];
-        snprintf(words, sizeof words, "worker %d of 0 .. 35 would have no sample", w);
-        r.o.partition = by_label ? "label" : "dirichlet";
-        assert_dies(EXIT_USER, open_loader, &r, (const char *[]){words, NULL});
-        partition_close(p);
-    }
 }
 
 /* 1,000 and 21,841 classes, as ImageNet has: every sample is dealt once, whole classes stay
@@ -631,14 +464,10 @@ static void real_cifar_is_parted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_name_keeps_its_law),
+        cmocka_unit_test(each_name_keeps_its_rule),
         cmocka_unit_test(classes_are_dealt_by_seed),
-        cmocka_unit_test(equal_speeds_give_equal_shares),
-        cmocka_unit_test(streams_are_the_shares),
-        cmocka_unit_test(who_shares_has_an_order_of_its_own),
-        cmocka_unit_test(what_is_kept_is_what_is_asked_for),
-        cmocka_unit_test(empty_shares_are_refused),
-        cmocka_unit_test(the_empty_worker_is_named),
+        cmocka_unit_test(equal_speeds_give_equal_shards),
+        cmocka_unit_test(streams_are_the_shards),
         cmocka_unit_test(many_classes_are_dealt),
         cmocka_unit_test(the_file_has_a_row_a_worker),
         cmocka_unit_test(real_cifar_is_parted),

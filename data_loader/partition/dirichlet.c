@@ -30,7 +30,7 @@ static void draw_weights(const struct partition_options *o, int label, double *w
 {
     double greatest = -INFINITY;
     for (int w = 0; w < o->workers; w++) {
-        struct random r = random_at(RANDOM_SHARE, o->seed, KEY_GAMMA, (uint64_t)label, (uint64_t)w);
+        struct random r = random_at(RANDOM_SHARD, o->seed, KEY_GAMMA, (uint64_t)label, (uint64_t)w);
         weight[w] = draw_log_gamma(&r, o->alpha);
         greatest = fmax(greatest, weight[w]);
     }

@@ -1,4 +1,4 @@
-/* The laws by which samples are dealt: a file beside this header, and a line in this list. */
+/* The rules by which samples are dealt: a file beside this header, and a line in this list. */
 #ifndef DATA_LOADER_PARTITION_KINDS_H
 #define DATA_LOADER_PARTITION_KINDS_H
 
@@ -12,10 +12,10 @@
     X(dirichlet)                                                                                   \
     X(speed)
 
-enum { KEY_SAMPLES, KEY_CLASSES, KEY_GAMMA }; /* what is drawn under RANDOM_SHARE */
+enum { KEY_SAMPLES, KEY_CLASSES, KEY_GAMMA }; /* what is drawn under RANDOM_SHARD */
 
-/* What a law works on: all samples, shuffled; owner[i] is to be the worker that gets list[i]. A law
- * may reorder the list. */
+/* What a rule works on: all samples, shuffled; owner[i] is to be the worker that gets list[i]. A
+ * rule may reorder the list. */
 struct deal {
     const struct partition_options *o;
     const int32_t *labels;

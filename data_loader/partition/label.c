@@ -12,7 +12,7 @@ static void deal(struct deal *d)
     for (int c = 0; c < d->classes; c++)
         if (first[c] < first[c + 1])
             has[classes++] = c;
-    struct random r = random_at(RANDOM_SHARE, d->o->seed, KEY_CLASSES, 0, 0);
+    struct random r = random_at(RANDOM_SHARD, d->o->seed, KEY_CLASSES, 0, 0);
     random_shuffle(&r, has, classes);
     for (int j = 0; j < classes; j++) {
         int owners = j < workers ? (workers - j + classes - 1) / classes : 1;
