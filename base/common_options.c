@@ -46,7 +46,6 @@ static const struct option_row rank_rows[] = {
      .type = OPTION_CHOICE,
      .offset = AT(compress),
      .preset = "f32",
-     .choices = "f32|bf16|f16|int8|topk|randk|sign",
      .help =
          "compression of vectors that are sent; weights go as f32 where they would not survive it",
      .old = "wire"},

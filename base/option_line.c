@@ -10,7 +10,14 @@
 #include "base/check.h"
 #include "base/option_store.h"
 
-enum { CONFIG_KEY = 900, VERSION_KEY, HELP_KEY, FIRST_KEY = 1000, NAME_SIZE = 60, HELP_SIZE = 500 };
+enum {
+    CONFIG_KEY = 900,
+    VERSION_KEY,
+    HELP_KEY,
+    FIRST_KEY = 1000,
+    NAME_SIZE = 60,
+    HELP_SIZE = 1000
+};
 
 static const char *const program_words[] = {"config", "help", "version", NULL};
 
@@ -120,15 +127,11 @@ static void add_name(struct table *t, const struct option_store *s, int i, const
     const struct option_row *r = s->entries[i].row;
     int group = s->entries[i].set + 1;
     bool flag = r->type == OPTION_FLAG, action = r->flags & OPTION_ACTION;
-    char *help = t->text;
-    t->text +=
-        snprintf(help, HELP_SIZE, "%s%s%s%s", r->choices && !hidden ? r->choices : "",
-                 r->choices && !hidden ? ": " : "", r->help, *r->preset && !action ? " [" : "") +
-        1;
-    if (*r->preset && !action) {
-        t->text--;
-        t->text += sprintf(t->text, "%s]", r->preset) + 1;
-    }
+    char choices[CHOICES_SIZE], *help = t->text;
+    option_choices_of(s, r, choices);
+    t->text += snprintf(help, HELP_SIZE, *r->preset && !action ? "%s%s%s [%s]" : "%s%s%s", choices,
+                        *choices ? ": " : "", r->help, r->preset) +
+               1;
     *t->end++ = (struct argp_option){.name = print(t, "", name, length),
                                      .key = FIRST_KEY + i,
                                      .arg = action           ? NULL

@@ -27,13 +27,20 @@ struct option_store {
     struct option_entry *entries; /* of all sets */
     int entry_count;
     struct option_text *texts;
+    void (*choices)(const char *option, char *text, size_t size); /* option_texts's */
 };
+
+enum { CHOICES_SIZE = 400 };
 
 /* Does the row have this name, or had it once? */
 bool option_is_named(const struct option_row *row, const char *name);
 
 /* The first entry of that name, NULL when there is none. */
 struct option_entry *option_find(const struct option_store *s, const char *name);
+
+/* "one|two|three" of a choice, in `text`; "" when any text will do. */
+void option_choices_of(const struct option_store *s, const struct option_row *row,
+                       char text[CHOICES_SIZE]);
 
 /* Sets every row of that name, unless a stronger source has. `where`: "FILE:LINE: ", or "". False:
  * there is no such row. */

@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/option_store.h"
 
-enum { MAX_CHOICES = 32, MOST_WORDS = 400 };
+enum { MAX_CHOICES = 64, MOST_WORDS = 400 };
 static const double greatest_whole = 1e15; /* sums and products of a few of them stay exact */
 
 static const char *const type_names[] = {
@@ -95,19 +95,31 @@ void option_unknown(const struct option_store *s, const char *where, const char 
     fatal("%sunknown option '%s' (--help lists all)", where, name);
 }
 
-static void check_choice(const struct option_row *row, const char *value, const char *where)
+void option_choices_of(const struct option_store *s, const struct option_row *row,
+                       char text[CHOICES_SIZE])
 {
-    if (is_one_of(row->choices, value))
-        return;
-    char words[300], *save = NULL;
+    *text = 0;
+    if (row->choices)
+        snprintf(text, CHOICES_SIZE, "%s", row->choices);
+    else if (row->type == OPTION_CHOICE && s->choices)
+        s->choices(row->name, text, CHOICES_SIZE);
+}
+
+static void check_choice(const struct option_store *s, const struct option_row *row,
+                         const char *value, const char *where)
+{
+    char words[CHOICES_SIZE], all[CHOICES_SIZE], *save = NULL;
     const char *list[MAX_CHOICES];
     int count = 0;
-    snprintf(words, sizeof words, "%s", row->choices);
+    option_choices_of(s, row, words);
+    if (!*words || is_one_of(words, value))
+        return;
+    memcpy(all, words, sizeof all);
     for (char *word = strtok_r(words, "|", &save); word && count < MAX_CHOICES;
          word = strtok_r(NULL, "|", &save))
         list[count++] = word;
     const char *near = options_nearest(value, list, count);
-    fatal("%s--%s: '%s' is not one of %s%s%s%s", where, row->name, value, row->choices,
+    fatal("%s--%s: '%s' is not one of %s%s%s%s", where, row->name, value, all,
           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -163,13 +175,14 @@ static void check_text(const struct option_row *row, const char *value, const ch
                   (unsigned char)*c);
 }
 
-static void convert(void *field, const struct option_row *row, const char *value, const char *where)
+static void convert(const struct option_store *s, void *field, const struct option_row *row,
+                    const char *value, const char *where)
 {
     char *end;
     errno = 0;
     switch (row->type) {
     case OPTION_CHOICE:
-        check_choice(row, value, where);
+        check_choice(s, row, value, where);
         *(const char **)field = value;
         break;
     case OPTION_TEXT:
@@ -226,10 +239,10 @@ bool option_set(struct option_store *s, const char *name, const char *value,
                 double real;
                 bool flag;
             } unused;
-            convert(&unused, e->row, value, where);
+            convert(s, &unused, e->row, value, where);
             continue;
         }
-        convert(field_of(s, e), e->row, value, where);
+        convert(s, field_of(s, e), e->row, value, where);
         e->source = source;
     }
     return found;
@@ -253,7 +266,7 @@ static struct option_store *open_store(struct options *o, const struct option_se
         for (const struct option_row *r = sets[i]->rows; r->name; r++) {
             struct option_entry *e = &s->entries[s->entry_count++];
             *e = (struct option_entry){.row = r, .set = i};
-            convert(field_of(s, e), r, r->preset, "");
+            convert(s, field_of(s, e), r, r->preset, "");
         }
     }
     return s;
@@ -264,6 +277,7 @@ void options_parse(struct options *o, const struct option_set *const *sets, int 
 {
     memset(o, 0, sizeof *o);
     o->store = open_store(o, sets);
+    o->store->choices = texts ? texts->choices : NULL;
     option_read_line(o->store, argc, argv, texts);
 }
 
@@ -383,8 +397,10 @@ void options_print(const struct options *o, FILE *to)
     for (int i = 0; i < o->store->entry_count; i++) {
         const struct option_entry *e = &o->store->entries[i];
         const struct option_row *r = e->row;
+        char choices[CHOICES_SIZE];
+        option_choices_of(o->store, r, choices);
         fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r->name, type_names[r->type], r->preset,
-                r->help, o->store->sets[e->set]->title, r->choices ? r->choices : "",
+                r->help, o->store->sets[e->set]->title, choices,
                 r->placeholder ? r->placeholder : "");
     }
 }

@@ -32,7 +32,7 @@ struct option_row {
     size_t offset;           /* of the field in the set's struct */
     const char *preset;      /* converted as a value given by the user is */
     const char *placeholder; /* for --help; NULL for choices and flags */
-    const char *choices;     /* "one|two|three" of a choice */
+    const char *choices;     /* "one|two|three" of a choice; NULL: option_texts.choices says */
     const char *help;
     const char *old;    /* former names, "one|two": still taken, never shown */
     double least, most; /* of numbers; most 0: 1e15 for whole numbers, no limit for reals */
@@ -45,16 +45,19 @@ struct option_set {
     size_t size;                   /* of the struct that it fills; 0: struct options itself */
 };
 
-/* The texts of --help, and the function for --version (prints; options_parse() then exits 0). */
+/* What only the program as a whole knows: texts of --help, what --version prints, and the names
+ * that a choice takes which is the name of a family's member ("one|two", "": any). */
 struct option_texts {
     const char *summary, *epilog;
     void (*version)(FILE *to);
+    void (*choices)(const char *option, char *text, size_t size);
 };
 
 /* Fills *o with the presets, then takes --config files and the command line, which wins whatever
  * the order. `sets` ends with NULL; the array need not outlive the call, the sets must. argv's
  * strings are borrowed until options_close(). A mistake is fatal: the line names option, value and
- * range, or the nearest known name. `texts` may be NULL. */
+ * range, or the nearest known name. `texts` may be NULL: members' names are then not checked
+ * here. */
 void options_parse(struct options *o, const struct option_set *const *sets, int argc, char **argv,
                    const struct option_texts *texts);
 void options_close(struct options *o);

@@ -2,7 +2,25 @@
 #ifndef COMMAND_COMMAND_H
 #define COMMAND_COMMAND_H
 
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+
 #include "base/options.h"
+
+struct command {
+    const char *name, *summary;
+
+    /* argv[0] is the program, the command's word is left out. Returns the exit code. Where a
+     * signal has asked the program to stop, *stop_requested is 1. */
+    int (*run)(int argc, char **argv, volatile sig_atomic_t *stop_requested);
+};
+
+extern const struct command *const commands[]; /* the first is the default; NULL at the end */
+
+const struct command *command_find(const char *name); /* fatal when unknown, naming the nearest */
+
+/* --- what commands share */
 
 enum { MAX_OPTION_SETS = 63 };
 
@@ -13,5 +31,15 @@ struct option_sets {
 
 /* The sets of all runs, and those of all members of all families. */
 struct option_sets option_sets(void);
+
+/* The members' names that an option takes, for options_parse(): "one|two"; "": any text. */
+void option_choices(const char *option, char *text, size_t size);
+
+void version_print(FILE *to);     /* the program, its backends and libraries */
+const char *version_commit(void); /* that the program was built from */
+
+/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID,
+ * too, but no world to join. */
+bool launched(void);
 
 #endif

@@ -1,8 +1,14 @@
-/* Every set of options there is: what all runs have, then each family's members. */
+/* Every set of options there is: what all runs have, then each family's members; and the names of
+ * members that options take. */
 #include "command/command.h"
 
+#include <string.h>
+
 #include "base/check.h"
+#include "data_loader/data_loader.h"
+#include "optimizer/optimizer.h"
 #include "scheme/scheme.h"
+#include "serialization/serialization.h"
 
 /* Once, though several members may share it; NULL: the member has none. */
 static void add(struct option_sets *s, const struct option_set *set)
@@ -24,4 +30,20 @@ struct option_sets option_sets(void)
     for (int i = 0; schemes[i]; i++)
         add(&s, schemes[i]->options);
     return s;
+}
+
+void option_choices(const char *option, char *text, size_t size)
+{
+    const struct {
+        const char *option, *also, *names;
+    } families[] = {
+        {"dataset", "auto|", dataset_names()},
+        {"optimizer", "", optimizer_rules()},
+        {"schedule", "", schedule_shapes()},
+        {"compress", "", codec_names()},
+    };
+    *text = 0;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (!strcmp(families[i].option, option))
+            snprintf(text, size, "%s%s", families[i].also, families[i].names);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/json_writer.h"
+#include "metrics/run_folder.h"
 
 enum { HISTOGRAM = 64 };
 

@@ -61,6 +61,23 @@ struct run_context {
     volatile sig_atomic_t *stop_requested;
 };
 
+struct run_context_request {
+    const struct options *options;
+    int ranks, local_rank; /* of the world; this one's number among those of its host */
+    int cores;             /* that a rank may use */
+    bool serves, trains;   /* what ranks of this process do */
+    bool simulated;
+    const struct machine *machine; /* NULL: --machine is not given */
+    volatile sig_atomic_t *stop_requested;
+};
+
+/* Fatal, before a world is opened, on what schedule and optimizer refuse. */
+void run_context_check(const struct options *o);
+
+/* Fatal on options that do not fit the ranks or the data. Rank 0 adds the results. */
+void run_context_open(struct run_context *c, const struct run_context_request *r);
+void run_context_close(struct run_context *c);
+
 /* Does what was under way go on? */
 enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };
 

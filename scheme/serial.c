@@ -41,11 +41,6 @@ static void work(struct node *n)
     optimizer_close(optimizer);
 }
 
-static void serve(struct node *n)
-{
-    (void)n;
-}
-
 const struct scheme scheme_serial = {
     .name = "serial",
     .rule = "one process walks through all workers' batches: w -= rate x mean gradient",
@@ -55,5 +50,4 @@ const struct scheme scheme_serial = {
     .floats = "0",
     .staleness = "0",
     .work = work,
-    .serve = serve,
 };

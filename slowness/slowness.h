@@ -6,4 +6,8 @@
 #include "slowness/delay.h"
 #include "slowness/machine.h"
 
+/* Fatal when a server, one of the first ranks, is to be slow: only workers compute. */
+void slowness_check_servers(const struct delay *delay, const struct slowness *slowness, int servers,
+                            int ranks);
+
 #endif

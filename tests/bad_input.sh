@@ -31,6 +31,10 @@ refuses "unknown option 'schem': did you mean 'scheme'" "${toy[@]}" --schem asgd
 refuses "'-lr': options begin with two dashes" "${toy[@]}" -lr 0.1
 refuses '--no-pin takes no value' "${toy[@]}" --no-pin=3
 
+# commands
+refuses "unknown command 'trian'; did you mean 'train'" "$nbsgd" trian --scheme ssgd
+refuses "unknown option 'bacth': did you mean 'batch'" "$nbsgd" train --world sim --bacth 8
+
 # numbers
 for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--lr: '$bad' is not a number" "${toy[@]}" --lr="$bad"; done
 for bad in -8 2.5 1e3 99999999999999999999 ''; do refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"; done

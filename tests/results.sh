@@ -228,13 +228,11 @@ fi
 
 # --- the figure
 if command -v gnuplot >/dev/null; then
-    cd "$home" || exit 1
-    run "${toy[@]}" --updates 5 --results "$folder/k"
-    cd "$folder" || exit 1
+    run env NBSGD_DATADIR="$home" "${toy[@]}" --updates 5 --results "$folder/k"
     check 'a figure' ends 0 '^figure: .*/k/figure.png'
     run gnuplot -c "$home/plots/partition.gp" partition.png a
     check 'a figure of the partition' is "$code $(head -c 4 partition.png | tail -c 3)" '0 PNG'
-    check 'which is a image' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
+    check 'which is an image' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
 else
     passes_over 'no gnuplot, no figure'
 fi

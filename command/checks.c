@@ -1,0 +1,85 @@
+/* Mistakes are found here, before a folder of results is touched. Ranges of single options are in
+ * their rows, what a scheme refuses in its file. */
+#include "command/checks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "serialization/serialization.h"
+
+/* Before training, not at its first evaluation: can a file be made there? */
+static void check_save(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = !slash          ? strdup(".")
+                   : slash == path ? strdup("/")
+                                   : strndup(path, (size_t)(slash - path));
+    struct stat s;
+    if (*path && (stat(folder, &s) || !S_ISDIR(s.st_mode) || access(folder, W_OK | X_OK)))
+        fatal("--save %s: cannot write into the folder %s (%s); make it, or name another", path,
+              folder, strerror(errno ? errno : ENOTDIR));
+    if (*path && !stat(path, &s) && S_ISDIR(s.st_mode))
+        fatal("--save %s: that is a folder; name a file", path);
+    free(folder);
+}
+
+static void check_pairs(const struct options *o)
+{
+    if (o->batch % o->minibatches)
+        fatal("--batch %lld is not divided by --minibatches %lld: take a batch that is a multiple "
+              "of it",
+              (long long)o->batch, (long long)o->minibatches);
+    if (o->samples == 0 && o->epochs <= 0)
+        fatal("--epochs 0 and no --samples: nothing to do");
+    if (*o->record && *o->replay)
+        fatal("--record and --replay in one run: the record would only be a copy; leave one out");
+}
+
+/* Under a launcher the ranks are given. */
+static void check_launched(const struct options *o, const struct scheme *scheme, int started)
+{
+    if (scheme->flags & ALONE)
+        fatal("%s runs in one process, this is one of %d ranks: ./nbsgd --scheme %s --workers %d "
+              "...",
+              o->scheme, started, o->scheme, started - 1);
+    if (options_given(o, "workers"))
+        fatal("--workers has no effect under a launcher: all ranks that are not servers are "
+              "workers, here %d; leave it out",
+              started - (int)o->servers);
+    if (started <= o->servers)
+        fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...",
+              (long long)o->servers, started, (long long)o->servers + 1);
+}
+
+/* Do world, launcher, scheme and servers go together? */
+static void check_ranks(const struct options *o, const struct scheme *scheme, int started)
+{
+    bool simulated = !strcmp(o->world, "sim");
+    if (simulated && started > 1)
+        fatal("--world sim: one process simulates all ranks, here %d would do the same; start "
+              "./nbsgd without a launcher",
+              started);
+    if (simulated)
+        return;
+    if (started > 1)
+        check_launched(o, scheme, started);
+    else if (!(scheme->flags & ALONE) && !o->check_options)
+        fatal("%s needs a server and at least one worker, this is one rank: mpirun -n 5 ./nbsgd "
+              "..., or --world sim, or --scheme serial",
+              o->scheme);
+}
+
+void check_run(const struct options *o, const struct scheme *scheme, int started)
+{
+    options_refuse_unused(o);
+    check_pairs(o);
+    check_save(o->save);
+    codec_find(o->compress);
+    run_context_check(o);
+    check_ranks(o, scheme, started);
+    scheme_check(scheme, o, started > 1 ? started - (int)o->servers : (int)o->workers);
+}

@@ -1,0 +1,285 @@
+/* Training: options, a world of ranks, the scheme on each of them, and what the run leaves.
+ *
+ * In the real world each process opens what it needs after the world is there: how many ranks share
+ * its host decides how many threads it takes. On the simulated network one process opens it once
+ * for all ranks. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cores.h"
+#include "command/checks.h"
+#include "command/command.h"
+#include "messaging/messaging.h"
+#include "model/model.h"
+#include "scheme/scheme.h"
+
+struct run {
+    struct options options;
+    const struct scheme *scheme;
+    struct run_context context; /* of this process */
+    bool simulated;
+    const struct machine *machine; /* simulated: NULL without --machine */
+    volatile sig_atomic_t *stop_requested;
+    char folder[4096]; /* of the results; rank 0's */
+    int status;
+};
+
+bool launched(void)
+{
+    return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
+}
+
+/* What comes after the options in --help. To be freed. */
+static char *epilog(void)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    fputs("Schemes:\n", f);
+    schemes_list(f);
+    fputs("\nCommands (nbsgd COMMAND --help):\n", f);
+    for (int i = 0; commands[i]; i++)
+        fprintf(f, "  %-10s %s%s\n", commands[i]->name, commands[i]->summary,
+                i ? "" : " (without a command)");
+    fputs("\nExamples:\n  mpirun -n 5 ./nbsgd --scheme nbssgd --slow 4=4\n"
+          "  ./nbsgd --world sim --workers 8 --scheme ssgd --network resnet20\n",
+          f);
+    fclose(f);
+    return text;
+}
+
+static void parse(struct run *run, int argc, char **argv)
+{
+    struct options *o = &run->options;
+    char *text = epilog();
+    struct option_sets sets = option_sets();
+    struct option_texts texts = {
+        .summary = "Trains a network by distributed SGD over MPI: rank 0 is a parameter server, "
+                   "the others are workers.",
+        .epilog = text,
+        .version = version_print,
+        .choices = option_choices};
+    options_parse(o, sets.list, argc, argv, &texts);
+    free(text);
+    run->scheme = scheme_find(o->scheme);
+    run->simulated = !strcmp(o->world, "sim");
+    options_use(o, run->scheme->options);
+    options_use(o, run->simulated ? &sim_option_set : NULL);
+}
+
+static void print_network(const struct options *o)
+{
+    struct model *m = xcalloc(1, sizeof *m);
+    model_build(m,
+                &(struct model_request){.name = o->network,
+                                        .batch = (int)(o->batch / o->minibatches),
+                                        .classes = 10,
+                                        .channels = 3,
+                                        .height = 32,
+                                        .width = 32},
+                o);
+    model_print(m, stdout);
+    xfree(m);
+}
+
+/* The options that print something and end. */
+static bool prints(const struct options *o)
+{
+    if (o->print_options)
+        options_print(o, stdout);
+    else if (o->print_schemes)
+        schemes_table(stdout);
+    else if (o->print_network)
+        print_network(o);
+    return o->print_options || o->print_schemes || o->print_network;
+}
+
+/* The head of each file of results, lines of "# name: value". To be freed. */
+static char *head(const struct run *run, int ranks)
+{
+    const struct problem *p = run->context.problem;
+    char *text = NULL, date[64], host[128] = "?";
+    size_t size;
+    time_t now = time(NULL);
+    FILE *f = open_memstream(&text, &size);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S %z", localtime(&now));
+    gethostname(host, sizeof host - 1);
+    fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", version_commit(),
+            date, host, cores_available(), ranks);
+    fprintf(f, "# computes: %s\n# data: %s\n# parameters: %lld\n", p->computes, p->source,
+            (long long)p->count);
+    if (!run->simulated && launched())
+        fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
+    options_write(&run->options, f, "# ", ": ", 0);
+    fclose(f);
+    return text;
+}
+
+/* The text of config.ini, which --config takes. To be freed. */
+static char *configuration(const struct run *run)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    options_write(&run->options, f, "", " = ", 0);
+    fclose(f);
+    return text;
+}
+
+static void say_what_runs(const struct run *run, const char *host)
+{
+    const struct options *o = &run->options;
+    const struct run_context *c = &run->context;
+    if (c->problem->generated)
+        fprintf(stderr,
+                "nbsgd: NO REAL IMAGES: %s. Name the folder of CIFAR-10 with --data DIR, or fetch "
+                "it: data_loader/fetch data\n",
+                c->problem->source);
+    printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network,
+           o->world, c->workers, c->workers > 1 ? "s" : "", c->servers, c->servers > 1 ? "s" : "",
+           host, c->problem->computes, c->problem->source);
+    fflush(stdout);
+}
+
+/* Which classes each worker draws from, as partition.csv. */
+static void write_partition(const struct run_context *c, int ranks)
+{
+    const struct problem *p = c->problem;
+    if (!p->kind->share)
+        return;
+    int64_t *samples = xcalloc((size_t)c->workers * (size_t)p->classes, sizeof *samples);
+    for (int w = 0; w < c->workers; w++)
+        p->kind->share(p, w, samples + (int64_t)w * p->classes);
+    results_partition(c->results, ranks, c->workers, p->classes, samples);
+    xfree(samples);
+}
+
+static void open_results(struct run *run, int ranks, const char *host)
+{
+    const struct options *o = &run->options;
+    char *lines = head(run, ranks), *config = configuration(run);
+    run_folder_choose(run->folder, sizeof run->folder, o->results, o->scheme);
+    struct results_options options = {.folder = run->folder,
+                                      .head = lines,
+                                      .config = config,
+                                      .thresholds = o->thresholds,
+                                      .report_s = o->report_every,
+                                      .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
+    run->context.results = results_open(&options);
+    say_what_runs(run, host);
+    write_partition(&run->context, ranks);
+    free(lines);
+    free(config);
+}
+
+/* Rank 0 is alone until it has opened: kernels are timed undisturbed, mistakes are said once. */
+static void open_process(struct run *run, struct net *net)
+{
+    bool serves = net->rank < run->options.servers;
+    if (net->rank > 0)
+        net_barrier(net);
+    run_context_open(&run->context,
+                     &(struct run_context_request){.options = &run->options,
+                                                   .ranks = net->ranks,
+                                                   .local_rank = net->local_rank,
+                                                   .cores = net->cores,
+                                                   .serves = serves,
+                                                   .trains = net->ranks == 1 || !serves,
+                                                   .stop_requested = run->stop_requested});
+    net->on_allocation = problem_lend;
+    net->allocation_listener = run->context.problem;
+    if (net->rank == 0)
+        net_barrier(net);
+}
+
+static void close_process(struct run *run, struct net *net)
+{
+    net->on_allocation = NULL;
+    run_context_close(&run->context);
+}
+
+/* One rank, from its world's opening to its end. */
+static void run_rank(struct net *net, void *argument)
+{
+    struct run *run = argument;
+    if (!run->simulated)
+        open_process(run, net);
+    if (net->rank == 0)
+        open_results(run, net->ranks, net_host(net, 0));
+    struct node *n = node_open(net, &run->context);
+    (n->worker >= 0 ? run->scheme->work : run->scheme->serve)(n);
+    int status = n->status;
+    node_close(n);
+    if (status)
+        run->status = status;
+    if (!run->simulated)
+        close_process(run, net);
+}
+
+static void simulate(struct run *run, struct world_options *world)
+{
+    const struct options *o = &run->options;
+    if (*o->machine) {
+        run->machine = machine_load(o->machine);
+        world->links = machine_links(run->machine, world->ranks);
+    }
+    run_context_open(&run->context,
+                     &(struct run_context_request){.options = o,
+                                                   .ranks = world->ranks,
+                                                   .cores = cores_available(),
+                                                   .serves = true,
+                                                   .trains = true,
+                                                   .simulated = true,
+                                                   .machine = run->machine,
+                                                   .stop_requested = run->stop_requested});
+    sim_run(world, run_rank, run);
+    run_context_close(&run->context);
+    if (run->machine)
+        machine_close(run->machine);
+}
+
+static void open_world(struct run *run)
+{
+    const struct options *o = &run->options;
+    struct world_options world = {
+        .ranks = run->scheme->flags & ALONE ? 1 : (int)(o->servers + o->workers),
+        .seed = (uint64_t)o->seed,
+        .latency_s = o->sim_latency,
+        .bandwidth = o->sim_bandwidth,
+        .progress_thread = !strcmp(o->progress, "thread"),
+        .pin = o->pin,
+        .threads = (int)o->threads,
+        .gpu = o->gpu_mpi};
+    if (run->simulated)
+        simulate(run, &world);
+    else
+        mpi_run(&world, run_rank, run);
+}
+
+static int train(int argc, char **argv, volatile sig_atomic_t *stop_requested)
+{
+    int started = launched() ? mpi_join() : 1; /* before anything can be wrong */
+    struct run *run = xcalloc(1, sizeof *run);
+    run->stop_requested = stop_requested;
+    parse(run, argc, argv);
+    if (!prints(&run->options)) {
+        check_run(&run->options, run->scheme, started);
+        if (!run->options.check_options)
+            open_world(run);
+    }
+    if (*run->folder)
+        run_folder_draw(run->folder, run->options.scheme);
+    int status = run->status;
+    options_close(&run->options);
+    xfree(run);
+    return status;
+}
+
+const struct command command_train = {
+    .name = "train",
+    .summary = "train a network",
+    .run = train,
+};

@@ -1,0 +1,126 @@
+/* From options to what the ranks of one process share. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "node/node.h"
+
+static const double most_samples = 1e15; /* sums of a few of them stay exact */
+
+static struct schedule schedule_of(const struct options *o)
+{
+    struct schedule s = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup, .gamma = o->gamma};
+    char *copy = strdup(o->milestones), *save = NULL, *end;
+    for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        double at = strtod(word, &end);
+        if (*end || !(at >= 0 && at <= 1) || s.step_count == 8)
+            fatal("--milestones '%s' is not a list of at most 8 parts of the run like 0.5,0.75",
+                  o->milestones);
+        s.steps[s.step_count++] = at;
+    }
+    free(copy);
+    return s;
+}
+
+/* The optimizer and the schedule judge their numbers themselves. */
+void run_context_check(const struct options *o)
+{
+    const struct schedule schedule = schedule_of(o);
+    schedule_at(&schedule, 0);
+    optimizer_close(optimizer_open(&(struct optimizer_options){.rule = o->optimizer,
+                                                               .momentum = o->momentum,
+                                                               .decay = o->weight_decay,
+                                                               .beta1 = o->beta1,
+                                                               .beta2 = o->beta2,
+                                                               .epsilon = o->epsilon,
+                                                               .threads = 1},
+                                   (struct range){0, 1}, NULL, 0));
+}
+
+/* What --machine says of this run's computing; a mini-batch that nobody has timed is not
+ * guessed. */
+static void take_machine(struct run_context *c, const struct machine *machine)
+{
+    const struct options *o = c->options;
+    int threads = o->threads ? (int)o->threads : 1;
+    c->machine = machine;
+    c->minibatch_s = o->sim_minibatch;
+    if (!machine || !strcmp(o->network, "quadratic"))
+        return;
+    c->minibatch_s =
+        machine_minibatch_s(machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+    if (isnan(c->minibatch_s))
+        fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
+              "'%s %s %d %s %d = SECONDS'",
+              o->machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+    c->jitter =
+        machine_minibatch_jitter(machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+}
+
+/* Samples a second of each worker to any scale, for --partition speed; alone, a rank is every
+ * worker. To be released. */
+static double *worker_speeds(const struct run_context *c, int ranks)
+{
+    double *speeds = xcalloc((size_t)c->workers, sizeof *speeds);
+    for (int w = 0; w < c->workers; w++)
+        speeds[w] = 1 / slowness_of(&c->slowness, ranks == 1 ? 0 : c->servers + w);
+    return speeds;
+}
+
+static void open_problem(struct run_context *c, const struct run_context_request *r)
+{
+    double *speeds = worker_speeds(c, r->ranks);
+    c->problem = problem_open(
+        &(struct problem_options){.options = c->options,
+                                  .minibatch = c->minibatch,
+                                  .threads = c->threads,
+                                  .local_rank = r->local_rank,
+                                  .workers = c->workers,
+                                  .speeds = speeds,
+                                  .serves = r->serves,
+                                  .trains = r->trains,
+                                  .ahead = r->simulated ? 0 : (int)c->options->prefetch});
+    xfree(speeds);
+}
+
+static void set_limits(struct run_context *c)
+{
+    const struct options *o = c->options;
+    double wanted =
+        o->samples ? (double)o->samples : o->epochs * (double)c->problem->training_samples;
+    if (wanted > most_samples)
+        fatal("--epochs %g: that is %g samples; take at most %g", o->epochs, wanted, most_samples);
+    c->samples_wanted = wanted > 1 ? (int64_t)ceil(wanted) : 1;
+    c->evaluate_every = o->eval_every ? o->eval_every : c->samples_wanted / 16 + 1;
+}
+
+void run_context_open(struct run_context *c, const struct run_context_request *r)
+{
+    const struct options *o = r->options;
+    *c = (struct run_context){.options = o,
+                              .schedule = schedule_of(o),
+                              .servers = r->ranks == 1 ? 1 : (int)o->servers,
+                              .minibatches = (int)o->minibatches,
+                              .minibatch = (int)(o->batch / o->minibatches),
+                              .threads = o->threads ? (int)o->threads : r->cores,
+                              .holder = r->serves ? backend_holder(o->server_device) : NULL,
+                              .delay = delay_parse(o->delay, r->ranks),
+                              .slowness = slowness_parse(o->slow, r->ranks),
+                              .departures = departures_parse(o->depart, r->ranks),
+                              .stop_requested = r->stop_requested};
+    c->workers = r->ranks == 1 ? (int)o->workers : r->ranks - c->servers;
+    take_machine(c, r->machine);
+    if (r->ranks > 1)
+        slowness_check_servers(&c->delay, &c->slowness, c->servers, r->ranks);
+    open_problem(c, r);
+    set_limits(c);
+}
+
+void run_context_close(struct run_context *c)
+{
+    problem_close(c->problem);
+    if (c->results)
+        results_close(c->results);
+}
