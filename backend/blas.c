@@ -75,7 +75,7 @@ void blas_multiply(const struct blas *b, enum blas_turn turn, int64_t m, int64_t
     assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && left.stride <= INT_MAX &&
            right.stride <= INT_MAX && stride <= INT_MAX);
     if (m > 0 && n > 0)
-        b->sgemm(BLAS_ROW_MAJOR, turn == BLAS_TN ? BLAS_TURNED : BLAS_PLAIN,
-                 turn == BLAS_NT ? BLAS_TURNED : BLAS_PLAIN, (int)m, (int)n, (int)k, 1, left.at,
+        b->sgemm(BLAS_ROW_MAJOR, turn == BLAS_TN ? BLAS_TRANSPOSED : BLAS_PLAIN,
+                 turn == BLAS_NT ? BLAS_TRANSPOSED : BLAS_PLAIN, (int)m, (int)n, (int)k, 1, left.at,
                  (int)left.stride, right.at, (int)right.stride, add ? 1 : 0, to, (int)stride);
 }

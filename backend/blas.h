@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* The values of cblas.h. */
-enum { BLAS_ROW_MAJOR = 101, BLAS_PLAIN = 111, BLAS_TURNED = 112 };
+enum { BLAS_ROW_MAJOR = 101, BLAS_PLAIN = 111, BLAS_TRANSPOSED = 112 };
 
 typedef void blas_sgemm(int order, int turn_a, int turn_b, int m, int n, int k, float alpha,
                         const float *a, int lda, const float *b, int ldb, float beta, float *c,

@@ -12,7 +12,7 @@
 enum { MAX_CHOICES = 2000, CPU_TEXT = 120 };
 
 struct choice {
-    char key[CHOICE_KEY], method[CHOICE_NAME];
+    char key[CHOICE_KEY], algorithm[CHOICE_NAME];
 };
 
 struct choices {
@@ -21,7 +21,7 @@ struct choices {
     struct choice list[MAX_CHOICES];
 };
 
-/* "AMD EPYC 26/2": the model's name, family and number of the first core, as Linux tells them. */
+/* "AMD EPYC 26/2": the model's name, family and number of the first core, as Linux reports them. */
 static void name_cpu(char text[CPU_TEXT])
 {
     char line[256], name[80] = "unknown", family[16] = "0", model[16] = "0";
@@ -44,7 +44,7 @@ static struct choice *find(const struct choices *c, const char *key)
     return NULL;
 }
 
-static void add(struct choices *c, const char *key, const char *method)
+static void add(struct choices *c, const char *key, const char *algorithm)
 {
     struct choice *at = find(c, key);
     if (!at && c->count == MAX_CHOICES)
@@ -52,7 +52,7 @@ static void add(struct choices *c, const char *key, const char *method)
     if (!at)
         at = &c->list[c->count++];
     snprintf(at->key, sizeof at->key, "%.*s", CHOICE_KEY - 1, key);
-    snprintf(at->method, sizeof at->method, "%.*s", CHOICE_NAME - 1, method);
+    snprintf(at->algorithm, sizeof at->algorithm, "%.*s", CHOICE_NAME - 1, algorithm);
 }
 
 /* Takes in the lines of the file whose keys are not known yet. */
@@ -77,7 +77,7 @@ static bool write_list(FILE *f, void *self)
 {
     const struct choices *c = self;
     for (int i = 0; i < c->count; i++)
-        fprintf(f, "%s = %s\n", c->list[i].key, c->list[i].method);
+        fprintf(f, "%s = %s\n", c->list[i].key, c->list[i].algorithm);
     return !ferror(f);
 }
 
@@ -116,14 +116,14 @@ const char *choices_find(const struct choices *c, const char *key)
     char whole[CHOICE_KEY];
     whole_key(c, key, whole);
     const struct choice *at = find(c, whole);
-    return at ? at->method : NULL;
+    return at ? at->algorithm : NULL;
 }
 
-void choices_keep(struct choices *c, const char *key, const char *method)
+void choices_store(struct choices *c, const char *key, const char *algorithm)
 {
     char whole[CHOICE_KEY];
     whole_key(c, key, whole);
-    add(c, whole, method);
+    add(c, whole, algorithm);
     if (c->path[0])
         save(c);
 }

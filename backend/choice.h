@@ -1,7 +1,7 @@
-/* Choices timed once and kept: which method a convolution takes, by machine, library, threads, type
+/* Choices timed once and stored: which algorithm a convolution takes, by machine, library, threads, type
  * and shape.
  *
- * The file is text, one choice a line, "key = method"; what is not understood is ignored, so a
+ * The file is text, one choice a line, "key = algorithm"; what is not understood is ignored, so a
  * damaged file costs time and nothing else. It is replaced as a whole (written beside, then
  * renamed): several ranks may share it, the last one wins. */
 #ifndef BACKEND_CHOICE_H
@@ -13,13 +13,13 @@ enum { CHOICE_KEY = 256, CHOICE_NAME = 32 };
 
 struct choices;
 
-/* path == NULL: kept in memory alone. `setting` is put before every key: what else the times depend
+/* path == NULL: in memory alone. `setting` is put before every key: what else the times depend
  * on. */
 struct choices *choices_open(const char *path, const char *setting);
 void choices_close(struct choices *c);
 
-/* The method kept for this key, NULL when there is none. */
+/* The algorithm stored for this key, NULL when there is none. */
 const char *choices_find(const struct choices *c, const char *key);
-void choices_keep(struct choices *c, const char *key, const char *method);
+void choices_store(struct choices *c, const char *key, const char *algorithm);
 
 #endif

@@ -176,14 +176,14 @@ CLONES static void masked_by_z(const float *z, struct nhwc_norm norm, const floa
         }
 }
 
-void nhwc_arrived(enum nhwc_mask mask, const float *masker, struct nhwc_norm norm, const float *dy,
-                  const float *dy2, int64_t rows, int channels, float *g)
+void nhwc_relu_backward(enum nhwc_mask mask, const float *mask_source, struct nhwc_norm norm,
+                        const float *dy, const float *dy2, int64_t rows, int channels, float *g)
 {
     int64_t count = rows * channels;
     if (mask == NHWC_BY_Y)
-        masked_by_y(masker, dy, dy2, count, g);
+        masked_by_y(mask_source, dy, dy2, count, g);
     else if (mask == NHWC_BY_Z)
-        masked_by_z(masker, norm, dy, dy2, rows, channels, g);
+        masked_by_z(mask_source, norm, dy, dy2, rows, channels, g);
     else if (dy2)
         add(dy, dy2, count, g);
     else
@@ -233,8 +233,8 @@ void nhwc_gradient_sums(const float *g, const float *z, const float *mean, int64
         }
 }
 
-CLONES void nhwc_gradient(const float *g, const float *z, struct nhwc_way_back back, int64_t rows,
-                          int channels, float *dz)
+CLONES void nhwc_gradient(const float *g, const float *z, struct nhwc_norm_backward back,
+                          int64_t rows, int channels, float *dz)
 {
     const float *restrict mean = back.mean, *restrict from_g = back.from_g,
                           *restrict from_z = back.from_z, *restrict constant = back.constant;
@@ -246,7 +246,7 @@ CLONES void nhwc_gradient(const float *g, const float *z, struct nhwc_way_back b
 }
 
 /* One row of a window: `kernel` pixels, zero outside the image. */
-static inline void gather_row(const float *row, int start, struct nhwc_taps t, int kernel,
+static inline void im2col_row(const float *row, int start, struct nhwc_taps t, int kernel,
                               size_t pixel, float *to)
 {
     if (t.first >= t.last) {
@@ -262,7 +262,7 @@ static inline void gather_row(const float *row, int start, struct nhwc_taps t, i
         memset((char *)to + (size_t)t.last * pixel, 0, (size_t)(kernel - t.last) * pixel);
 }
 
-void nhwc_gather(const struct unit_shape *s, const float *x, int64_t first, int64_t last,
+void nhwc_im2col(const struct unit_shape *s, const float *x, int64_t first, int64_t last,
                  float *patches)
 {
     size_t pixel = (size_t)s->in_c * sizeof *x;
@@ -277,7 +277,7 @@ void nhwc_gather(const struct unit_shape *s, const float *x, int64_t first, int6
             if (ky < rows.first || ky >= rows.last)
                 memset(patches, 0, (size_t)window_floats * sizeof *patches);
             else
-                gather_row(image + (top + ky) * row_floats, left, columns, s->kernel, pixel,
+                im2col_row(image + (top + ky) * row_floats, left, columns, s->kernel, pixel,
                            patches);
         if (++ox < s->out_w)
             continue;
@@ -289,19 +289,19 @@ void nhwc_gather(const struct unit_shape *s, const float *x, int64_t first, int6
     }
 }
 
-void nhwc_gather_rows(const struct unit_shape *s, const float *image, int64_t first, int64_t last,
+void nhwc_im2col_rows(const struct unit_shape *s, const float *image, int64_t first, int64_t last,
                       float *patches)
 {
     int64_t row_floats = (int64_t)s->in_w * s->in_c, window_floats = (int64_t)s->kernel * s->in_c;
     for (int64_t y = first; y < last; y++)
         for (int ox = 0; ox < s->out_w; ox++, patches += window_floats) {
             int left = ox * s->stride - s->pad;
-            gather_row(image + y * row_floats, left, nhwc_taps(left, s->kernel, s->in_w), s->kernel,
+            im2col_row(image + y * row_floats, left, nhwc_taps(left, s->kernel, s->in_w), s->kernel,
                        (size_t)s->in_c * sizeof *patches, patches);
         }
 }
 
-void nhwc_scatter(const struct unit_shape *s, const float *patches, int images, float *dx)
+void nhwc_col2im(const struct unit_shape *s, const float *patches, int images, float *dx)
 {
     int64_t row_floats = (int64_t)s->in_w * s->in_c, window_floats = (int64_t)s->kernel * s->in_c;
     for (int n = 0; n < images; n++, dx += s->in_h * row_floats) {

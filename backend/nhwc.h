@@ -2,7 +2,7 @@
  * normalisation, ReLU, pools, patches; nothing here knows of BLAS.
  *
  * A tensor is [rows][channels] with a row for each pixel of each image; `stride` (floats from one
- * row to the next) lets a call work on a slice of the channels. Law: every function does one
+ * row to the next) lets a call work on a slice of the channels. Invariant: every function does one
  * thread's share, the rows or images that it is given; it starts no threads, allocates nothing and
  * keeps nothing. Callers share out the work and put barriers between the passes. The bits depend on
  * the order of the calls, and so on how the rows are shared out. */
@@ -52,10 +52,10 @@ void nhwc_normalise(const float *z, const float *skip, bool relu, struct nhwc_no
  * anew from z (no skip). */
 enum nhwc_mask { NHWC_OPEN, NHWC_BY_Y, NHWC_BY_Z };
 
-/* g = dy + dy2 (may be NULL) where the mask is open, else 0. `masker` is y or z as the mask says;
- * `norm` is for NHWC_BY_Z. */
-void nhwc_arrived(enum nhwc_mask mask, const float *masker, struct nhwc_norm norm, const float *dy,
-                  const float *dy2, int64_t rows, int channels, float *g);
+/* Backward through ReLU: g = dy + dy2 (may be NULL) where the mask is open, else 0. `mask_source` is
+ * y or z as the mask says; `norm` is for NHWC_BY_Z. */
+void nhwc_relu_backward(enum nhwc_mask mask, const float *mask_source, struct nhwc_norm norm,
+                        const float *dy, const float *dy2, int64_t rows, int channels, float *g);
 
 /* Adds the rows' sums of g and of g (z - mean), per channel. */
 void nhwc_gradient_sums(const float *g, const float *z, const float *mean, int64_t rows,
@@ -63,14 +63,14 @@ void nhwc_gradient_sums(const float *g, const float *z, const float *mean, int64
 
 void nhwc_add(const float *from, int64_t count, float *to); /* to += from */
 
-/* The way back through the normalisation, per channel: dz = from_g g + from_z (z - mean) +
+/* Coefficients of the normalisation's backward, per channel: dz = from_g g + from_z (z - mean) +
  * constant. */
-struct nhwc_way_back {
+struct nhwc_norm_backward {
     float *mean, *from_g, *from_z, *constant;
 };
 
 /* dz may be g */
-void nhwc_gradient(const float *g, const float *z, struct nhwc_way_back back, int64_t rows,
+void nhwc_gradient(const float *g, const float *z, struct nhwc_norm_backward back, int64_t rows,
                    int channels, float *dz);
 
 /* The taps first .. last-1 of a window that meet the image, along one dimension; the window starts
@@ -87,17 +87,17 @@ static inline struct nhwc_taps nhwc_taps(int start, int kernel, int size)
 
 /* Patches: row p holds what output pixel p of the batch sees, [kernel][kernel][in_c], zero in the
  * padding. Output pixels first .. last-1; the shape's kernel, stride, pad and sizes count. */
-void nhwc_gather(const struct unit_shape *s, const float *x, int64_t first, int64_t last,
+void nhwc_im2col(const struct unit_shape *s, const float *x, int64_t first, int64_t last,
                  float *patches);
 
 /* The same along one dimension only, over input rows first .. last-1 of one image:
  * [rows][out_w][kernel][in_c]. */
-void nhwc_gather_rows(const struct unit_shape *s, const float *image, int64_t first, int64_t last,
+void nhwc_im2col_rows(const struct unit_shape *s, const float *image, int64_t first, int64_t last,
                       float *patches);
 
-/* The transposed walk over whole images: dx[images][in_h][in_w][in_c] gets the sums of the patches
+/* The transpose of nhwc_im2col() over whole images: dx[images][in_h][in_w][in_c] gets the sums of the patches
  * that saw each pixel. */
-void nhwc_scatter(const struct unit_shape *s, const float *patches, int images, float *dx);
+void nhwc_col2im(const struct unit_shape *s, const float *patches, int images, float *dx);
 
 /* Pools and shortcut over images first .. last-1 of whole tensors; dy2 may be NULL. `taken` (NULL
  * in evaluation) keeps, for each output element, the tap that was greatest: the first of equals; a

@@ -1,7 +1,8 @@
-/* Does every way of convolution that the fast CPU backend knows compute it, in every direction?
+/* Does every algorithm of convolution that the fast CPU backend knows compute it, in every
+ * direction?
  *
- * The backend itself proves a way on some elements and silently takes another where it is wrong, so
- * a broken kernel would hurt nobody but the clock: here each is asked directly, on odd shapes, by
+ * The backend verifies an algorithm on some elements and silently takes another where it is wrong.
+ * So a broken kernel would hurt nobody but the clock: here each is asked directly, on odd shapes, by
  * every set of instructions that this machine has, and every element is compared with plain loops.
  * Numbers are small multiples of 1/16, so float32 sums are exact in any order, and equality is
  * asked for. */
@@ -23,12 +24,12 @@
 #include "tests/avx512.h"
 
 /* A build without oneDNN has none of them. */
-#pragma weak way_open
-#pragma weak way_name
-#pragma weak way_close
-#pragma weak way_scratch
-#pragma weak way_run
-#pragma weak way_is_reference
+#pragma weak algorithm_open
+#pragma weak algorithm_name
+#pragma weak algorithm_close
+#pragma weak algorithm_scratch
+#pragma weak algorithm_run
+#pragma weak algorithm_is_reference
 #pragma weak library_open
 #pragma weak library_close
 #pragma weak library_has_bf16
@@ -140,8 +141,8 @@ static float from_bf16(uint16_t bits)
     return value;
 }
 
-/* What a way is given: a copy between guards, all of it (and the scratch block) full of NaN where
- * it is to be written. */
+/* What an algorithm is given: a copy between guards. All that it is to write, and the scratch
+ * block, is full of NaN. */
 struct copies {
     char *block[OPERANDS], *scratch;
     size_t bytes[OPERANDS], scratch_bytes;
@@ -203,8 +204,8 @@ static bool untouched(const char *at)
     return true;
 }
 
-/* How many ways were tried in each direction. */
-typedef int tally[WAYS][DIRECTIONS];
+/* How many algorithms were tried in each direction. */
+typedef int tally[ALGORITHMS][DIRECTIONS];
 
 static void compare(const struct trial *t, enum direction d, const struct copies *c,
                     const char *name)
@@ -235,25 +236,25 @@ static int times(const struct tiles *t)
     return t && (t == emulation[0] || t == emulation[1]) ? 1 : 2;
 }
 
-/* One way in one direction; false when it can't do this form. */
+/* One algorithm in one direction; false when it can't do this form. */
 static bool try(const struct trial *t, const struct device *d, int which, enum direction dir,
                 bool judged)
 {
     char name[120];
     struct layout x = t->layout[OPERAND_X], y = t->layout[OPERAND_Y];
-    struct way way;
+    struct algorithm algorithm;
     struct copies c;
     x.bf16 = d->bf16 && !t->shape.first;
     y.bf16 = d->bf16;
-    if (!way_open(&way, which, d, dir, &t->shape, &x, &y))
+    if (!algorithm_open(&algorithm, which, d, dir, &t->shape, &x, &y))
         return false;
-    size_t scratch = way_scratch(&way);
-    snprintf(name, sizeof name, "%s%s%s, %d threads", way_name(which), d->tiles ? " by " : "",
+    size_t scratch = algorithm_scratch(&algorithm);
+    snprintf(name, sizeof name, "%s%s%s, %d threads", algorithm_name(which), d->tiles ? " by " : "",
              d->tiles ? d->tiles->name : "", d->threads);
     copies_open(&c, t, dir, d->bf16, scratch);
     forbid_guards(&c);
     for (int again = 0; again < times(d->tiles); again++) {
-        way_run(&way, c.operand, c.scratch);
+        algorithm_run(&algorithm, c.operand, c.scratch);
         if (judged)
             compare(t, dir, &c, name);
     }
@@ -264,11 +265,11 @@ static bool try(const struct trial *t, const struct device *d, int which, enum d
     if (!untouched(c.scratch + scratch))
         fail_msg("%s, %s: writes beyond its scratch", name, direction_name[dir]);
     copies_close(&c);
-    way_close(&way);
+    algorithm_close(&algorithm);
     return true;
 }
 
-/* All forms in the ways from .. to - 1. */
+/* All forms in the algorithms from .. to - 1. */
 static void try_all(const struct device *device, int from, int to, bool judged, tally tried)
 {
     for (int i = 0; i < FORMS; i++) {
@@ -290,7 +291,8 @@ static void try_all(const struct device *device, int from, int to, bool judged, 
 static void must_have_tried(tally tried, int which, enum direction d, const char *who)
 {
     if (!tried[which][d])
-        fail_msg("%s: no form was tried %s in the way %s", who, direction_name[d], way_name(which));
+        fail_msg("%s: no form was tried %s by algorithm %s", who, direction_name[d],
+                 algorithm_name(which));
 }
 
 /* The same tiles; NULL when there are none that this machine can do. */
@@ -318,13 +320,13 @@ static void try_tiles(struct device *device, bool bf16, int *able)
             continue;
         }
         (*able)++;
-        try_all(device, WAY_OWN, WAYS, true, tried);
+        try_all(device, ALGORITHM_DIRECT, ALGORITHMS, true, tried);
         for (enum direction d = 0; d < DIRECTIONS; d++)
-            must_have_tried(tried, WAY_OWN, d, t->name);
-        must_have_tried(tried, WAY_WIDE, FORWARD, t->name);
-        must_have_tried(tried, WAY_WIDE, BACKWARD_DATA, t->name);
+            must_have_tried(tried, ALGORITHM_DIRECT, d, t->name);
+        must_have_tried(tried, ALGORITHM_SIMD, FORWARD, t->name);
+        must_have_tried(tried, ALGORITHM_SIMD, BACKWARD_DATA, t->name);
         for (enum direction d = 0; d < DIRECTIONS && !bf16; d++)
-            must_have_tried(tried, WAY_WINOGRAD, d, t->name);
+            must_have_tried(tried, ALGORITHM_WINOGRAD, d, t->name);
     }
 }
 
@@ -332,12 +334,12 @@ static void test_f32(void **state)
 {
     (void)state;
     int able = 0;
-    if (!way_open)
+    if (!algorithm_open)
         skip();
     struct device device = {.library = library_open(), .blas = blas_open()};
     tally tried = {0};
-    try_all(&device, 0, WAY_OWN, true, tried);
-    for (int which = 0; which < (device.blas.sgemm ? WAY_OWN : METHODS); which++)
+    try_all(&device, 0, ALGORITHM_DIRECT, true, tried);
+    for (int which = 0; which < (device.blas.sgemm ? ALGORITHM_DIRECT : METHODS); which++)
         for (enum direction d = 0; d < DIRECTIONS; d++)
             must_have_tried(tried, which, d, "the libraries");
     try_tiles(&device, false, &able);
@@ -350,7 +352,7 @@ static void test_bf16(void **state)
 {
     (void)state;
     int able = 0;
-    if (!way_open)
+    if (!algorithm_open)
         skip();
     struct device device = {.library = library_open(), .bf16 = true};
     tally tried = {0};
@@ -362,8 +364,8 @@ static void test_bf16(void **state)
         skip();
 }
 
-/* Tiles of plain loops, of AVX-512's shapes: so what Winograd's way does around wide tiles is tried
- * on any machine. */
+/* Tiles of plain loops, of AVX-512's shapes: so what Winograd's algorithm does around wide tiles is
+ * tried on any machine. */
 static void plain_dot(const struct dot *d, int rows, int vectors)
 {
     for (int row = 0; row < rows; row++)
@@ -396,7 +398,7 @@ static void plain_outer(const struct outer *o, int rows, int vectors)
         }
 }
 
-static void plain_pack_turned(const float *from, size_t step, int depth, int vectors, void *to)
+static void plain_pack_transposed(const float *from, size_t step, int depth, int vectors, void *to)
 {
     for (int k = 0; k < depth; k++)
         for (int column = 0; column < vectors * LANES; column++)
@@ -410,8 +412,7 @@ static void plain_change(const struct square *s, int in, int out, bool from_poin
     for (int n = 0; n < s->count; n++)
         for (int channel = 0; channel < s->channels; channel++) {
             size_t at_place = (size_t)n * s->next_place + (size_t)channel;
-            size_t at_point = (size_t)n * s->next_point +
-                              (size_t)(channel / LANES) * s->codec_fixture_step +
+            size_t at_point = (size_t)n * s->next_point + (size_t)(channel / LANES) * s->line_step +
                               (size_t)(channel % LANES);
             for (int to = 0; to < out * out; to++) {
                 float sum = 0;
@@ -454,7 +455,7 @@ static void plain_to_kernel(const struct square *s)
 static void test_plain_tiles(void **state)
 {
     (void)state;
-    if (!way_open)
+    if (!algorithm_open)
         skip();
     const struct tiles plain = {
         .name = "plain loops",
@@ -467,14 +468,14 @@ static void test_plain_tiles(void **state)
                    [KERNEL_TO_POINTS] = plain_kernel,
                    [POINTS_TO_RESULT] = plain_to_result,
                    [POINTS_TO_KERNEL] = plain_to_kernel},
-        .pack_turned = plain_pack_turned,
+        .pack_transposed = plain_pack_transposed,
         .pack = tile_pack_f32,
     };
     struct device device = {.library = library_open(), .tiles = &plain};
     tally tried = {0};
-    try_all(&device, WAY_WINOGRAD, WAY_WINOGRAD + 1, true, tried);
+    try_all(&device, ALGORITHM_WINOGRAD, ALGORITHM_WINOGRAD + 1, true, tried);
     for (enum direction d = 0; d < DIRECTIONS; d++)
-        must_have_tried(tried, WAY_WINOGRAD, d, plain.name);
+        must_have_tried(tried, ALGORITHM_WINOGRAD, d, plain.name);
     library_close(device.library);
 }
 
@@ -485,5 +486,5 @@ int main(void)
         cmocka_unit_test(test_plain_tiles),
         cmocka_unit_test(test_bf16),
     };
-    return cmocka_run_group_tests_name("ways", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("algorithms", tests, NULL, NULL);
 }

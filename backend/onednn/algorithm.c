@@ -1,4 +1,4 @@
-/* Each way has its own file; here is only which is which. */
+/* Each algorithm has its own file; this one only dispatches. */
 #include "backend/onednn/algorithm.h"
 
 #include "backend/onednn/direct.h"
@@ -6,67 +6,69 @@
 #include "backend/onednn/simd.h"
 #include "backend/onednn/winograd.h"
 
-const char *way_name(int which)
+const char *algorithm_name(int which)
 {
-    static const char *const names[WAYS] = {
-        [METHOD_AS_IS] = "as_is",   [METHOD_ANY] = "any", [METHOD_INNER] = "inner",
-        [WAY_PRODUCT] = "product",  [WAY_OWN] = "own",    [WAY_WIDE] = "wide",
-        [WAY_WINOGRAD] = "winograd"};
+    static const char *const names[ALGORITHMS] = {
+        [METHOD_AS_IS] = "as_is",        [METHOD_INNER] = "inner",
+        [ALGORITHM_PRODUCT] = "product", [ALGORITHM_DIRECT] = "direct",
+        [ALGORITHM_SIMD] = "simd",       [ALGORITHM_WINOGRAD] = "winograd"};
     return names[which];
 }
 
-bool way_open(struct way *way, int which, const struct device *d, enum direction dir,
-              const struct unit_shape *s, const struct layout *x, const struct layout *y)
+bool algorithm_open(struct algorithm *algorithm, int which, const struct device *d,
+                    enum direction dir, const struct unit_shape *s, const struct layout *x,
+                    const struct layout *y)
 {
-    *way = (struct way){0};
-    if (which == WAY_PRODUCT)
-        way->product = product_open(dir, s, x, y, &d->blas, d->threads);
-    else if (which == WAY_OWN)
-        way->own = direct_open(dir, s, x, y, d->tiles, d->threads);
-    else if (which == WAY_WIDE)
-        way->wide = wide_open(dir, s, x, y, d->tiles, d->threads);
-    else if (which == WAY_WINOGRAD)
-        way->winograd = winograd_open(dir, s, x, y, d->tiles, d->threads);
+    *algorithm = (struct algorithm){0};
+    if (which == ALGORITHM_PRODUCT)
+        algorithm->product = product_open(dir, s, x, y, &d->blas, d->threads);
+    else if (which == ALGORITHM_DIRECT)
+        algorithm->direct = direct_open(dir, s, x, y, d->tiles, d->threads);
+    else if (which == ALGORITHM_SIMD)
+        algorithm->simd = simd_open(dir, s, x, y, d->tiles, d->threads);
+    else if (which == ALGORITHM_WINOGRAD)
+        algorithm->winograd = winograd_open(dir, s, x, y, d->tiles, d->threads);
     else
-        way->library = pass_open(d->library, dir, (enum method)which, s, x, y);
-    return way->product || way->own || way->wide || way->winograd || way->library;
+        algorithm->library = pass_open(d->library, dir, (enum method)which, s, x, y);
+    return algorithm->product || algorithm->direct || algorithm->simd || algorithm->winograd ||
+           algorithm->library;
 }
 
-void way_close(struct way *way)
+void algorithm_close(struct algorithm *algorithm)
 {
-    pass_close(way->library);
-    product_close(way->product);
-    direct_close(way->own);
-    wide_close(way->wide);
-    winograd_close(way->winograd);
-    *way = (struct way){0};
+    pass_close(algorithm->library);
+    product_close(algorithm->product);
+    direct_close(algorithm->direct);
+    simd_close(algorithm->simd);
+    winograd_close(algorithm->winograd);
+    *algorithm = (struct algorithm){0};
 }
 
-bool way_is_reference(const struct way *way)
+bool algorithm_is_reference(const struct algorithm *algorithm)
 {
-    return way->library && pass_is_reference(way->library);
+    return algorithm->library && pass_is_reference(algorithm->library);
 }
 
-size_t way_scratch(const struct way *way)
+size_t algorithm_scratch(const struct algorithm *algorithm)
 {
-    return way->product    ? product_scratch(way->product)
-           : way->own      ? direct_scratch(way->own)
-           : way->wide     ? wide_scratch(way->wide)
-           : way->winograd ? winograd_scratch(way->winograd)
-           : way->library  ? pass_scratch(way->library)
-                           : 0;
+    return algorithm->product    ? product_scratch(algorithm->product)
+           : algorithm->direct   ? direct_scratch(algorithm->direct)
+           : algorithm->simd     ? simd_scratch(algorithm->simd)
+           : algorithm->winograd ? winograd_scratch(algorithm->winograd)
+           : algorithm->library  ? pass_scratch(algorithm->library)
+                                 : 0;
 }
 
-void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch)
+void algorithm_run(const struct algorithm *algorithm, void *const operand[OPERANDS], void *scratch)
 {
-    if (way->product)
-        product_run(way->product, operand, scratch);
-    else if (way->own)
-        direct_run(way->own, operand, scratch);
-    else if (way->wide)
-        wide_run(way->wide, operand, scratch);
-    else if (way->winograd)
-        winograd_run(way->winograd, operand, scratch);
+    if (algorithm->product)
+        product_run(algorithm->product, operand, scratch);
+    else if (algorithm->direct)
+        direct_run(algorithm->direct, operand, scratch);
+    else if (algorithm->simd)
+        simd_run(algorithm->simd, operand, scratch);
+    else if (algorithm->winograd)
+        winograd_run(algorithm->winograd, operand, scratch);
     else
-        pass_run(way->library, operand, scratch);
+        pass_run(algorithm->library, operand, scratch);
 }

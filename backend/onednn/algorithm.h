@@ -1,5 +1,5 @@
-/* The ways that there are to compute a convolution in one direction: the library's methods,
- * products by OpenBLAS and our own. */
+/* The algorithms for a convolution in one direction: the library's methods, products by OpenBLAS,
+ * direct convolution, SIMD along rows, and Winograd's. */
 #ifndef BACKEND_ONEDNN_ALGORITHM_H
 #define BACKEND_ONEDNN_ALGORITHM_H
 
@@ -7,30 +7,32 @@
 
 enum {
     /* before them the library's, by enum method */
-    WAY_PRODUCT = METHODS,
-    WAY_OWN,
-    WAY_WIDE,
-    WAY_WINOGRAD,
-    WAYS
+    ALGORITHM_PRODUCT = METHODS,
+    ALGORITHM_DIRECT,
+    ALGORITHM_SIMD,
+    ALGORITHM_WINOGRAD,
+    ALGORITHMS
 };
 
-/* One direction, opened in one way. */
-struct way {
+/* One direction, opened in one algorithm: one of the pointers is not NULL. */
+struct algorithm {
     struct pass *library;
     struct product *product;
-    struct direct *own;
-    struct wide *wide;
+    struct direct *direct;
+    struct simd *simd;
     struct winograd *winograd;
 };
 
-const char *way_name(int which);
+const char *algorithm_name(int which);
 
-/* False when this way can't do it. */
-bool way_open(struct way *way, int which, const struct device *d, enum direction dir,
-              const struct unit_shape *s, const struct layout *x, const struct layout *y);
-void way_close(struct way *way);
-bool way_is_reference(const struct way *way); /* only the library's slow plain loops can do it */
-size_t way_scratch(const struct way *way);    /* bytes */
-void way_run(const struct way *way, void *const operand[OPERANDS], void *scratch);
+/* False when this algorithm cannot do it. */
+bool algorithm_open(struct algorithm *algorithm, int which, const struct device *d,
+                    enum direction dir, const struct unit_shape *s, const struct layout *x,
+                    const struct layout *y);
+void algorithm_close(struct algorithm *algorithm);
+bool algorithm_is_reference(
+    const struct algorithm *algorithm); /* only the library's slow plain loops can do it */
+size_t algorithm_scratch(const struct algorithm *algorithm); /* bytes */
+void algorithm_run(const struct algorithm *algorithm, void *const operand[OPERANDS], void *scratch);
 
 #endif

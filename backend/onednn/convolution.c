@@ -1,10 +1,9 @@
-/* Each direction is opened in every way that can do it, each is proved and timed, the fastest stays
- * (choice.h remembers it).
+/* Each direction is opened in every algorithm that can do it. Each is verified and timed, the
+ * fastest stays (choice.h stores it).
  *
- * No one way wins everywhere: ours do in most places, oneDNN's on the images themselves, its and
- * OpenBLAS' in 1x1 kernels, and where this machine has no tiles (tile.h). The time includes
- * bringing weights and activations to the way's layout and back, and, where they are large, from
- * memory. */
+ * No algorithm wins everywhere: direct, simd and winograd do in most shapes, oneDNN's on the images
+ * themselves, its and OpenBLAS' in 1x1 kernels, and where this machine has no tiles (tile.h). The
+ * time includes packing weights, and reading large tensors from memory. */
 #include "backend/onednn/convolution.h"
 
 #include <stdio.h>
@@ -19,21 +18,21 @@
 static const char *const direction_name[DIRECTIONS] = {"forward", "data", "weights"};
 
 enum {
-    KEY_VERSION = 6,        /* choices made among other ways, or timed otherwise, are not used */
-    FEW_RUNS = 2,           /* to see that a way is hopeless */
-    MAX_RUNS = 7,           /* of one way */
+    KEY_VERSION = 7, /* choices made among other algorithms, or timed otherwise, are not used */
+    FEW_RUNS = 2,    /* to see that an algorithm is hopeless */
+    MAX_RUNS = 7,    /* of one algorithm */
     SMALL_BYTES = 1 << 20,  /* of x and y: larger ones come from memory in each run */
     CACHE_BYTES = 32 << 20, /* that must be read so that they are forgotten */
     LINE = 64,
 };
-static const double ENOUGH_S = 0.1; /* of timing, for each way that is left */
+static const double ENOUGH_S = 0.1; /* of timing, for each algorithm that is left */
 static const double HOPELESS = 1.2; /* so much slower than the best, after few runs */
 
 struct convolution {
-    struct way way[DIRECTIONS];
+    struct algorithm algorithm[DIRECTIONS];
 };
 
-/* One thread is timed by its own clock, which stands still while others have the core. */
+/* One thread is timed by its own clock, which stops while others have the core. */
 static double seconds(int threads)
 {
     struct timespec t;
@@ -58,107 +57,108 @@ static void forget(const char *block)
     (void)sink;
 }
 
-/* A way that is tried; its time is the best of some runs, since what disturbs only adds. */
-struct trial {
-    struct way way;
+/* Its time is the best of some runs, since disturbances only add. */
+struct candidate {
+    struct algorithm algorithm;
     int which;
     double best_s;
 };
 
-static double time_of_run(const struct device *d, const struct way *way,
+static double time_of_run(const struct device *d, const struct algorithm *algorithm,
                           void *const operand[OPERANDS], const char *other)
 {
     if (other)
         forget(other);
     double start = seconds(d->threads);
-    way_run(way, operand, d->scratch);
+    algorithm_run(algorithm, operand, d->scratch);
     return seconds(d->threads) - start;
 }
 
-/* Opens all ways that compute the right thing, and returns how many; a reference implementation
- * only where there is nothing else. */
+/* Opens all algorithms that pass verification, and returns how many; a reference implementation only
+ * where there is nothing else. */
 static int open_all(struct device *d, enum direction dir, const struct unit_shape *s,
-                    const struct layout *x, const struct layout *y, struct proof *proof,
-                    struct trial trial[WAYS])
+                    const struct layout *x, const struct layout *y,
+                    struct verification *verification, struct candidate candidate[ALGORITHMS])
 {
     int count = 0;
-    for (int w = WAYS - 1; w >= 0; w--) {
-        struct way way;
-        if (!way_open(&way, w, d, dir, s, x, y) || (count && way_is_reference(&way))) {
-            way_close(&way);
+    for (int w = ALGORITHMS - 1; w >= 0; w--) {
+        struct algorithm algorithm;
+        if (!algorithm_open(&algorithm, w, d, dir, s, x, y) ||
+            (count && algorithm_is_reference(&algorithm))) {
+            algorithm_close(&algorithm);
             continue;
         }
-        device_reserve(d, way_scratch(&way));
-        memset(d->scratch, 0xff, way_scratch(&way));
-        way_run(&way, proof_operands(proof), d->scratch);
-        if (!proof_holds(proof)) {
-            way_close(&way);
+        device_reserve(d, algorithm_scratch(&algorithm));
+        memset(d->scratch, 0xff, algorithm_scratch(&algorithm));
+        algorithm_run(&algorithm, verification_operands(verification), d->scratch);
+        if (!verification_holds(verification)) {
+            algorithm_close(&algorithm);
             continue;
         }
-        if (count && way_is_reference(&trial[0].way))
-            way_close(&trial[--count].way);
-        trial[count++] = (struct trial){way, w, 1e30};
+        if (count && algorithm_is_reference(&candidate[0].algorithm))
+            algorithm_close(&candidate[--count].algorithm);
+        candidate[count++] = (struct candidate){algorithm, w, 1e30};
     }
     return count;
 }
 
-/* Leaves the fastest in trial[0], of `count`. They run by turns, so that a slow moment of the
- * machine meets them all. */
+/* Leaves the fastest in candidate[0], of `count`. Their runs are interleaved, so that a slow moment
+ * of the machine meets them all. */
 static void compare(const struct device *d, void *const operand[OPERANDS], const char *other,
-                    struct trial *trial, int count)
+                    struct candidate *candidate, int count)
 {
     double begin = seconds(d->threads);
     for (int round = 0; round < MAX_RUNS && count > 1; round++) {
         for (int i = 0; i < count; i++) {
-            double took = time_of_run(d, &trial[i].way, operand, other);
-            trial[i].best_s = took < trial[i].best_s ? took : trial[i].best_s;
+            double took = time_of_run(d, &candidate[i].algorithm, operand, other);
+            candidate[i].best_s = took < candidate[i].best_s ? took : candidate[i].best_s;
         }
         for (int i = 1; i < count; i++)
-            if (trial[i].best_s < trial[0].best_s) {
-                struct trial slower = trial[0];
-                trial[0] = trial[i];
-                trial[i] = slower;
+            if (candidate[i].best_s < candidate[0].best_s) {
+                struct candidate slower = candidate[0];
+                candidate[0] = candidate[i];
+                candidate[i] = slower;
             }
         bool last = round + 1 == MAX_RUNS || seconds(d->threads) - begin > ENOUGH_S * count;
         for (int i = count - 1; i > 0 && round + 1 >= FEW_RUNS; i--)
-            if (last || trial[i].best_s > HOPELESS * trial[0].best_s) {
-                way_close(&trial[i].way);
-                trial[i] = trial[--count];
+            if (last || candidate[i].best_s > HOPELESS * candidate[0].best_s) {
+                algorithm_close(&candidate[i].algorithm);
+                candidate[i] = candidate[--count];
             }
     }
 }
 
-/* Opens every way, proves and times it, keeps the fastest. */
+/* Opens, verifies and times every algorithm; the fastest stays open. */
 static int fastest(struct device *d, enum direction dir, const struct unit_shape *s,
-                   const struct layout *x, const struct layout *y, struct way *best)
+                   const struct layout *x, const struct layout *y, struct algorithm *best)
 {
-    struct proof *proof = proof_open(dir, s, x, y);
+    struct verification *verification = verification_open(dir, s, x, y);
     char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? xcalloc(CACHE_BYTES, 1) : NULL;
-    struct trial trial[WAYS];
-    int count = open_all(d, dir, s, x, y, proof, trial);
+    struct candidate candidate[ALGORITHMS];
+    int count = open_all(d, dir, s, x, y, verification, candidate);
     CHECK(count,
           "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad "
           "%d, that computes it",
           direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
-    compare(d, proof_operands(proof), other, trial, count);
-    proof_close(proof);
+    compare(d, verification_operands(verification), other, candidate, count);
+    verification_close(verification);
     xfree(other);
-    *best = trial[0].way;
-    return trial[0].which;
+    *best = candidate[0].algorithm;
+    return candidate[0].which;
 }
 
-static void open_direction(struct way *way, struct device *d, enum direction dir,
+static void open_direction(struct algorithm *algorithm, struct device *d, enum direction dir,
                            const struct unit_shape *s, const struct layout *x,
                            const struct layout *y)
 {
     char key[CHOICE_KEY];
     write_key(key, dir, s, x, y);
     const char *kept = choices_find(d->choices, key);
-    for (int w = 0; kept && w < WAYS; w++)
-        if (!strcmp(kept, way_name(w)) && way_open(way, w, d, dir, s, x, y))
+    for (int w = 0; kept && w < ALGORITHMS; w++)
+        if (!strcmp(kept, algorithm_name(w)) && algorithm_open(algorithm, w, d, dir, s, x, y))
             return;
-    int which = fastest(d, dir, s, x, y, way);
-    choices_keep(d->choices, key, way_name(which));
+    int which = fastest(d, dir, s, x, y, algorithm);
+    choices_store(d->choices, key, algorithm_name(which));
 }
 
 struct convolution *convolution_open(struct device *d, const struct unit_shape *s,
@@ -167,7 +167,7 @@ struct convolution *convolution_open(struct device *d, const struct unit_shape *
     struct convolution *c = xcalloc(1, sizeof *c);
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
         if (dir != BACKWARD_DATA || !s->first)
-            open_direction(&c->way[dir], d, dir, s, x, y);
+            open_direction(&c->algorithm[dir], d, dir, s, x, y);
     return c;
 }
 
@@ -176,7 +176,7 @@ void convolution_close(struct convolution *c)
     if (!c)
         return;
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
-        way_close(&c->way[dir]);
+        algorithm_close(&c->algorithm[dir]);
     xfree(c);
 }
 
@@ -184,24 +184,27 @@ size_t convolution_scratch(const struct convolution *c)
 {
     size_t most = 0;
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
-        most = way_scratch(&c->way[dir]) > most ? way_scratch(&c->way[dir]) : most;
+        most = algorithm_scratch(&c->algorithm[dir]) > most ? algorithm_scratch(&c->algorithm[dir])
+                                                            : most;
     return most;
 }
 
 void convolution_forward(struct convolution *c, const void *x, const float *w, void *y,
                          void *scratch)
 {
-    way_run(&c->way[FORWARD], (void *const[]){(void *)x, (void *)w, y}, scratch);
+    algorithm_run(&c->algorithm[FORWARD], (void *const[]){(void *)x, (void *)w, y}, scratch);
 }
 
 void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy,
                                void *scratch)
 {
-    way_run(&c->way[BACKWARD_DATA], (void *const[]){dx, (void *)w, (void *)dy}, scratch);
+    algorithm_run(&c->algorithm[BACKWARD_DATA], (void *const[]){dx, (void *)w, (void *)dy},
+                  scratch);
 }
 
 void convolution_backward_weights(struct convolution *c, const void *x, float *dw, const void *dy,
                                   void *scratch)
 {
-    way_run(&c->way[BACKWARD_WEIGHTS], (void *const[]){(void *)x, dw, (void *)dy}, scratch);
+    algorithm_run(&c->algorithm[BACKWARD_WEIGHTS], (void *const[]){(void *)x, dw, (void *)dy},
+                  scratch);
 }

@@ -10,7 +10,8 @@ struct convolution;
 struct convolution *convolution_open(struct device *d, const struct unit_shape *s,
                                      const struct layout *x, const struct layout *y);
 void convolution_close(struct convolution *c);
-size_t convolution_scratch(const struct convolution *c); /* bytes, of the greediest direction */
+size_t
+convolution_scratch(const struct convolution *c); /* bytes, of the direction that needs most */
 
 /* w and its gradient are float32 [out][kh][kw][in]. */
 void convolution_forward(struct convolution *c, const void *x, const float *w, void *y,

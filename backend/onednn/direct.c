@@ -1,5 +1,5 @@
-/* The geometry is listed once, when a convolution is opened; the rest is gather.c's and
- * correlate.c's. */
+/* The geometry is listed once, when a convolution is opened; the rest is implicit_conv.c's and
+ * weight_gradient.c's. */
 #include "backend/onednn/direct.h"
 
 #include "backend/onednn/weight_gradient.h"
@@ -8,9 +8,9 @@
 
 struct direct {
     struct geometry geometry;
-    struct gather *gather;       /* forward, backward-data */
-    struct correlate *correlate; /* backward-weights */
-    enum operand source;         /* of gather */
+    struct implicit_conv *implicit_conv;     /* forward, backward-data */
+    struct weight_gradient *weight_gradient; /* backward-weights */
+    enum operand source;                     /* of implicit_conv */
 };
 
 struct direct *direct_open(enum direction dir, const struct unit_shape *s, const struct layout *x,
@@ -22,9 +22,9 @@ struct direct *direct_open(enum direction dir, const struct unit_shape *s, const
     geometry_open(&d->geometry, s, x, y);
     d->source = dir == FORWARD ? OPERAND_X : OPERAND_Y;
     if (dir == BACKWARD_WEIGHTS)
-        d->correlate = correlate_open(&d->geometry, t, threads);
+        d->weight_gradient = weight_gradient_open(&d->geometry, t, threads);
     else
-        d->gather = gather_open(&d->geometry, dir == FORWARD, t, threads);
+        d->implicit_conv = implicit_conv_open(&d->geometry, dir == FORWARD, t, threads);
     return d;
 }
 
@@ -32,23 +32,24 @@ void direct_close(struct direct *d)
 {
     if (!d)
         return;
-    correlate_close(d->correlate);
-    gather_close(d->gather);
+    weight_gradient_close(d->weight_gradient);
+    implicit_conv_close(d->implicit_conv);
     geometry_close(&d->geometry);
     xfree(d);
 }
 
 size_t direct_scratch(const struct direct *d)
 {
-    return d->gather ? gather_scratch(d->gather) : correlate_scratch(d->correlate);
+    return d->implicit_conv ? implicit_conv_scratch(d->implicit_conv)
+                            : weight_gradient_scratch(d->weight_gradient);
 }
 
 void direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch)
 {
-    if (d->gather)
-        gather_run(d->gather, operand[d->source], operand[OPERAND_W],
-                   operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch);
+    if (d->implicit_conv)
+        implicit_conv_run(d->implicit_conv, operand[d->source], operand[OPERAND_W],
+                          operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch);
     else
-        correlate_run(d->correlate, operand[OPERAND_X], operand[OPERAND_W], operand[OPERAND_Y],
-                      scratch);
+        weight_gradient_run(d->weight_gradient, operand[OPERAND_X], operand[OPERAND_W],
+                            operand[OPERAND_Y], scratch);
 }

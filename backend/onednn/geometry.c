@@ -30,9 +30,9 @@ void geometry_open(struct geometry *g, const struct unit_shape *s, const struct 
         for (int out = 0; out < pixels(&g->y); out++)
             if (seen(g, out, tap) >= 0)
                 g->connection[g->connections++] =
-                    (struct connection){g->living, out, seen(g, out, tap)};
+                    (struct connection){g->active, out, seen(g, out, tap)};
         if (g->connections > before)
-            g->tap[g->living++] = tap;
+            g->tap[g->active++] = tap;
     }
 }
 

@@ -15,7 +15,7 @@ struct grid {
     int rows, h, w, c;
 };
 
-/* Pixel `out` of y sees pixel `in` of x through living tap number `tap`. */
+/* Pixel `out` of y sees pixel `in` of x through active tap number `tap`. */
 struct connection {
     int tap, out, in;
 };
@@ -23,7 +23,7 @@ struct connection {
 struct geometry {
     struct grid x, y;
     int kernel, stride, pad;
-    int living, *tap; /* taps, of kernel x kernel, that see anything from somewhere */
+    int active, *tap; /* taps, of kernel x kernel, that see anything from somewhere */
     int connections;
     struct connection *connection; /* by tap, then by out */
 };

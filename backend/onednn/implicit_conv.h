@@ -5,16 +5,16 @@
 
 #include "backend/onednn/geometry.h"
 
-struct gather;
+struct implicit_conv;
 
 /* Borrows the geometry. */
-struct gather *gather_open(const struct geometry *g, bool forward, const struct tiles *t,
-                           int threads);
-void gather_close(struct gather *g);
-size_t gather_scratch(const struct gather *g); /* bytes */
+struct implicit_conv *implicit_conv_open(const struct geometry *g, bool forward,
+                                         const struct tiles *t, int threads);
+void implicit_conv_close(struct implicit_conv *g);
+size_t implicit_conv_scratch(const struct implicit_conv *g); /* bytes */
 
 /* source: x (forward) or dy; result: y or dx; w: float32 [out][taps][in]. */
-void gather_run(const struct gather *g, const void *source, const float *w, void *result,
-                void *scratch);
+void implicit_conv_run(const struct implicit_conv *g, const void *source, const float *w,
+                       void *result, void *scratch);
 
 #endif

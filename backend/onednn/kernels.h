@@ -1,5 +1,5 @@
 /* The loops over activations, each written once and compiled for float32 and for bf16. They do one
- * thread's share; norm.c and pool.c hand out the shares. */
+ * thread's part; norm.c and pool.c hand out the chunks. */
 #ifndef BACKEND_ONEDNN_KERNELS_H
 #define BACKEND_ONEDNN_KERNELS_H
 
@@ -27,7 +27,7 @@ struct pooling {
     int kernel, stride, pad;
     const void *from, *from2;
     void *to;
-    uint8_t *won; /* max pool: the tap that had the greatest, for each element of y; may be NULL
+    uint8_t *argmax; /* max pool: the tap that had the greatest, for each element of y; may be NULL
                      forward */
 };
 

@@ -3,7 +3,7 @@
  * A primitive is made once for its shape; running it sets three addresses. Its scratchpad and the
  * copies of operands that want another layout lie one after another in the caller's scratch block.
  * Taps that see nothing but padding (of a 3x3 kernel on a 1x1 image all but the centre) are cut
- * off: the kernel sees the window of those that live, their gradients are zero. */
+ * off: the kernel sees the window of the active ones; the gradients of the others are zero. */
 #include "backend/onednn/library.h"
 
 #include <dnnl.h>
@@ -37,7 +37,7 @@ struct side {
     int argument;
 };
 
-/* The living taps along one axis: first .. first + count - 1, with the padding that is left for
+/* The active taps along one axis: first .. first + count - 1, with the padding that is left for
  * them. */
 struct window {
     int first, count, pad_before, pad_after;
@@ -46,7 +46,7 @@ struct window {
 struct pass {
     struct library *library;
     enum operand written;
-    size_t w_offset, w_zeroed; /* floats before the first living tap; floats to clear before some of
+    size_t w_offset, w_zeroed; /* floats before the first active tap; floats to clear before some of
                                   them are written */
     dnnl_primitive_t primitive;
     struct side side[OPERANDS];
@@ -89,7 +89,7 @@ static dnnl_memory_desc_t describe(int count, const dnnl_dim_t *dims, bool bf16,
     return m;
 }
 
-/* A tap lives when some output sees the image through it. */
+/* A tap is active when some output sees the image through it. */
 static struct window window_of(int in, int out, const struct unit_shape *s)
 {
     int last_begin = (out - 1) * s->stride - s->pad; /* where the last output's first tap lies */

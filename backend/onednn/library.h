@@ -15,8 +15,7 @@ enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECTIONS };
 enum operand { OPERAND_X, OPERAND_W, OPERAND_Y, OPERANDS };
 
 enum method {
-    METHOD_AS_IS, /* oneDNN's convolution on x and y as they lie */
-    METHOD_ANY,   /* in the layouts that it likes best */
+    METHOD_AS_IS, /* oneDNN's convolution on x and y as they lie; w in the layout it likes best */
     METHOD_INNER, /* as an inner product over the pixels: 1x1 kernels and 1x1 images */
     METHODS
 };

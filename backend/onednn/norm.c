@@ -32,27 +32,27 @@ static int64_t rows_of(const struct layout *l)
     return (int64_t)l->n * l->h * l->w;
 }
 
-/* Runs the kernel over all rows, in shares of neighbouring ones. */
+/* Runs the kernel over all rows, in chunks of neighbouring ones. */
 static void walk(const struct layout *l, int threads, rows_kernel *kernel,
                  const struct rows *shared)
 {
     int64_t rows = rows_of(l);
-    int shares = shares_of(rows, ROWS_A_SUM, threads);
+    int chunks = chunks_of(rows, ROWS_A_SUM, threads);
     struct rows r = *shared;
     r.channels = l->c;
     r.stream = l->c % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int i = 0; i < shares; i++)
-        kernel(&r, (size_t)share_at(rows, shares, i), (size_t)share_at(rows, shares, i + 1));
+    for (int i = 0; i < chunks; i++)
+        kernel(&r, (size_t)chunk_at(rows, chunks, i), (size_t)chunk_at(rows, chunks, i + 1));
 }
 
-/* The same with sums: float32 over some rows, double over a share of them, all shares together in
+/* The same with sums: float32 over some rows, double over a chunk of them, all chunks together in
  * n->sums[0 .. 2 c - 1]. */
 static void walk_summing(const struct norm *n, const struct layout *l, int threads,
                          rows_kernel *kernel, const struct rows *shared)
 {
     int64_t rows = rows_of(l);
-    int shares = shares_of(rows, ROWS_A_SUM, threads), channels = l->c;
+    int chunks = chunks_of(rows, ROWS_A_SUM, threads), channels = l->c;
 #pragma omp parallel num_threads(threads)
     {
         struct rows r = *shared;
@@ -61,11 +61,11 @@ static void walk_summing(const struct norm *n, const struct layout *l, int threa
         r.sums[0] = n->part + (size_t)omp_get_thread_num() * 2 * (size_t)channels;
         r.sums[1] = r.sums[0] + channels;
 #pragma omp for schedule(dynamic)
-        for (int i = 0; i < shares; i++) {
+        for (int i = 0; i < chunks; i++) {
             double *sums = n->sums + (size_t)i * 2 * (size_t)channels;
-            int64_t end = share_at(rows, shares, i + 1);
+            int64_t end = chunk_at(rows, chunks, i + 1);
             memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
-            for (int64_t row = share_at(rows, shares, i); row < end; row += ROWS_A_SUM) {
+            for (int64_t row = chunk_at(rows, chunks, i); row < end; row += ROWS_A_SUM) {
                 memset(r.sums[0], 0, 2 * (size_t)channels * sizeof(float));
                 kernel(&r, (size_t)row, (size_t)(end - row < ROWS_A_SUM ? end : row + ROWS_A_SUM));
                 for (int c = 0; c < 2 * channels; c++)
@@ -74,7 +74,7 @@ static void walk_summing(const struct norm *n, const struct layout *l, int threa
         }
 #pragma omp for
         for (int c = 0; c < 2 * channels; c++)
-            for (int i = 1; i < shares; i++)
+            for (int i = 1; i < chunks; i++)
                 n->sums[c] += n->sums[(size_t)i * 2 * (size_t)channels + (size_t)c];
     }
 }
@@ -91,7 +91,7 @@ size_t norm_saved(int channels)
 
 size_t norm_scratch(int channels, int threads)
 {
-    size_t sums = (size_t)most_shares(threads) * sizeof(double) + (size_t)threads * sizeof(float);
+    size_t sums = (size_t)most_chunks(threads) * sizeof(double) + (size_t)threads * sizeof(float);
     return 7 * padded(channels) * sizeof(float) + 2 * padded(channels) * sums;
 }
 
@@ -107,7 +107,7 @@ void norm_place(struct norm *n, int channels, int threads, void *saved, void *sc
     n->mean = saved ? saved : at + 5 * step;
     n->inverse = n->mean + step;
     n->sums = (double *)(at + 7 * step);
-    n->part = (float *)(n->sums + (size_t)most_shares(threads) * 2 * step);
+    n->part = (float *)(n->sums + (size_t)most_chunks(threads) * 2 * step);
 }
 
 /* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used
@@ -167,11 +167,11 @@ void norm_apply(const struct norm *n, const struct layout *l, int threads, const
 }
 
 void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
-                       const struct push *in, void *arrived, float *dgamma, float *dbeta)
+                       const struct output_gradient *in, void *masked, float *dgamma, float *dbeta)
 {
     double count = (double)rows_of(l);
     struct rows r = {
-        .z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
+        .z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = masked};
     r.origin = n->mean;
     r.scale = n->scale;
     r.shift = n->shift;
@@ -188,7 +188,7 @@ void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads
 }
 
 void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
-                   const struct push *in, void *dz)
+                   const struct output_gradient *in, void *dz)
 {
     struct rows r = {.z = z, .y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = dz};
     r.scale = n->scale;
@@ -199,9 +199,9 @@ void norm_gradient(const struct norm *n, const struct layout *l, int threads, co
     walk(l, threads, kernels_of(l)->gradient, &r);
 }
 
-void norm_mask(const struct layout *l, int threads, const struct push *in, void *arrived)
+void norm_mask(const struct layout *l, int threads, const struct output_gradient *in, void *masked)
 {
-    struct rows r = {.y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = arrived};
+    struct rows r = {.y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = masked};
     assert(!in->relu || in->y);
     walk(l, threads, kernels_of(l)->mask, &r);
 }

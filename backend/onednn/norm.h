@@ -15,13 +15,13 @@ struct norm {
     float *mean, *inverse;          /* mean and 1 / sqrt(variance + eps); lie in `saved` */
     float *scale, *shift;           /* y = scale z + shift */
     float *from_dy, *from_z, *bias; /* dz = from_dy dy + from_z z + bias */
-    double *sums;                   /* [share][2][c] */
+    double *sums;                   /* [chunk][2][c] */
     float *part;                    /* [thread][2][c], of some rows */
 };
 
-/* A gradient on its way to z: dy + dy2 (may be NULL), masked by ReLU. With y == NULL the mask is
- * computed anew from z. */
-struct push {
+/* The gradient of what goes into ReLU: dy + dy2 (may be NULL), masked. With y == NULL the mask is computed anew
+ * from z. */
+struct output_gradient {
     const void *dy, *dy2, *y;
     bool relu;
 };
@@ -42,14 +42,14 @@ void norm_coefficients(const struct norm *n, int channels, const float *gamma, c
 void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z,
                 const void *skip, bool relu, void *y);
 
-/* First dgamma, dbeta, the coefficients of dz, and (where not NULL) `arrived`: the gradient with
- * its mask; then dz. */
+/* First dgamma, dbeta, the coefficients of dz, and (where not NULL) `masked`: dy where ReLU
+ * let through; then dz. */
 void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
-                       const struct push *in, void *arrived, float *dgamma, float *dbeta);
+                       const struct output_gradient *in, void *masked, float *dgamma, float *dbeta);
 void norm_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
-                   const struct push *in, void *dz);
+                   const struct output_gradient *in, void *dz);
 
-/* Without batch norm: `arrived` alone. */
-void norm_mask(const struct layout *l, int threads, const struct push *in, void *arrived);
+/* Without batch norm: `masked` alone. */
+void norm_mask(const struct layout *l, int threads, const struct output_gradient *in, void *masked);
 
 #endif

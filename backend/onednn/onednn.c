@@ -3,7 +3,7 @@
  *
  * Tensors lie channels-last, in the device's type. A unit keeps no activations: `saved` holds the
  * convolution's result and the batch's statistics, the mask of ReLU comes from y or is computed
- * anew. Scratch belongs to the device and is as large as the greediest unit wants it. Cost beside
+ * anew. Scratch belongs to the device and is as large as the unit that needs most. Cost beside
  * the convolutions, in passes over y: 3 forward (4 with skip), 5 back (7 with skip). */
 #include <assert.h>
 #include <omp.h>
@@ -152,8 +152,7 @@ static void unit_close(struct unit *u)
     xfree(u);
 }
 
-/* Without `saved` nothing will go back: the convolution's result is normalised where y is to
- * stand. */
+/* Without `saved` nothing will go back: the convolution's result is normalised in y. */
 static void conv_forward(const struct unit *u, const struct unit_io *io, enum unit_mode mode)
 {
     const struct unit_shape *s = &u->shape;
@@ -188,7 +187,7 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     int threads = u->device->threads;
     char *scratch = u->device->scratch;
     void *dz = scratch + dz_at(u);
-    struct push in = {
+    struct output_gradient in = {
         .dy = io->dy, .dy2 = io->dy2, .y = s->norm && !s->skip ? NULL : io->y, .relu = s->relu};
     if (!s->norm) {
         if (!s->relu && !io->dy2 && !io->dskip)
@@ -205,7 +204,7 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
     norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
     norm_sum_gradient(&n, &u->y, threads, io->saved, &in, io->dskip, dgamma, dgamma + u->y.c);
     if (io->dskip)
-        in = (struct push){.dy = io->dskip};
+        in = (struct output_gradient){.dy = io->dskip};
     norm_gradient(&n, &u->y, threads, io->saved, &in, dz);
     return dz;
 }

@@ -1,4 +1,4 @@
-/* Backward gathers: each pixel of x asks which pixels of y it went into. So every element of dx is
+/* In backward each pixel of x asks which pixels of y it went into. So every element of dx is
  * written once, by one thread, and its sum is rounded once. Cost: a pixel of x looks at up to
  * ceil(kernel / stride)^2 windows. */
 #include "backend/onednn/pool.h"
@@ -22,7 +22,7 @@ static struct pooling work_of(const struct pool *p, const struct unit_io *io)
                             .kernel = s->kernel,
                             .stride = s->stride,
                             .pad = s->pad,
-                            .won = io->saved};
+                            .argmax = io->saved};
 }
 
 static const struct kernels *kernels_of(const struct pool *p)

@@ -12,7 +12,7 @@ struct pool {
     int threads;
 };
 
-/* bytes: of a max pool the tap that won, a byte an element of y */
+/* bytes: of a max pool the argmax, a tap in a byte an element of y */
 size_t pool_saved(const struct pool *p);
 void pool_forward(const struct pool *p, const struct unit_io *io);
 void pool_backward(const struct pool *p, const struct unit_io *io);

@@ -1,10 +1,10 @@
 /* Back to the weights there is one product for each tap of the kernel: y's gradient times what y
- * sees of x through the tap, which is gathered, some pixels at a time, where it doesn't lie in rows
+ * sees of x through the tap, which is gathered, some pixels at a time, where it does not lie in rows
  * as it is.
  *
  * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands
- * into an order of its own, which costs least where a share's sides are alike: so the longest is
- * halved until there are shares enough. Shares of the pixels have sums of their own, which are
+ * into an order of its own, which costs least where a chunk's sides are alike: so the longest is
+ * halved until there are chunks enough. Chunks of the pixels have sums of their own, which are
  * added up in the end, in their order. */
 #include "backend/onednn/product.h"
 
@@ -15,9 +15,9 @@
 #include "base/alloc.h"
 
 enum {
-    LEAST_ROWS = 256,    /* of a share, forward and to the input; and gathered at a time */
-    LEAST_SIDE = 64,     /* of a share, to the weights */
-    PARTS = 4,           /* to the weights: shares for each thread, at least; */
+    LEAST_ROWS = 256,    /* of a chunk, forward and to the input; and gathered at a time */
+    LEAST_SIDE = 64,     /* of a chunk, to the weights */
+    PARTS = 4,           /* to the weights: chunks for each thread, at least; */
     MOST_PARTS = 8,      /* up to so many, for each thread to have equally many */
     GATHERED = 64 << 10, /* floats, at a time, where those are more rows */
 };
@@ -40,7 +40,7 @@ static int taps_of(const struct product *p)
     return p->shape.kernel * p->shape.kernel;
 }
 
-static int shares_in(const struct product *p)
+static int chunks_in(const struct product *p)
 {
     int taps = p->direction == BACKWARD_WEIGHTS ? taps_of(p) : 1;
     return taps * p->parts[PIXELS] * p->parts[OUTPUTS] * p->parts[INPUTS];
@@ -61,13 +61,13 @@ static void cut(struct product *p)
     for (enum side s = PIXELS; s < SIDES; s++)
         p->parts[s] = 1;
     if (p->direction != BACKWARD_WEIGHTS) {
-        p->parts[PIXELS] = shares_of(p->side[PIXELS], LEAST_ROWS, p->threads);
+        p->parts[PIXELS] = chunks_of(p->side[PIXELS], LEAST_ROWS, p->threads);
         return;
     }
     while (p->threads > 1) {
         enum side s = longest(p);
-        int shares = shares_in(p), enough = (shares % p->threads ? MOST_PARTS : PARTS) * p->threads;
-        if (shares >= enough || p->side[s] / p->parts[s] < 2 * LEAST_SIDE)
+        int chunks = chunks_in(p), enough = (chunks % p->threads ? MOST_PARTS : PARTS) * p->threads;
+        if (chunks >= enough || p->side[s] / p->parts[s] < 2 * LEAST_SIDE)
             break;
         p->parts[s] *= 2;
     }
@@ -133,14 +133,14 @@ struct span {
 
 static struct span part_of(const struct product *p, enum side s, int part)
 {
-    return (struct span){(int)share_at(p->side[s], p->parts[s], part),
-                         (int)share_at(p->side[s], p->parts[s], part + 1)};
+    return (struct span){(int)chunk_at(p->side[s], p->parts[s], part),
+                         (int)chunk_at(p->side[s], p->parts[s], part + 1)};
 }
 
 /* Some of y's pixels, forward or to the input. */
-static void multiply_rows(const struct product *p, void *const operand[OPERANDS], int share)
+static void multiply_rows(const struct product *p, void *const operand[OPERANDS], int chunk)
 {
-    struct span rows = part_of(p, PIXELS, share);
+    struct span rows = part_of(p, PIXELS, chunk);
     int64_t in = p->x.c, out = p->y.c;
     float *x = (float *)operand[OPERAND_X] + rows.from * in,
           *y = (float *)operand[OPERAND_Y] + rows.from * out;
@@ -172,11 +172,11 @@ static void gather(const struct product *p, const float *x, int tap, struct span
 
 /* One tap's product over some of the pixels, for some of the channels; `gathered` is the thread's
  * room. */
-static void multiply_weights(const struct product *p, void *const operand[OPERANDS], int share,
+static void multiply_weights(const struct product *p, void *const operand[OPERANDS], int chunk,
                              float *gathered, float *sums)
 {
-    int inputs = share % p->parts[INPUTS], outputs = share / p->parts[INPUTS] % p->parts[OUTPUTS],
-        rest = share / p->parts[INPUTS] / p->parts[OUTPUTS], part = rest % p->parts[PIXELS],
+    int inputs = chunk % p->parts[INPUTS], outputs = chunk / p->parts[INPUTS] % p->parts[OUTPUTS],
+        rest = chunk / p->parts[INPUTS] / p->parts[OUTPUTS], part = rest % p->parts[PIXELS],
         tap = rest / p->parts[PIXELS];
     struct span pixels = part_of(p, PIXELS, part), out = part_of(p, OUTPUTS, outputs),
                 in = part_of(p, INPUTS, inputs);
@@ -213,14 +213,14 @@ static void add_parts(const struct product *p, float *dw, const float *sums)
 
 void product_run(const struct product *p, void *const operand[OPERANDS], void *scratch)
 {
-    int shares = shares_in(p);
+    int chunks = chunks_in(p);
     float *sums = (float *)scratch + gathered_floats(p) * (size_t)p->threads;
 #pragma omp parallel num_threads(p->threads)
     {
         float *gathered = (float *)scratch + gathered_floats(p) * (size_t)omp_get_thread_num();
         blas_stay();
 #pragma omp for schedule(dynamic)
-        for (int i = 0; i < shares; i++)
+        for (int i = 0; i < chunks; i++)
             if (p->direction == BACKWARD_WEIGHTS)
                 multiply_weights(p, operand, i, gathered, sums);
             else

@@ -1,7 +1,7 @@
 /* A convolution as products of matrices by OpenBLAS, float32: 1x1 kernels in all directions, any
  * kernel back to its weights.
  *
- * Pixels are rows. A product is dealt in shares (share.h), each made by one thread. */
+ * Pixels are rows. A product is dealt in chunks (chunks.h), each made by one thread. */
 #ifndef BACKEND_ONEDNN_PRODUCT_H
 #define BACKEND_ONEDNN_PRODUCT_H
 

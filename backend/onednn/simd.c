@@ -1,9 +1,9 @@
 /* Both directions are one loop: back to the input, a pixel sees its neighbours through the same
- * window turned by half a circle.
+ * window rotated by half a circle.
  *
  * Weights are packed at every call, by all threads together, to panels of 32 columns: [panel][place
- * in the window][depth][column]. Each thread takes shares of the images' rows; some rows meet all
- * panels before the next, so that they stay in the second cache. Multiply-adds: those that live,
+ * in the window][depth][column]. Each thread takes chunks of the images' rows; some rows meet all
+ * panels before the next, so that they stay in the second cache. Multiply-adds: those of active taps,
  * and at the ends of a row one that is masked. */
 #include "backend/onednn/simd.h"
 
@@ -20,7 +20,7 @@ enum {
     LINE = 64,
 };
 
-struct wide {
+struct simd {
     const struct tiles *tiles;
     bool forward;
     int threads, in_c; /* of x */
@@ -31,7 +31,7 @@ struct wide {
     struct tap tap[SIDE];
 };
 
-static size_t size_of(const struct wide *w)
+static size_t size_of(const struct simd *w)
 {
     return w->tiles->bf16 ? 2 : 4;
 }
@@ -41,23 +41,23 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-static int panels(const struct wide *w)
+static int panels(const struct simd *w)
 {
     return (w->width + w->columns - 1) / w->columns;
 }
 
-static int panel_vectors(const struct wide *w, int panel)
+static int panel_vectors(const struct simd *w, int panel)
 {
     return smaller(w->width - panel * w->columns, w->columns) / LANES;
 }
 
 /* Elements of the weights of one panel at one place of the window. */
-static size_t place_elements(const struct wide *w, int panel)
+static size_t place_elements(const struct simd *w, int panel)
 {
     return (size_t)w->depth * (size_t)panel_vectors(w, panel) * LANES;
 }
 
-struct wide *wide_open(enum direction d, const struct unit_shape *s, const struct layout *x,
+struct simd *simd_open(enum direction d, const struct unit_shape *s, const struct layout *x,
                        const struct layout *y, const struct tiles *t, int threads)
 {
     if (d == BACKWARD_WEIGHTS || s->kernel != SIDE || s->stride != 1 || s->pad != SIDE / 2 ||
@@ -70,8 +70,8 @@ struct wide *wide_open(enum direction d, const struct unit_shape *s, const struc
             (y->bf16 ? 2 : 4) >
         PANEL_BYTES)
         return NULL;
-    struct wide *w = xcalloc(1, sizeof *w);
-    *w = (struct wide){.tiles = t, .forward = d == FORWARD, .threads = threads, .in_c = x->c};
+    struct simd *w = xcalloc(1, sizeof *w);
+    *w = (struct simd){.tiles = t, .forward = d == FORWARD, .threads = threads, .in_c = x->c};
     w->columns = t->slide_size.vectors * LANES;
     w->rows = x->n * x->h, w->h = x->h, w->w = x->w;
     w->depth = source->c, w->width = result->c;
@@ -79,31 +79,31 @@ struct wide *wide_open(enum direction d, const struct unit_shape *s, const struc
     return w;
 }
 
-void wide_close(struct wide *w)
+void simd_close(struct simd *w)
 {
     xfree(w);
 }
 
-size_t wide_scratch(const struct wide *w)
+size_t simd_scratch(const struct simd *w)
 {
     return (size_t)WINDOW * (size_t)w->depth * (size_t)w->width * size_of(w);
 }
 
-static size_t panel_at(const struct wide *w, int panel)
+static size_t panel_at(const struct simd *w, int panel)
 {
     return (size_t)WINDOW * (size_t)w->depth * (size_t)panel * (size_t)w->columns;
 }
 
 /* The weights of one panel at one place of the window; weights is [out][WINDOW][in]. */
-static void pack(const struct wide *w, const float *weights, int panel, int place, char *packed)
+static void pack(const struct simd *w, const float *weights, int panel, int place, char *packed)
 {
     size_t step = (size_t)WINDOW * (size_t)w->in_c, column = (size_t)panel * (size_t)w->columns;
     void *to =
         packed + (panel_at(w, panel) + (size_t)place * place_elements(w, panel)) * size_of(w);
     int vectors = panel_vectors(w, panel);
     if (w->forward)
-        w->tiles->pack_turned(weights + column * step + (size_t)place * (size_t)w->in_c, step,
-                              w->depth, vectors, to);
+        w->tiles->pack_transposed(weights + column * step + (size_t)place * (size_t)w->in_c, step,
+                                  w->depth, vectors, to);
     else
         w->tiles->pack(weights + (size_t)(WINDOW - 1 - place) * (size_t)w->in_c + column, step,
                        w->depth, vectors, to);
@@ -117,7 +117,7 @@ static void fetch(const char *at, size_t bytes)
 }
 
 /* One row of the result, one panel. */
-static void sum_row(const struct wide *w, const char *source, const char *packed, char *result,
+static void sum_row(const struct simd *w, const char *source, const char *packed, char *result,
                     int row, int panel)
 {
     int y = row % w->h, vectors = panel_vectors(w, panel),
@@ -151,20 +151,20 @@ static void sum_row(const struct wide *w, const char *source, const char *packed
     }
 }
 
-void wide_run(const struct wide *w, void *const operand[OPERANDS], void *scratch)
+void simd_run(const struct simd *w, void *const operand[OPERANDS], void *scratch)
 {
     const char *source = operand[w->forward ? OPERAND_X : OPERAND_Y];
     char *result = operand[w->forward ? OPERAND_Y : OPERAND_X];
-    int shares = shares_of(w->rows, w->block, w->threads);
+    int chunks = chunks_of(w->rows, w->block, w->threads);
 #pragma omp parallel num_threads(w->threads)
     {
 #pragma omp for
         for (int i = 0; i < panels(w) * WINDOW; i++)
             pack(w, operand[OPERAND_W], i / WINDOW, i % WINDOW, scratch);
 #pragma omp for schedule(dynamic)
-        for (int share = 0; share < shares; share++) {
-            int from = (int)share_at(w->rows, shares, share),
-                to = (int)share_at(w->rows, shares, share + 1);
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            int from = (int)chunk_at(w->rows, chunks, chunk),
+                to = (int)chunk_at(w->rows, chunks, chunk + 1);
             for (int block = from; block < to; block += w->block)
                 for (int panel = 0; panel < panels(w); panel++)
                     for (int row = block; row < smaller(block + w->block, to); row++)

@@ -10,13 +10,13 @@
 #include "backend/onednn/library.h"
 #include "backend/onednn/tile.h"
 
-struct wide;
+struct simd;
 
 /* NULL when these shapes can't, or t is NULL. */
-struct wide *wide_open(enum direction d, const struct unit_shape *s, const struct layout *x,
+struct simd *simd_open(enum direction d, const struct unit_shape *s, const struct layout *x,
                        const struct layout *y, const struct tiles *t, int threads);
-void wide_close(struct wide *w);
-size_t wide_scratch(const struct wide *w); /* bytes */
-void wide_run(const struct wide *w, void *const operand[OPERANDS], void *scratch);
+void simd_close(struct simd *w);
+size_t simd_scratch(const struct simd *w); /* bytes */
+void simd_run(const struct simd *w, void *const operand[OPERANDS], void *scratch);
 
 #endif

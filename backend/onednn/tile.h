@@ -34,7 +34,7 @@ struct dot {
     bool add; /* float32 only */
 };
 
-/* The same where the rows of the tile are neighbouring pixels and each tap of the list stands for
+/* The same where the rows of the tile are neighbouring pixels and each tap of the list means
  * three side by side, of which the middle one is given: to[row][column] = sum over taps, i < 3 and
  * k < depth of source[(row + i - 1) source_step + tap.a + k] weights[tap.b + i weight_step +
  * k][column]. A pixel serves up to three rows, so little is loaded even by narrow tiles. The pixel
@@ -81,13 +81,13 @@ enum change {
 
 enum { POINTS = 16 };
 
-/* Some squares, the places and the points of the next each so many floats behind those of the one
+/* Some squares, the places and the points of the next each so many floats after those of the one
  * before. */
 struct square {
     float *place[POINTS]; /* row by row; each has its channels side by side */
     float *point;         /* the first point's channels, LANES side by side, the next LANES
-                             codec_fixture_step behind them */
-    size_t point_step, codec_fixture_step, next_place, next_point;
+                             line_step after them */
+    size_t point_step, line_step, next_place, next_point;
     size_t ahead;        /* floats from a place to one that will be asked for soon; 0: none */
     int count, channels; /* channels: a multiple of LANES */
 };
@@ -110,7 +110,7 @@ struct tiles {
     /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k,
      * column) is from[column step + k], else from[k step + column]. Depth and the number of columns
      * are multiples of LANES. */
-    void (*pack_turned)(const float *from, size_t step, int depth, int vectors, void *to);
+    void (*pack_transposed)(const float *from, size_t step, int depth, int vectors, void *to);
     void (*pack)(const float *from, size_t step, int depth, int vectors, void *to);
     /* bf16: two rows as one of pairs; b == NULL: zeros. */
     void (*pair)(const void *a, const void *b, size_t count, void *to);

@@ -128,7 +128,7 @@ INLINE void outer_steps(const float *a, size_t a_step, const float *b, size_t b_
     }
 }
 
-/* Lines of LANES floats one behind the other are what is summed most: AT_ONCE steps cost one of the
+/* Lines of LANES floats one after the other are what is summed most: AT_ONCE steps cost one of the
  * loop. */
 INLINE void outer(const struct outer *o, int rows)
 {
@@ -210,8 +210,8 @@ INLINE void turn(__m256 row[HALF])
     UNROLL for (int i = 0; i < HALF; i++) row[i] = t[i];
 }
 
-__attribute__((AVX2)) static void pack_turned(const float *from, size_t step, int depth,
-                                              int vectors, void *to)
+__attribute__((AVX2)) static void pack_transposed(const float *from, size_t step, int depth,
+                                                  int vectors, void *to)
 {
     size_t width = (size_t)vectors * LANES;
     for (int k = 0; k < depth; k += HALF)
@@ -239,7 +239,7 @@ const struct tiles tiles_avx2 = {
     .dot = run_dot,
     .slide = run_slide,
     .outer = run_outer,
-    .pack_turned = pack_turned,
+    .pack_transposed = pack_transposed,
     .pack = tile_pack_f32,
     .change = CHANGE_LIST,
 };

@@ -342,8 +342,8 @@ INLINE(F32) void turn(__m512i row[LANES])
     }
 }
 
-__attribute__((F32)) static void pack_turned_f32(const float *from, size_t step, int depth,
-                                                 int vectors, void *to)
+__attribute__((F32)) static void pack_transposed_f32(const float *from, size_t step, int depth,
+                                                     int vectors, void *to)
 {
     for (int k = 0; k < depth; k += LANES)
         for (int v = 0; v < vectors; v++) {
@@ -358,8 +358,8 @@ __attribute__((F32)) static void pack_turned_f32(const float *from, size_t step,
 
 /* A word is a pair along the depth, so sixteen words of a column are 32 numbers; the rest of a
  * depth of 16 reads as zero. */
-__attribute__((BF16)) static void pack_turned_bf16(const float *from, size_t step, int depth,
-                                                   int vectors, void *to)
+__attribute__((BF16)) static void pack_transposed_bf16(const float *from, size_t step, int depth,
+                                                       int vectors, void *to)
 {
     for (int k = 0; k < depth; k += 2 * LANES)
         for (int v = 0; v < vectors; v++) {
@@ -442,7 +442,7 @@ const struct tiles tiles_avx512 = {
     .dot = run_dot_f32,
     .slide = run_slide_f32,
     .outer = run_outer_f32,
-    .pack_turned = pack_turned_f32,
+    .pack_transposed = pack_transposed_f32,
     .pack = tile_pack_f32,
     .change = CHANGE_LIST,
 };
@@ -455,7 +455,7 @@ const struct tiles tiles_avx512_bf16 = {
     .dot = run_dot_bf16,
     .slide = run_slide_bf16,
     .outer = run_outer_bf16,
-    .pack_turned = pack_turned_bf16,
+    .pack_transposed = pack_transposed_bf16,
     .pack = pack_bf16,
     .pair = pair,
 };

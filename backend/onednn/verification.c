@@ -17,7 +17,7 @@ struct sample {
     double value, size;
 };
 
-struct proof {
+struct verification {
     enum direction direction;
     const struct unit_shape *shape;
     struct layout x, y;
@@ -52,7 +52,7 @@ struct place {
 };
 
 /* The element of x that is seen from there; false in the padding. */
-static bool seen(const struct proof *p, const struct place *at, size_t *i)
+static bool seen(const struct verification *p, const struct place *at, size_t *i)
 {
     const struct unit_shape *s = p->shape;
     int row = at->row * s->stride + at->tap / s->kernel - s->pad,
@@ -63,13 +63,13 @@ static bool seen(const struct proof *p, const struct place *at, size_t *i)
     return true;
 }
 
-static size_t weight_at(const struct proof *p, const struct place *at)
+static size_t weight_at(const struct verification *p, const struct place *at)
 {
     size_t taps = (size_t)p->shape->kernel * (size_t)p->shape->kernel;
     return ((size_t)at->out * taps + (size_t)at->tap) * (size_t)p->x.c + (size_t)at->in;
 }
 
-static void add_product(const struct proof *p, struct sample *s, const struct place *at)
+static void add_product(const struct verification *p, struct sample *s, const struct place *at)
 {
     size_t x, y = layout_at(&p->y, at->n, at->out, at->row * p->y.w + at->column);
     if (!seen(p, at, &x))
@@ -85,7 +85,7 @@ static void add_product(const struct proof *p, struct sample *s, const struct pl
     s->size += product * product;
 }
 
-static void sum_forward(const struct proof *p, struct sample *s, struct place at)
+static void sum_forward(const struct verification *p, struct sample *s, struct place at)
 {
     s->at = layout_at(&p->y, at.n, at.out, at.row * p->y.w + at.column);
     for (at.tap = 0; at.tap < p->shape->kernel * p->shape->kernel; at.tap++)
@@ -93,7 +93,7 @@ static void sum_forward(const struct proof *p, struct sample *s, struct place at
             add_product(p, s, &at);
 }
 
-static void sum_weights(const struct proof *p, struct sample *s, struct place at)
+static void sum_weights(const struct verification *p, struct sample *s, struct place at)
 {
     s->at = weight_at(p, &at);
     for (at.n = 0; at.n < p->x.n; at.n++)
@@ -104,7 +104,7 @@ static void sum_weights(const struct proof *p, struct sample *s, struct place at
 
 /* The element of x that `at` sees, or its first pixel; the sum runs over all pixels of y that see
  * it. */
-static void sum_data(const struct proof *p, struct sample *s, struct place at)
+static void sum_data(const struct verification *p, struct sample *s, struct place at)
 {
     const struct unit_shape *shape = p->shape;
     if (!seen(p, &at, &s->at))
@@ -124,13 +124,13 @@ static void sum_data(const struct proof *p, struct sample *s, struct place at)
     }
 }
 
-struct proof *proof_open(enum direction d, const struct unit_shape *s, const struct layout *x,
-                         const struct layout *y)
+struct verification *verification_open(enum direction d, const struct unit_shape *s,
+                                       const struct layout *x, const struct layout *y)
 {
     int taps = s->kernel * s->kernel;
     size_t weights = (size_t)y->c * (size_t)taps * (size_t)x->c;
-    struct proof *p = xcalloc(1, sizeof *p);
-    *p = (struct proof){.direction = d, .shape = s, .x = *x, .y = *y};
+    struct verification *p = xcalloc(1, sizeof *p);
+    *p = (struct verification){.direction = d, .shape = s, .x = *x, .y = *y};
     p->operand[OPERAND_X] = xcalloc(layout_bytes(x), 1);
     p->operand[OPERAND_W] = xcalloc(weights, sizeof(float));
     p->operand[OPERAND_Y] = xcalloc(layout_bytes(y), 1);
@@ -152,21 +152,21 @@ struct proof *proof_open(enum direction d, const struct unit_shape *s, const str
     return p;
 }
 
-void proof_close(struct proof *p)
+void verification_close(struct verification *p)
 {
     for (int i = 0; i < OPERANDS; i++)
         xfree(p->operand[i]);
     xfree(p);
 }
 
-static enum operand written(const struct proof *p)
+static enum operand written(const struct verification *p)
 {
     return p->direction == FORWARD         ? OPERAND_Y
            : p->direction == BACKWARD_DATA ? OPERAND_X
                                            : OPERAND_W;
 }
 
-void *const *proof_operands(struct proof *p)
+void *const *verification_operands(struct verification *p)
 {
     enum operand o = written(p);
     size_t weights = (size_t)p->y.c * (size_t)p->shape->kernel * (size_t)p->shape->kernel *
@@ -176,7 +176,7 @@ void *const *proof_operands(struct proof *p)
     return p->operand;
 }
 
-bool proof_holds(const struct proof *p)
+bool verification_holds(const struct verification *p)
 {
     enum operand o = written(p);
     bool bf16 = o == OPERAND_X ? p->x.bf16 : o == OPERAND_Y && p->y.bf16;

@@ -24,7 +24,7 @@ enum {
 
 /* Sums go along the pixels of a row, or, where rows are short, along the images. So a unit of a
  * image of y is a row or a pixel. */
-struct correlate {
+struct weight_gradient {
     const struct geometry *geometry;
     const struct tiles *tiles;
     struct grid x, y;
@@ -32,14 +32,15 @@ struct correlate {
     int panel;  /* channels of x that a tile has at most */
     int a_line; /* tiles in LANES channels of y */
     int *begin; /* of each tile, a channel of y; then of none */
-    bool apart; /* a block's gradient is summed in scratch, where its lines lie close together, and
+    bool
+        in_scratch; /* a block's gradient is summed in scratch, where its lines lie close together, and
                    copied in the end */
-    int *run;  /* along rows: pixels of y, side by side, that each living tap sees in one; else NULL
+    int *run;  /* along rows: pixels of y, side by side, that each active tap sees in one; else NULL
                 */
     int units; /* of a image */
-    int *first; /* tap[first[i * units + u]] ..: where living tap i's sums begin in unit u */
+    int *first; /* tap[first[i * units + u]] ..: where active tap i's sums begin in unit u */
     struct tap *tap;
-    int repeats; /* so often are all of a tap's listed, one image behind the other; 1: only those of
+    int repeats; /* so often are all of a tap's listed, one image after the other; 1: only those of
                     one */
     int block_panels, block_tiles; /* weights whose gradient is summed at a time */
     int at_once, some; /* images (bf16: pairs), and units of them, that all of a block's tiles visit
@@ -49,19 +50,19 @@ struct correlate {
     bool fetch;             /* large tensors: the next pixels are fetched while these are summed */
 };
 
-static size_t size_of(const struct correlate *c)
+static size_t size_of(const struct weight_gradient *c)
 {
     return c->tiles->bf16 ? 2 : 4;
 }
 
-static int tiles_of(const struct correlate *c)
+static int tiles_of(const struct weight_gradient *c)
 {
     return c->y.c / LANES * c->a_line;
 }
 
 /* Sixteen channels of y, a line of memory, are one tile, two, or three of 6, 5 and 5, as wide as
  * x's channels allow. */
-static void list_tiles(struct correlate *c)
+static void list_tiles(struct weight_gradient *c)
 {
     c->begin = xcalloc((size_t)tiles_of(c) + 1, sizeof *c->begin);
     for (int tile = 0; tile <= tiles_of(c); tile++)
@@ -69,11 +70,11 @@ static void list_tiles(struct correlate *c)
 }
 
 /* A tap sees as many pixels in every row that it sees. */
-static void measure_runs(struct correlate *c)
+static void measure_runs(struct weight_gradient *c)
 {
     const struct geometry *g = c->geometry;
     int row = 0;
-    c->run = xcalloc((size_t)g->living, sizeof *c->run);
+    c->run = xcalloc((size_t)g->active, sizeof *c->run);
     for (int i = 0; i < g->connections; i++) {
         const struct connection *at = &g->connection[i];
         if (i == 0 || at[-1].tap != at->tap)
@@ -84,10 +85,10 @@ static void measure_runs(struct correlate *c)
 
 /* Connections lie by tap, then by pixel of y: in the order of units. Of runs only the beginnings
  * are listed. */
-static void list_taps(struct correlate *c)
+static void list_taps(struct weight_gradient *c)
 {
     const struct geometry *g = c->geometry;
-    int places = g->living * c->units, count = 0;
+    int places = g->active * c->units, count = 0;
     c->first = xcalloc((size_t)places + 1, sizeof *c->first);
     c->tap = xcalloc((size_t)g->connections, sizeof *c->tap);
     c->used = xcalloc((size_t)pixels(&c->x), sizeof *c->used);
@@ -104,13 +105,13 @@ static void list_taps(struct correlate *c)
         c->first[place + 1] += c->first[place];
 }
 
-/* Runs of small images, copied one behind the other, go on from image to image. */
-static void repeat_taps(struct correlate *c)
+/* Runs of small images, copied one after the other, go on from image to image. */
+static void repeat_taps(struct weight_gradient *c)
 {
-    int all = c->first[c->geometry->living * c->units];
+    int all = c->first[c->geometry->active * c->units];
     struct tap *once = c->tap;
     c->tap = xcalloc((size_t)all * (size_t)c->repeats, sizeof *c->tap);
-    for (int i = 0; i < c->geometry->living; i++) {
+    for (int i = 0; i < c->geometry->active; i++) {
         int from = c->first[i * c->units], count = c->first[(i + 1) * c->units] - from;
         for (int k = 0; k < c->repeats * count; k++) {
             const struct tap *t = &once[from + k % count];
@@ -123,9 +124,9 @@ static void repeat_taps(struct correlate *c)
 
 /* Narrow tiles want copies of both factors, which cost least where blocks are about as wide as
  * high; and whole lines. */
-static void cut_squares(struct correlate *c)
+static void cut_squares(struct weight_gradient *c)
 {
-    int room = NARROW_BLOCK_BYTES / (c->geometry->living * LANES * LANES * (int)sizeof(float)),
+    int room = NARROW_BLOCK_BYTES / (c->geometry->active * LANES * LANES * (int)sizeof(float)),
         side = 1;
     int lines = c->y.c / LANES, panels = c->x.c / LANES;
     while ((side + 1) * (side + 1) <= room)
@@ -141,13 +142,13 @@ static void cut_squares(struct correlate *c)
 
 /* Blocks of weights, as many as stay in the cache while they are summed up again and again, or all
  * if they are stored but once; and blocks enough for all threads. */
-static void cut_blocks(struct correlate *c, int rows)
+static void cut_blocks(struct weight_gradient *c, int rows)
 {
     int tiles = tiles_of(c), panels = divide_up(c->x.c, c->panel), room = tiles * panels;
     if (c->tiles->narrow)
         return cut_squares(c);
     if (c->at_once < rows || c->some < c->units)
-        room = BLOCK_BYTES / (c->geometry->living *
+        room = BLOCK_BYTES / (c->geometry->active *
                               tile_rows(&c->tiles->outer_size, c->tiles->outer_size.vectors) *
                               c->panel * (int)sizeof(float));
     c->block_tiles = smaller(tiles, room < 4 ? 4 : room);
@@ -158,11 +159,13 @@ static void cut_blocks(struct correlate *c, int rows)
                             : (c->block_tiles = divide_up(c->block_tiles, 2));
 }
 
-struct correlate *correlate_open(const struct geometry *g, const struct tiles *t, int threads)
+struct weight_gradient *weight_gradient_open(const struct geometry *g, const struct tiles *t,
+                                             int threads)
 {
-    struct correlate *c = xcalloc(1, sizeof *c);
+    struct weight_gradient *c = xcalloc(1, sizeof *c);
     int rows = t->bf16 ? divide_up(g->x.rows, 2) : g->x.rows;
-    *c = (struct correlate){.geometry = g, .tiles = t, .x = g->x, .y = g->y, .threads = threads};
+    *c = (struct weight_gradient){
+        .geometry = g, .tiles = t, .x = g->x, .y = g->y, .threads = threads};
     c->panel = t->outer_size.vectors * LANES;
     c->a_line =
         divide_up(LANES, tile_rows(&t->outer_size, smaller(g->x.c / LANES, t->outer_size.vectors)));
@@ -180,7 +183,7 @@ struct correlate *correlate_open(const struct geometry *g, const struct tiles *t
         c->x_pixels = smaller(c->x.h, (c->some - 1) * g->stride + g->kernel) * c->x.w;
     list_tiles(c);
     cut_blocks(c, rows);
-    c->apart = t->narrow && (c->at_once < rows || c->some < c->units);
+    c->in_scratch = t->narrow && (c->at_once < rows || c->some < c->units);
     list_taps(c);
     if (c->repeats > 1)
         repeat_taps(c);
@@ -189,7 +192,7 @@ struct correlate *correlate_open(const struct geometry *g, const struct tiles *t
     return c;
 }
 
-void correlate_close(struct correlate *c)
+void weight_gradient_close(struct weight_gradient *c)
 {
     if (!c)
         return;
@@ -202,36 +205,36 @@ void correlate_close(struct correlate *c)
 }
 
 /* Bytes of a part's copy: x's, then y's. */
-static size_t copied_x_bytes(const struct correlate *c)
+static size_t copied_x_bytes(const struct weight_gradient *c)
 {
     return (size_t)c->at_once * (size_t)c->x_pixels *
            (size_t)smaller(c->x.c, c->block_panels * c->panel) * ELEMENT;
 }
 
-static size_t copied_y_bytes(const struct correlate *c)
+static size_t copied_y_bytes(const struct weight_gradient *c)
 {
     return (size_t)c->at_once * (size_t)c->y_pixels * (size_t)(c->begin[c->block_tiles] + LANES) *
            ELEMENT;
 }
 
-static size_t sums_bytes(const struct correlate *c)
+static size_t sums_bytes(const struct weight_gradient *c)
 {
     size_t panels = (size_t)(c->block_panels * c->panel);
-    return c->apart ? (size_t)c->geometry->living * panels * (size_t)c->begin[c->block_tiles] *
-                          sizeof(float)
-                    : 0;
+    return c->in_scratch ? (size_t)c->geometry->active * panels * (size_t)c->begin[c->block_tiles] *
+                               sizeof(float)
+                         : 0;
 }
 
 /* Of one thread. */
-static size_t own_bytes(const struct correlate *c)
+static size_t thread_bytes(const struct weight_gradient *c)
 {
     bool copies = c->tiles->bf16 || c->tiles->narrow;
     return copies ? copied_x_bytes(c) + copied_y_bytes(c) + sums_bytes(c) : 0;
 }
 
-size_t correlate_scratch(const struct correlate *c)
+size_t weight_gradient_scratch(const struct weight_gradient *c)
 {
-    return own_bytes(c) * (size_t)c->threads;
+    return thread_bytes(c) * (size_t)c->threads;
 }
 
 /* A block of weights: panels of x's channels, tiles of y's. */
@@ -249,7 +252,7 @@ struct part {
     int quota, at_row, at_pixel; /* fetched at a time, and which comes next */
 };
 
-static struct part part_of_y(const struct correlate *c, const char *y, const struct block *b,
+static struct part part_of_y(const struct weight_gradient *c, const char *y, const struct block *b,
                              int row, int unit)
 {
     int pairs = c->tiles->bf16 ? 2 : 1, channel = c->begin[b->tile], per_unit = c->run ? c->y.w : 1;
@@ -265,7 +268,7 @@ static struct part part_of_y(const struct correlate *c, const char *y, const str
     };
 }
 
-static struct part part_of_x(const struct correlate *c, const char *x, const struct block *b,
+static struct part part_of_x(const struct weight_gradient *c, const char *x, const struct block *b,
                              int row, int unit)
 {
     int pairs = c->tiles->bf16 ? 2 : 1, first = 0, end = c->x.h;
@@ -288,14 +291,15 @@ static struct part part_of_x(const struct correlate *c, const char *x, const str
     };
 }
 
-static const char *pixel_at(const struct correlate *c, const struct part *p, int row, int pixel)
+static const char *pixel_at(const struct weight_gradient *c, const struct part *p, int row,
+                            int pixel)
 {
     size_t at = (size_t)(p->row + row) * (size_t)pixels(p->grid) + (size_t)(p->pixel + pixel);
     return p->tensor + (at * (size_t)p->grid->c + (size_t)p->channel) * size_of(c);
 }
 
 /* Some more of the part's pixels. */
-static void fetch(const struct correlate *c, struct part *p)
+static void fetch(const struct weight_gradient *c, struct part *p)
 {
     for (int n = p->quota; n > 0 && p->at_row < p->rows; n--) {
         const char *from = pixel_at(c, p, p->at_row, p->at_pixel);
@@ -306,13 +310,13 @@ static void fetch(const struct correlate *c, struct part *p)
     }
 }
 
-static bool is_used(const struct correlate *c, const struct part *p, int pixel)
+static bool is_used(const struct weight_gradient *c, const struct part *p, int pixel)
 {
     return p->grid == &c->y || c->used[p->pixel + pixel];
 }
 
 /* In bf16: with its images paired in `to`. */
-static struct factor paired(const struct correlate *c, const struct part *p, char *to)
+static struct factor paired(const struct weight_gradient *c, const struct part *p, char *to)
 {
     size_t channels = (size_t)p->channels, row = (size_t)p->pixels * channels;
     for (int r = 0; r < p->rows; r += 2)
@@ -325,7 +329,7 @@ static struct factor paired(const struct correlate *c, const struct part *p, cha
 }
 
 /* Sixteen channels of all pixels, a line of memory each, then the next sixteen. */
-static struct factor in_lines(const struct correlate *c, const struct part *p, char *to)
+static struct factor in_lines(const struct weight_gradient *c, const struct part *p, char *to)
 {
     size_t line = (size_t)p->rows * (size_t)p->pixels * LANES;
     for (int r = 0; r < p->rows; r++)
@@ -341,7 +345,7 @@ static struct factor in_lines(const struct correlate *c, const struct part *p, c
 
 /* The part as a factor: copied, or where it lies, as narrow tiles want it where there are but
  * sixteen channels. */
-static struct factor factor_of(const struct correlate *c, const struct part *p, char *to)
+static struct factor factor_of(const struct weight_gradient *c, const struct part *p, char *to)
 {
     size_t channels = (size_t)p->grid->c;
     if (c->tiles->bf16)
@@ -353,25 +357,25 @@ static struct factor factor_of(const struct correlate *c, const struct part *p, 
 }
 
 /* Elements from a factor's first channel to this one. */
-static size_t to_channel(const struct correlate *c, const struct part *p, int channel)
+static size_t to_channel(const struct weight_gradient *c, const struct part *p, int channel)
 {
     size_t line = c->tiles->narrow ? (size_t)p->rows * (size_t)p->pixels * LANES : LANES;
     return (size_t)(channel / LANES) * line + (size_t)(channel % LANES);
 }
 
-static size_t gradient_step(const struct correlate *c)
+static size_t gradient_step(const struct weight_gradient *c)
 {
     return (size_t)c->geometry->kernel * (size_t)c->geometry->kernel * (size_t)c->x.c;
 }
 
-static float *in_gradient(const struct correlate *c, float *gradient, int i, int out, int in)
+static float *in_gradient(const struct weight_gradient *c, float *gradient, int i, int out, int in)
 {
     return gradient + (size_t)out * gradient_step(c) +
            (size_t)c->geometry->tap[i] * (size_t)c->x.c + (size_t)in;
 }
 
-/* The same where it is summed apart: [tap][panel][out][LANES]. */
-static float *in_sums(const struct correlate *c, float *sums, int i, const struct block *b,
+/* The same where it is summed in scratch: [tap][panel][out][LANES]. */
+static float *in_sums(const struct weight_gradient *c, float *sums, int i, const struct block *b,
                       int panel, int out)
 {
     size_t at = (size_t)(i * (b->panel_end - b->panel) + panel - b->panel),
@@ -379,25 +383,25 @@ static float *in_sums(const struct correlate *c, float *sums, int i, const struc
     return sums + (at * ((size_t)c->begin[b->tile_end] - first) + (size_t)out - first) * LANES;
 }
 
-static void copy_sums(const struct correlate *c, float *sums, const struct block *b,
+static void copy_sums(const struct weight_gradient *c, float *sums, const struct block *b,
                       float *gradient)
 {
     for (int out = c->begin[b->tile]; out < c->begin[b->tile_end]; out++)
-        for (int i = 0; i < c->geometry->living; i++)
+        for (int i = 0; i < c->geometry->active; i++)
             for (int panel = b->panel; panel < b->panel_end; panel++)
                 memcpy(in_gradient(c, gradient, i, out, panel * c->panel),
                        in_sums(c, sums, i, b, panel, out), LANES * sizeof(float));
 }
 
-/* All of a block's tiles against what t sums over, for living tap i; between them the next parts
+/* All of a block's tiles against what t sums over, for active tap i; between them the next parts
  * are fetched. */
-static void sum_tiles(const struct correlate *c, const struct outer *all, float *gradient,
+static void sum_tiles(const struct weight_gradient *c, const struct outer *all, float *gradient,
                       float *sums, int i, const struct block *b, const struct part here[2],
                       struct part next[2])
 {
     int first = c->begin[b->tile];
     struct outer t = *all;
-    t.to_step = c->apart ? LANES : gradient_step(c);
+    t.to_step = c->in_scratch ? LANES : gradient_step(c);
     for (int panel = b->panel; panel < b->panel_end; panel++) {
         int column = panel * c->panel,
             vectors = panel_vectors(c->x.c, panel, c->tiles->outer_size.vectors);
@@ -408,19 +412,19 @@ static void sum_tiles(const struct correlate *c, const struct outer *all, float 
             fetch(c, &next[0]);
             fetch(c, &next[1]);
             t.a.at = (const char *)all->a.at + to_channel(c, &here[1], o - first) * ELEMENT;
-            t.to = c->apart ? in_sums(c, sums, i, b, panel, o)
-                            : in_gradient(c, gradient, i, o, column);
+            t.to = c->in_scratch ? in_sums(c, sums, i, b, panel, o)
+                                 : in_gradient(c, gradient, i, o, column);
             c->tiles->outer(&t, c->begin[tile + 1] - o, vectors);
         }
     }
 }
 
-/* The parts of x and y that come behind these, none (of no pixels) at the end or where nothing
+/* The parts of x and y that come after these, none (of no pixels) at the end or where nothing
  * needs to be fetched. */
-static void look_ahead(const struct correlate *c, const char *x, const char *y,
+static void look_ahead(const struct weight_gradient *c, const char *x, const char *y,
                        const struct block *b, int row, int unit, struct part next[2])
 {
-    int calls = (b->panel_end - b->panel) * (b->tile_end - b->tile) * c->geometry->living;
+    int calls = (b->panel_end - b->panel) * (b->tile_end - b->tile) * c->geometry->active;
     if (unit + c->some < c->units)
         unit += c->some;
     else
@@ -437,8 +441,8 @@ static void look_ahead(const struct correlate *c, const char *x, const char *y,
 /* The gradient of one block, summed over some rows of some images at a time by all taps, so that
  * both stay in a cache: along the rows, or, where they are short (or the kernel is 1x1, and all
  * pixels are rows), along the images. */
-static void sum_block(const struct correlate *c, const char *x, const char *y, float *gradient,
-                      const struct block *b, char *scratch)
+static void sum_block(const struct weight_gradient *c, const char *x, const char *y,
+                      float *gradient, const struct block *b, char *scratch)
 {
     int rows = c->tiles->bf16 ? divide_up(c->x.rows, 2) : c->x.rows;
     float *sums = (float *)(void *)(scratch + copied_x_bytes(c) + copied_y_bytes(c));
@@ -454,7 +458,7 @@ static void sum_block(const struct correlate *c, const char *x, const char *y, f
                 t.b.step = (size_t)c->geometry->stride * t.b.pixel;
                 t.a.step = t.a.pixel;
             }
-            for (int i = 0; i < c->geometry->living; i++) {
+            for (int i = 0; i < c->geometry->active; i++) {
                 const int *first = c->first + i * c->units;
                 int images = smaller(c->at_once, rows - row);
                 t.tap = c->tap + first[0] * c->repeats + first[unit] - first[0];
@@ -466,34 +470,34 @@ static void sum_block(const struct correlate *c, const char *x, const char *y, f
                     sum_tiles(c, &t, gradient, sums, i, b, here, next);
             }
         }
-    if (c->apart)
+    if (c->in_scratch)
         copy_sums(c, sums, b, gradient);
 }
 
-static void clear_dead(const struct correlate *c, float *gradient, int o)
+static void clear_inactive(const struct weight_gradient *c, float *gradient, int o)
 {
     int taps = c->geometry->kernel * c->geometry->kernel, i = 0;
     for (int tap = 0; tap < taps; tap++)
-        if (i < c->geometry->living && c->geometry->tap[i] == tap)
+        if (i < c->geometry->active && c->geometry->tap[i] == tap)
             i++;
         else
             memset(gradient + ((size_t)o * (size_t)taps + (size_t)tap) * (size_t)c->x.c, 0,
                    (size_t)c->x.c * sizeof *gradient);
 }
 
-void correlate_run(const struct correlate *c, const void *x, float *gradient, const void *dy,
-                   void *scratch)
+void weight_gradient_run(const struct weight_gradient *c, const void *x, float *gradient,
+                         const void *dy, void *scratch)
 {
     int tiles = tiles_of(c), panels = divide_up(c->x.c, c->panel);
     int across = divide_up(tiles, c->block_tiles),
         blocks = across * divide_up(panels, c->block_panels);
-    size_t own = own_bytes(c);
+    size_t own = thread_bytes(c);
 #pragma omp parallel num_threads(c->threads)
     {
-        if (c->geometry->living < c->geometry->kernel * c->geometry->kernel) {
+        if (c->geometry->active < c->geometry->kernel * c->geometry->kernel) {
 #pragma omp for nowait
             for (int o = 0; o < c->y.c; o++)
-                clear_dead(c, gradient, o);
+                clear_inactive(c, gradient, o);
         }
 #pragma omp for schedule(dynamic)
         for (int i = 0; i < blocks; i++) {

@@ -5,15 +5,16 @@
 
 #include "backend/onednn/geometry.h"
 
-struct correlate;
+struct weight_gradient;
 
 /* Borrows the geometry. */
-struct correlate *correlate_open(const struct geometry *g, const struct tiles *t, int threads);
-void correlate_close(struct correlate *c);
-size_t correlate_scratch(const struct correlate *c); /* bytes */
+struct weight_gradient *weight_gradient_open(const struct geometry *g, const struct tiles *t,
+                                             int threads);
+void weight_gradient_close(struct weight_gradient *c);
+size_t weight_gradient_scratch(const struct weight_gradient *c); /* bytes */
 
 /* gradient: float32 [out][taps][in], overwritten. */
-void correlate_run(const struct correlate *c, const void *x, float *gradient, const void *dy,
-                   void *scratch);
+void weight_gradient_run(const struct weight_gradient *c, const void *x, float *gradient,
+                         const void *dy, void *scratch);
 
 #endif

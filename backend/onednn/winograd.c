@@ -6,7 +6,7 @@
  * Forward and to the input each thread takes blocks as it comes to them; weights are changed and
  * packed before, by all together. To the weights the sums of the points' products grow with every
  * block. Where they are few each thread has its own, of its own squares; where they are many there
- * is one set, of which each thread takes shares: then a block is changed by all together before. */
+ * is one set, of which each thread takes chunks: then a block is changed by all together before. */
 #include "backend/onednn/winograd.h"
 
 #include <omp.h>
@@ -19,11 +19,11 @@ enum {
     SIDE = 3,
     TAPS = SIDE * SIDE,
     WINDOW = 4,
-    RESULT = 2,        /* pixels of a square's side */
-    DEPTH = 64,        /* channels of weights that are changed before they are packed */
-    LEAST = 24,        /* squares in a block: a multiple of most tiles' rows */
-    LEAST_SUMMED = 96, /* the same to the weights */
-    APART = 64 << 10,  /* up to so many sums each thread has its own */
+    RESULT = 2,         /* pixels of a square's side */
+    DEPTH = 64,         /* channels of weights that are changed before they are packed */
+    LEAST = 24,         /* squares in a block: a multiple of most tiles' rows */
+    LEAST_SUMMED = 96,  /* the same to the weights */
+    PRIVATE = 64 << 10, /* up to so many sums each thread has its own */
 };
 
 struct winograd {
@@ -34,7 +34,7 @@ struct winograd {
     int x_c, y_c;     /* channels */
     int down, across; /* squares of a image */
     int block;        /* squares at a time */
-    bool apart;       /* each thread has its own squares; to the weights also its own sums */
+    bool private;     /* each thread has its own squares; to the weights also its own sums */
 };
 
 static int smaller(int a, int b)
@@ -62,10 +62,10 @@ static void cut(struct winograd *w)
 {
     size_t square = (size_t)(POINTS * (w->x_c + w->y_c)), weights = points_of_weights(w);
     bool sums = w->direction == BACKWARD_WEIGHTS;
-    w->apart = !sums || w->threads == 1 || weights <= APART;
+    w->private = !sums || w->threads == 1 || weights <= PRIVATE;
     w->block = sums ? greater((int)(weights / square), LEAST_SUMMED)
                     : greater((int)(weights / square / 2) / LEAST * LEAST, LEAST);
-    if (!w->apart)
+    if (!w->private)
         w->block *= w->threads;
     w->block = smaller(w->block, squares_of(w));
 }
@@ -137,24 +137,24 @@ static size_t block_floats(const struct winograd *w)
 
 /* One thread's part of the scratch block, in floats: points, before that weights on their way, and
  * two lines for what lies beyond the edge. */
-static size_t own_floats(const struct winograd *w)
+static size_t thread_floats(const struct winograd *w)
 {
     size_t packing = (size_t)(POINTS * DEPTH * LANES) * (size_t)w->tiles->dot_size.vectors,
-           points = w->apart ? block_floats(w) : 0;
+           points = w->private ? block_floats(w) : 0;
     return (points > packing ? points : packing) + 2 * (size_t)greater(w->x_c, w->y_c);
 }
 
 /* What all threads share: weights or sums, and the points where they have none of their own. */
 static size_t shared_floats(const struct winograd *w)
 {
-    bool many = w->direction == BACKWARD_WEIGHTS && w->apart;
+    bool many = w->direction == BACKWARD_WEIGHTS && w->private;
     return points_of_weights(w) * (size_t)(many ? w->threads : 1) +
-           (w->apart ? 0 : block_floats(w));
+           (w->private ? 0 : block_floats(w));
 }
 
 size_t winograd_scratch(const struct winograd *w)
 {
-    return (shared_floats(w) + own_floats(w) * (size_t)w->threads) * sizeof(float);
+    return (shared_floats(w) + thread_floats(w) * (size_t)w->threads) * sizeof(float);
 }
 
 /* How a tensor's pixels make squares: so many a side, the first of them `before` pixels before the
@@ -168,7 +168,7 @@ static const struct cut windows = {WINDOW_TO_POINTS, WINDOW, 1},
                         read_results = {RESULT_TO_POINTS, RESULT, 0},
                         written_results = {POINTS_TO_RESULT, RESULT, 0};
 
-/* Places square `at` and, where it lies inside the image, all of its row that do so behind it, at
+/* Places square `at` and, where it lies inside the image, all of its row that do so after it, at
  * most `most`; returns how many. */
 static int place_pixels(const struct winograd *w, const struct cut *cut, float *tensor,
                         float *beyond, int at, int most, struct square *s)
@@ -193,7 +193,7 @@ static void change_block(const struct winograd *w, const struct cut *cut, const 
 {
     struct square s = {
         .point_step = p->step, .channels = p->channels, .next_point = (size_t)p->line};
-    s.codec_fixture_step = p->line == LANES ? p->squares * LANES : LANES;
+    s.line_step = p->line == LANES ? p->squares * LANES : LANES;
     s.next_place = (size_t)(RESULT * p->channels);
     s.ahead = (size_t)(RESULT * w->w) * (size_t)p->channels;
     for (int i = from; i < to; i += s.count) {
@@ -217,7 +217,7 @@ static void pack_forward(const struct winograd *w, const float *weights, int pan
     int out = panel * panel_channels(w), columns = smaller(panel_channels(w), w->y_c - out),
         depths = smaller(DEPTH, w->x_c - depth);
     struct square s = {.point_step = (size_t)(columns * depths),
-                       .codec_fixture_step = LANES,
+                       .line_step = LANES,
                        .count = 1,
                        .channels = depths};
     for (int column = 0; column < columns; column++) {
@@ -228,13 +228,13 @@ static void pack_forward(const struct winograd *w, const float *weights, int pan
         w->tiles->change[KERNEL_TO_POINTS](&s);
     }
     for (int point = 0; point < POINTS; point++)
-        w->tiles->pack_turned(
+        w->tiles->pack_transposed(
             changed + (size_t)point * s.point_step, (size_t)depths, depths, columns / LANES,
             packed + ((size_t)point * (size_t)w->y_c + (size_t)out) * (size_t)w->x_c +
                 depth * columns);
 }
 
-/* The same back to the input, [point][panel][channel of y][channel of x], of the kernel turned by
+/* The same back to the input, [point][panel][channel of y][channel of x], of the kernel rotated by
  * half a circle. */
 static void pack_data(const struct winograd *w, const float *weights, int panel, int depth,
                       float *packed)
@@ -242,7 +242,7 @@ static void pack_data(const struct winograd *w, const float *weights, int panel,
     int in = panel * panel_channels(w), columns = smaller(panel_channels(w), w->x_c - in),
         depths = smaller(DEPTH, w->y_c - depth);
     struct square s = {.point_step = (size_t)w->x_c * (size_t)w->y_c,
-                       .codec_fixture_step = LANES,
+                       .line_step = LANES,
                        .count = 1,
                        .channels = columns};
     for (int out = depth; out < depth + depths; out++) {
@@ -290,7 +290,7 @@ static void run_squares(const struct winograd *w, void *const operand[OPERANDS],
     struct points source = points_of(w, own, forward ? w->x_c : w->y_c, false);
     struct points result =
         points_of(w, own + points_count(&source), forward ? w->y_c : w->x_c, false);
-    float *zeros = own + own_floats(w) - source.channels, *nowhere = zeros - result.channels;
+    float *zeros = own + thread_floats(w) - source.channels, *nowhere = zeros - result.channels;
     int panels = (result.channels + panel_channels(w) - 1) / panel_channels(w),
         depths = (source.channels + DEPTH - 1) / DEPTH;
 #pragma omp for
@@ -302,8 +302,8 @@ static void run_squares(const struct winograd *w, void *const operand[OPERANDS],
     memset(zeros, 0, (size_t)source.channels * sizeof *zeros);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < blocks; i++) {
-        int first = (int)share_at(squares, blocks, i),
-            count = (int)share_at(squares, blocks, i + 1) - first;
+        int first = (int)chunk_at(squares, blocks, i),
+            count = (int)chunk_at(squares, blocks, i + 1) - first;
         change_block(w, &windows, from, &source, first, 0, count, zeros);
         multiply(w, &source, packed, &result, count);
         change_block(w, &written_results, to, &result, first, 0, count, nowhere);
@@ -349,7 +349,7 @@ static void sum_panel(const struct winograd *w, const struct points *x, const st
 static void conclude(const struct winograd *w, float *sums, int line, float *weights)
 {
     size_t count = points_of_weights(w);
-    if (w->apart) {
+    if (w->private) {
 #pragma omp for
         for (size_t i = 0; i < count / LANES; i++)
             for (int other = 1; other < omp_get_num_threads(); other++)
@@ -362,21 +362,21 @@ static void conclude(const struct winograd *w, float *sums, int line, float *wei
                            .point_step = (size_t)w->x_c * (size_t)w->y_c,
                            .count = 1,
                            .channels = w->x_c};
-        s.codec_fixture_step = line == LANES ? (size_t)w->y_c * LANES : LANES;
+        s.line_step = line == LANES ? (size_t)w->y_c * LANES : LANES;
         for (int tap = 0; tap < TAPS; tap++)
             s.place[tap] = weights + ((size_t)out * TAPS + (size_t)tap) * (size_t)w->x_c;
         w->tiles->change[POINTS_TO_KERNEL](&s);
     }
 }
 
-/* Some squares that lie behind one another: of a thread's own, or of all. */
+/* Some squares that follow one another: of a thread's own, or of all. */
 struct run {
     int first, count;
 };
 
 static struct run run_at(const struct run *all, int parts, int i)
 {
-    int from = (int)share_at(all->count, parts, i), to = (int)share_at(all->count, parts, i + 1);
+    int from = (int)chunk_at(all->count, parts, i), to = (int)chunk_at(all->count, parts, i + 1);
     return (struct run){all->first + from, to - from};
 }
 
@@ -392,28 +392,28 @@ static void sum_alone(const struct winograd *w, void *const operand[OPERANDS],
         sum_panel(w, x, y, set / panels, set % panels * panel, block->count, sums, add);
 }
 
-/* By all threads, each with shares of the squares and then of the sums. */
+/* By all threads, each with chunks of the squares and then of the sums. */
 static void sum_together(const struct winograd *w, void *const operand[OPERANDS],
                          const struct points *x, const struct points *y, const struct run *block,
                          float *sums, float *zeros, bool add)
 {
     int panel = panel_of_sums(w), panels = (w->x_c + panel - 1) / panel;
-    int shares = shares_of(block->count, 1, w->threads),
-        of_sums = shares_of(POINTS * panels, 1, w->threads);
+    int chunks = chunks_of(block->count, 1, w->threads),
+        of_sums = chunks_of(POINTS * panels, 1, w->threads);
 #pragma omp for schedule(dynamic) nowait
-    for (int i = 0; i < shares; i++)
+    for (int i = 0; i < chunks; i++)
         change_block(w, &windows, operand[OPERAND_X], x, block->first,
-                     (int)share_at(block->count, shares, i),
-                     (int)share_at(block->count, shares, i + 1), zeros);
+                     (int)chunk_at(block->count, chunks, i),
+                     (int)chunk_at(block->count, chunks, i + 1), zeros);
 #pragma omp for schedule(dynamic)
-    for (int i = 0; i < shares; i++)
+    for (int i = 0; i < chunks; i++)
         change_block(w, &read_results, operand[OPERAND_Y], y, block->first,
-                     (int)share_at(block->count, shares, i),
-                     (int)share_at(block->count, shares, i + 1), zeros);
+                     (int)chunk_at(block->count, chunks, i),
+                     (int)chunk_at(block->count, chunks, i + 1), zeros);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < of_sums; i++)
-        for (int set = (int)share_at(POINTS * panels, of_sums, i);
-             set < share_at(POINTS * panels, of_sums, i + 1); set++)
+        for (int set = (int)chunk_at(POINTS * panels, of_sums, i);
+             set < chunk_at(POINTS * panels, of_sums, i + 1); set++)
             sum_panel(w, x, y, set / panels, set % panels * panel, block->count, sums, add);
 }
 
@@ -421,10 +421,11 @@ static void sum_together(const struct winograd *w, void *const operand[OPERANDS]
 static void run_weights(const struct winograd *w, void *const operand[OPERANDS], float *sums,
                         float *points, float *own)
 {
-    int thread = w->apart ? omp_get_thread_num() : 0, team = w->apart ? omp_get_num_threads() : 1;
+    int thread = w->private ? omp_get_thread_num() : 0,
+        team = w->private ? omp_get_num_threads() : 1;
     struct points x = points_of(w, points, w->x_c, in_lines(w)),
                   y = points_of(w, points + points_count(&x), w->y_c, in_lines(w));
-    float *zeros = own + own_floats(w) - greater(w->x_c, w->y_c),
+    float *zeros = own + thread_floats(w) - greater(w->x_c, w->y_c),
           *mine = sums + (size_t)thread * points_of_weights(w);
     struct run all = run_at(&(struct run){0, squares_of(w)}, team, thread);
     int blocks = (all.count + w->block - 1) / w->block;
@@ -433,7 +434,7 @@ static void run_weights(const struct winograd *w, void *const operand[OPERANDS],
         memset(mine, 0, points_of_weights(w) * sizeof *mine);
     for (int i = 0; i < blocks; i++) {
         struct run block = run_at(&all, blocks, i);
-        (w->apart ? sum_alone : sum_together)(w, operand, &x, &y, &block, mine, zeros, i > 0);
+        (w->private ? sum_alone : sum_together)(w, operand, &x, &y, &block, mine, zeros, i > 0);
     }
 #pragma omp barrier
     conclude(w, sums, x.line, operand[OPERAND_W]);
@@ -444,9 +445,9 @@ void winograd_run(const struct winograd *w, void *const operand[OPERANDS], void 
     float *shared = scratch, *points = shared + shared_floats(w);
 #pragma omp parallel num_threads(w->threads)
     {
-        float *own = points + (size_t)omp_get_thread_num() * own_floats(w);
+        float *own = points + (size_t)omp_get_thread_num() * thread_floats(w);
         if (w->direction == BACKWARD_WEIGHTS)
-            run_weights(w, operand, shared, w->apart ? own : shared + points_of_weights(w), own);
+            run_weights(w, operand, shared, w->private ? own : shared + points_of_weights(w), own);
         else
             run_squares(w, operand, shared, own);
     }

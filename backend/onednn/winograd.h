@@ -4,7 +4,7 @@
  * Four pixels of the result come from a window of 16. Window and kernel are each changed into 16
  * points by sums of their elements, the points are multiplied and summed over the channels, which
  * are 16 products of matrices by the tiles of this machine, and changed into the four pixels. Back
- * to the input it is the same with the kernel turned; back to the weights the sums are those that
+ * to the input it is the same with the kernel rotated; back to the weights the sums are those that
  * the derivative of this says. Sums of sums: rounding errors are about twice those of plain
  * loops. */
 #ifndef BACKEND_ONEDNN_WINOGRAD_H

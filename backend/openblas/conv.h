@@ -12,9 +12,9 @@
 #include "backend/blas.h"
 
 /* How a convolution becomes products of matrices. */
-enum conv_way {
+enum conv_algorithm {
     CONV_POINTWISE, /* 1x1, stride 1: the pixels are the rows */
-    CONV_GATHERED,  /* patches are copied into rows, a block at a time */
+    CONV_IM2COL,    /* patches are copied into rows, a block at a time */
     CONV_BY_ROW, /* large images, stride 1, same size out: patches of one kernel row; its other rows
                     see the same patches, some rows off, so a image takes one product for each
                     kernel row */
@@ -23,11 +23,11 @@ enum conv_way {
                          padding only */
 };
 
-/* Who does what, decided once from the shape. The threads stand in teams; a team has a range of the
+/* Who does what, decided once from the shape. The threads form teams; a team has a range of the
  * batch to itself, shares the patches of its blocks and cuts its products into tiles, one for each
  * of its threads. */
 struct conv_plan {
-    enum conv_way way;
+    enum conv_algorithm algorithm;
     int threads;
     int64_t pixels, patch; /* output pixels of a image; floats of a patch: kernel x kernel x in_c */
     struct {
@@ -43,7 +43,7 @@ struct conv_plan {
                                        cuts the input channels) */
         size_t patches, dz;         /* floats, of a team */
     } backward;
-    int64_t room_rows; /* of a gradient on its way, in level 1 cache: a thread's room */
+    int64_t room_rows; /* of a gradient between two passes, in level 1 cache: a thread's room */
 };
 
 struct conv_plan conv_plan(const struct unit_shape *s, int threads);

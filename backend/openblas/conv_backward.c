@@ -1,6 +1,6 @@
 /* Backward, in two passes over the gradient of y.
  *
- * First, where there is a norm: the sums that its way back needs; the gradient behind the ReLU is
+ * First, where there is a norm: the sums that its backward needs; the gradient of ReLU's input is
  * written out only where the skipped path wants it. Then, chunk by chunk and the last images first
  * (they are still in cache): dz, and at once dw += dz' patches and dx from dz, so that dz never
  * goes to memory. ReLU's mask comes from z, which is read anyway, or with a skip from y. Teams that
@@ -17,7 +17,7 @@ struct backward {
     const struct unit_io *io;
     struct conv_saved saved;
     struct nhwc_norm norm;
-    struct nhwc_way_back back;
+    struct nhwc_norm_backward back;
     struct conv_scratch scratch;
     enum nhwc_mask mask;
 };
@@ -37,9 +37,9 @@ static struct span rows_of(const struct backward *b, struct span images)
     return (struct span){images.first * b->plan->pixels, images.last * b->plan->pixels};
 }
 
-/* The gradient behind the ReLU for these rows: where the skipped path wants it, else in `room`, or
+/* The gradient of ReLU's input for these rows: where the skipped path wants it, else in `room`, or
  * dy itself. */
-static const float *arrived(const struct backward *b, struct span rows, float *room)
+static const float *relu_backward(const struct backward *b, struct span rows, float *room)
 {
     int64_t at = rows.first * b->s->out_c;
     const float *dy = (const float *)b->io->dy + at,
@@ -47,8 +47,9 @@ static const float *arrived(const struct backward *b, struct span rows, float *r
     if (b->mask == NHWC_OPEN && !dy2 && !b->s->skip)
         return dy;
     float *to = b->s->skip ? (float *)b->io->dskip + at : room;
-    const float *masker = b->mask == NHWC_BY_Z ? b->saved.z : b->io->y;
-    nhwc_arrived(b->mask, masker + at, b->norm, dy, dy2, span_length(rows), b->s->out_c, to);
+    const float *mask_source = b->mask == NHWC_BY_Z ? b->saved.z : b->io->y;
+    nhwc_relu_backward(b->mask, mask_source + at, b->norm, dy, dy2, span_length(rows), b->s->out_c,
+                       to);
     return to;
 }
 
@@ -62,7 +63,7 @@ static void sum_rows(const struct backward *b, int thread)
     for (int64_t r = mine.first; r < mine.last; r += b->plan->room_rows) {
         struct span rows = {r, r + b->plan->room_rows < mine.last ? r + b->plan->room_rows
                                                                   : mine.last};
-        const float *g = arrived(b, rows, room);
+        const float *g = relu_backward(b, rows, room);
         nhwc_gradient_sums(g, b->saved.z + r * channels, b->saved.mean, span_length(rows), channels,
                            sums, sums + channels);
     }
@@ -107,14 +108,14 @@ static const float *make_dz(const struct backward *b, struct place p, struct spa
     struct span rows = rows_of(b, images), mine = span_part(rows, p.rank, p.size);
     int64_t channels = b->s->out_c;
     if (!b->s->norm)
-        return arrived(b, mine, room + (mine.first - rows.first) * channels) -
+        return relu_backward(b, mine, room + (mine.first - rows.first) * channels) -
                (mine.first - rows.first) * channels;
     for (int64_t r = mine.first; r < mine.last; r += b->plan->room_rows) {
         struct span few = {r,
                            r + b->plan->room_rows < mine.last ? r + b->plan->room_rows : mine.last};
         float *to = room + (r - rows.first) * channels;
         const float *g =
-            b->s->skip ? (const float *)b->io->dskip + r * channels : arrived(b, few, to);
+            b->s->skip ? (const float *)b->io->dskip + r * channels : relu_backward(b, few, to);
         nhwc_gradient(g, b->saved.z + r * channels, b->back, span_length(few), b->s->out_c, to);
     }
     return room;
@@ -132,9 +133,9 @@ static void add_weights(const struct backward *b, const struct chunk *k)
     for (int i = 0; i < blocks; i++) {
         struct span rows = span_part(all, i, blocks);
         struct matrix right = {(const float *)b->io->x + rows.first * s->in_c, s->in_c};
-        if (b->plan->way == CONV_GATHERED) {
+        if (b->plan->algorithm == CONV_IM2COL) {
             struct span mine = span_part(rows, k->p.rank, k->p.size);
-            nhwc_gather(s, b->io->x, mine.first, mine.last,
+            nhwc_im2col(s, b->io->x, mine.first, mine.last,
                         k->patches + (mine.first - rows.first) * b->plan->patch);
             meet(k->p);
             right = (struct matrix){k->patches, b->plan->patch};
@@ -146,7 +147,7 @@ static void add_weights(const struct backward *b, const struct chunk *k)
                       span_length(rows), left, right, !k->first || i > 0,
                       k->dw + tile_rows.first * b->plan->patch + tile_columns.first,
                       b->plan->patch);
-        if (b->plan->way == CONV_GATHERED)
+        if (b->plan->algorithm == CONV_IM2COL)
             meet(k->p);
     }
 }
@@ -164,7 +165,7 @@ static void add_weights_by_row(const struct backward *b, const struct chunk *k)
         const float *dz =
             k->dz + (image.first - k->images.first) * pixels * s->out_c + outputs.first;
         if (span_length(image))
-            nhwc_gather_rows(s, (const float *)b->io->x + image.first * pixels * s->in_c,
+            nhwc_im2col_rows(s, (const float *)b->io->x + image.first * pixels * s->in_c,
                              mine.first, mine.last, k->patches + mine.first * s->in_w * window);
         meet(k->p);
         for (int row = 0; row < s->kernel; row++) {
@@ -199,8 +200,8 @@ static void pointwise_data(const struct backward *b, const struct chunk *k)
                   (float *)b->io->dx + (all.first + rows.first) * in_c + columns.first, in_c);
 }
 
-/* The convolution of dz that gives dx, with the kernel turned by half a turn. */
-static struct unit_shape turned(const struct unit_shape *s)
+/* The convolution of dz that gives dx, with the kernel rotated by half a turn. */
+static struct unit_shape rotated(const struct unit_shape *s)
 {
     return (struct unit_shape){.in_c = s->out_c,
                                .in_h = s->out_h,
@@ -213,11 +214,11 @@ static struct unit_shape turned(const struct unit_shape *s)
                                .pad = s->kernel - 1 - s->pad};
 }
 
-/* Stride 1: dx is the convolution of dz with the kernel turned by half a turn. Tap by tap, so that
+/* Stride 1: dx is the convolution of dz with the kernel rotated by half a turn. Tap by tap, so that
  * w is used as it lies. */
-static void turned_data(const struct backward *b, const struct chunk *k)
+static void transposed_data(const struct backward *b, const struct chunk *k)
 {
-    const struct unit_shape *s = b->s, t = turned(s);
+    const struct unit_shape *s = b->s, t = rotated(s);
     int taps = s->kernel * s->kernel, blocks = b->plan->backward.data_blocks;
     int64_t pixels = (int64_t)s->in_h * s->in_w, patch = (int64_t)taps * s->out_c;
     struct span all = {0, span_length(k->images) * pixels};
@@ -225,7 +226,7 @@ static void turned_data(const struct backward *b, const struct chunk *k)
     for (int i = 0; i < blocks; i++) {
         struct span block = span_part(all, i, blocks),
                     mine = span_part(block, k->p.rank, k->p.size), rows, columns;
-        nhwc_gather(&t, k->dz, mine.first, mine.last,
+        nhwc_im2col(&t, k->dz, mine.first, mine.last,
                     k->patches + (mine.first - block.first) * patch);
         meet(k->p);
         data_tile(b, k->p, span_length(block), &rows, &columns);
@@ -240,9 +241,9 @@ static void turned_data(const struct backward *b, const struct chunk *k)
     }
 }
 
-static void turned_data_by_row(const struct backward *b, const struct chunk *k)
+static void transposed_data_by_row(const struct backward *b, const struct chunk *k)
 {
-    const struct unit_shape *s = b->s, t = turned(s);
+    const struct unit_shape *s = b->s, t = rotated(s);
     struct span columns = span_of(s->in_c, k->p.rank, k->p.size),
                 mine = span_of(s->out_h, k->p.rank, k->p.size);
     int64_t pixels = b->plan->pixels, window = (int64_t)s->kernel * s->out_c;
@@ -252,7 +253,7 @@ static void turned_data_by_row(const struct backward *b, const struct chunk *k)
         const float *dz = k->dz + (image.first - k->images.first) * pixels * s->out_c;
         float *dx = (float *)b->io->dx + image.first * pixels * s->in_c + columns.first;
         if (span_length(image))
-            nhwc_gather_rows(&t, dz, mine.first, mine.last,
+            nhwc_im2col_rows(&t, dz, mine.first, mine.last,
                              k->patches + mine.first * s->out_w * window);
         meet(k->p);
         for (int tap = 0; tap < s->kernel * s->kernel && span_length(image); tap++) {
@@ -286,8 +287,8 @@ static void scattered_data(const struct backward *b, const struct chunk *k)
                       (struct matrix){b->io->w, patch}, false, k->patches + rows.first * patch,
                       patch);
         meet(k->p);
-        nhwc_scatter(s, k->patches + (mine.first - images.first) * pixels * patch,
-                     (int)span_length(mine), (float *)b->io->dx + mine.first * in_image);
+        nhwc_col2im(s, k->patches + (mine.first - images.first) * pixels * patch,
+                    (int)span_length(mine), (float *)b->io->dx + mine.first * in_image);
         meet(k->p);
     }
 }
@@ -338,13 +339,13 @@ static void by_position(const struct backward *b, struct place p)
 
 typedef void chunk_step(const struct backward *b, const struct chunk *k);
 
-static chunk_step *way_to_x(const struct backward *b)
+static chunk_step *data_step(const struct backward *b)
 {
-    if (b->plan->way == CONV_POINTWISE)
+    if (b->plan->algorithm == CONV_POINTWISE)
         return pointwise_data;
-    if (b->plan->way == CONV_BY_ROW)
-        return turned_data_by_row;
-    return b->s->stride == 1 ? turned_data : scattered_data;
+    if (b->plan->algorithm == CONV_BY_ROW)
+        return transposed_data_by_row;
+    return b->s->stride == 1 ? transposed_data : scattered_data;
 }
 
 static void by_chunk(const struct backward *b, struct place p)
@@ -361,9 +362,9 @@ static void by_chunk(const struct backward *b, struct place p)
         k.images = span_part(team, i, plan->backward.chunks);
         k.dz = make_dz(b, p, k.images, room);
         meet(p);
-        (plan->way == CONV_BY_ROW ? add_weights_by_row : add_weights)(b, &k);
+        (plan->algorithm == CONV_BY_ROW ? add_weights_by_row : add_weights)(b, &k);
         if (b->io->dx)
-            way_to_x(b)(b, &k);
+            data_step(b)(b, &k);
         meet(p);
     }
     if (plan->backward.teams == 1)
@@ -388,7 +389,7 @@ static void backward_thread(const void *call, int thread)
 #pragma omp barrier
     }
     struct place p = place_of(thread, b->plan->threads, b->plan->backward.teams);
-    if (b->plan->way == CONV_BY_POSITION)
+    if (b->plan->algorithm == CONV_BY_POSITION)
         by_position(b, p);
     else
         by_chunk(b, p);
@@ -405,7 +406,7 @@ void conv_backward(const struct conv *c)
     b.scratch = conv_scratch(c->plan, c->s, c->scratch);
     b.norm = conv_norm(&b.scratch, c->s->out_c);
     float *more = b.scratch.channels + 3 * channels;
-    b.back = (struct nhwc_way_back){b.norm.mean, more, more + channels, more + 2 * channels};
+    b.back = (struct nhwc_norm_backward){b.norm.mean, more, more + channels, more + 2 * channels};
     b.mask = !c->s->relu ? NHWC_OPEN : c->s->norm && !c->s->skip ? NHWC_BY_Z : NHWC_BY_Y;
     team_run(c->plan->threads, backward_thread, &b);
 }

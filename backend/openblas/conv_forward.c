@@ -75,16 +75,16 @@ static void make_blocks(const struct forward *f, int thread)
     for (int b = 0; b < plan->forward.blocks; b++) {
         struct span rows = span_part(team_rows, b, plan->forward.blocks);
         struct matrix left = {(const float *)f->io->x + rows.first * s->in_c, s->in_c};
-        if (plan->way == CONV_GATHERED) {
+        if (plan->algorithm == CONV_IM2COL) {
             struct span mine = span_part(rows, p.rank, p.size);
-            nhwc_gather(s, f->io->x, mine.first, mine.last,
+            nhwc_im2col(s, f->io->x, mine.first, mine.last,
                         patches + (mine.first - rows.first) * plan->patch);
             meet(p);
             left = (struct matrix){patches, plan->patch};
         }
         block_product(f, rows, columns, left);
         tile_made(f, thread, rows, columns);
-        if (plan->way == CONV_GATHERED)
+        if (plan->algorithm == CONV_IM2COL)
             meet(p);
     }
 }
@@ -103,7 +103,7 @@ static void make_rows(const struct forward *f, int thread)
         struct span image = span_part(team, b, f->plan->forward.blocks); /* one or none */
         const float *x = (const float *)f->io->x + image.first * pixels * s->in_c;
         if (span_length(image))
-            nhwc_gather_rows(s, x, mine.first, mine.last, patches + mine.first * s->in_w * window);
+            nhwc_im2col_rows(s, x, mine.first, mine.last, patches + mine.first * s->in_w * window);
         meet(p);
         for (int i = 0; i < s->kernel && span_length(image); i++) {
             struct conv_band band = conv_band(s, i);
@@ -190,9 +190,9 @@ static void forward_thread(const void *call, int thread)
         settle_norm(f, channels);
 #pragma omp barrier
     }
-    if (f->plan->way == CONV_BY_POSITION)
+    if (f->plan->algorithm == CONV_BY_POSITION)
         make_positions(f, thread);
-    else if (f->plan->way == CONV_BY_ROW)
+    else if (f->plan->algorithm == CONV_BY_ROW)
         make_rows(f, thread);
     else
         make_blocks(f, thread);

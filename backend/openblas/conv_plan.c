@@ -10,7 +10,7 @@ enum {
     BLOCK_ROWS = 384,         /* at least: fewer and the copies of w weigh */
     LARGE_IMAGE = 192,        /* pixels: enough for a product of its own */
     DZ_FLOATS = 256 << 10,    /* of dz, for each thread; at least one image */
-    ROOM_FLOATS = 4 << 10,    /* of a gradient on its way */
+    ROOM_FLOATS = 4 << 10,    /* of a gradient between two passes */
     ROOM_ROWS = 16, /* at least: sums over fewer rows would spend their time on the accumulators */
     FEW_ROWS = 20,  /* a product of so many rows runs at half speed (measured: 32 rows at 60 %, 128
                        at 88 %) */
@@ -77,7 +77,7 @@ static int64_t taps_seen(const struct unit_shape *s, int in, int out)
     return seen;
 }
 
-static enum conv_way way_of(const struct unit_shape *s)
+static enum conv_algorithm algorithm_of(const struct unit_shape *s)
 {
     if (s->kernel == 1 && s->stride == 1 && s->pad == 0)
         return CONV_POINTWISE;
@@ -88,25 +88,25 @@ static enum conv_way way_of(const struct unit_shape *s)
     int64_t seen = taps_seen(s, s->in_h, s->out_h) * taps_seen(s, s->in_w, s->out_w);
     return seen * (s->batch + FEW_ROWS) * pixels < all * (s->batch * pixels + FEW_ROWS)
                ? CONV_BY_POSITION
-               : CONV_GATHERED;
+               : CONV_IM2COL;
 }
 
 static void plan_forward(struct conv_plan *plan, const struct unit_shape *s)
 {
     int64_t rows = s->batch * plan->pixels, images;
-    int threads = plan->threads, most = plan->way == CONV_BY_POSITION ? 1
-                                        : plan->way == CONV_BY_ROW    ? s->batch
-                                                                      : threads;
+    int threads = plan->threads, most = plan->algorithm == CONV_BY_POSITION ? 1
+                                        : plan->algorithm == CONV_BY_ROW    ? s->batch
+                                                                            : threads;
     plan->forward.teams = row_parts(threads, most, rows, s->out_c);
     rows = ceiling(rows, plan->forward.teams);
     images = ceiling(s->batch, plan->forward.teams);
     int64_t block =
         PATCH_FLOATS * (int64_t)(threads / plan->forward.teams) / greater(plan->patch, s->out_c);
     plan->forward.blocks =
-        (int)(plan->way == CONV_BY_ROW ? images : ceiling(rows, greater(BLOCK_ROWS, block)));
-    if (plan->way == CONV_GATHERED)
+        (int)(plan->algorithm == CONV_BY_ROW ? images : ceiling(rows, greater(BLOCK_ROWS, block)));
+    if (plan->algorithm == CONV_IM2COL)
         plan->forward.patches = lines(ceiling(rows, plan->forward.blocks) * plan->patch);
-    else if (plan->way == CONV_BY_ROW)
+    else if (plan->algorithm == CONV_BY_ROW)
         plan->forward.patches = lines(plan->pixels * s->kernel * s->in_c);
 }
 
@@ -135,7 +135,7 @@ static void plan_gathered(struct conv_plan *plan, const struct unit_shape *s, in
 
 static void plan_backward(struct conv_plan *plan, const struct unit_shape *s)
 {
-    bool whole = plan->way == CONV_BY_POSITION;
+    bool whole = plan->algorithm == CONV_BY_POSITION;
     plan->backward.teams =
         whole ? 1 : weight_teams(s, plan->threads, s->batch * plan->pixels, plan->patch);
     int size = plan->threads / plan->backward.teams;
@@ -149,9 +149,9 @@ static void plan_backward(struct conv_plan *plan, const struct unit_shape *s)
     plan->backward.weight_blocks = plan->backward.data_blocks = 1;
     plan->backward.weight_rows = row_parts(size, size, s->out_c, plan->patch);
     plan->backward.data_rows = row_parts(size, size, images * s->in_h * s->in_w, s->in_c);
-    if (plan->way == CONV_GATHERED) {
+    if (plan->algorithm == CONV_IM2COL) {
         plan_gathered(plan, s, images, (int64_t)PATCH_FLOATS * size);
-    } else if (plan->way == CONV_BY_ROW) {
+    } else if (plan->algorithm == CONV_BY_ROW) {
         plan->backward.weight_blocks = plan->backward.data_blocks = (int)images;
         plan->backward.patches = lines(plan->pixels * s->kernel * greater(s->in_c, s->out_c));
     }
@@ -159,7 +159,7 @@ static void plan_backward(struct conv_plan *plan, const struct unit_shape *s)
 
 struct conv_plan conv_plan(const struct unit_shape *s, int threads)
 {
-    struct conv_plan plan = {.way = way_of(s), .threads = threads};
+    struct conv_plan plan = {.algorithm = algorithm_of(s), .threads = threads};
     plan.pixels = (int64_t)s->out_h * s->out_w;
     plan.patch = (int64_t)s->kernel * s->kernel * s->in_c;
     plan.room_rows = greater(ROOM_ROWS, ROOM_FLOATS / s->out_c);

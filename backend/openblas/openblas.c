@@ -1,10 +1,10 @@
 /* The backend that runs on any machine: matrix products by OpenBLAS, everything else by the kernels
  * of nhwc.h; float32.
  *
- * Tensors lie as [batch][h][w][c], so that 1x1 convolutions are products as they stand and others
- * products of gathered patches; weights are used as they come. One parallel region a pass, in which
+ * Tensors lie as [batch][h][w][c], so that 1x1 convolutions are products as they lie and others
+ * products of patches (im2col); weights are used as they come. One parallel region a pass, in which
  * BLAS runs single-threaded: the threads are ours. Scratch is one block for the whole device, as
- * large as the greediest unit opened so far. */
+ * large as the unit opened so far that needs most. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,8 +123,9 @@ static void dense_backward(const struct plain_call *call, int thread, int thread
     if (io->dy2) {
         struct span mine = span_of(s->batch * out_c, thread, threads);
         struct nhwc_norm none = {0};
-        nhwc_arrived(NHWC_OPEN, NULL, none, dy + mine.first, (const float *)io->dy2 + mine.first, 1,
-                     (int)span_length(mine), d->scratch + mine.first);
+        nhwc_relu_backward(NHWC_OPEN, NULL, none, dy + mine.first,
+                           (const float *)io->dy2 + mine.first, 1, (int)span_length(mine),
+                           d->scratch + mine.first);
         dy = d->scratch;
 #pragma omp barrier
     }

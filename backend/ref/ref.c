@@ -1,7 +1,7 @@
 /* The oracle: the kernels of kernels.h in float32 behind the contract of backend/backend.h.
  *
  * Tensors lie plainly as [batch][h][w][c]. Scratch belongs to the device and is as large as the
- * greediest unit opened so far. Cost: ResNet-20 at batch 16 takes about half a second a step on one
+ * largest unit opened so far. Cost: ResNet-20 at batch 16 takes about half a second a step on one
  * core: right first, fast elsewhere. */
 #include <assert.h>
 #include <stdio.h>
