@@ -1,6 +1,6 @@
 # The median accuracy of several runs over one axis: one line of x,top1 for each of 60 steps.
 #
-#   awk -v axis=seconds -f plots/median.awk RUN/eval.csv [RUN/eval.csv ...] >median.csv
+#   awk -v axis=seconds -f bench/statistics.awk -f plots/median.awk RUN/eval.csv ... >median.csv
 #
 # Each run's curve is linear between its evaluations. The axis ends where the first run ends.
 BEGIN { FS = "," }
@@ -24,12 +24,7 @@ END {
     for (r = 2; r <= run; r++) if (x[r, n[r]] < last) last = x[r, n[r]]
     print axis ",top1"
     for (s = 0; s <= 60; s++) {
-        for (r = 1; r <= run; r++) {
-            v = curve(r, last * s / 60)
-            for (k = r; k > 1 && list[k - 1] > v; k--) list[k] = list[k - 1]
-            list[k] = v
-        }
-        middle = run % 2 ? list[(run + 1) / 2] : (list[run / 2] + list[run / 2 + 1]) / 2
-        printf "%.6g,%.6g\n", last * s / 60, middle
+        for (r = 1; r <= run; r++) list[r] = curve(r, last * s / 60)
+        printf "%.6g,%.6g\n", last * s / 60, median(list, run)
     }
 }

@@ -32,21 +32,18 @@ table() {
 }
 
 middles() { # of ranks.csv: a median for each number of ranks, and its ratio to one
-    grep -v '^#' "$out/ranks.csv" | awk -F, '
+    grep -v '^#' "$out/ranks.csv" | awk -F, "$(<bench/statistics.awk)"'
         NR == 1 { next }
         { v[$2, ++n[$2]] = $4 }
-        function median(r, i, k, t) {
-            for (i = 2; i <= n[r]; i++)
-                for (k = i; k > 1 && v[r, k] + 0 < v[r, k - 1] + 0; k--) {
-                    t = v[r, k]; v[r, k] = v[r, k - 1]; v[r, k - 1] = t
-                }
-            return n[r] % 2 ? v[r, (n[r] + 1) / 2] : (v[r, n[r] / 2] + v[r, n[r] / 2 + 1]) / 2
+        function median_of(r, i, list) {
+            for (i = 1; i <= n[r]; i++) list[i] = v[r, i]
+            return median(list, n[r])
         }
         END {
             print "ranks,workers,images_per_s,of_one,rounds"
             kinds = split("1 2 3 4 5 5+", name, " ")
             for (i = 1; i <= kinds; i++) if (n[r = name[i]]) {
-                m = median(r); if (r == 1) one = m
+                m = median_of(r); if (r == 1) one = m
                 printf("%s,%d,%.0f,%s,%d\n", r, (r + 0 > 1 ? r - 1 : 1), m,
                     (one ? sprintf("%.2f", m / one) : "-"), n[r])
             }

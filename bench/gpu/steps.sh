@@ -80,16 +80,7 @@ stop_warming() {
 conclude_row() {
     awk -F, -v row="$row" -v want_eager="$want_eager" -v want_compiled="$want_compiled" \
         -v want_share="$want_share" -v floor="$floor" \
-        -v csv="$out/steps.csv" -v racers="$racers" '
-    function median(list, n, i, k, v) {
-        if (!n) return ""
-        for (i = 2; i <= n; i++) {
-            v = list[i]
-            for (k = i - 1; k && list[k] > v; k--) list[k + 1] = list[k]
-            list[k + 1] = v
-        }
-        return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-    }
+        -v csv="$out/steps.csv" -v racers="$racers" "$(<bench/statistics.awk)"'
     function of_turn(turn, who, i, list) {
         for (i = 1; i <= count[turn, who]; i++) list[i] = figure[turn, who, i] + 0
         return median(list, count[turn, who])

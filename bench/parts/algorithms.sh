@@ -28,20 +28,15 @@ with_without() {
     done
     stop ours
     stop theirs
-    awk -F, -v row="$row" '
+    awk -F, -v row="$row" "$(<bench/statistics.awk)"'
         $1 == row { sum[$3, $4] += $5; count[$3, $4]++; if ($3 > turns) turns = $3 }
         END {
             for (t = 1; t <= turns; t++) {
                 mine = sum[t, "ours"] / count[t, "ours"]
                 list[t] = mine / (sum[t, "theirs"] / count[t, "theirs"])
             }
-            for (i = 2; i <= turns; i++) {
-                v = list[i]
-                for (k = i - 1; k && list[k] > v; k--) list[k + 1] = list[k]
-                list[k + 1] = v
-            }
-            median = turns % 2 ? list[(turns + 1) / 2] : (list[turns / 2] + list[turns / 2 + 1]) / 2
-            printf "%.4f,%.4f,%.4f,%d\n", median, list[1], list[turns], turns
+            middle = median(list, turns)
+            printf "%.4f,%.4f,%.4f,%d\n", middle, list[1], list[turns], turns
         }' "$out/turns.csv"
 }
 

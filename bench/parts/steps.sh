@@ -99,27 +99,15 @@ conclude() {
     awk -F, -v row="$row" -v flops="$(fact ours flops)" -v needed="$(fact ours needed)" \
         -v rss="$(fact ours rss_mb)" \
         -v want_plain="$want_plain" -v want_tuned="$want_tuned" -v want_share="$want_share" \
-        -v csv="$out/steps.csv" -v kernels="$BACKEND" '
-    function sort(list, n, i, k, v) {
-        for (i = 2; i <= n; i++) {
-            v = list[i]
-            for (k = i - 1; k && list[k] > v; k--) list[k + 1] = list[k]
-            list[k + 1] = v
-        }
-    }
-    function median(list, n) {
-        return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-    }
+        -v csv="$out/steps.csv" -v kernels="$BACKEND" "$(<bench/statistics.awk)"'
     function conclude(list, n) { # sets mid, low, high
         mid = low = high = ""
         if (!n) return 0
-        sort(list, n)
         mid = median(list, n); low = list[1]; high = list[n]
         return n
     }
     function of_turn(turn, who, i, list) { # its median
         for (i = 1; i <= count[turn, who]; i++) list[i] = figure[turn, who, i]
-        sort(list, count[turn, who])
         return median(list, count[turn, who])
     }
     function speed(who, n, t, i, list) { # over all figures

@@ -19,8 +19,8 @@ train() {
         return 1
     fi
     local seconds images
-    seconds=$(sed -nE 's/^ *"seconds": ([0-9.]+).*/\1/p' "$folder/summary.json")
-    images=$(sed -nE 's/^ *"images_per_s": ([0-9.]+).*/\1/p' "$folder/summary.json")
+    seconds=$(jq .seconds "$folder/summary.json")
+    images=$(jq .images_per_s "$folder/summary.json")
     awk -F, -v turn="$a_turn" -v name="$name" -v seconds="$seconds" -v images="$images" '
     /^#/ { next }
     !named { named = 1; for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -40,14 +40,14 @@ train() {
 # middle NAME COLUMN [PER]: the median over the turns; of the quotient with PER's figure of the same
 # turn.
 middle() {
-    awk -F, -v name="$1" -v column="$2" -v per="${3:-}" '
+    awk -F, -v name="$1" -v column="$2" -v per="${3:-}" "$(<bench/statistics.awk)"'
     /^#/ { next }
     $2 == name { mine[$1] = $column }
     per != "" && $2 == per { theirs[$1] = $column }
-    END { for (turn in mine) print per == "" ? mine[turn] : mine[turn] / theirs[turn] }' \
-        "$out/workers.csv" | sort -g |
-        awk '{ v[NR] = $1 }
-            END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+    END {
+        for (turn in mine) list[++n] = per == "" ? mine[turn] : mine[turn] / theirs[turn]
+        print median(list, n)
+    }' "$out/workers.csv"
 }
 
 # nbssgd aborts the mini-batches that a signal meets half done; carried on instead, nothing is
