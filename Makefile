@@ -127,7 +127,7 @@ TESTS    := $(call matching,$(TEST_C:%.c=$(BUILD)/%) $(CUDA_TESTS))
 # The Slurm test installs and starts daemons, the hosts' test makes network namespaces (and MPICH
 # over TCP sometimes hangs when it ends): only `make test-slurm` and `make test-hosts` run them.
 # house.sh reads plain objects.
-OWN_TARGET := tests/slurm.sh tests/hosts.sh
+OWN_TARGET := tests/slurm.sh tests/hosts.sh tests/openmpi.sh
 SCRIPTS  := $(filter-out $(OWN_TARGET) $(if $(filter asan tsan,$(MODE)),tests/house.sh), \
     $(wildcard tests/*.sh))
 SCRIPTS  := $(call matching,$(SCRIPTS))
@@ -140,7 +140,7 @@ JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm lint format \
+.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm test-openmpi check-openmpi lint format \
     format-check man same-flags install uninstall clean nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -291,6 +291,17 @@ test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary 
 
 test-hosts: $(BUILD)/nbsgd $(TESTS) ## several hosts on this machine, by network namespaces (root)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/hosts.sh
+
+OPENMPI = MPICC=mpicc.openmpi MPIRUN=mpirun.openmpi BUILD=build/openmpi CUDA=0
+test-openmpi: ## Open MPI beside MPICH: the MPI tests, three schemes (./install.sh openmpi)
+	@if ! command -v mpicc.openmpi mpirun.openmpi >/dev/null; then \
+	    echo "SKIPPED: no mpicc.openmpi here; ./install.sh openmpi brings it"; \
+	    echo "0 passed, 0 failed, 1 skipped"; exit; fi; \
+	$(MAKE) $(JOBS) $(OPENMPI) check-openmpi
+
+MPI_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi_*.c))
+check-openmpi: $(BUILD)/nbsgd $(MPI_TESTS)
+	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run $(MPI_TESTS) tests/openmpi.sh
 
 GPU_TESTS := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(BUILD)/tests/test_backends
 gpu: nbsgd $(BUILD)/bench/step $(GPU_TESTS) ## with CUDA=1: all that bench/gpu.sh runs

@@ -169,6 +169,16 @@ apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" \
         >>"$log" 2>&1 </dev/null
 }
+# Open MPI's packages would take over mpicc and mpirun: what they are now, they stay.
+keep_default_mpi() {
+    local name now
+    while read -r name _ now; do
+        case $name in
+        mpi | mpirun | mpi-*) "${as_root[@]}" update-alternatives --set "$name" "$now" >>"$log" 2>&1 ;;
+        esac
+    done < <(update-alternatives --get-selections 2>/dev/null)
+}
+if [[ " $* " == *" openmpi "* ]]; then keep_default_mpi; fi
 install_all() { apt install -y --no-install-recommends "${names[@]}"; }
 if ! install_all && ! { apt update && install_all; }; then
     tail -n 20 "$log" >&2

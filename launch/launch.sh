@@ -1,6 +1,7 @@
 # How ranks are started here. run.s, test.s and the tests read this file; $home is the project's folder.
 #
 #   launch_words PROGRAM RANKS   sets the array `launch` to what stands before PROGRAM
+#   mpirun_words PROGRAM         the same without Slurm, and without the number of ranks
 #   launcher_kind WORD           hydra (MPICH), openmpi or other
 #   mpi_of PROGRAM               the MPI library that PROGRAM was built with, in the same words
 #   build TARGET ...             make, once for all jobs that start together
@@ -29,16 +30,23 @@ mpi_of() {
     esac
 }
 
-# Sets `mpirun` to the words of the launcher, `kind` to its kind.
-find_mpirun() { # PROGRAM
-    local library
-    read -ra mpirun <<<"${MPIRUN:-mpirun}"
-    kind=$(launcher_kind "${mpirun[0]}")
+# Sets the array `launch` to the words of mpirun, all but -n RANKS. Fails where it is not installed.
+mpirun_words() { # PROGRAM
+    local kind library other
+    read -ra launch <<<"${MPIRUN:-mpirun}"
+    kind=$(launcher_kind "${launch[0]}")
     library=$(mpi_of "$1")
-    if [ -n "${MPIRUN:-}" ] || [ "$library" = other ] || [ "$library" = "$kind" ]; then return; fi
-    local name=mpirun.${library/hydra/mpich} # Debian's names where both are installed
-    if command -v "$name" >/dev/null; then
-        mpirun=("$name") kind=$library
+    if [ -z "${MPIRUN:-}" ] && [ "$library" != other ] && [ "$library" != "$kind" ]; then
+        other=mpirun.${library/hydra/mpich} # Debian's names where both are installed
+        if command -v "$other" >/dev/null; then
+            launch=("$other") kind=$library
+        fi
+    fi
+    command -v "${launch[0]}" >/dev/null || return 1
+    if [ "$kind" = openmpi ]; then
+        # More ranks than cores are welcome, and nbsgd pins its ranks itself.
+        launch+=(--oversubscribe --bind-to none)
+        if [ "$(id -u)" = 0 ]; then launch+=(--allow-run-as-root); fi
     fi
 }
 
@@ -65,7 +73,7 @@ find_pmi() { # PROGRAM
 }
 
 launch_words() { # PROGRAM RANKS
-    local mpirun kind pmi ranks=$2
+    local pmi ranks=$2
     if [ -n "${LAUNCH:-}" ]; then
         read -ra launch <<<"$LAUNCH"
         return
@@ -83,17 +91,11 @@ launch_words() { # PROGRAM RANKS
             return
         fi
     fi
-    find_mpirun "$1"
-    if ! command -v "${mpirun[0]}" >/dev/null; then
-        echo "launch: no ${mpirun[0]} here; \`./install.sh run\` installs MPICH's, MPIRUN=... names another" >&2
+    if ! mpirun_words "$1"; then
+        echo "launch: no ${launch[0]} here; \`./install.sh run\` installs MPICH's, MPIRUN=... names another" >&2
         exit 2
     fi
-    launch=("${mpirun[@]}" -n "$ranks")
-    if [ "$kind" = openmpi ]; then
-        # More ranks than cores are welcome, and nbsgd pins its ranks itself.
-        launch+=(--oversubscribe --bind-to none)
-        if [ "$(id -u)" = 0 ]; then launch+=(--allow-run-as-root); fi
-    fi
+    launch+=(-n "$ranks")
 }
 
 build() {
