@@ -260,7 +260,7 @@ void results_progress(struct results *r, const struct progress *p)
     clock_text(left, sizeof left, p->done > 0 ? p->seconds * (1 - p->done) / p->done : INFINITY);
     clear_line(r);
     printf("%6.1f s  update %lld  %lld/%lld samples (%.0f %%)  loss %.4f  %.0f images/s  "
-           "staleness %.2f  lr %.4g  left %s%s",
+           "staleness %.2f  lr %.4g  time left %s%s",
            p->seconds, (long long)p->version, (long long)p->samples, (long long)p->samples_wanted,
            100 * p->done, p->loss, speed, p->staleness, p->lr, left, r->live ? "" : "\n");
     fflush(stdout);

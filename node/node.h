@@ -8,14 +8,12 @@
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/options.h"
-#include "slowness/slowness.h"
 #include "messaging/messaging.h"
 #include "metrics/metrics.h"
+#include "node/run_context.h"
 #include "optimizer/optimizer.h"
 #include "problem/problem.h"
 
@@ -39,44 +37,6 @@ enum {
     TAG_REDUCE, /* collective/collective.h */
     TAG_GATHER
 };
-
-/* What the ranks of one process share; read only but for the problem's buffers. */
-struct run_context {
-    const struct options *options;
-    struct problem *problem;
-    struct delay delay;
-    struct slowness slowness;
-    struct departures departures;
-    struct schedule schedule;
-    struct results *results; /* rank 0's, NULL elsewhere */
-    int workers, servers;
-    int minibatches, minibatch; /* mini-batches a batch; samples a mini-batch */
-    int64_t samples_wanted, evaluate_every;
-    int threads; /* for vector work */
-    /* of a server's weights: --server-device; NULL: the host's memory */
-    const struct holder_kind *holder;
-    const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
-    /* simulated: seconds of a mini-batch on a rank of speed 1; standard deviation / mean */
-    double minibatch_s, jitter;
-    volatile sig_atomic_t *stop_requested;
-};
-
-struct run_context_request {
-    const struct options *options;
-    int ranks, local_rank; /* of the world; this one's number among those of its host */
-    int cores;             /* that a rank may use */
-    bool serves, trains;   /* what ranks of this process do */
-    bool simulated;
-    const struct machine *machine; /* NULL: --machine is not given */
-    volatile sig_atomic_t *stop_requested;
-};
-
-/* Fatal, before a world is opened, on what schedule and optimizer refuse. */
-void run_context_check(const struct options *o);
-
-/* Fatal on options that do not fit the ranks or the data. Rank 0 adds the results. */
-void run_context_open(struct run_context *c, const struct run_context_request *r);
-void run_context_close(struct run_context *c);
 
 /* Does what was under way go on? */
 enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };

@@ -1,11 +1,12 @@
 /* From options to what the ranks of one process share. */
+#include "node/run_context.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "node/node.h"
 
 static const double most_samples = 1e15; /* sums of a few of them stay exact */
 

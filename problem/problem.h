@@ -1,8 +1,8 @@
 /* Weights in, loss and gradient out: what a scheme minimises.
  *
  * A gradient is a pure function of (w, stream, index): the same for every scheme and every world.
- * Evaluation comes in two rounds, both cut into shares: statistics (batch norm's, re-estimated on
- * training images at these weights), then the score. So w is all there is to exchange, average and
+ * Evaluation comes in two rounds, both cut into shards: statistics (batch norm's, re-estimated on
+ * training images at these weights), then loss and hits. So w is all there is to exchange, average and
  * save. The ranks of one process share one problem. */
 #ifndef PROBLEM_PROBLEM_H
 #define PROBLEM_PROBLEM_H
@@ -31,13 +31,13 @@ struct problem_kind {
     double (*step_share)(const struct problem *p, int step);
     /* the hook's `from` after that step */
     int64_t (*final_from)(const struct problem *p, int step);
-    /* progress(self) is called after each mini-batch. The sums of all shares, added up, become
+    /* progress(self) is called after each mini-batch. The sums of all shards, added up, become
      * statistics. */
-    void (*statistics)(struct problem *p, struct weights w, int share, int shares, double *sums,
+    void (*statistics)(struct problem *p, struct weights w, int shard, int shards, double *sums,
                        void (*progress)(void *), void *self);
     void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
-    void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int share,
-                     int shares, struct loss *loss, void (*progress)(void *), void *self);
+    void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int shard,
+                     int shards, struct loss *loss, void (*progress)(void *), void *self);
     bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
     /* problem_lend()'s; NULL: no use for it */
     void (*lend)(struct problem *p, void *block, size_t bytes, bool comes);
@@ -49,7 +49,7 @@ struct problem {
     int64_t count;      /* floats in w */
     int64_t statistics; /* floats beside w that an evaluation needs */
     int64_t statistics_batches;
-    int64_t training_samples, test_samples; /* in the training set; scored by an evaluation */
+    int64_t training_samples, test_samples; /* in the training set; judged by an evaluation */
     int classes;                            /* of the samples; 0: they have none */
     int minibatch;                          /* samples */
     int steps;                              /* of a gradient: how often the hook is called */

@@ -108,10 +108,10 @@ static int64_t final_from(const struct problem *p, int step)
     return step < STEPS / 2 ? p->count : p->count * (STEPS - 1 - step) / (STEPS / 2);
 }
 
-static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
+static void statistics(struct problem *p, struct weights w, int shard, int shards, double *sums,
                        void (*progress)(void *), void *self)
 {
-    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)progress, (void)self;
+    (void)p, (void)w, (void)shard, (void)shards, (void)sums, (void)progress, (void)self;
 }
 
 static void finish_statistics(const struct problem *p, const double *sums, float *unused)
@@ -119,12 +119,12 @@ static void finish_statistics(const struct problem *p, const double *sums, float
     (void)p, (void)sums, (void)unused;
 }
 
-static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
-                     int shares, struct loss *loss, void (*progress)(void *), void *self)
+static void evaluate(struct problem *p, struct weights w, const float *unused, int shard,
+                     int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
     const struct quadratic *q = p->self;
     (void)unused, (void)progress, (void)self;
-    for (int i = share; i < COUNT; i += shares) {
+    for (int i = shard; i < COUNT; i += shards) {
         double away = fabs(w.w[i] - q->optimum[i]);
         loss->sum += 0.5 * q->curvature[i] * away * away * COUNT;
         loss->top1 += away < 0.1;

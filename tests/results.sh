@@ -38,6 +38,15 @@ used() { # SCHEME: options of a run under mpirun: all runs' own, and the scheme'
 }
 check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" "$(used nbssgd)"
 
+check 'jq reads the summary' is "$(jq -r '.scheme, .workers' a/summary.json | paste -sd' ')" 'nbssgd 4'
+check 'a set of one leaves no candidates.csv' [ ! -e a/candidates.csv ]
+quartiles() { # of the numbers that come: the median, the first quartile, the greatest
+    awk "$(<"$home/bench/statistics.awk")"'
+        { v[NR] = $1 }
+        END { print median(v, NR), quantile(v, NR, 0.25), v[NR], median(none, 0) "." }'
+}
+check 'bench/statistics.awk' is "$(printf '%s\n' 9 10 -1 2 | quartiles)" '5.5 1.25 10 .'
+
 # --- the sums of that run
 value() { json a/summary.json "\$j->{$1}"; }
 total() { column a/ranks.csv "$1" | sum; }

@@ -64,10 +64,10 @@ static int64_t final_from(const struct problem *p, int step)
     return step < p->steps / 2 ? p->count : p->count * (p->steps - 1 - step) / (p->steps / 2);
 }
 
-static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
+static void statistics(struct problem *p, struct weights w, int shard, int shards, double *sums,
                        void (*progress)(void *), void *self)
 {
-    (void)p, (void)w, (void)share, (void)shares, (void)sums, (void)progress, (void)self;
+    (void)p, (void)w, (void)shard, (void)shards, (void)sums, (void)progress, (void)self;
 }
 
 static void finish_statistics(const struct problem *p, const double *sums, float *unused)
@@ -75,11 +75,11 @@ static void finish_statistics(const struct problem *p, const double *sums, float
     (void)p, (void)sums, (void)unused;
 }
 
-static void evaluate(struct problem *p, struct weights w, const float *unused, int share,
-                     int shares, struct loss *loss, void (*progress)(void *), void *self)
+static void evaluate(struct problem *p, struct weights w, const float *unused, int shard,
+                     int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
-    (void)p, (void)unused, (void)progress, (void)self, (void)shares;
-    if (share == 0)
+    (void)p, (void)unused, (void)progress, (void)self, (void)shards;
+    if (shard == 0)
         loss->sum += w.w[0];
 }
 
