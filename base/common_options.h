@@ -29,7 +29,6 @@ struct data_options {
     int64_t train_samples;
     bool augment;
     const char *partition;
-    double dirichlet;
     int64_t prefetch;
     bool data_on_device;
 };
@@ -50,7 +49,6 @@ struct rank_options {
     int64_t workers, servers;
     const char *server_device;
     const char *compress;
-    double compress_ratio;
     const char *allreduce, *gpu_mpi;
     const char *backend, *dtype;
     bool tf32;

@@ -133,16 +133,9 @@ static const struct option_row data_rows[] = {
      .type = OPTION_CHOICE,
      .offset = AT(partition),
      .preset = "split",
-     .choices = "split|shared|label|label-unscaled|dirichlet|speed",
      .help = "which samples each worker draws from: disjoint equal shards; all from all; by class, "
              "in equal shards or not; by a Dirichlet distribution over the classes; by the speeds "
              "of --slow"},
-    {.name = "dirichlet",
-     .type = OPTION_REAL,
-     .offset = AT(dirichlet),
-     .preset = "1",
-     .placeholder = "ALPHA",
-     .help = "concentration of --partition dirichlet: small is uneven, large is even"},
     {.name = "prefetch",
      .type = OPTION_INT,
      .flags = OPTION_FREE,

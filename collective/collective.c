@@ -225,7 +225,7 @@ struct coder *collective_coder(const struct collective *c, const struct codec *c
     if (codec->in_place || !count)
         return NULL;
     return coder_open(codec, &(struct coder_options){.count = count,
-                                                     .part = o->compress_ratio,
+                                                     .own = codec_own(codec, o),
                                                      .seed = (uint64_t)o->seed,
                                                      .worker = c->worker,
                                                      .stream = stream,

@@ -29,15 +29,24 @@ struct option_sets option_sets(void)
         add(&s, common_option_sets[i]);
     for (int i = 0; schemes[i]; i++)
         add(&s, schemes[i]->options);
+    for (int i = 0; codecs[i]; i++)
+        add(&s, codecs[i]->options);
+    const struct option_set *list[MAX_OPTION_SETS];
+    int count = dataset_option_sets(list, MAX_OPTION_SETS);
+    count += partition_option_sets(list + count, MAX_OPTION_SETS - count);
+    for (int i = 0; i < count; i++)
+        add(&s, list[i]);
     return s;
 }
 
 void option_choices(const char *option, char *text, size_t size)
 {
+    char partitions[200];
     const struct {
         const char *option, *also, *names;
     } families[] = {
         {"dataset", "auto|", dataset_names()},
+        {"partition", "", partition_names(partitions, sizeof partitions)},
         {"optimizer", "", optimizer_rules()},
         {"schedule", "", schedule_shapes()},
         {"compress", "", codec_names()},

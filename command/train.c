@@ -12,9 +12,11 @@
 #include "base/cores.h"
 #include "command/checks.h"
 #include "command/command.h"
+#include "data_loader/data_loader.h"
 #include "messaging/messaging.h"
 #include "model/model.h"
 #include "scheme/scheme.h"
+#include "serialization/serialization.h"
 
 struct run {
     struct options options;
@@ -68,6 +70,9 @@ static void parse(struct run *run, int argc, char **argv)
     run->simulated = !strcmp(o->world, "sim");
     options_use(o, run->scheme->options);
     options_use(o, run->simulated ? &sim_option_set : NULL);
+    options_use(o, codec_find(o->compress)->options);
+    options_use(o, dataset_option_set(o->dataset, o->data));
+    options_use(o, partition_option_set(o->partition));
 }
 
 static void print_network(const struct options *o)

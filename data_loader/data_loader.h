@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/options.h"
+
 enum { MAX_CHANNELS = 4 };
 
 /* The customary augmentation of a data set: a black border, a crop of the old size at random,
@@ -36,12 +38,12 @@ struct dataset {
 };
 
 struct dataset_options {
-    const char *name;            /* of a kind, as dataset_find() gives it */
-    const char *folder;          /* where its files are; NULL for a generated one */
-    bool train;                  /* or test */
-    int64_t limit;               /* at most that many samples, 0: all */
-    uint64_t seed;               /* of a generator */
-    int classes, channels, side; /* of generated images; 0: as customary */
+    const char *name;   /* of a kind, as dataset_find() gives it */
+    const char *folder; /* where its files are; NULL for a generated one */
+    bool train;         /* or test */
+    int64_t limit;      /* at most that many samples, 0: all */
+    uint64_t seed;      /* of a generator */
+    const void *own;    /* the kind's own options, dataset_option_set()'s; NULL: presets */
 };
 
 /* Which data set `name` ("auto" or a kind's) and `folder` (or "") mean: looks in the folder, else
@@ -50,6 +52,18 @@ struct dataset_options {
 void dataset_find(const char *name, const char *folder, const char **kind, const char **where);
 
 const char *dataset_names(void); /* "cifar10|synthetic" */
+
+/* The names of the partitions, "split|shared|..", in `text`, which is returned. */
+const char *partition_names(char *text, size_t size);
+
+/* The own options of the data set that dataset_find() would find, and of a partition; NULL: it has
+ * none, or is nowhere. */
+const struct option_set *dataset_option_set(const char *name, const char *folder);
+const struct option_set *partition_option_set(const char *name);
+
+/* Those of all kinds, at most `room`; how many there are. */
+int dataset_option_sets(const struct option_set **list, int room);
+int partition_option_sets(const struct option_set **list, int room);
 
 /* Opens a data set; a missing, truncated or foreign file, or a label out of range, is fatal with
  * file, expected and found. */
@@ -73,13 +87,13 @@ struct crop {
 struct loader_options {
     int batch; /* samples a mini-batch */
     uint64_t seed;
-    int worker, workers;   /* whose shard: worker w of W, 0-based */
-    const char *partition; /* how shards are cut, by a name of partition.h; NULL: split */
-    double alpha;          /* of partition dirichlet */
-    const double *speeds;  /* [workers], of partition speed: samples a second to any scale; NULL:
+    int worker, workers;       /* whose shard: worker w of W, 0-based */
+    const char *partition;     /* how shards are cut, by a name of partition.h; NULL: split */
+    const void *partition_own; /* its own options, partition_option_set()'s; NULL: it has none */
+    const double *speeds; /* [workers], of partition speed: samples a second to any scale; NULL:
                               all equal; borrowed for the call */
-    bool augment;          /* by the data set's augmentation, keyed by seed, pass and sample */
-    int prefetch;          /* mini-batches that a thread prepares; 0: each is made when asked for */
+    bool augment;         /* by the data set's augmentation, keyed by seed, pass and sample */
+    int prefetch;         /* mini-batches that a thread prepares; 0: each is made when asked for */
     float *scratch; /* prefetch = 0: where images are put, batch x height x width x channels; common
                        to several loaders (NULL: own) */
     bool crops;     /* no images are made, only crops: for a data set that lies on a device */

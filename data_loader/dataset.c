@@ -40,6 +40,15 @@ static const struct dataset_kind *kind_of(const char *name)
     fatal("--dataset: no data set is called '%s'; there are: %s", name, known);
 }
 
+int dataset_option_sets(const struct option_set **list, int room)
+{
+    int count = 0;
+    for (int i = 0; i < KINDS; i++)
+        if (kinds[i]->options && count < room)
+            list[count++] = kinds[i]->options;
+    return count;
+}
+
 /* The first kind of `only` (NULL: of all) whose files are in the folder. */
 static const struct dataset_kind *recognise(const char *folder, const struct dataset_kind *only)
 {
@@ -69,7 +78,8 @@ _Noreturn static void refuse_folder(const char *folder)
     fatal("--data %s: no data set is found there; known are: %s", folder, known);
 }
 
-void dataset_find(const char *name, const char *folder, const char **kind, const char **where)
+/* The kind that `name` and `folder` mean, and where its files are; NULL: they are nowhere. */
+static const struct dataset_kind *find(const char *name, const char *folder, const char **where)
 {
     const char *places[] = {folder, getenv("DATA"), "data"};
     const bool any = !strcmp(name, "auto"), given = folder && *folder;
@@ -78,17 +88,31 @@ void dataset_find(const char *name, const char *folder, const char **kind, const
     for (int i = 0; i < (given ? 1 : 3) && !found && (any || wanted->files); i++)
         if ((found = recognise(places[i], wanted)))
             *where = places[i];
-    if (!found && given && any)
+    if (found || (any && given))
+        return found;
+    if (any || !wanted->files)
+        return any ? generated_kind() : wanted;
+    *where = given ? folder : NULL; /* opening it says what is missing */
+    return given ? wanted : NULL;
+}
+
+void dataset_find(const char *name, const char *folder, const char **kind, const char **where)
+{
+    const struct dataset_kind *found = find(name, folder, where);
+    if (!found && !strcmp(name, "auto"))
         refuse_folder(folder);
-    if (!found && !any && wanted->files && !given)
+    if (!found)
         fatal("--dataset %s: no %s in $DATA or in data/; name its folder with --data, or fetch it: "
               "%s",
-              name, wanted->files, wanted->fetch);
-    if (!found && given && wanted->files)
-        *where = folder; /* opening it says what is missing */
-    found = found ? found : any ? generated_kind() : wanted;
-    assert(found);
+              name, kind_of(name)->files, kind_of(name)->fetch);
     *kind = found->name;
+}
+
+const struct option_set *dataset_option_set(const char *name, const char *folder)
+{
+    const char *where;
+    const struct dataset_kind *found = find(name, folder, &where);
+    return found ? found->options : NULL;
 }
 
 void dataset_alloc(struct dataset *d, const struct dataset_options *options, int64_t all,

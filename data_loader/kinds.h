@@ -15,6 +15,7 @@ struct dataset_kind {
     const char *files;   /* what its folder holds, in a word or two; NULL: it needs no folder */
     const char *fetch;   /* the command that gets them */
     bool (*recognises)(const char *folder); /* are its files there? NULL: it needs none */
+    const struct option_set *options;       /* its own; NULL: none */
     struct dataset preset; /* classes, sizes, normalisation, augmentation; open() may change them */
     /* Fills a copy of the preset: source, count, labels, and pixels unless there is read(). */
     void (*open)(struct dataset *d, const struct dataset_options *options);

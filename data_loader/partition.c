@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
+#include "data_loader/data_loader.h"
 #include "data_loader/partition/kinds.h"
 
 static const struct partition_kind *const kinds[] = {
@@ -25,25 +26,43 @@ static const struct partition_kind *const kinds[] = {
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 struct partition {
-    struct partition_options options; /* name: the rule's; speeds: a copy */
+    struct partition_options options; /* name: the rule's; speeds, own: copies */
     const struct partition_kind *kind;
     int64_t count;
     int32_t *list;         /* [count] */
     int64_t *first, *size; /* [workers] each: where a shard begins in it, and how long it is */
 };
 
+const char *partition_names(char *text, size_t size)
+{
+    size_t used = 0;
+    *text = 0;
+    for (int i = 0; i < KINDS && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", kinds[i]->name);
+    return text;
+}
+
+int partition_option_sets(const struct option_set **list, int room)
+{
+    int count = 0;
+    for (int i = 0; i < KINDS; i++)
+        if (kinds[i]->options && count < room)
+            list[count++] = kinds[i]->options;
+    return count;
+}
+
 static const struct partition_kind *kind_of(const char *name)
 {
-    char known[256] = "";
-    size_t used = 0;
-    for (int i = 0; i < KINDS; i++) {
+    char known[256];
+    for (int i = 0; i < KINDS; i++)
         if (!strcmp(name ? name : kinds[0]->name, kinds[i]->name))
             return kinds[i];
-        if (used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? "|" : "",
-                                     kinds[i]->name);
-    }
-    fatal("--partition: '%s' is not one of %s", name, known);
+    fatal("--partition: '%s' is not one of %s", name, partition_names(known, sizeof known));
+}
+
+const struct option_set *partition_option_set(const char *name)
+{
+    return kind_of(name)->options;
 }
 
 /* Moves list[0 .. count - 1] into the order of its keys, 0 .. keys - 1; those of key k begin at
@@ -206,6 +225,11 @@ struct partition *partition_open(const struct partition_options *o, const int32_
         double *speeds = xcalloc((size_t)o->workers, sizeof *speeds);
         p->options.speeds = memcpy(speeds, o->speeds, (size_t)o->workers * sizeof *speeds);
     }
+    assert(!p->kind->options || o->own);
+    if (p->kind->options) {
+        void *own = xcalloc(1, p->kind->options->size);
+        p->options.own = memcpy(own, o->own, p->kind->options->size);
+    }
     p->list = xcalloc((size_t)count, sizeof *p->list);
     p->first = xcalloc(2 * (size_t)o->workers + 1, sizeof *p->first);
     p->size = p->first + o->workers + 1;
@@ -215,6 +239,8 @@ struct partition *partition_open(const struct partition_options *o, const int32_
 
 void partition_close(struct partition *p)
 {
+    if (p->kind->options)
+        xfree((void *)p->options.own);
     xfree((void *)p->options.speeds);
     xfree(p->list);
     xfree(p->first);
@@ -224,9 +250,11 @@ void partition_close(struct partition *p)
 bool partition_is(const struct partition *p, const struct partition_options *o)
 {
     const struct partition_options *have = &p->options;
-    return have->seed == o->seed && have->workers == o->workers && have->alpha == o->alpha &&
-           kind_of(o->name) == p->kind && !have->speeds == !o->speeds &&
-           (!o->speeds || !memcmp(have->speeds, o->speeds, (size_t)o->workers * sizeof *o->speeds));
+    return have->seed == o->seed && have->workers == o->workers && kind_of(o->name) == p->kind &&
+           !have->speeds == !o->speeds &&
+           (!o->speeds ||
+            !memcmp(have->speeds, o->speeds, (size_t)o->workers * sizeof *o->speeds)) &&
+           (!p->kind->options || !memcmp(have->own, o->own, p->kind->options->size));
 }
 
 const int32_t *partition_shard(const struct partition *p, int worker, int64_t *count)

@@ -25,11 +25,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dirichlet_options {
+    double dirichlet; /* alpha: small is uneven, large is even */
+};
+
 struct partition_options {
     const char *name; /* NULL: split */
     uint64_t seed;
     int workers;
-    double alpha;         /* of dirichlet */
+    const void *own; /* the rule's own options (struct dirichlet_options); NULL where it has none;
+                        borrowed for the call */
     const double *speeds; /* [workers], of speed; samples a second to any scale, each more than 0;
                              NULL: all equal */
 };

@@ -39,7 +39,7 @@ int32_t *shards_take(const struct dataset *d, const struct loader_options *o, in
     const struct partition_options wanted = {.name = o->partition,
                                              .seed = o->seed,
                                              .workers = o->workers,
-                                             .alpha = o->alpha,
+                                             .own = o->partition_own,
                                              .speeds = o->speeds};
     pthread_mutex_lock(&s->lock);
     if (!s->partition || !partition_is(s->partition, &wanted)) {

@@ -9,11 +9,13 @@
  * (augmentation flips). Whole numbers only, keyed by (seed, half, sample): the same bytes on every
  * machine, other ones for training and test. About 10 us an image of 32 x 32 x 3. A set of up to
  * 1 GiB lies in memory, a larger one is made image by image when it is read. */
+#include "data_loader/synthetic.h"
+
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/check.h"
 #include "base/random.h"
 #include "data_loader/kinds.h"
 
@@ -150,23 +152,17 @@ static void read_image(const struct dataset *d, int64_t i, uint8_t *image)
     draw(image, &r, g->tile[i % d->classes], d->height, d->channels);
 }
 
-static void check(const struct dataset *d)
-{
-    if (d->classes < 1 || d->channels < 1 || d->channels > MAX_CHANNELS || d->width < TILE)
-        fatal("synthetic images: 1 class or more, 1 to %d channels, a side of %d or more are made; "
-              "%d, %d, %d were asked for",
-              MAX_CHANNELS, TILE, d->classes, d->channels, d->width);
-}
-
 static void open(struct dataset *d, const struct dataset_options *o)
 {
     struct generator *g = d->self = xcalloc(1, sizeof *g);
     uint8_t *pixels = NULL;
     int32_t *labels;
-    d->classes = o->classes ? o->classes : d->classes;
-    d->channels = o->channels ? o->channels : d->channels;
-    d->height = d->width = o->side ? o->side : d->width;
-    check(d);
+    if (o->own) {
+        const struct synthetic_options *own = o->own;
+        d->classes = (int)own->classes;
+        d->channels = (int)own->channels;
+        d->height = d->width = (int)own->side;
+    }
     for (int c = 0; c < d->channels; c++) {
         d->mean[c] = 0.5f;
         d->deviation[c] = 0.23f;
@@ -193,6 +189,39 @@ static void close(struct dataset *d)
     xfree(g);
 }
 
+#define AT(field) offsetof(struct synthetic_options, field)
+
+static const struct option_row rows[] = {{.name = "synthetic-classes",
+                                          .type = OPTION_INT,
+                                          .offset = AT(classes),
+                                          .preset = "10",
+                                          .placeholder = "N",
+                                          .help = "classes of the generated images",
+                                          .least = 1,
+                                          .most = 1000000},
+                                         {.name = "synthetic-channels",
+                                          .type = OPTION_INT,
+                                          .offset = AT(channels),
+                                          .preset = "3",
+                                          .placeholder = "N",
+                                          .help = "their channels",
+                                          .least = 1,
+                                          .most = MAX_CHANNELS},
+                                         {.name = "synthetic-side",
+                                          .type = OPTION_INT,
+                                          .offset = AT(side),
+                                          .preset = "32",
+                                          .placeholder = "PIXELS",
+                                          .help = "their height and width",
+                                          .least = TILE,
+                                          .most = 4096},
+                                         {0}};
+
+static const struct option_set option_set = {.title = "Generated images",
+                                             .owner = "--dataset synthetic",
+                                             .rows = rows,
+                                             .size = sizeof(struct synthetic_options)};
+
 const struct dataset_kind dataset_synthetic = {
     .name = "synthetic",
     .summary = "generated textures, no files needed",
@@ -203,6 +232,7 @@ const struct dataset_kind dataset_synthetic = {
                .height = SIDE,
                .width = SIDE,
                .augmentation = {.border = 4, .mirror = true}},
+    .options = &option_set,
     .open = open,
     .read = read_image,
     .close = close,

@@ -24,7 +24,7 @@ void ps_open_worker(struct ps *ps)
     for (int s = 0; s < ps->servers; s++) {
         struct range at = node_slice(n, s);
         struct coder_options options = {.count = at.to - at.from,
-                                        .part = o->compress_ratio,
+                                        .own = codec_own(ps->codec, o),
                                         .seed = (uint64_t)o->seed,
                                         .worker = n->worker,
                                         .stream = s};

@@ -31,7 +31,7 @@ static void open_wires(struct ps *ps)
 {
     const struct options *o = ps->n->context->options;
     struct coder_options options = {.count = ps_slice_count(ps),
-                                    .part = o->compress_ratio,
+                                    .own = codec_own(ps->codec, o),
                                     .seed = (uint64_t)o->seed,
                                     .stream = ps->n->rank};
     if (!ps->weights_codec->in_place) {

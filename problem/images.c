@@ -47,6 +47,12 @@ static void initialise(struct problem *p, float *w)
         model_initialise(&q->model, (uint64_t)q->options->seed, w);
 }
 
+static const void *partition_own(const struct options *o)
+{
+    const struct option_set *set = partition_option_set(o->partition);
+    return set ? options_of(o, set) : NULL;
+}
+
 /* What decides whose samples are whose. */
 static struct loader_options loader_options_of(const struct image *q, int worker, int workers)
 {
@@ -54,7 +60,7 @@ static struct loader_options loader_options_of(const struct image *q, int worker
                                    .worker = worker,
                                    .workers = workers,
                                    .partition = q->options->partition,
-                                   .alpha = q->options->dirichlet,
+                                   .partition_own = partition_own(q->options),
                                    .speeds = q->speeds};
 }
 
@@ -228,6 +234,8 @@ static void open_data(struct problem *p, struct image *q, const struct options *
     struct dataset_options d = {
         .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
     dataset_find(o->dataset, o->data, &d.name, &d.folder);
+    const struct option_set *own = dataset_option_set(d.name, d.folder);
+    d.own = own ? options_of(o, own) : NULL;
     q->training = dataset_open(&d);
     d.train = false;
     d.limit = o->eval_samples;

@@ -3,17 +3,17 @@
 #include "serialization/serialization.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 #include "serialization/kinds.h"
 
-static const struct codec *const codecs[] = {
+const struct codec *const codecs[] = {
 #define ENTRY(name) &codec_##name,
     CODECS(ENTRY)
 #undef ENTRY
+        NULL,
 };
 
 const char *codec_names(void)
@@ -25,19 +25,15 @@ const char *codec_names(void)
 
 const struct codec *codec_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+    for (int i = 0; codecs[i]; i++)
         if (!strcmp(codecs[i]->name, name))
             return codecs[i];
     fatal("--compress: unknown codec '%s'; known are %s", name, codec_names());
 }
 
-static int64_t kept(const struct coder_options *o)
+const void *codec_own(const struct codec *codec, const struct options *o)
 {
-    if (!(o->part > 0 && o->part <= 1))
-        fatal("--compress-ratio: %g is not a part of a vector; give a number above 0, at most 1",
-              o->part);
-    int64_t count = llround(o->part * (double)o->count);
-    return count < 1 ? 1 : count > o->count ? o->count : count;
+    return codec->options ? options_of(o, codec->options) : NULL;
 }
 
 struct coder *coder_open(const struct codec *codec, const struct coder_options *o)
@@ -49,8 +45,8 @@ struct coder *coder_open(const struct codec *codec, const struct coder_options *
                         .seed = o->seed,
                         .worker = o->worker,
                         .stream = o->stream};
-    if (codec->sparse)
-        c->k = kept(o);
+    if (codec->k)
+        c->k = codec->k(o);
     if (codec->remembers && !o->only_unpacks)
         c->left = xcalloc((size_t)c->count, sizeof *c->left);
     if (codec->work_bytes && !o->only_unpacks)

@@ -13,38 +13,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/options.h"
+
 struct coder;
+struct coder_options;
 
 struct codec {
     const char *name;
-    const char *summary;      /* one line */
-    const char *paper;        /* NULL: there is none */
-    bool in_place;            /* the bytes are the floats: nothing to pack */
-    bool weights;             /* weights survive it; the others carry gradients, differences only */
-    bool remembers;           /* error feedback */
-    bool sparse;              /* sends a part of the floats */
+    const char *summary; /* one line */
+    const char *paper;   /* NULL: there is none */
+    bool in_place;       /* the bytes are the floats: nothing to pack */
+    bool weights;        /* weights survive it; the others carry gradients, differences only */
+    bool remembers;      /* error feedback */
+    const struct option_set *options; /* its own; NULL: none */
     const char *const *state; /* fields of a coder that a checkpoint must hold, ends with NULL;
                                  NULL: none */
 
     /* what coder_...() below call */
+    int64_t (*k)(const struct coder_options *o); /* floats that a message carries; NULL: all */
     size_t (*message_bytes)(const struct coder *c);
     size_t (*work_bytes)(const struct coder *c); /* of c->work; NULL: it needs none */
     void (*encode)(struct coder *c, void *to, const float *from);
     const char *(*decode)(const struct coder *c, float *to, const void *from);
 };
 
+extern const struct codec *const codecs[]; /* NULL at the end */
+
 const struct codec *codec_find(const char *name); /* fatal when unknown */
 const char *codec_names(void);                    /* "f32|bf16|f16|int8|topk|randk|sign" */
 
 struct coder_options {
     int64_t count; /* floats of each vector, at least 1 */
-    double part;   /* sparse codecs send max(1, round(part x count)) of them; fatal unless in (0,
-                      1] */
+    const void
+        *own;      /* the codec's own options, as codec_own() gives them; NULL where it has none */
     uint64_t seed; /* random choices are a function of (seed, worker, stream, messages before) */
     int worker;    /* the sender */
     int stream;    /* which of its vectors, e.g. the number of the server */
     bool only_unpacks; /* packs nothing; one such coder reads the messages of all senders */
 };
+
+/* The codec's own options among all: what coder_options.own wants. */
+const void *codec_own(const struct codec *codec, const struct options *o);
 
 /* A coder does not allocate after it was opened. Messages lie aligned as floats do and mean the
  * same on machines of one byte order. */

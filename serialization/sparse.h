@@ -8,6 +8,15 @@
 
 #include "serialization/kinds.h"
 
+struct sparse_options {
+    double compress_ratio; /* part of the floats that a message carries, in (0, 1] */
+};
+
+extern const struct option_set sparse_option_set; /* of all sparse codecs */
+
+/* max(1, round(compress_ratio x count)); fatal when the ratio is none. */
+int64_t sparse_k(const struct coder_options *o);
+
 size_t sparse_bytes(const struct coder *c);
 const char *sparse_decode(const struct coder *c, float *to, const void *from);
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/options.h"
+#include "command/command.h"
 #include "tests/scheme_harness.h"
 
 enum { TAG_FOUND = 50, TAG_ENDED };
@@ -203,7 +204,8 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     struct options options;
     struct problem problem;
     struct ledger ledger;
-    options_parse(&options, common_option_sets, 7, argv, NULL);
+    struct option_sets sets = option_sets();
+    options_parse(&options, sets.list, 7, argv, NULL);
     ledger_problem(&problem, &ledger, 1);
     problem.twin = k->twin;
     struct run_context setting = {.options = &options,

@@ -1,6 +1,6 @@
 /* Codecs: their lengths, each bit where bits are fixed, what is special, and what
  * garbage may do. */
-#include "serialization/serialization.h"
+#include "serialization/sparse.h"
 
 #include <float.h>
 #include <math.h>
@@ -27,7 +27,8 @@ static void finds(const void *name)
 static void opens(const void *part)
 {
     coder_open(codec_find("topk"),
-               &(struct coder_options){.count = 10, .part = *(const double *)part});
+               &(struct coder_options){.count = 10,
+                                       .own = &(struct sparse_options){*(const double *)part}});
 }
 
 static void test_tables(void **state)
@@ -36,7 +37,7 @@ static void test_tables(void **state)
     assert_string_equal(codec_names(), "f32|bf16|f16|int8|topk|randk|sign");
     for (int i = 0; i < CODEC_COUNT; i++) {
         const struct codec *codec = codec_find(codec_fixture_names[i]);
-        struct coder_options o = {.count = 7, .part = 0.5};
+        struct coder_options o = {.count = 7, .own = &(struct sparse_options){0.5}};
         struct coder *c = coder_open(codec, &o);
         assert_string_equal(codec->name, codec_fixture_names[i]);
         assert_int_equal(codec->in_place, i == 0);
@@ -65,9 +66,10 @@ static void test_tables(void **state)
 
 static void expect_bytes(const char *format, int64_t count, double part, size_t bytes)
 {
-    struct coder *c =
-        coder_open(codec_find(format),
-                   &(struct coder_options){.count = count, .part = part, .only_unpacks = true});
+    struct coder *c = coder_open(codec_find(format),
+                                 &(struct coder_options){.count = count,
+                                                         .own = &(struct sparse_options){part},
+                                                         .only_unpacks = true});
     assert_int_equal(coder_bytes(c), bytes);
     coder_close(c);
 }
@@ -118,7 +120,8 @@ static void test_round_trip(void **state)
             int64_t count = counts[n], sent = 0;
             float *v = codec_fixture_floats(count, n);
             struct codec_fixture l = codec_fixture_open(
-                codec_fixture_names[f], (struct coder_options){.count = count, .part = 0.1});
+                codec_fixture_names[f],
+                (struct coder_options){.count = count, .own = &(struct sparse_options){0.1}});
             const float *back = codec_fixture_carry(&l, v), *left = coder_left(l.coder);
             double most = 0, sum = 0;
             for (int64_t i = 0; i < count; i++) {
@@ -136,7 +139,7 @@ static void test_round_trip(void **state)
                              (long)i, (long)count, v[i], back[i]);
                 sent += back[i] != 0;
             }
-            if (codec_find(codec_fixture_names[f])->sparse)
+            if (codec_find(codec_fixture_names[f])->k)
                 assert_int_equal(sent, count == 1 ? 1 : llround(0.1 * (double)count));
             codec_fixture_close(&l);
             free(v);
@@ -307,8 +310,11 @@ static void test_keys(void **state)
     enum { COUNT = 3000 };
     float *v = codec_fixture_floats(COUNT, 2);
     for (int f = 0; f < CODEC_COUNT; f++) {
-        const struct coder_options o = {
-            .count = COUNT, .part = 0.1, .seed = 9, .worker = 2, .stream = 1};
+        const struct coder_options o = {.count = COUNT,
+                                        .own = &(struct sparse_options){0.1},
+                                        .seed = 9,
+                                        .worker = 2,
+                                        .stream = 1};
         struct coder_options other[4] = {o, o, o, o};
         other[1].seed++, other[2].worker++, other[3].stream++;
         size_t bytes;
@@ -340,7 +346,8 @@ static struct codec_fixture with_special(const char *format, int at, float speci
     for (int i = 0; i < COUNT; i++)
         v[i] = i == at ? special : 1;
     struct codec_fixture l = codec_fixture_open(
-        format, (struct coder_options){.count = COUNT, .part = 0.002, .seed = 4});
+        format,
+        (struct coder_options){.count = COUNT, .own = &(struct sparse_options){0.002}, .seed = 4});
     for (int m = 0; m < messages; m++)
         codec_fixture_carry(&l, v);
     return l;
@@ -390,10 +397,11 @@ static void test_small_and_great(void **state)
     enum { COUNT = 2 * BLOCK + 3 };
     for (int f = 0; f < CODEC_COUNT; f++) {
         bool half = !strcmp(codec_fixture_names[f], "f16"),
-             sparse = codec_find(codec_fixture_names[f])->sparse;
+             sparse = codec_find(codec_fixture_names[f])->k;
         float v[COUNT] = {0};
         struct codec_fixture l = codec_fixture_open(
-            codec_fixture_names[f], (struct coder_options){.count = COUNT, .part = 1, .seed = 6});
+            codec_fixture_names[f],
+            (struct coder_options){.count = COUNT, .own = &(struct sparse_options){1}, .seed = 6});
         const float *back = codec_fixture_carry(&l, v);
         for (int i = 0; i < COUNT; i++)
             assert_true(back[i] == 0);
@@ -404,8 +412,9 @@ static void test_small_and_great(void **state)
                                                          (uint32_t)(i % 2) << 31)
                    : i < 2 * BLOCK ? codec_fixture_float(1)
                                    : (i % 2 ? -0x1p127f : 0x1p127f);
-        l = codec_fixture_open(codec_fixture_names[f],
-                               (struct coder_options){.count = COUNT, .part = 1, .seed = 6});
+        l = codec_fixture_open(
+            codec_fixture_names[f],
+            (struct coder_options){.count = COUNT, .own = &(struct sparse_options){1}, .seed = 6});
         back = codec_fixture_carry(&l, v);
         double most = 0, mean = 0;
         for (int i = 0; i < BLOCK; i++)
@@ -431,7 +440,7 @@ static void test_small_and_great(void **state)
  * for one of a sparse format is one. */
 static void expect_harmless(const struct codec_fixture *l, const char *format)
 {
-    bool sparse = codec_find(format)->sparse, good = true;
+    bool sparse = codec_find(format)->k, good = true;
     const uint32_t *index = (const uint32_t *)l->message;
     for (size_t i = 0; sparse && i < l->bytes / 8; i++)
         good = good && index[i] < (uint64_t)l->count && (!i || index[i] > index[i - 1]);
@@ -452,7 +461,8 @@ static void test_garbage(void **state)
         for (int n = 0; n < 4; n++) {
             float *v = codec_fixture_floats(counts[n], 3);
             struct codec_fixture l = codec_fixture_open(
-                codec_fixture_names[f], (struct coder_options){.count = counts[n], .part = 0.2});
+                codec_fixture_names[f],
+                (struct coder_options){.count = counts[n], .own = &(struct sparse_options){0.2}});
             char *exact = malloc(l.bytes); /* nothing readable behind it */
             memcpy(exact, l.message, l.bytes);
             char *roomy = l.message;
@@ -471,8 +481,8 @@ static void test_garbage(void **state)
             codec_fixture_close(&l);
             free(v);
         }
-    struct codec_fixture l =
-        codec_fixture_open("topk", (struct coder_options){.count = 100, .part = 0.02});
+    struct codec_fixture l = codec_fixture_open(
+        "topk", (struct coder_options){.count = 100, .own = &(struct sparse_options){0.02}});
     static const uint32_t refused[][2] = {{5, 5}, {6, 5}, {5, 100}, {5, UINT32_MAX}, {100, 101}};
     for (int i = 0; i < 5; i++) {
         memcpy(l.message, refused[i], sizeof refused[i]);

@@ -111,11 +111,11 @@ static void test_codecs(void **state)
     static const struct {
         const char *name;
         double precision;
-    } codecs[] = {{"bf16", 0x1p-8}, {"f16", 0x1p-11}, {"int8", 1.0 / 127}, {"sign", 3}};
-    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+    } cases[] = {{"bf16", 0x1p-8}, {"f16", 0x1p-11}, {"int8", 1.0 / 127}, {"sign", 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int ring = 0; ring < 2; ring++)
             all_worlds((struct sum_case){ring ? "ring" : "direct", .servers = 1, .rounds = 4,
-                                         .codec = codecs[i].name, .precision = codecs[i].precision,
+                                         .codec = cases[i].name, .precision = cases[i].precision,
                                          .stops = -1});
     judge(4,
           &(struct sum_case){"ring", .servers = 1, .count = 2500003, .rounds = 2, .codec = "bf16",

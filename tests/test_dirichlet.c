@@ -18,10 +18,12 @@ enum { SAMPLES = 1000 };
 /* Parts of samples of these labels that each worker gets. */
 static void draw(double alpha, int workers, uint64_t seed, const int32_t *labels, double *part)
 {
-    struct partition *p = partition_open(
-        &(struct partition_options){
-            .name = "dirichlet", .seed = seed, .workers = workers, .alpha = alpha},
-        labels, SAMPLES);
+    struct partition *p =
+        partition_open(&(struct partition_options){.name = "dirichlet",
+                                                   .seed = seed,
+                                                   .workers = workers,
+                                                   .own = &(struct dirichlet_options){alpha}},
+                       labels, SAMPLES);
     for (int w = 0; w < workers; w++) {
         int64_t count;
         partition_shard(p, w, &count);
@@ -129,8 +131,10 @@ static void from_one_sided_to_even(void **state)
         bool even = k < 20;
         int64_t by_class[20][10] = {0}, count, greatest = 0;
         struct partition *p = partition_open(
-            &(struct partition_options){
-                .name = "dirichlet", .seed = 3, .workers = workers, .alpha = even ? 1e9 : 1e-9},
+            &(struct partition_options){.name = "dirichlet",
+                                        .seed = 3,
+                                        .workers = workers,
+                                        .own = &(struct dirichlet_options){even ? 1e9 : 1e-9}},
             labels, SAMPLES);
         for (int w = 0; w < workers; w++) {
             const int32_t *mine = partition_shard(p, w, &count);

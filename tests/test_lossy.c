@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "serialization/sparse.h"
 #include "tests/codec_fixture.h"
 
 enum { BLOCK = 512 };
@@ -60,9 +61,10 @@ static void test_feedback(void **state)
             continue;
         double *given = xcalloc(COUNT, sizeof *given), *sent = xcalloc(COUNT, sizeof *sent),
                most = 0, lost = 0;
-        struct codec_fixture l =
-            codec_fixture_open(codec_fixture_names[f],
-                               (struct coder_options){.count = COUNT, .part = 0.03, .seed = 5});
+        struct codec_fixture l = codec_fixture_open(
+            codec_fixture_names[f], (struct coder_options){.count = COUNT,
+                                                           .own = &(struct sparse_options){0.03},
+                                                           .seed = 5});
         const float *left = coder_left(l.coder);
         for (uint64_t m = 0; m < MESSAGES; m++) {
             float *v = codec_fixture_floats(COUNT, 100 + m);
@@ -111,8 +113,8 @@ static void expect_greatest(const float *v, int64_t count, double part)
     struct candidate *all = xcalloc((size_t)count, sizeof *all);
     for (int64_t i = 0; i < count; i++)
         all[i] = (struct candidate){codec_fixture_bits(v[i]) & 0x7fffffff, (uint32_t)i};
-    struct codec_fixture l =
-        codec_fixture_open("topk", (struct coder_options){.count = count, .part = part});
+    struct codec_fixture l = codec_fixture_open(
+        "topk", (struct coder_options){.count = count, .own = &(struct sparse_options){part}});
     codec_fixture_carry(&l, v);
     size_t kept = l.bytes / 8;
     qsort(all, (size_t)count, sizeof *all, by_rank);
@@ -174,10 +176,12 @@ static void test_randk_is_uniform(void **state)
     enum { SETS = 256, MESSAGES = 56 * 200, COUNT = 1000 };
     static const float zeros[COUNT];
     int set[SETS] = {0}, hits[COUNT] = {0}, found[56], sets = 0;
-    struct codec_fixture few =
-        codec_fixture_open("randk", (struct coder_options){.count = 8, .part = 0.375, .seed = 1});
+    struct codec_fixture few = codec_fixture_open(
+        "randk",
+        (struct coder_options){.count = 8, .own = &(struct sparse_options){0.375}, .seed = 1});
     struct codec_fixture many = codec_fixture_open(
-        "randk", (struct coder_options){.count = COUNT, .part = 0.03, .seed = 1});
+        "randk",
+        (struct coder_options){.count = COUNT, .own = &(struct sparse_options){0.03}, .seed = 1});
     for (int m = 0; m < MESSAGES; m++) {
         uint32_t index[30];
         coder_pack(few.coder, few.message, zeros);

@@ -60,6 +60,7 @@ struct trial {
     int32_t labels[MOST];
     int64_t count, in_class[CLASSES];
     struct partition_options options;
+    struct dirichlet_options own;
     double speeds[MOST_WORKERS];
     struct partition *p;
     int64_t size[MOST_WORKERS], by_class[MOST_WORKERS][CLASSES], all;
@@ -94,8 +95,9 @@ static void open_trial(struct trial *t, const char *name, int labels, int worker
         t->in_class[t->labels[i]]++;
     for (int w = 0; w < workers; w++)
         t->speeds[w] = 1 / (1 + w * 7 % 5 * 0.37);
+    t->own.dirichlet = alpha;
     t->options = (struct partition_options){
-        .name = name, .seed = seed, .workers = workers, .alpha = alpha, .speeds = t->speeds};
+        .name = name, .seed = seed, .workers = workers, .own = &t->own, .speeds = t->speeds};
     t->p = partition_open(&t->options, t->labels, t->count);
     count_all(t);
 }
@@ -352,7 +354,7 @@ static void streams_are_the_shards(void **state)
                                            .worker = w,
                                            .workers = worker_counts[k],
                                            .partition = names[n],
-                                           .alpha = 2,
+                                           .partition_own = &(struct dirichlet_options){2},
                                            .speeds = t->speeds};
                 check_stream(&d, &o, t->p, t->words);
             }
@@ -373,10 +375,12 @@ static void many_classes_are_dealt(void **state)
             int64_t all = 0, count, split = 0;
             for (int i = 0; i < SAMPLES; i++)
                 labels[i] = (int32_t)((int64_t)i * 7919 % classes);
-            struct partition *p = partition_open(
-                &(struct partition_options){
-                    .name = names[n], .seed = 3, .workers = WORKERS, .alpha = 0.5},
-                labels, SAMPLES);
+            struct partition *p =
+                partition_open(&(struct partition_options){.name = names[n],
+                                                           .seed = 3,
+                                                           .workers = WORKERS,
+                                                           .own = &(struct dirichlet_options){0.5}},
+                               labels, SAMPLES);
             memset(owner, -1, (size_t)classes * sizeof *owner);
             for (int w = 0; w < WORKERS; w++) {
                 const int32_t *mine = partition_shard(p, w, &count);
@@ -440,11 +444,13 @@ static void real_cifar_is_parted(void **state)
         int64_t of_class[10] = {0};
         for (int w = 0; w < 20; w++) {
             int64_t mine[10], classes = 0, least = 5000;
-            dataset_shard(
-                d,
-                &(struct loader_options){
-                    .seed = 1, .worker = w, .workers = 20, .partition = names[n], .alpha = 1},
-                mine);
+            dataset_shard(d,
+                          &(struct loader_options){.seed = 1,
+                                                   .worker = w,
+                                                   .workers = 20,
+                                                   .partition = names[n],
+                                                   .partition_own = &(struct dirichlet_options){1}},
+                          mine);
             for (int c = 0; c < 10; c++) {
                 of_class[c] += mine[c];
                 classes += mine[c] > 0;

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "data_loader/synthetic.h"
 #include "data_loader/data_loader.h"
 
 enum {
@@ -54,24 +55,23 @@ static void any_size_and_classes(void **state)
                                 .train = true,
                                 .limit = COUNT,
                                 .seed = 1,
-                                .classes = MANY,
-                                .channels = GREY,
-                                .side = WIDE};
+                                .own = &(struct synthetic_options){MANY, GREY, WIDE}};
     struct dataset *d = dataset_open(&o);
     assert_int_equal(d->classes, MANY);
     assert_int_equal(d->channels * d->height * d->width, GREY * WIDE * WIDE);
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(d->labels[i], i % MANY);
     dataset_close(d);
-    o.classes = MANY;
-    o.channels = o.side = 0;
+    o.own = &(struct synthetic_options){MANY, 3, SIDE};
     d = dataset_open(&o);
     struct dataset *ten = open_made(1, true, 10);
     assert_memory_equal(d->pixels, ten->pixels, 10 * IMAGE);
     dataset_close(ten);
     dataset_close(d);
-    o = (struct dataset_options){
-        .name = "synthetic", .train = true, .limit = HUGE_COUNT, .channels = 4, .side = EDGE};
+    o = (struct dataset_options){.name = "synthetic",
+                                 .train = true,
+                                 .limit = HUGE_COUNT,
+                                 .own = &(struct synthetic_options){10, 4, EDGE}};
     struct dataset *large = dataset_open(&o);
     o.limit = 20;
     struct dataset *small = dataset_open(&o);

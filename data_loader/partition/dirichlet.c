@@ -1,4 +1,5 @@
 /* Each class cut in proportions drawn from Dirichlet(alpha, .. alpha) over the workers. */
+#include <assert.h>
 #include <math.h>
 
 #include "base/alloc.h"
@@ -28,10 +29,11 @@ static double draw_log_gamma(struct random *r, double shape)
  * is scaled to 1, so the sum is not 0. */
 static void draw_weights(const struct partition_options *o, int label, double *weight)
 {
+    const struct dirichlet_options *own = o->own;
     double greatest = -INFINITY;
     for (int w = 0; w < o->workers; w++) {
         struct random r = random_at(RANDOM_SHARD, o->seed, KEY_GAMMA, (uint64_t)label, (uint64_t)w);
-        weight[w] = draw_log_gamma(&r, o->alpha);
+        weight[w] = draw_log_gamma(&r, own->dirichlet);
         greatest = fmax(greatest, weight[w]);
     }
     for (int w = 0; w < o->workers; w++)
@@ -40,8 +42,10 @@ static void draw_weights(const struct partition_options *o, int label, double *w
 
 static void deal(struct deal *d)
 {
-    if (!(d->o->alpha >= 1e-9 && d->o->alpha <= 1e9))
-        fatal("--dirichlet %g: take 1e-9 to 1e9; 0.1 is uneven, 100 nearly even", d->o->alpha);
+    const struct dirichlet_options *own = d->o->own;
+    assert(own);
+    if (!(own->dirichlet >= 1e-9 && own->dirichlet <= 1e9))
+        fatal("--dirichlet %g: take 1e-9 to 1e9; 0.1 is uneven, 100 nearly even", own->dirichlet);
     double *weight = xcalloc((size_t)d->o->workers, sizeof *weight);
     int64_t *first = xcalloc((size_t)d->classes + 1, sizeof *first);
     deal_group(d, first);
@@ -55,10 +59,25 @@ static void deal(struct deal *d)
     xfree(weight);
 }
 
+static const struct option_row rows[] = {
+    {.name = "dirichlet",
+     .type = OPTION_REAL,
+     .offset = offsetof(struct dirichlet_options, dirichlet),
+     .preset = "1",
+     .placeholder = "ALPHA",
+     .help = "concentration of --partition dirichlet: small is uneven, large is even"},
+    {0}};
+
+static const struct option_set option_set = {.title = "Partition dirichlet",
+                                             .owner = "--partition dirichlet",
+                                             .rows = rows,
+                                             .size = sizeof(struct dirichlet_options)};
+
 const struct partition_kind partition_dirichlet = {
     .name = "dirichlet",
     .summary = "each class cut in proportions drawn from a Dirichlet distribution",
     .paper = "Yurochkin et al. 2019, arXiv:1905.12022",
+    .options = &option_set,
     .deal = deal,
     .remedy = "proportions so uneven were drawn; use a larger --dirichlet, fewer workers or "
               "another --seed",

@@ -2,6 +2,7 @@
 #ifndef DATA_LOADER_PARTITION_KINDS_H
 #define DATA_LOADER_PARTITION_KINDS_H
 
+#include "base/options.h"
 #include "data_loader/partition.h"
 
 #define PARTITIONS(X)                                                                              \
@@ -26,10 +27,11 @@ struct deal {
 
 struct partition_kind {
     const char *name;
-    const char *summary;          /* one line */
-    const char *paper;            /* NULL: there is none */
-    void (*deal)(struct deal *d); /* NULL: everybody gets everything */
-    bool cut;                     /* to the smallest shard */
+    const char *summary;              /* one line */
+    const char *paper;                /* NULL: there is none */
+    const struct option_set *options; /* its own; NULL: none */
+    void (*deal)(struct deal *d);     /* NULL: everybody gets everything */
+    bool cut;                         /* to the smallest shard */
     const char *remedy; /* for a worker without a sample: why, and what to do; NULL: never so */
 };
 
