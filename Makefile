@@ -126,8 +126,8 @@ matching  = $(if $(T),$(foreach t,$(1),$(if $(findstring $(T),$(t)),$(t))),$(1))
 TESTS    := $(call matching,$(TEST_C:%.c=$(BUILD)/%) $(CUDA_TESTS))
 # The Slurm test installs and starts daemons, the hosts' test makes network namespaces (and MPICH
 # over TCP sometimes hangs when it ends): only `make test-slurm` and `make test-hosts` run them.
-# house.sh reads plain objects.
-OWN_TARGET := tests/slurm.sh tests/hosts.sh tests/openmpi.sh
+# So have openmpi.sh and threads.sh their own (make tsan). house.sh reads plain objects.
+OWN_TARGET := tests/slurm.sh tests/hosts.sh tests/openmpi.sh tests/threads.sh
 SCRIPTS  := $(filter-out $(OWN_TARGET) $(if $(filter asan tsan,$(MODE)),tests/house.sh), \
     $(wildcard tests/*.sh))
 SCRIPTS  := $(call matching,$(SCRIPTS))
@@ -136,12 +136,13 @@ ALL_C    := $(SOURCES) $(wildcard tests/*.c) $(CUDA_TEST_C) $(CUDA_AID_C) $(FAKE
     $(CLUSTER_C)
 FORMATS  := $(filter-out build/% data/% results/%, \
     $(wildcard *.[ch] */*.[ch] */*/*.[ch] */*/*/*.[ch]))
-JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell env -u OMP_NUM_THREADS nproc))
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: all help run test check asan bench gpu readme test-hosts test-slurm test-openmpi check-openmpi lint format \
-    format-check man same-flags install uninstall clean nbsgd FORCE
+.PHONY: all help run test check asan tsan check-threads bench gpu readme test-hosts test-slurm \
+    test-openmpi check-openmpi lint format format-check man same-flags install uninstall clean \
+    nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -189,7 +190,8 @@ $(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o \
 
 # The check of a new cluster (test.s) must build where little else does: it needs MPI and hwloc,
 # and of the project only what needs nothing else.
-MESSAGES := base/vector.c $(filter-out messaging/worlds.c messaging/sim/%,$(wildcard messaging/*.c messaging/*/*.c))
+MESSAGES := base/vector.c $(filter-out messaging/worlds.c messaging/sim/%, \
+    $(wildcard messaging/*.c messaging/*/*.c))
 $(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c base/cores.c $(MESSAGES))
 	@echo '  link $@'
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) -lhwloc -lm
@@ -283,6 +285,13 @@ check: $(BUILD)/nbsgd $(BUILD)/cluster $(BUILD)/bench/step $(TESTS) ## the tests
 asan: ## all tests under the address and undefined-behaviour sanitizers
 	@./install.sh test
 	@$(MAKE) $(JOBS) MODE=asan check
+
+tsan: ## what has threads of its own, under the thread sanitizer
+	@./install.sh test
+	@$(MAKE) $(JOBS) MODE=tsan CUDA=0 check-threads
+
+check-threads: $(BUILD)/nbsgd $(BUILD)/tests/test_loader $(BUILD)/tests/mpi_messaging
+	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/threads.sh
 
 test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary folder (root)
 	@./install.sh run

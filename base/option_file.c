@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/option_store.h"
+#include "base/paths.h"
 
 enum { PIECE = 150, HIDDEN = '\1' };
 
@@ -174,9 +175,20 @@ static int take(void *self, const char *section, const char *name, const char *v
     return 1;
 }
 
+/* A file of the user's, else one that came with the program: experiments/slow.ini is found from any
+ * folder. */
+static FILE *open_file(const char *path)
+{
+    char own[4200];
+    FILE *file = fopen(path, "r");
+    if (file || errno != ENOENT || *path == '/' || !data_path(own, sizeof own, path))
+        return file;
+    return fopen(own, "r");
+}
+
 void option_read_file(struct option_store *s, const char *path)
 {
-    struct reader r = {.store = s, .path = path, .file = fopen(path, "r")};
+    struct reader r = {.store = s, .path = path, .file = open_file(path)};
     for (int i = 0; i < s->entry_count; i++)
         s->entries[i].file_line = 0;
     if (r.file)

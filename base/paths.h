@@ -1,6 +1,6 @@
 /* Where the program's own files are: figures' scripts and experiments.
  *
- * Looked for, first found first: the folder that $NBSGD_DATADIR names, and no other if it is set;
+ * Looked for in this order: the folder that $NBSGD_DATADIR names, and no other if it is set;
  * beside the executable as `make install` lays it out (bin/ and share/nbsgd/, wherever that was
  * moved); the source tree that the executable was built in; the folder of compile time (PREFIX). */
 #ifndef BASE_PATHS_H
