@@ -1,8 +1,8 @@
 /* Writes JSON (RFC 8259) as lists of named fields.
  *
- * Text is escaped. Bytes that are no UTF-8 become U+FFFD, so that every reader takes what is written.
- * A number that is not finite becomes null. Whether the disk took it is the caller's to ask
- * (ferror). */
+ * Text is escaped. Bytes that are no UTF-8 become U+FFFD, so that every reader takes what is
+ * written. A number that is not finite becomes null. Whether the disk took it is the caller's to
+ * ask (ferror). */
 #ifndef BASE_JSON_WRITER_H
 #define BASE_JSON_WRITER_H
 
@@ -62,8 +62,8 @@ struct json_field {
 /* A list, ended as json_write() wants it: JSON_FIELDS(JSON_INT("rank", r), ...). */
 #define JSON_FIELDS(...) ((const struct json_field[]){__VA_ARGS__, {.type = JSON_END}})
 
-/* One object with the fields of both lists (`more` may be NULL) and a newline after it. On one line,
- * or, with `lines`, each field on a line of its own; objects within are on one line. */
+/* One object with the fields of both lists (`more` may be NULL) and a newline after it. On one
+ * line, or, with `lines`, each field on a line of its own; objects within are on one line. */
 void json_write(FILE *f, const struct json_field *fields, const struct json_field *more,
                 bool lines);
 

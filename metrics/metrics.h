@@ -92,7 +92,7 @@ struct results; /* all that takes one does nothing with NULL */
 struct results *results_open(const struct results_options *o);
 /* a row of eval.csv, and a line of progress */
 void results_evaluation(struct results *r, const struct evaluation *s);
-/* a row of candidates.csv, whose column `of` names the weights that were judged beside the primary */
+/* a row of candidates.csv: `of` names the weights, which were judged beside the primary */
 void results_candidate(struct results *r, const char *of, const struct evaluation *e);
 double results_best(const struct results *r); /* greatest top-1 so far, 0 before the first */
 

@@ -3,11 +3,11 @@
  * Every wait is made of next_event(). It hands out what has come: a request of the caller, a call
  * to an evaluation, or the end of the time. An evaluation begins in node_handle_events() and
  * nowhere else. That is called by every wait, after every unit of a mini-batch, and on rank 0 right
- * after the update that makes one due. So the deepest nesting is: a gradient, its interrupt, a wait,
- * an evaluation. While a rank evaluates, calls are not looked at.
+ * after the update that makes one due. So the deepest nesting is: a gradient, its interrupt, a
+ * wait, an evaluation. While a rank evaluates, calls are not looked at.
  *
- * Nothing waits without a deadline. Servers speak first when a rank falls silent, so that rank 0 can
- * say what is kept before the launcher ends everybody. */
+ * Nothing waits without a deadline. Servers speak first when a rank falls silent, so that rank 0
+ * can say what is kept before the launcher ends everybody. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

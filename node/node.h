@@ -96,7 +96,8 @@ enum node_flow node_local_step(struct node *n, struct optimizer *o, double lr);
 
 /* While the next mini-batch is computed, on_ready(self, vector, from) is called whenever `least`
  * more floats of what will be n->sum are final, and when all are: vector[from] and up. On the
- * virtual clock the time is right, the floats come when the mini-batch ends. Nothing may drop it. */
+ * virtual clock the time is right, the floats come when the mini-batch ends. Nothing may interrupt
+ * it. */
 void node_on_gradient_ready(struct node *n, int64_t least,
                             void (*on_ready)(void *self, const float *vector, int64_t from),
                             void *self);

@@ -1,8 +1,8 @@
 /* The weights that an evaluation judges, whole at every rank.
  *
- * Servers lend their slices, workers their own weights, if the set has use for them. With one server
- * its weights are read where they lie, with several they are gathered; workers' are read where they
- * lie. Cost within a host: the sums for the mean; to each rank of another host: n floats for the
+ * Servers lend their slices, workers their own weights, if the set has use for them. With one
+ * server its weights are read where they lie, with several they are gathered; workers' are read
+ * where they lie. Cost within a host: the sums for the mean; to each rank of another host: n floats for the
  * servers and n for each worker. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-# Which classes each worker draws from: a stack a worker, as high as it has samples.
+# Which classes each worker draws from: one stack per worker, as high as it has samples.
 #
 #   gnuplot -c plots/partition.gp OUT.png DIR             DIR has a partition.csv
 set terminal pngcairo size 1200,600 font "sans,11"
@@ -15,7 +15,9 @@ label_of(row, text) = int(row) % every_worker ? "" : text
 setting(name) = system(sprintf("sed -n 's/^# %s: //p' '%s'", name, file))
 how = setting("partition")
 alpha = how eq "dirichlet" ? ", alpha ".setting("dirichlet") : ""
-set title sprintf("%s: partition %s%s, seed %s", system("basename '".ARG2."'"), how, alpha, setting("seed")) noenhanced
+last_part(path) = (j = strstrt(path, "/"), j && j < strlen(path) ? last_part(path[j+1:]) : path)
+set title sprintf("%s: partition %s%s, seed %s", last_part(ARG2), how, alpha, setting("seed")) \
+    noenhanced
 set style data histograms
 set style histogram rowstacked
 set style fill solid border rgb "white"

@@ -1,13 +1,18 @@
-# Accuracy and loss of one or several runs, against seconds of the training clock and against samples.
+# Accuracy and loss of one or several runs, against seconds of the training clock and against
+# samples.
 #
-#   gnuplot -c plots/run.gp OUT.png DIR [DIR ...]         each DIR has an eval.csv; a run is named by its folder's last part
+#   gnuplot -c plots/run.gp OUT.png DIR [DIR ...]
 #   gnuplot -c plots/run.gp OUT.png NAME=DIR [NAME=DIR ...]
+#
+# Each DIR has an eval.csv. Without a NAME a run is named by its folder's last part.
 set terminal pngcairo size 1200,800 font "sans,11" linewidth 1.6
 set output ARG1
 set datafile separator ","
 set datafile columnheaders
 folder(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), k ? a[k+1:] : a)
-title_of(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), k ? a[1:k-1] : system(sprintf("basename '%s'", a)))
+last_part(path) = (j = strstrt(path, "/"), j && j < strlen(path) ? last_part(path[j+1:]) : path)
+title_of(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), \
+               k ? a[1:k-1] : last_part(a))
 file(i) = folder(i)."/eval.csv"
 set multiplot layout 2,2
 set grid lc rgb "#dddddd"

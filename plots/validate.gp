@@ -1,6 +1,7 @@
-# Seconds that the simulator predicted against those that mpirun took, a point a scheme and kind of stragglers.
+# Seconds that the simulator predicted against those that mpirun took: one point per scheme and kind
+# of stragglers.
 #
-#   gnuplot -c plots/validate.gp OUT.png DIR                  DIR has a validate.csv, as bench/validate writes it
+#   gnuplot -c plots/validate.gp OUT.png DIR      DIR has a validate.csv, as bench/validate writes it
 set terminal pngcairo size 1200,560 font "sans,11" linewidth 1.6
 set output ARG1
 set datafile separator ","
@@ -18,7 +19,9 @@ stats file using "measured_s" nooutput
 set xrange [0:1.15 * STATS_max]
 set yrange [0:1.15 * STATS_max]
 plot x with lines lc rgb "#aaaaaa" title "as measured", \
-    for [k=1:3] file using (strcol("stragglers") eq word(kinds, k) ? column("measured_s") : NaN):"predicted_s" title "stragglers: ".word(kinds, k) pt 7 ps 1.2 lt k
+    for [k=1:3] file \
+        using (strcol("stragglers") eq word(kinds, k) ? column("measured_s") : NaN):"predicted_s" \
+        title "stragglers: ".word(kinds, k) pt 7 ps 1.2 lt k
 unset xrange
 unset yrange
 set autoscale
@@ -29,5 +32,6 @@ set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.7 border -1
 set xtics rotate by -40
-plot for [k=1:3] "< grep -E '^[a-z]+,(stragglers|".word(kinds, k)."),' ".file using "error_percent":xtic(1) title "stragglers: ".word(kinds, k) lt k
+plot for [k=1:3] "< grep -E '^[a-z]+,(stragglers|".word(kinds, k)."),' ".file \
+    using "error_percent":xtic(1) title "stragglers: ".word(kinds, k) lt k
 unset multiplot

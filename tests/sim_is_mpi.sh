@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# One code, two worlds. ssgd gives the same weights, bit for bit, on the simulated network and on real ranks: whatever the number
-# of ranks and servers, who is slow, where the hosts are, how messages move. And nbssgd ends, with counters that add up, in every
-# mode of its options --nb-*.
+# One code, two worlds. ssgd gives the same weights, bit for bit, on the simulated network and on
+# real ranks: whatever the number of ranks and servers, who is slow, where the hosts are, how
+# messages move. And nbssgd ends, with counters that add up, in every mode of its options --nb-*.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
-net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 2 --updates 2
+net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4
+    --minibatches 2 --updates 2
     --eval-samples 4 --eval-batches 1 --scheme ssgd)
 
 simulated() { # NAME WORKERS OPTION ...
     local name=$1 workers=$2
     shift 2
-    run "$nbsgd" --world sim --workers "$workers" "${net[@]}" --save "$name.sim" --results "$name-sim" "$@"
+    run "$nbsgd" --world sim --workers "$workers" "${net[@]}" --save "$name.sim" \
+        --results "$name-sim" "$@"
     check "$name on sim" ends 0
 }
 real() { # NAME RANKS TWIN OPTION ...: the same weights as TWIN's on sim
@@ -20,7 +22,8 @@ real() { # NAME RANKS TWIN OPTION ...: the same weights as TWIN's on sim
     run "$mpirun" -n "$ranks" "$nbsgd" "${net[@]}" --save "$name.mpi" --results "$name-mpi" "$@"
     check "$name on $ranks ranks" ends 0
     check "$name on $ranks ranks: the bits of $twin on sim" cmp "$twin.sim" "$name.mpi"
-    check "$name on $ranks ranks: the evaluations of $twin on sim" same_rows "$twin-sim/eval.csv" "$name-mpi/eval.csv" 2-8 # all but the seconds
+    check "$name on $ranks ranks: the evaluations of $twin on sim" same_rows "$twin-sim/eval.csv" \
+        "$name-mpi/eval.csv" 2-8 # all but the seconds
 }
 
 simulated two 2
@@ -43,76 +46,97 @@ real hosts-sliced 5 sliced --servers 2
 real hosts-bf16 3 bf16 --compress bf16
 real hosts-thread 5 four --progress thread
 
-# A vector of many pieces, which leave as backward makes them final, and one that leaves when all of it is: two mini-batches are summed.
+# A vector of many pieces, which leave as backward makes them final, and one that leaves when all of
+# it is: two mini-batches are summed.
 early() { # NAME OPTION ...
     local name=$1
     shift
-    run "$mpirun" -n 4 "$nbsgd" "${net[@]}" --network resnet18 --backend openblas --servers 2 --save "$name.mpi" --results "$name-mpi" "$@"
+    run "$mpirun" -n 4 "$nbsgd" "${net[@]}" --network resnet18 --backend openblas --servers 2 \
+        --save "$name.mpi" --results "$name-mpi" "$@"
     check "$name" ends 0
 }
 early leaves
 early leaves-thread --progress thread
 early waits --early-push=no
 check 'a push that leaves early has the same bits' cmp waits.mpi leaves.mpi
-check 'a push that leaves early has the same bits, with a progress thread' cmp waits.mpi leaves-thread.mpi
+check 'a push that leaves early has the same bits, with a progress thread' cmp waits.mpi \
+    leaves-thread.mpi
 unset NBSGD_HOSTS
 
 # What every run of nbssgd must satisfy, from its own files.
 adds_up() { # FOLDER SAMPLES: used by the server, at least
     local used workers lost batches
     used=$(json "$1/summary.json" '$j->{samples}') || return 1
-    workers=$(column "$1/ranks.csv" samples | sum) lost=$(column "$1/ranks.csv" aborted_samples | sum)
+    workers=$(column "$1/ranks.csv" samples | sum)
+    lost=$(column "$1/ranks.csv" aborted_samples | sum)
     batches=$(column "$1/ranks.csv" minibatches | sum)
-    awk -v used="$used" -v least="$2" -v workers="$workers" -v lost="$lost" -v batches="$batches" -v size=32 -v many="$3" 'BEGIN {
+    awk -v used="$used" -v least="$2" -v workers="$workers" -v lost="$lost" -v batches="$batches" \
+        -v size=32 -v many="$3" 'BEGIN {
         if (used < least) print "the server used only " used " samples of " least
-        else if (workers < used || workers > used + many) print "the workers computed " workers " samples, the server used " used
-        else if (workers != batches * size) print workers " samples are not " batches " mini-batches of " size
+        else if (workers < used || workers > used + many)
+            print "the workers computed " workers " samples, the server used " used
+        else if (workers != batches * size)
+            print workers " samples are not " batches " mini-batches of " size
         else if (lost % size) print lost " samples were aborted, no multiple of " size
         else exit 0
         exit 1 }' || return 1
-    json_is "$1/summary.json" '$j->{aborted_samples}' "${lost%.*}" && json_is "$1/summary.json" '$j->{status}' finished &&
+    json_is "$1/summary.json" '$j->{aborted_samples}' "${lost%.*}" &&
+        json_is "$1/summary.json" '$j->{status}' finished &&
         signals_add_up "$1" && updates_add_up "$1"
 }
 signals_add_up() { # heard and late ones together are at most those sent, one to each of the others
     local sent heard late
-    sent=$(column "$1/ranks.csv" signals_sent | sum) heard=$(column "$1/ranks.csv" signals_heard | sum)
+    sent=$(column "$1/ranks.csv" signals_sent | sum)
+    heard=$(column "$1/ranks.csv" signals_heard | sum)
     late=$(column "$1/ranks.csv" signals_late | sum)
-    awk -v s="$sent" -v h="$heard" -v l="$late" -v others=3 'BEGIN { exit !(s > 0 && h + l <= s * others) }' ||
+    awk -v s="$sent" -v h="$heard" -v l="$late" -v others=3 \
+        'BEGIN { exit !(s > 0 && h + l <= s * others) }' ||
         { echo "$sent signals sent, $heard heard, $late late"; return 1; }
 }
 updates_add_up() { # one event each, and the histogram of mini-batches per update counts each
-    local updates events
-    updates=$(json "$1/summary.json" '$j->{updates}') events=$(grep -c '"event": "update"' "$1/events.jsonl")
-    [ "$updates" = "$events" ] && [ "$updates" = "$(rows "$1/histograms.csv" | awk -F, '$1 == "minibatches_per_update" { n += $3 } END { print n }')" ] ||
+    local updates events counted
+    updates=$(json "$1/summary.json" '$j->{updates}')
+    events=$(grep -c '"event": "update"' "$1/events.jsonl")
+    counted=$(rows "$1/histograms.csv" |
+        awk -F, '$1 == "minibatches_per_update" { n += $3 } END { print n }')
+    [ "$updates" = "$events" ] && [ "$updates" = "$counted" ] ||
         { echo "$updates updates, $events events"; return 1; }
 }
 
 toy=(--network quadratic --scheme nbssgd --batch 128 --minibatches 4 --samples 8192 --thresholds 30)
-late=$((4 * 4 * 32)) # samples that may be finished and not pushed when training ends: a batch of each worker
+# samples that may be finished and not pushed when training ends: a batch of each worker
+late=$((4 * 4 * 32))
 mode() { # WORLD NAME COMMAND ...
     local world=$1 name=$2 before=$failed
     shift 2
     rm -rf run
     run "$@" --results run
     check "nbssgd $name on $world" ends 0
-    if [ "$failed" = "$before" ]; then check "nbssgd $name on $world: accounts" adds_up run 8192 $late; fi
+    if [ "$failed" = "$before" ]; then
+        check "nbssgd $name on $world: counters" adds_up run 8192 $late
+    fi
 }
 
-# All 96 modes on the simulated network (a sanitizer sees every seventh: that meets each value); on real ranks enough of them that every
-# pair of values meets.
+# All 96 modes on the simulated network (a sanitizer sees every seventh: that meets each value); on
+# real ranks enough of them that every pair of values meets.
 nth=0
-for payload in gradient weights; do for inflight in abort finish carry; do for batch in keep reset; do
+for payload in gradient weights; do for inflight in abort finish carry; do
+for batch in keep reset; do
 for server in locked racing; do for signal in direct relay; do for weigh in finished full; do
     if [ "$sanitized" = 1 ] && [ $((nth++ % 7)) != 0 ]; then continue; fi
-    mode sim "$payload $inflight $batch $server $signal $weigh" "$nbsgd" --world sim --workers 4 "${toy[@]}" --slow 4=3 \
-        --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch --nb-server $server --nb-signal $signal \
+    mode sim "$payload $inflight $batch $server $signal $weigh" "$nbsgd" --world sim --workers 4 \
+        "${toy[@]}" --slow 4=3 \
+        --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch \
+        --nb-server $server --nb-signal $signal \
         --nb-weigh $weigh
 done; done; done; done; done; done
 
 while read -r payload inflight batch server signal weigh hosts; do
     export NBSGD_HOSTS=$hosts
-    mode "$hosts host(s)" "$payload $inflight $batch $server $signal $weigh" "$mpirun" -n 5 "$nbsgd" "${toy[@]}" --slow 4=3 \
-        --delay exponential:0.002 --nb-payload "$payload" --nb-inflight "$inflight" --nb-batch "$batch" --nb-server "$server" \
+    mode "$hosts host(s)" "$payload $inflight $batch $server $signal $weigh" "$mpirun" -n 5 \
+        "$nbsgd" "${toy[@]}" --slow 4=3 \
+        --delay exponential:0.002 --nb-payload "$payload" --nb-inflight "$inflight" \
+        --nb-batch "$batch" --nb-server "$server" \
         --nb-signal "$signal" --nb-weigh "$weigh"
 done <<'MODES'
 gradient abort  keep  racing relay  full     2
