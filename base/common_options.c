@@ -146,9 +146,8 @@ static const struct option_row slow_rows[] = {
      .offset = AT(delay),
      .preset = "",
      .placeholder = "WHAT",
-     .help = "added to each mini-batch: constant:S gaussian:MEAN,DEV exponential:MEAN "
-             "pareto:MIN,SHAPE uniform:A,B stall:PROBABILITY,S; a term that ends in '@R' delays "
-             "rank R alone; terms are separated by ';'"},
+     .help = "delays added to each mini-batch, as constant:0.1 or exponential:0.1@3; the kinds are "
+             "listed below"},
     {.name = "depart",
      .type = OPTION_TEXT,
      .offset = AT(depart),

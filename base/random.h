@@ -20,7 +20,7 @@ enum random_purpose {
     RANDOM_TEST,
     RANDOM_CODEC,
     RANDOM_TRIGGER,
-    RANDOM_SCATTER,
+    RANDOM_JITTER,
     RANDOM_DROPOUT
 };
 

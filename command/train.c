@@ -17,6 +17,7 @@
 #include "model/model.h"
 #include "scheme/scheme.h"
 #include "serialization/serialization.h"
+#include "slowness/slowness.h"
 
 struct run {
     struct options options;
@@ -42,6 +43,8 @@ static char *epilog(void)
     FILE *f = open_memstream(&text, &size);
     fputs("Schemes:\n", f);
     schemes_list(f);
+    fputs("\nDelays (--delay):\n", f);
+    delay_list(f);
     fputs("\nCommands (nbsgd COMMAND --help):\n", f);
     for (int i = 0; commands[i]; i++)
         fprintf(f, "  %-10s %s%s\n", commands[i]->name, commands[i]->summary,

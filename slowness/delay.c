@@ -1,21 +1,20 @@
-/* Delays and speed factors: parsed once, then a table of distributions that are drawn from by key.
+/* Delays: parsed once, then drawn from by key.
  *
- * Law: delay_at() draws from random_at(RANDOM_DELAY, seed, rank, index, place of the term), so it
- * depends on nothing else; terms are independent and add up. Each is drawn by inversion but the
- * Gaussian, whose mean is that of max(0, x): negative delays are cut to 0, not redrawn. Cost: one
- * or two logarithms a term and mini-batch. */
+ * Invariant: delay_at() draws from random_at(RANDOM_DELAY, seed, rank, index, place of the term), so
+ * it depends on nothing else; terms are independent and add up. Each is drawn by inversion but the
+ * Gaussian, whose mean is that of max(0, x): negative delays are cut to 0, not drawn again. Cost:
+ * one or two logarithms a term and mini-batch. */
 #include "slowness/delay.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "base/random.h"
+#include "slowness/reader.h"
 
 static double constant_draw(double a, double b, struct random *r)
 {
@@ -23,7 +22,7 @@ static double constant_draw(double a, double b, struct random *r)
     return a;
 }
 
-static double first_number(double a, double b)
+static double first_argument(double a, double b)
 {
     (void)b;
     return a;
@@ -79,137 +78,128 @@ static double stall_mean(double a, double b)
     return a * b;
 }
 
-/* The greatest number that may be asked for: thirty years. With a Pareto shape of 0.1 or more every
- * delay is finite. */
-enum { LONGEST = 1000000000 };
-
+/* With a Pareto shape of 0.1 or more every delay is finite. */
 static const struct kind {
-    const char *name, *form;
-    int numbers;
+    const char *name;
+    const char *arguments; /* one or two, separated by a comma */
+    const char *line;      /* for --help */
+    int count;             /* of arguments */
     double least_a, most_a, least_b, most_b;
-    bool ordered; /* b may not be below a */
+    bool ordered; /* b must not be below a */
     double (*draw)(double a, double b, struct random *r);
     double (*mean)(double a, double b);
 } kinds[] = {
-    {"constant", "constant:SECONDS", 1, 0, LONGEST, 0, 0, false, constant_draw, first_number},
-    {"gaussian", "gaussian:MEAN,DEVIATION", 2, 0, LONGEST, 0, LONGEST, false, gaussian_draw,
-     gaussian_mean},
-    {"exponential", "exponential:MEAN", 1, 0, LONGEST, 0, 0, false, exponential_draw, first_number},
-    {"pareto", "pareto:SMALLEST,SHAPE", 2, 0, LONGEST, 0.1, LONGEST, false, pareto_draw,
-     pareto_mean},
-    {"uniform", "uniform:FROM,TO", 2, 0, LONGEST, 0, LONGEST, true, uniform_draw, uniform_mean},
-    {"stall", "stall:PROBABILITY,SECONDS", 2, 0, 1, 0, LONGEST, false, stall_draw, stall_mean},
+    {.name = "constant",
+     .arguments = "SECONDS",
+     .line = "every mini-batch is delayed by as much",
+     .count = 1,
+     .most_a = READER_MOST,
+     .draw = constant_draw,
+     .mean = first_argument},
+    {.name = "gaussian",
+     .arguments = "MEAN,DEVIATION",
+     .line = "normally distributed; negative ones are 0",
+     .count = 2,
+     .most_a = READER_MOST,
+     .most_b = READER_MOST,
+     .draw = gaussian_draw,
+     .mean = gaussian_mean},
+    {.name = "exponential",
+     .arguments = "MEAN",
+     .line = "exponential: mostly short, sometimes long",
+     .count = 1,
+     .most_a = READER_MOST,
+     .draw = exponential_draw,
+     .mean = first_argument},
+    {.name = "pareto",
+     .arguments = "SMALLEST,SHAPE",
+     .line = "heavy-tailed; infinite mean for a shape <= 1",
+     .count = 2,
+     .most_a = READER_MOST,
+     .least_b = 0.1,
+     .most_b = READER_MOST,
+     .draw = pareto_draw,
+     .mean = pareto_mean},
+    {.name = "uniform",
+     .arguments = "FROM,TO",
+     .line = "anything between, equally likely",
+     .count = 2,
+     .most_a = READER_MOST,
+     .most_b = READER_MOST,
+     .ordered = true,
+     .draw = uniform_draw,
+     .mean = uniform_mean},
+    {.name = "stall",
+     .arguments = "PROBABILITY,SECONDS",
+     .line = "as much with that probability, else nothing",
+     .count = 2,
+     .most_a = 1,
+     .most_b = READER_MOST,
+     .draw = stall_draw,
+     .mean = stall_mean},
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* What is being read: the option, all of its text, and how far. */
-struct reader {
-    const char *option, *forms, *text, *at;
-};
-
-_Noreturn static void refuse(const struct reader *r, const char *what)
+void delay_list(FILE *to)
 {
-    fatal("%s '%s': %s at %s%s%s; known forms: %s", r->option, r->text, what,
-          *r->at ? "'" : "the end", r->at, *r->at ? "'" : "", r->forms);
-}
-
-static void skip_spaces(struct reader *r)
-{
-    while (isspace((unsigned char)*r->at))
-        r->at++;
-}
-
-static bool accept(struct reader *r, char c)
-{
-    skip_spaces(r);
-    bool there = *r->at == c;
-    r->at += there;
-    return there;
-}
-
-/* A decimal number from `least` to `most`; strtod's hexadecimal, nan and infinity are not. */
-static double read_number(struct reader *r, double least, double most)
-{
-    skip_spaces(r);
-    char *end;
-    size_t digits = strspn(r->at, "+-.0123456789eE");
-    double number = strtod(r->at, &end);
-    if (end == r->at || end > r->at + digits)
-        refuse(r, "no number");
-    if (!(number >= least && number <= most)) {
-        char what[100];
-        snprintf(what, sizeof what, "a number that is not from %g to %g", least, most);
-        refuse(r, what);
+    for (int i = 0; i < KINDS; i++) {
+        char form[60];
+        snprintf(form, sizeof form, "%s:%s", kinds[i].name, kinds[i].arguments);
+        fprintf(to, "  %-26s %s\n", form, kinds[i].line);
     }
-    r->at = end;
-    return number;
+    fprintf(to, "  %-26s %s\n", "TERM@RANK", "that rank alone; several terms add up, TERM;TERM");
 }
 
-static int read_rank(struct reader *r, int ranks)
+/* What may be written, in one line. */
+static void write_forms(char *to, size_t size)
 {
-    skip_spaces(r);
-    char *end;
-    if (!isdigit((unsigned char)*r->at))
-        refuse(r, "no rank");
-    unsigned long rank = strtoul(r->at, &end, 10); /* too large: ULONG_MAX, which no world has */
-    if (rank >= (unsigned long)ranks) {
-        char what[100];
-        snprintf(what, sizeof what, "no such rank among %d", ranks);
-        refuse(r, what);
-    }
-    r->at = end;
-    return (int)rank;
+    int at = 0;
+    for (int i = 0; i < KINDS; i++)
+        at += snprintf(to + at, size - (size_t)at, "%s:%s; ", kinds[i].name, kinds[i].arguments);
+    snprintf(to + at, size - (size_t)at, "TERM@RANK: that rank alone; several: separated by ';'");
 }
 
 static const struct kind *read_kind(struct reader *r)
 {
-    skip_spaces(r);
-    for (int i = 0; i < KINDS; i++) {
-        size_t length = strlen(kinds[i].name);
-        if (!strncmp(r->at, kinds[i].name, length) && r->at[length] == ':') {
-            r->at += length + 1;
+    for (int i = 0; i < KINDS; i++)
+        if (reader_accept_word(r, kinds[i].name, ':'))
             return &kinds[i];
-        }
-    }
-    refuse(r, "no known kind of delay");
+    reader_refuse(r, "no known kind of delay");
 }
 
 static struct delay_term read_term(struct reader *r, int ranks)
 {
     const struct kind *k = read_kind(r);
     struct delay_term t = {.kind = (int)(k - kinds), .worker = -1};
-    t.a = read_number(r, k->least_a, k->most_a);
-    if (k->numbers == 2) {
-        if (!accept(r, ','))
-            refuse(r, "no second number");
-        t.b = read_number(r, k->least_b, k->most_b);
+    t.a = reader_number(r, k->least_a, k->most_a);
+    if (k->count == 2) {
+        if (!reader_accept(r, ','))
+            reader_refuse(r, "no second number");
+        t.b = reader_number(r, k->least_b, k->most_b);
         if (k->ordered && t.b < t.a)
-            refuse(r, "an end before its start");
+            reader_refuse(r, "an end before its start");
     }
-    if (accept(r, '@'))
-        t.worker = read_rank(r, ranks);
+    if (reader_accept(r, '@'))
+        t.worker = reader_rank(r, ranks);
     return t;
 }
 
 struct delay delay_parse(const char *text, int ranks)
 {
-    char forms[400] = "";
-    for (int i = 0; i < KINDS; i++)
-        strcat(strcat(forms, i ? "; " : ""), kinds[i].form);
-    strcat(forms, "; @RANK behind one: that rank alone; several: separated by ';'");
+    char forms[400];
+    write_forms(forms, sizeof forms);
     struct reader r = {"--delay", forms, text, text};
     struct delay d = {.terms = 0};
-    skip_spaces(&r);
-    if (!*r.at)
+    if (reader_at_end(&r))
         return d;
     do {
         if (d.terms == DELAY_TERMS)
-            refuse(&r, "too many terms");
+            reader_refuse(&r, "too many terms");
         d.term[d.terms++] = read_term(&r, ranks);
-    } while (accept(&r, ';'));
-    if (*r.at)
-        refuse(&r, "something more");
+    } while (reader_accept(&r, ';'));
+    if (!reader_at_end(&r))
+        reader_refuse(&r, "something more");
     return d;
 }
 
@@ -237,68 +227,11 @@ double delay_mean(const struct delay *d, int rank)
     return seconds;
 }
 
-double jitter_at(double scatter, uint64_t seed, int rank, int64_t index)
+double jitter_at(double deviation, uint64_t seed, int rank, int64_t index)
 {
-    if (scatter == 0)
+    if (deviation == 0)
         return 1;
-    struct random r = random_at(RANDOM_SCATTER, seed, (uint64_t)rank, (uint64_t)index, 0);
-    double variance = log1p(scatter * scatter); /* of the logarithm */
+    struct random r = random_at(RANDOM_JITTER, seed, (uint64_t)rank, (uint64_t)index, 0);
+    double variance = log1p(deviation * deviation); /* of the logarithm */
     return exp(sqrt(variance) * random_normal(&r) - variance / 2);
-}
-
-/* "RANK=NUMBER,RANK=NUMBER", each rank once; returns how many. */
-static int read_ranks(struct reader *r, int ranks, double least, int rank[SLOW_WORKERS],
-                      double number[SLOW_WORKERS])
-{
-    int count = 0;
-    skip_spaces(r);
-    if (!*r->at)
-        return 0;
-    do {
-        if (count == SLOW_WORKERS)
-            refuse(r, "too many ranks");
-        rank[count] = read_rank(r, ranks);
-        for (int i = 0; i < count; i++)
-            if (rank[i] == rank[count])
-                refuse(r, "a rank named twice");
-        if (!accept(r, '='))
-            refuse(r, "no '='");
-        number[count++] = read_number(r, least, LONGEST);
-    } while (accept(r, ','));
-    if (*r->at)
-        refuse(r, "something more");
-    return count;
-}
-
-struct slowness slowness_parse(const char *text, int ranks)
-{
-    struct reader r = {"--slow", "RANK=FACTOR, several: separated by ','; a factor is 1 or more",
-                       text, text};
-    struct slowness s = {.count = 0};
-    s.count = read_ranks(&r, ranks, 1, s.rank, s.factor);
-    return s;
-}
-
-struct departures departures_parse(const char *text, int ranks)
-{
-    struct reader r = {"--depart", "RANK=MINIBATCHES, several: separated by ','", text, text};
-    struct departures l = {.count = 0};
-    l.count = read_ranks(&r, ranks, 0, l.rank, l.minibatches);
-    return l;
-}
-
-double slowness_of(const struct slowness *s, int rank)
-{
-    for (int i = 0; i < s->count; i++)
-        if (s->rank[i] == rank)
-            return s->factor[i];
-    return 1;
-}
-
-double departure_of(const struct departures *l, int rank)
-{
-    for (int i = 0; i < l->count; i++)
-        if (l->rank[i] == rank)
-            return l->minibatches[i];
-    return INFINITY;
 }

@@ -1,4 +1,4 @@
-/* One table of keys; libinih splits the lines, what is in them is judged here.
+/* One table of keys; libinih splits the lines, their values are checked here.
  *
  * libinih is handed the lines one by one, so that each is counted and refused by its number. */
 #include "slowness/machine.h"
@@ -20,30 +20,30 @@ enum section { CLUSTER, RANK, LINK, MINIBATCH };
 enum range { FROM_ZERO, ABOVE_ZERO, WHOLE };
 enum { WORDS = 5, KEY_SIZE = 80, MOST_RANKS = 1000000 };
 
-struct rank_said {
+struct rank_entry {
     int rank;
     double speed, bandwidth;
 };
 
-struct pair_said {
+struct pair_entry {
     int from, to;
     double latency_s, jitter_s, bandwidth;
 };
 
-struct minibatch_said {
+struct minibatch_entry {
     char key[KEY_SIZE];
-    double seconds, scatter;
+    double seconds, jitter;
 };
 
-/* What the file says; NAN: nothing. */
+/* The file's values; NAN: it has none. */
 struct machine {
     char *path;
     double latency_s, jitter_s, bandwidth, host_bandwidth;
     double local_latency_s, local_jitter_s, local_bandwidth;
     double vector_bandwidth, ranks_per_host;
-    struct rank_said *rank;
-    struct pair_said *pair;
-    struct minibatch_said *minibatch;
+    struct rank_entry *rank;
+    struct pair_entry *pair;
+    struct minibatch_entry *minibatch;
     int ranks, pairs, minibatches;
     struct links links;
 };
@@ -54,21 +54,22 @@ static const struct key {
     const char *name;
     size_t offset;
 } keys[] = {
-    {CLUSTER, FROM_ZERO, "latency_s", offsetof(struct machine, latency_s)},
-    {CLUSTER, FROM_ZERO, "jitter_s", offsetof(struct machine, jitter_s)},
-    {CLUSTER, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct machine, bandwidth)},
-    {CLUSTER, ABOVE_ZERO, "host_bandwidth_bytes_per_s", offsetof(struct machine, host_bandwidth)},
-    {CLUSTER, FROM_ZERO, "local_latency_s", offsetof(struct machine, local_latency_s)},
-    {CLUSTER, FROM_ZERO, "local_jitter_s", offsetof(struct machine, local_jitter_s)},
-    {CLUSTER, ABOVE_ZERO, "local_bandwidth_bytes_per_s", offsetof(struct machine, local_bandwidth)},
-    {CLUSTER, ABOVE_ZERO, "vector_bandwidth_bytes_per_s",
-     offsetof(struct machine, vector_bandwidth)},
-    {CLUSTER, WHOLE, "ranks_per_host", offsetof(struct machine, ranks_per_host)},
-    {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_said, speed)},
-    {RANK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct rank_said, bandwidth)},
-    {LINK, FROM_ZERO, "latency_s", offsetof(struct pair_said, latency_s)},
-    {LINK, FROM_ZERO, "jitter_s", offsetof(struct pair_said, jitter_s)},
-    {LINK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct pair_said, bandwidth)},
+#define AT(field) offsetof(struct machine, field)
+    {CLUSTER, FROM_ZERO, "latency_s", AT(latency_s)},
+    {CLUSTER, FROM_ZERO, "jitter_s", AT(jitter_s)},
+    {CLUSTER, ABOVE_ZERO, "bandwidth_bytes_per_s", AT(bandwidth)},
+    {CLUSTER, ABOVE_ZERO, "host_bandwidth_bytes_per_s", AT(host_bandwidth)},
+    {CLUSTER, FROM_ZERO, "local_latency_s", AT(local_latency_s)},
+    {CLUSTER, FROM_ZERO, "local_jitter_s", AT(local_jitter_s)},
+    {CLUSTER, ABOVE_ZERO, "local_bandwidth_bytes_per_s", AT(local_bandwidth)},
+    {CLUSTER, ABOVE_ZERO, "vector_bandwidth_bytes_per_s", AT(vector_bandwidth)},
+    {CLUSTER, WHOLE, "ranks_per_host", AT(ranks_per_host)},
+#undef AT
+    {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
+    {RANK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct rank_entry, bandwidth)},
+    {LINK, FROM_ZERO, "latency_s", offsetof(struct pair_entry, latency_s)},
+    {LINK, FROM_ZERO, "jitter_s", offsetof(struct pair_entry, jitter_s)},
+    {LINK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct pair_entry, bandwidth)},
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -81,7 +82,7 @@ struct reader {
 #define REFUSE(reader, format, ...)                                                                \
     fatal("%s:%d: " format, (reader)->m->path, (reader)->line, __VA_ARGS__)
 
-/* The list with room for one more behind `count`, which is zero. */
+/* The list with room for one more after `count`, which is zero. */
 static void *one_more(void *list, int count, size_t size)
 {
     if (count & (count - 1)) /* there is room up to the next power of two */
@@ -129,17 +130,17 @@ static const struct key *key_of(const struct reader *r, enum section section, co
     REFUSE(r, "unknown key '%s': expected one of %s", name, all);
 }
 
-static void set(const struct reader *r, enum section section, void *said, const char *name,
+static void set(const struct reader *r, enum section section, void *entry, const char *name,
                 const char *text)
 {
     const struct key *key = key_of(r, section, name);
-    double *value = (double *)((char *)said + key->offset);
+    double *value = (double *)((char *)entry + key->offset);
     if (!isnan(*value))
-        REFUSE(r, "%s is said twice: leave one", name);
+        REFUSE(r, "%s appears twice: leave one", name);
     *value = number_of(r, name, text, key->range);
 }
 
-/* Reads a rank's number and the blanks behind it; NULL: it is none. */
+/* Reads a rank's number and the blanks after it; NULL: it is none. */
 static const char *rank_number(const char *text, int *rank)
 {
     char *end;
@@ -152,8 +153,8 @@ static const char *rank_number(const char *text, int *rank)
     return end;
 }
 
-static struct rank_said *said_of_rank(const struct reader *r, const char *section,
-                                      const char *number)
+static struct rank_entry *entry_of_rank(const struct reader *r, const char *section,
+                                        const char *number)
 {
     struct machine *m = r->m;
     int rank = 0;
@@ -164,12 +165,12 @@ static struct rank_said *said_of_rank(const struct reader *r, const char *sectio
         if (m->rank[i].rank == rank)
             return &m->rank[i];
     m->rank = one_more(m->rank, m->ranks, sizeof *m->rank);
-    m->rank[m->ranks] = (struct rank_said){rank, NAN, NAN};
+    m->rank[m->ranks] = (struct rank_entry){rank, NAN, NAN};
     return &m->rank[m->ranks++];
 }
 
-static struct pair_said *said_of_pair(const struct reader *r, const char *section,
-                                      const char *numbers)
+static struct pair_entry *entry_of_pair(const struct reader *r, const char *section,
+                                        const char *numbers)
 {
     struct machine *m = r->m;
     int from = 0, to = 0;
@@ -181,7 +182,7 @@ static struct pair_said *said_of_pair(const struct reader *r, const char *sectio
         if (m->pair[i].from == from && m->pair[i].to == to)
             return &m->pair[i];
     m->pair = one_more(m->pair, m->pairs, sizeof *m->pair);
-    m->pair[m->pairs] = (struct pair_said){from, to, NAN, NAN, NAN};
+    m->pair[m->pairs] = (struct pair_entry){from, to, NAN, NAN, NAN};
     return &m->pair[m->pairs++];
 }
 
@@ -216,17 +217,17 @@ static void add_minibatch(const struct reader *r, const char *name, const char *
              word[3], strtol(word[4], NULL, 10));
     for (int i = 0; i < m->minibatches; i++)
         if (!strcmp(m->minibatch[i].key, key))
-            REFUSE(r, "%s is said twice: leave one", key);
+            REFUSE(r, "%s appears twice: leave one", key);
     m->minibatch = one_more(m->minibatch, m->minibatches, sizeof *m->minibatch);
-    struct minibatch_said *said = &m->minibatch[m->minibatches++];
-    memcpy(said->key, key, sizeof key);
+    struct minibatch_entry *entry = &m->minibatch[m->minibatches++];
+    memcpy(entry->key, key, sizeof key);
     char first[40], name_of_second[KEY_SIZE + 20];
     size_t length = strcspn(text, " \t");
     const char *second = text + length + strspn(text + length, " \t");
     snprintf(first, sizeof first, "%.*s", (int)length, text);
-    snprintf(name_of_second, sizeof name_of_second, "the scatter of %s", key);
-    said->seconds = number_of(r, key, first, ABOVE_ZERO);
-    said->scatter = *second ? number_of(r, name_of_second, second, FROM_ZERO) : 0;
+    snprintf(name_of_second, sizeof name_of_second, "the jitter of %s", key);
+    entry->seconds = number_of(r, key, first, ABOVE_ZERO);
+    entry->jitter = *second ? number_of(r, name_of_second, second, FROM_ZERO) : 0;
 }
 
 static _Noreturn void refuse_section(const struct reader *r, const char *section)
@@ -244,7 +245,7 @@ static _Noreturn void refuse_section(const struct reader *r, const char *section
     REFUSE(r, "unknown section [%s]: expected %s, %s or %s", section, forms[0], forms[1], forms[2]);
 }
 
-static int take(void *reader, const char *section, const char *name, const char *value)
+static int handle(void *reader, const char *section, const char *name, const char *value)
 {
     const struct reader *r = reader;
     if (!*section)
@@ -252,9 +253,9 @@ static int take(void *reader, const char *section, const char *name, const char 
     else if (!strcmp(section, "minibatch_s"))
         add_minibatch(r, name, value);
     else if (!strncmp(section, "rank ", 5))
-        set(r, RANK, said_of_rank(r, section, section + 5), name, value);
+        set(r, RANK, entry_of_rank(r, section, section + 5), name, value);
     else if (!strncmp(section, "link ", 5))
-        set(r, LINK, said_of_pair(r, section, section + 5), name, value);
+        set(r, LINK, entry_of_pair(r, section, section + 5), name, value);
     else
         refuse_section(r, section);
     return 1;
@@ -277,22 +278,22 @@ static char *next_line(char *text, int room, void *reader)
     return text;
 }
 
-static double or_nothing(double value)
+static double or_zero(double value)
 {
     return isnan(value) ? 0 : value;
 }
 
-/* The links as the simulator wants them; what is not said is nothing, or as everywhere. */
+/* The links as the simulator wants them; what the file does not have is 0, or as everywhere. */
 static void make_links(struct machine *m)
 {
     struct link_rank *rank = xcalloc((size_t)m->ranks, sizeof *rank);
     struct link_pair *pair = xcalloc((size_t)m->pairs, sizeof *pair);
     m->links = (struct links){
-        .between = {or_nothing(m->latency_s), or_nothing(m->jitter_s), or_nothing(m->bandwidth)},
-        .within = {or_nothing(m->local_latency_s), or_nothing(m->local_jitter_s),
-                   or_nothing(m->local_bandwidth)},
+        .between = {or_zero(m->latency_s), or_zero(m->jitter_s), or_zero(m->bandwidth)},
+        .within = {or_zero(m->local_latency_s), or_zero(m->local_jitter_s),
+                   or_zero(m->local_bandwidth)},
         .ranks_per_host = isnan(m->ranks_per_host) ? 1 : (int)m->ranks_per_host,
-        .host_bandwidth = or_nothing(m->host_bandwidth),
+        .host_bandwidth = or_zero(m->host_bandwidth),
         .rank = rank,
         .pair = pair,
         .pair_count = m->pairs,
@@ -301,14 +302,14 @@ static void make_links(struct machine *m)
         if (!isnan(m->rank[i].bandwidth))
             rank[m->links.rank_count++] = (struct link_rank){m->rank[i].rank, m->rank[i].bandwidth};
     for (int i = 0; i < m->pairs; i++) {
-        const struct pair_said *said = &m->pair[i];
-        bool within = said->from / m->links.ranks_per_host == said->to / m->links.ranks_per_host;
+        const struct pair_entry *entry = &m->pair[i];
+        bool within = entry->from / m->links.ranks_per_host == entry->to / m->links.ranks_per_host;
         const struct link_kind *usual = within ? &m->links.within : &m->links.between;
-        pair[i] = (struct link_pair){said->from,
-                                     said->to,
-                                     {isnan(said->latency_s) ? usual->latency_s : said->latency_s,
-                                      isnan(said->jitter_s) ? usual->jitter_s : said->jitter_s,
-                                      or_nothing(said->bandwidth)}};
+        pair[i] = (struct link_pair){entry->from,
+                                     entry->to,
+                                     {isnan(entry->latency_s) ? usual->latency_s : entry->latency_s,
+                                      isnan(entry->jitter_s) ? usual->jitter_s : entry->jitter_s,
+                                      or_zero(entry->bandwidth)}};
     }
 }
 
@@ -325,7 +326,7 @@ const struct machine *machine_load(const char *path)
         fatal("--machine: cannot read %s (%s); test.s writes such a file, slowness/machine.h "
               "describes it",
               path, strerror(errno));
-    int wrong = ini_parse_stream(next_line, &r, take, &r);
+    int wrong = ini_parse_stream(next_line, &r, handle, &r);
     if (ferror(r.file))
         fatal("--machine: cannot read %s (%s)", path, strerror(errno));
     CHECK(!wrong, "%s: libinih refuses line %d", path, wrong);
@@ -372,7 +373,7 @@ const struct links *machine_links(const struct machine *m, int ranks)
 
 double machine_vector_bandwidth(const struct machine *m)
 {
-    return or_nothing(m->vector_bandwidth);
+    return or_zero(m->vector_bandwidth);
 }
 
 double machine_speed(const struct machine *m, int rank)
@@ -387,12 +388,12 @@ double machine_copy_bandwidth(const struct machine *m, int from, int to)
 {
     bool within = m->links.ranks_per_host > 1 &&
                   from / m->links.ranks_per_host == to / m->links.ranks_per_host;
-    return within ? or_nothing(m->local_bandwidth) : 0;
+    return within ? or_zero(m->local_bandwidth) : 0;
 }
 
-static const struct minibatch_said *find_minibatch(const struct machine *m, const char *network,
-                                                   const char *stem, int samples, const char *dtype,
-                                                   int threads)
+static const struct minibatch_entry *find_minibatch(const struct machine *m, const char *network,
+                                                    const char *stem, int samples,
+                                                    const char *dtype, int threads)
 {
     char key[KEY_SIZE];
     snprintf(key, sizeof key, "%s %s %d %s %d", network, stem, samples, dtype, threads);
@@ -405,13 +406,13 @@ static const struct minibatch_said *find_minibatch(const struct machine *m, cons
 double machine_minibatch_s(const struct machine *m, const char *network, const char *stem,
                            int samples, const char *dtype, int threads)
 {
-    const struct minibatch_said *said = find_minibatch(m, network, stem, samples, dtype, threads);
-    return said ? said->seconds : NAN;
+    const struct minibatch_entry *entry = find_minibatch(m, network, stem, samples, dtype, threads);
+    return entry ? entry->seconds : NAN;
 }
 
 double machine_minibatch_jitter(const struct machine *m, const char *network, const char *stem,
                                 int samples, const char *dtype, int threads)
 {
-    const struct minibatch_said *said = find_minibatch(m, network, stem, samples, dtype, threads);
-    return said ? said->scatter : 0;
+    const struct minibatch_entry *entry = find_minibatch(m, network, stem, samples, dtype, threads);
+    return entry ? entry->jitter : 0;
 }

@@ -1,34 +1,29 @@
-/* A machine file: what a cluster's links, memory and processors do, as test.s measured them or as
+/* A machine file: the links, memory and processors of a cluster, as test.s measured them or as
  * somebody thought them out.
  *
- *   latency_s = 1.6e-6                     between hosts: latency, jitter (optional), each rank's
- *                                          wire; host_...: the wire that a
- *   jitter_s = 2e-7                        host's ranks share (optional)
- *   bandwidth_bytes_per_s = 11e9
- *   host_bandwidth_bytes_per_s = 12e9
- *   ranks_per_host = 8                     ranks 0 to 7 on the first host, and so on; without it
- *                                          each has a host of its own
- *   local_latency_s = 4e-7                 within a host; local_jitter_s is optional. A payload is
- *                                          borrowed where it lies; the bandwidth
- *   local_bandwidth_bytes_per_s = 6e9      is that of the copy which a receive into a buffer, or a
- *                                          worker that pulls weights, makes while
- *                                          all ranks of the host do; sums among workers read and
- *                                            write twice as much
- *   vector_bandwidth_bytes_per_s = 12e9    that sums and copies of vectors by one rank read and
- *                                          write, in all (optional)
- *   [rank 3]                               exceptions: speed 0.5 computes half as fast as the
- *                                          others
+ *   latency_s = 1.6e-6                  between hosts; jitter_s is optional
+ *   jitter_s = 2e-7
+ *   bandwidth_bytes_per_s = 11e9        of each rank's link port
+ *   host_bandwidth_bytes_per_s = 12e9   of the port that a host's ranks share (optional)
+ *   ranks_per_host = 8                  ranks 0 to 7 on the first host, and so on; without it each
+ *                                       has a host of its own
+ *   local_latency_s = 4e-7              within a host; local_jitter_s is optional
+ *   local_bandwidth_bytes_per_s = 6e9   of a copy while all ranks of the host copy: that of a
+ *                                       receive into a buffer, or of a worker that pulls weights
+ *                                       (otherwise payloads are borrowed where they lie); sums
+ *                                       among workers read and write twice as much
+ *   vector_bandwidth_bytes_per_s = 12e9 that sums and copies of vectors by one rank read and
+ *                                       write, in all (optional)
+ *   [rank 3]                            exceptions: speed 0.5 computes half as fast as the others
  *   speed = 0.5
  *   bandwidth_bytes_per_s = 1e9
- *   [link 1 2]                             from rank 1 to rank 2, this direction alone
+ *   [link 1 2]                          from rank 1 to rank 2, this direction alone
  *   latency_s = 0.05
- *   [minibatch_s]                          seconds a mini-batch: network, stem, samples, type,
- *                                          threads; behind them how much they
- *   resnet50 cifar 32 f32 1 = 0.73 0.04    scatter: standard deviation / mean (optional, else not
- *                                          at all), drawn by slowness/delay.h's jitter_at()
+ *   [minibatch_s]                       network, stem, samples, type, threads = seconds a
+ *   resnet50 cifar 32 f32 1 = 0.73 0.04 mini-batch, jitter: standard deviation / mean (optional,
+ *                                       else 0), drawn by jitter_at()
  *
- * '#' and ';' begin comments. What the file does not say is not guessed: whoever needs it is told
- * its key. */
+ * '#' and ';' begin comments. Nothing is guessed: whoever needs a key that is missing names it. */
 #ifndef SLOWNESS_MACHINE_H
 #define SLOWNESS_MACHINE_H
 
@@ -36,8 +31,7 @@
 
 struct machine;
 
-/* Reads the file; fatal, with file, line and what was expected, when there is anything in it that
- * is not understood. */
+/* Reads the file. What is not understood is fatal: file, line, and what was expected. */
 const struct machine *machine_load(const char *path);
 void machine_close(const struct machine *m);
 
@@ -45,20 +39,20 @@ void machine_close(const struct machine *m);
  * needs a key that is missing. */
 const struct links *machine_links(const struct machine *m, int ranks);
 
-double machine_vector_bandwidth(const struct machine *m); /* bytes a second; 0: not said */
-/* 1 unless said; 2 computes twice as fast */
+double machine_vector_bandwidth(const struct machine *m); /* bytes a second; 0: not known */
+/* 1 if the file has none; 2 computes twice as fast */
 double machine_speed(const struct machine *m, int rank);
 
 /* Bytes a second of a copy from memory of rank `from` into that of rank `to` on its host (which may
- * be `from`), while all ranks of the host copy; 0: not said, or they have no host in common, or one
- * of its own each. */
+ * be `from`), while all ranks of the host copy. 0: not known, or they have no host in common, or
+ * each has its own. */
 double machine_copy_bandwidth(const struct machine *m, int from, int to);
 
 /* Seconds that one mini-batch of so many samples takes a rank of speed 1 (dtype: "f32", "bf16");
- * NAN: not said. */
+ * NAN: not known. */
 double machine_minibatch_s(const struct machine *m, const char *network, const char *stem,
                            int samples, const char *dtype, int threads);
-/* their standard deviation / mean; 0: not said */
+/* Their standard deviation / mean; 0: not known. */
 double machine_minibatch_jitter(const struct machine *m, const char *network, const char *stem,
                                 int samples, const char *dtype, int threads);
 

@@ -1,10 +1,11 @@
-/* What makes a rank slow, as configuration: delays, speed factors, departures, and machines
- * described in files. */
+/* What makes a rank slow, as configuration: delays, jitter, speed factors, departures, and
+ * machines described in files. */
 #ifndef SLOWNESS_SLOWNESS_H
 #define SLOWNESS_SLOWNESS_H
 
 #include "slowness/delay.h"
 #include "slowness/machine.h"
+#include "slowness/speed.h"
 
 /* Fatal when a server, one of the first ranks, is to be slow: only workers compute. */
 void slowness_check_servers(const struct delay *delay, const struct slowness *slowness, int servers,

@@ -149,32 +149,33 @@ static void test_ranks(void **state)
 
 /* Mean 1 and the deviation that was asked for, each to five standard errors; log-normal: half of
  * the draws are below the median. */
-static void has_scatter(double scatter)
+static void has_jitter(double deviation)
 {
-    double sum = 0, squares = 0, variance = log1p(scatter * scatter), median = exp(-variance / 2);
+    double sum = 0, squares = 0, variance = log1p(deviation * deviation),
+           median = exp(-variance / 2);
     int below = 0;
     for (int i = 0; i < DRAWS; i++) {
-        double x = jitter_at(scatter, seed, i % RANKS, i / RANKS);
+        double x = jitter_at(deviation, seed, i % RANKS, i / RANKS);
         assert_true(x > 0 && isfinite(x));
         /* whatever was drawn before */
-        assert_true(x == jitter_at(scatter, seed, i % RANKS, i / RANKS));
+        assert_true(x == jitter_at(deviation, seed, i % RANKS, i / RANKS));
         sum += x;
         squares += (x - 1) * (x - 1);
         below += x < median;
     }
-    if (!(fabs(sum / DRAWS - 1) <= 5 * scatter / sqrt(DRAWS)))
-        fail_msg("scatter %g: mean %.9g instead of 1", scatter, sum / DRAWS);
-    if (!(fabs(sqrt(squares / DRAWS) / scatter - 1) <= 0.02))
-        fail_msg("scatter %g: deviation %.9g", scatter, sqrt(squares / DRAWS));
+    if (!(fabs(sum / DRAWS - 1) <= 5 * deviation / sqrt(DRAWS)))
+        fail_msg("deviation %g: mean %.9g instead of 1", deviation, sum / DRAWS);
+    if (!(fabs(sqrt(squares / DRAWS) / deviation - 1) <= 0.02))
+        fail_msg("deviation %g: deviation %.9g", deviation, sqrt(squares / DRAWS));
     assert_true(abs(below - DRAWS / 2) <= 5 * sqrt(DRAWS) / 2);
 }
 
-static void test_scatter(void **state)
+static void test_jitter(void **state)
 {
     (void)state;
-    has_scatter(0.01);
-    has_scatter(0.1);
-    has_scatter(0.5);
+    has_jitter(0.01);
+    has_jitter(0.1);
+    has_jitter(0.5);
     assert_true(jitter_at(0, seed, 3, 7) == 1);
     double one = jitter_at(0.1, seed, 3, 7);
     assert_true(one != jitter_at(0.1, seed + 1, 3, 7) && one != jitter_at(0.1, seed, 4, 7) &&
@@ -286,7 +287,7 @@ int main(void)
         cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles),
         cmocka_unit_test(test_keyed),          cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_wrong_delays),   cmocka_unit_test(test_slowness),
-        cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_jitter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static void test_a_whole_file(void **state)
     assert_true(machine_minibatch_s(m, "resnet50", "cifar", 32, "f32", 1) == 0.73);
     assert_true(machine_minibatch_s(m, "resnet20", "cifar", 32, "bf16", 2) == 0.011);
     assert_true(machine_minibatch_jitter(m, "resnet50", "cifar", 32, "f32", 1) == 0.04);
-    /* not said */
+    /* not in the file */
     assert_true(machine_minibatch_jitter(m, "resnet20", "cifar", 32, "bf16", 2) == 0);
     assert_true(machine_minibatch_jitter(m, "resnet50", "cifar", 32, "f32", 2) == 0);
     assert_true(machine_copy_bandwidth(m, 1, 2) == 6e9 && machine_copy_bandwidth(m, 7, 4) == 6e9);
@@ -188,10 +188,10 @@ static void test_refusals(void **state)
     refused("[rank 2]\n\nspeed = 0\n", 3, "speed = 0", "expected a number above 0");
     refused("ranks_per_host = 2.5\n", 1, "2.5", "expected a whole number from 1 up");
     refused("ranks_per_host = 0\n", 1, "ranks_per_host = 0", "expected a whole number from 1 up");
-    refused("latency_s = 1\njitter_s = 1\nlatency_s = 1\n", 3, "latency_s is said twice",
+    refused("latency_s = 1\njitter_s = 1\nlatency_s = 1\n", 3, "latency_s appears twice",
             "leave one");
     refused("[rank 1]\nspeed = 1\n[rank 2]\nspeed = 1\n[rank 1]\nspeed = 1\n", 6,
-            "speed is said twice", "leave one");
+            "speed appears twice", "leave one");
     refused("latency_s = 1\nbandwidth\n", 2, "expected 'key = value'", "[section] or a comment");
     refused("[rank 1\nspeed = 1\n", 1, "expected 'key = value'", "[section] or a comment");
 }
@@ -217,11 +217,11 @@ static void test_refused_minibatches(void **state)
             "= 0:", "expected a number above 0");
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 =\n", 2, "= :", "expected a number above 0");
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0.5 -0.1\n", 2,
-            "the scatter of resnet50 cifar 32 f32 1 = -0.1", "a number from 0 up");
+            "the jitter of resnet50 cifar 32 f32 1 = -0.1", "a number from 0 up");
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 0.5 0.1 0.2\n", 2,
-            "scatter of resnet50 cifar 32 f32 1 = 0.1 0.2", "from 0 up");
+            "jitter of resnet50 cifar 32 f32 1 = 0.1 0.2", "from 0 up");
     refused("[minibatch_s]\nresnet50 cifar 32 f32 1 = 1\nresnet50  cifar 32 f32 1 = 1\n", 3,
-            "is said twice", "leave one");
+            "appears twice", "leave one");
     char line[400] = "# ok\nlatency_s = 1", *end = strchr(line, 0);
     memset(end, '0', 300);
     strcpy(end + 300, "\n");
