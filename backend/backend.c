@@ -50,7 +50,7 @@ static bool is_known(const char *name)
 const struct backend *backend_find(const char *name, enum backend_dtype dtype)
 {
     const char *type = dtype == DTYPE_BF16 ? "bf16" : "f32";
-    char built_in[100], able[100];
+    char built_in[100], able[100], why[400];
     list_built_in(built_in, sizeof built_in, NULL);
     list_built_in(able, sizeof able, &dtype);
     bool any = !strcmp(name, "auto");
@@ -59,6 +59,10 @@ const struct backend *backend_find(const char *name, enum backend_dtype dtype)
             continue;
         if (backends[i]->has(dtype))
             return backends[i];
+        if (!any && backends[i]->why_not) {
+            backends[i]->why_not(dtype, why, sizeof why);
+            fatal("--backend %s: %s; choose one of: auto %s", name, why, *able ? able : "none");
+        }
         if (!any)
             fatal("backend %s does not run %s on this machine (able: %s); choose one that does, or "
                   "--dtype f32",
@@ -74,19 +78,21 @@ const struct backend *backend_find(const char *name, enum backend_dtype dtype)
     fatal("unknown backend '%s'; choose one of: auto %s", name, built_in);
 }
 
-const struct holder_kind *backend_holder(const char *where)
+const struct device_optimizer_kind *backend_device_optimizer(const char *where)
 {
-    bool built_in = false;
+    char why[400] = "";
     if (!strcmp(where, "cpu"))
         return NULL;
     for (int i = 0; backends[i]; i++) {
-        if (backends[i]->holder && backends[i]->has(DTYPE_F32))
-            return backends[i]->holder;
-        built_in |= backends[i]->holder != NULL;
+        const struct device_kind *device = backends[i]->device;
+        if (!device || !device->optimizer)
+            continue;
+        if (backends[i]->has(DTYPE_F32))
+            return device->optimizer;
+        backends[i]->why_not(DTYPE_F32, why, sizeof why);
     }
-    if (built_in)
-        fatal(
-            "--server-device gpu: this server finds no GPU; start it where one is, or choose cpu");
+    if (*why)
+        fatal("--server-device gpu: %s; start this server where a GPU is, or choose cpu", why);
     fatal("--server-device gpu: this program was built without CUDA (make CUDA=1); choose cpu");
 }
 

@@ -6,7 +6,7 @@
  * no activations: those are passed in, so one opened unit serves training and evaluation. Weights
  * and gradients are float32 in host order: convolutions [out][kh][kw][in] (PyTorch's
  * channels-last), dense layers [out][in], then gamma, beta or the bias. How activations lie and in
- * which type is the backend's business: a tensor is bytes on the device, and the unit that writes
+ * which type is the backend's business: a tensor is bytes in its memory, and the unit that writes
  * it says how many. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -17,7 +17,7 @@
 
 #include "data_loader/data_loader.h"
 #include "optimizer/optimizer.h"
-#include "backend/device_buffer.h"
+#include "backend/device.h"
 
 enum unit_kind {
     UNIT_CONV,  /* convolution, then as the flags say: + bias or batch norm, + skip, ReLU */
@@ -38,7 +38,8 @@ struct unit_shape {
     int kernel, stride, pad;
     bool norm, skip, relu; /* UNIT_CONV: what follows the convolution, skip has the output's shape;
                               UNIT_DENSE: relu */
-    bool first;  /* its input is the batch of images, float32 NHWC (apart: as lay() left it); no
+    bool
+        first; /* its input is the batch of images, float32 NHWC (a device: as load_batch() left it); no
                    gradient of it is wanted */
     bool bias;   /* UNIT_CONV: adds one number an output channel; not together with norm */
     bool hidden; /* UNIT_DENSE: y is an activation like any other, in the backend's type */
@@ -69,10 +70,8 @@ struct unit_io {
 };
 
 struct unit_sizes {
-    size_t x_bytes; /* of the images as lay() leaves them: of a first unit whose backend is apart;
-                       elsewhere left alone, 0 */
-    size_t y_bytes; /* of y, and of its gradient dy, dy2 (and of dskip of the unit that reads it as
-                       skip) */
+    size_t x_bytes; /* of a device's first unit: the images as load_batch() leaves them; else 0 */
+    size_t y_bytes; /* of y, its gradients dy and dy2, and dskip of the unit that reads y as skip */
     size_t saved_bytes; /* 0 when evaluation only */
 };
 
@@ -103,24 +102,15 @@ enum unit_mode {
     UNIT_INFER
 };
 
-struct device;  /* a backend opened: its threads, library handles and scratch; the backend's own */
-struct unit;    /* a unit opened for its shape; the backend's own */
-struct album;   /* a data set in the device's memory; the backend's own */
-struct stretch; /* calls that come again and again; the backend's own */
+struct device; /* a backend opened: its threads, library handles and scratch; the backend's own */
+struct unit;   /* a unit opened for its shape; the backend's own */
 
-/* A backend that is `apart` has memory of its own (a GPU's), and its calls return before they are
- * done; one runs after the other, as they were asked for. All pointers of unit_io, and logits,
- * labels, dlogits and sums of the loss, are then into obtained memory; finish() waits.
- *
- * A stretch is a run of forward(), backward() and loss() with the same units, pointers and modes
- * each time, so that it can be recorded and started as one. The caller asks stretch_begin(); where
- * that says true it makes the calls, false: they are recorded, it makes none. Then stretch_end()
- * starts them. Downloads between a stretch's end and the next begin belong to it: stretch_reached()
- * counts them in. */
 struct backend {
     const char *name;
     void (*version)(char *text, size_t size); /* of the library, in words */
     bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
+    /* Where has() says no: the reason, in words; NULL: it knows none but the type. */
+    void (*why_not)(enum backend_dtype dtype, char *text, size_t size);
     bool tf32; /* can it round products of float32 to TF32, for speed? */
     struct device *(*open)(const struct device_options *);
     void (*close)(struct device *);
@@ -139,38 +129,11 @@ struct backend {
                  int classes, float smoothing, float *dlogits, struct loss *sums);
     void *(*alloc)(struct device *, size_t bytes); /* zeroed memory for activations */
     void (*free)(struct device *, void *);
-    /* From host memory into obtained memory. Apart: what is asked for later finds it there; what
-     * was asked for before may still run and must not use `to`; `from` stays as it is until
-     * finish(). */
+    /* From host memory into alloc()'s. A device: calls made later find it there; calls made before
+     * must not use `to`, and `from` stays as it is until finish(). */
     void (*upload)(struct device *, void *to, const void *from, size_t bytes);
-    /* returns when all that was asked for is done (a GPU runs behind) */
-    void (*finish)(struct device *);
-
-    /* Of a backend that is apart; elsewhere false and NULL. */
-    bool apart;
-    /* NULL: there is no room for it. What is given may go then */
-    struct album *(*album_open)(struct device *, const struct pixels *);
-    void (*album_close)(struct album *); /* NULL is fine */
-    /* x of the first unit is what this makes of a whole batch in obtained memory: of float32 NHWC,
-     * or with an album of crops out of it. Outside of stretches. */
-    void (*lay)(struct unit *first, const struct album *album, const void *batch, void *x);
-    /* what all calls so far have left there, to the host */
-    void (*download)(struct device *, void *to, const void *from, size_t bytes);
-    struct stretch *(*stretch_open)(struct device *);
-    void (*stretch_close)(struct stretch *);
-    void (*stretch_needs)(struct stretch *); /* it waits for the uploads so far and for no later
-                                                ones; without: for all before its begin */
-    bool (*stretch_begin)(struct stretch *);
-    void (*stretch_end)(struct stretch *);
-    /* is it done, as it was ended last, with its downloads? Never waits */
-    bool (*stretch_reached)(struct stretch *);
-    /* Host memory that will be copied from and to, whole pages; copies of other memory may keep the
-     * caller waiting. Unshare before it is freed. */
-    void (*share)(struct device *, void *block, size_t bytes);
-    void (*unshare)(struct device *, void *block);
-    const struct holder_kind *holder; /* can hold a server's weights; without a device opened */
-    const struct twin_kind
-        *twin; /* vectors on the device, for libraries that sum there; likewise */
+    void (*finish)(struct device *);  /* waits until all calls are done */
+    const struct device_kind *device; /* backend/device.h; NULL: it works in the host's memory */
 };
 
 extern const struct backend
@@ -180,9 +143,9 @@ extern const struct backend
  * unknown, not built in, or unable; says which were. */
 const struct backend *backend_find(const char *name, enum backend_dtype dtype);
 
-/* What --server-device names: "cpu" NULL, "gpu" the first that can be had here; fatal when there is
- * none. */
-const struct holder_kind *backend_holder(const char *where);
+/* What --server-device names: "cpu": NULL; "gpu": the first backend's that can be had here. Fatal
+ * when there is none. */
+const struct device_optimizer_kind *backend_device_optimizer(const char *where);
 
 int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
 

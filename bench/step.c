@@ -95,15 +95,15 @@ static float *take(struct step *s, int which, size_t floats)
     size_t bytes = (floats * sizeof(float) + PAGE - 1) / PAGE * PAGE;
     s->block[which] = xcalloc(bytes + PAGE, 1);
     char *pages = (char *)(((uintptr_t)s->block[which] + PAGE - 1) / PAGE * PAGE);
-    if (s->backend->apart)
-        s->backend->share(s->device, pages, bytes);
+    if (s->backend->device)
+        s->backend->device->register_memory(s->device, pages, bytes);
     return (float *)pages;
 }
 
 static void give(struct step *s, int which, float *pages)
 {
-    if (s->backend->apart)
-        s->backend->unshare(s->device, pages);
+    if (s->backend->device)
+        s->backend->device->unregister_memory(s->device, pages);
     xfree(s->block[which]);
 }
 
@@ -142,8 +142,8 @@ static void open_step(struct step *s)
         (struct range){0, s->count}, NULL, 0);
     if (!o->gradient)
         /* the update is the GPU's, too */
-        optimizer_offload(s->optimizer, s->backend->holder, s->w, 1, 0);
-    optimizer_share(s->optimizer, s->g, (size_t)s->count * sizeof *s->g);
+        optimizer_offload(s->optimizer, s->backend->device->optimizer, s->w, 1, 0);
+    optimizer_register_memory(s->optimizer, s->g, (size_t)s->count * sizeof *s->g);
 }
 
 static void close_step(struct step *s)

@@ -22,14 +22,14 @@ static bool fits(struct collective *c, char *why, size_t size)
 static void close(struct collective *c)
 {
     if (c->own)
-        c->n->context->problem->twin->close(c->own);
+        c->n->context->problem->device_buffer->close(c->own);
     c->own = NULL;
 }
 
 static bool reached(void *self)
 {
     struct collective *c = self;
-    return c->n->context->problem->twin->reached(c->own);
+    return c->n->context->problem->device_buffer->is_done(c->own);
 }
 
 static void sum_at(struct collective *c, float *vector, int64_t count)
@@ -39,11 +39,11 @@ static void sum_at(struct collective *c, float *vector, int64_t count)
     net_release(c->n->net, list[1]);
 }
 
-/* c->own is the twin; NULL: the sum is made where the vector lies. The first sum is of nothing, at
+/* c->own is the device buffer; NULL: the sum is made where the vector lies. The first sum is of nothing, at
  * once: see above. */
 static void open(struct collective *c)
 {
-    const struct twin_kind *kind = c->n->context->problem->twin;
+    const struct device_buffer_kind *kind = c->n->context->problem->device_buffer;
     float *nothing = net_alloc(c->n->net, sizeof *nothing);
     if (kind && c->n->net->gpu_aware)
         c->own = kind->open(c->n->net->local_rank, c->count);
@@ -55,13 +55,13 @@ static void open(struct collective *c)
 
 static void sum(struct collective *c, float *vector, double scale)
 {
-    const struct twin_kind *kind = c->n->context->problem->twin;
+    const struct device_buffer_kind *kind = c->n->context->problem->device_buffer;
     const float *const only = vector;
     if (c->own) {
-        kind->up(c->own, vector, 0, c->count);
+        kind->upload(c->own, vector, 0, c->count);
         node_wait_until(c->n, reached, c, "its vector to go up");
-        sum_at(c, kind->there(c->own), c->count);
-        kind->down(c->own, vector, 0, c->count);
+        sum_at(c, kind->data(c->own), c->count);
+        kind->download(c->own, vector, 0, c->count);
         node_wait_until(c->n, reached, c, "the sum to come down");
     } else {
         sum_at(c, vector, c->count);

@@ -197,15 +197,17 @@ static void open_process(struct run *run, struct net *net)
                                                    .serves = serves,
                                                    .trains = net->ranks == 1 || !serves,
                                                    .stop_requested = run->stop_requested});
-    net->on_allocation = problem_lend;
-    net->allocation_listener = run->context.problem;
+    net->register_memory = problem_register_memory;
+    net->unregister_memory = problem_unregister_memory;
+    net->memory_owner = run->context.problem;
     if (net->rank == 0)
         net_barrier(net);
 }
 
 static void close_process(struct run *run, struct net *net)
 {
-    net->on_allocation = NULL;
+    net->register_memory = NULL;
+    net->unregister_memory = NULL;
     run_context_close(&run->context);
 }
 

@@ -97,10 +97,11 @@ struct loader_options {
     float *scratch; /* prefetch = 0: where images are put, batch x height x width x channels; common
                        to several loaders (NULL: own) */
     bool crops;     /* no images are made, only crops: for a data set that lies on a device */
-    /* Called for the pages that images of the loader's own lie in, when they come and before they
-     * go; NULL: nobody listens. */
-    void (*on_allocation)(void *listener, void *block, size_t bytes, bool comes);
-    void *listener;
+    /* Called with the pages of the loader's own images: when they have come, and before they are
+     * freed. NULL: no device copies from them. */
+    void (*register_memory)(void *owner, void *block, size_t bytes);
+    void (*unregister_memory)(void *owner, void *block);
+    void *memory_owner;
 };
 
 struct batch {

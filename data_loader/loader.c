@@ -75,8 +75,8 @@ static void open_images(struct loader *l, int slots)
 {
     l->own_bytes = (size_t)slots * (size_t)batch_size(l) * sizeof *l->own;
     l->own = alloc_pages(l->own_bytes);
-    if (l->options.on_allocation)
-        l->options.on_allocation(l->options.listener, l->own, l->own_bytes, true);
+    if (l->options.register_memory)
+        l->options.register_memory(l->options.memory_owner, l->own, l->own_bytes);
 }
 
 struct loader *loader_open(const struct dataset *d, const struct loader_options *options)
@@ -107,8 +107,8 @@ void loader_close(struct loader *l)
     if (l->ring)
         prefetch_close(l->ring);
     data_stream_close(&l->stream);
-    if (l->own && l->options.on_allocation)
-        l->options.on_allocation(l->options.listener, l->own, l->own_bytes, false);
+    if (l->own && l->options.unregister_memory)
+        l->options.unregister_memory(l->options.memory_owner, l->own);
     xfree(l->labels);
     xfree(l->crops);
     xfree(l->bytes);

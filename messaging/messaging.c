@@ -120,15 +120,15 @@ void net_poll(struct net *net)
 void *net_alloc(struct net *net, size_t bytes)
 {
     void *block = net->calls->alloc(net, bytes);
-    if (net->on_allocation)
-        net->on_allocation(net->allocation_listener, block, bytes, true);
+    if (net->register_memory)
+        net->register_memory(net->memory_owner, block, bytes);
     return block;
 }
 
 void net_free(struct net *net, void *block)
 {
-    if (block && net->on_allocation)
-        net->on_allocation(net->allocation_listener, block, 0, false);
+    if (block && net->unregister_memory)
+        net->unregister_memory(net->memory_owner, block);
     if (block)
         net->calls->free(net, block);
 }

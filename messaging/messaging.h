@@ -66,9 +66,11 @@ struct net { /* one rank */
     /* Headers and payloads of this rank, counted by the world. */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
 
-    /* Called for each block of net_alloc(), after it was made and before it goes; may be NULL. */
-    void (*on_allocation)(void *allocation_listener, void *block, size_t bytes, bool comes);
-    void *allocation_listener;
+    /* Called with each block of net_alloc(): after it was made, and before it is freed. NULL: no
+     * device copies from it. */
+    void (*register_memory)(void *owner, void *block, size_t bytes);
+    void (*unregister_memory)(void *owner, void *block);
+    void *memory_owner;
 };
 
 /* Sends `header` and `bytes` of payload (NULL and 0: the header alone) to rank `to`. Returns the

@@ -30,7 +30,7 @@ struct apart {
     uint64_t weights_version[2];
     float *g;
     struct loss *sums; /* [2], as w */
-    struct stretch *stretch[2 * MOST_STAGES];
+    struct graph_segment *segment[2 * MOST_STAGES];
     struct span stage[MOST_STAGES];
     int stages;
     struct loss *sums_here; /* [2]; the block that holds the rest, too: whole pages of the host's,
@@ -73,13 +73,13 @@ void apart_open(struct network *n, bool training)
     d->sums = b->alloc(n->device, 2 * sizeof *d->sums);
     d->sums_here = alloc_pages(here);
     d->statistics_here = (float *)(d->sums_here + 2);
-    b->share(n->device, d->sums_here, here);
+    b->device->register_memory(n->device, d->sums_here, here);
     if (!training)
         return;
     d->g = b->alloc(n->device, floats);
     find_stages(n);
     for (int i = 0; i < 2 * d->stages; i++)
-        d->stretch[i] = b->stretch_open(n->device);
+        d->segment[i] = b->device->segment_open(n->device);
 }
 
 void apart_close(struct network *n)
@@ -87,8 +87,8 @@ void apart_close(struct network *n)
     const struct backend *b = n->backend;
     struct apart *d = n->apart;
     for (int i = 0; d->g && i < 2 * d->stages; i++)
-        b->stretch_close(d->stretch[i]);
-    b->unshare(n->device, d->sums_here);
+        b->device->segment_close(d->segment[i]);
+    b->device->unregister_memory(n->device, d->sums_here);
     void *there[] = {d->w[0], d->w[1], d->g, d->sums};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         b->free(n->device, there[i]);
@@ -96,7 +96,7 @@ void apart_close(struct network *n)
     xfree(d);
 }
 
-static bool is_there(const struct apart *d, int which, uint64_t weights_version)
+static bool is_resident(const struct apart *d, int which, uint64_t weights_version)
 {
     return d->w[which] && weights_version && d->weights_version[which] == weights_version;
 }
@@ -105,10 +105,10 @@ struct weights apart_weights(struct network *n, struct weights w)
 {
     struct apart *d = n->apart;
     size_t bytes = (size_t)parameters(n) * sizeof(float);
-    int which = n->busy && !is_there(d, 0, w.weights_version) ? MIDDLE : 0;
+    int which = n->busy && !is_resident(d, 0, w.weights_version) ? MIDDLE : 0;
     if (!d->w[which])
         d->w[which] = n->backend->alloc(n->device, bytes);
-    if (!is_there(d, which, w.weights_version))
+    if (!is_resident(d, which, w.weights_version))
         n->backend->upload(n->device, d->w[which], w.w, bytes);
     d->weights_version[which] = w.weights_version;
     return (struct weights){d->w[which], 0};
@@ -122,7 +122,8 @@ struct loss *apart_sums(struct network *n)
 struct loss apart_loss(struct network *n)
 {
     struct apart *d = n->apart;
-    n->backend->download(n->device, d->sums_here + MIDDLE, d->sums + MIDDLE, sizeof *d->sums);
+    n->backend->device->download(n->device, d->sums_here + MIDDLE, d->sums + MIDDLE,
+                                 sizeof *d->sums);
     n->backend->finish(n->device);
     return d->sums_here[MIDDLE];
 }
@@ -130,8 +131,8 @@ struct loss apart_loss(struct network *n)
 const float *apart_statistics(struct network *n)
 {
     struct apart *d = n->apart;
-    n->backend->download(n->device, d->statistics_here, n->statistics,
-                         (size_t)model_statistics(&n->a) * sizeof(float));
+    n->backend->device->download(n->device, d->statistics_here, n->statistics,
+                                 (size_t)model_statistics(&n->a) * sizeof(float));
     n->backend->finish(n->device);
     return d->statistics_here;
 }
@@ -142,21 +143,22 @@ void apart_images(struct network *n, const struct plan *p, struct images images)
     const struct model *a = &n->a;
     size_t floats = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width;
     void *arrived = p->base + p->arrived.offset;
-    if (images.album)
+    if (images.resident)
         b->upload(n->device, arrived, images.crops, (size_t)a->batch * sizeof *images.crops);
     else
         b->upload(n->device, arrived, images.floats, floats * sizeof *images.floats);
-    b->lay(n->unit[0], images.album, arrived, p->base + p->images.offset);
+    b->device->load_batch(n->unit[0], images.resident, arrived, p->base + p->images.offset);
 }
 
 /* Brings the batch and the weights, each stage's announced to the stretch that reads it first. */
-static void bring(struct network *n, struct weights w, struct images images, const int32_t *labels)
+static void upload_all(struct network *n, struct weights w, struct images images,
+                       const int32_t *labels)
 {
     const struct backend *b = n->backend;
     const struct plan *p = &n->training;
     const struct model *a = &n->a;
     struct apart *d = n->apart;
-    bool there = is_there(d, 0, w.weights_version);
+    bool resident = is_resident(d, 0, w.weights_version);
     apart_images(n, p, images);
     b->upload(n->device, p->base + p->labels.offset, labels, (size_t)a->batch * sizeof *labels);
     for (int s = 0; s < d->stages; s++) {
@@ -168,9 +170,9 @@ static void bring(struct network *n, struct weights w, struct images images, con
             if (count && n->offset[i] + count > to)
                 to = n->offset[i] + count;
         }
-        if (!there && to > from)
+        if (!resident && to > from)
             b->upload(n->device, d->w[0] + from, w.w + from, (size_t)(to - from) * sizeof *w.w);
-        b->stretch_needs(d->stretch[s]);
+        b->device->segment_needs_uploads(d->segment[s]);
     }
     d->weights_version[0] = w.weights_version;
 }
@@ -209,16 +211,16 @@ static void start(struct network *n, int s, float *g)
 {
     const struct backend *b = n->backend;
     struct apart *d = n->apart;
-    if (b->stretch_begin(d->stretch[s]))
+    if (b->device->segment_begin(d->segment[s]))
         make_calls(n, s);
-    b->stretch_end(d->stretch[s]);
+    b->device->segment_end(d->segment[s]);
     if (s == d->stages - 1)
-        b->download(n->device, &d->sums_here[0], &d->sums[0], sizeof *d->sums);
+        b->device->download(n->device, &d->sums_here[0], &d->sums[0], sizeof *d->sums);
     if (s < d->stages)
         return;
     int64_t from = final_after(n, s), to = final_after(n, s - 1);
     if (to > from)
-        b->download(n->device, g + from, d->g + from, (size_t)(to - from) * sizeof *g);
+        b->device->download(n->device, g + from, d->g + from, (size_t)(to - from) * sizeof *g);
 }
 
 /* The steps of stretch s: its first, and its last. */
@@ -246,7 +248,7 @@ static bool follow(struct network *n, float *g, network_hook *hook, void *self)
         if (!hook)
             continue;
         int64_t from = final_after(n, s - 1);
-        while (!b->stretch_reached(d->stretch[s])) {
+        while (!b->device->segment_is_done(d->segment[s])) {
             if (!hook(self, first_step(n, s), from))
                 return false;
             nanosleep(&(struct timespec){.tv_nsec = nap_ns}, NULL);
@@ -261,7 +263,7 @@ bool apart_gradient(struct network *n, struct weights w, struct images images,
                     const int32_t *labels, float *g, struct loss *loss, network_hook *hook,
                     void *self)
 {
-    bring(n, w, images, labels);
+    upload_all(n, w, images, labels);
     bool done = follow(n, g, hook, self);
     n->backend->finish(n->device);
     if (done)

@@ -80,7 +80,7 @@ struct network *network_open(const struct model *a, const struct backend *b, str
         assert(n->training.bytes >= n->evaluation.bytes);
         n->training.base = b->alloc(device, n->training.bytes);
     }
-    if (b->apart)
+    if (b->device)
         apart_open(n, training);
     return n;
 }

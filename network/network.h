@@ -21,8 +21,8 @@ void network_close(struct network *n);
 int64_t network_bytes(const struct network *n); /* of activations */
 
 /* Called after each unit's forward (step 0 .. units-1) and each unit's backward (step units .. 2
- * units - 1); `from` is the first float of g that is final by now. False: leave at once. With a
- * backend that is apart it is called while the device computes, many times for one step and for
+ * units - 1); `from` is the first float of g that is final by now. False: leave at once. On a device
+ * it is called while the device computes, many times for one step and for
  * others never; steps never fall, the last call has the last step, `from` tells what has
  * arrived. */
 typedef bool network_hook(void *self, int step, int64_t from);
@@ -35,12 +35,12 @@ struct weights {
     uint64_t weights_version;
 };
 
-/* A batch as it is handed to a network: float32 NHWC, normalised; or, where the backend is apart,
- * crops out of an album of the device. */
+/* A batch as it is handed to a network: float32 NHWC, normalised; or, on a device, crops out of a
+ * data set that is resident there. */
 struct images {
-    const float *floats; /* NULL with an album */
-    const struct album *album;
-    const struct crop *crops; /* [batch], the samples all within the album */
+    const float *floats; /* NULL with a resident data set */
+    const struct resident_dataset *resident;
+    const struct crop *crops; /* [batch], the samples all within it */
     uint64_t key; /* of a gradient: names its random numbers (dropout); a pure function of seed,
                      worker and mini-batch */
 };

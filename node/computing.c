@@ -95,7 +95,7 @@ static enum node_flow sleep_slowness(struct node *n, int step, double spent_s)
     struct computing *c = &n->own->computing;
     bool last = step == p->steps - 1;
     c->unslept_s += (c->slow - 1) * spent_s;
-    if (!last && (c->unslept_s <= shortest_sleep_s || p->apart))
+    if (!last && (c->unslept_s <= shortest_sleep_s || p->is_device))
         return NODE_CONTINUE;
     double seconds = c->unslept_s;
     c->unslept_s = 0;

@@ -106,7 +106,8 @@ void run_context_open(struct run_context *c, const struct run_context_request *r
                               .minibatches = (int)o->minibatches,
                               .minibatch = (int)(o->batch / o->minibatches),
                               .threads = o->threads ? (int)o->threads : r->cores,
-                              .holder = r->serves ? backend_holder(o->server_device) : NULL,
+                              .device_optimizer =
+                                  r->serves ? backend_device_optimizer(o->server_device) : NULL,
                               .delay = delay_parse(o->delay, r->ranks),
                               .slowness = slowness_parse(o->slow, r->ranks),
                               .departures = departures_parse(o->depart, r->ranks),

@@ -27,7 +27,7 @@ struct run_context {
     int64_t samples_wanted, evaluate_every;
     int threads; /* for vector work */
     /* of a server's weights: --server-device; NULL: the host's memory */
-    const struct holder_kind *holder;
+    const struct device_optimizer_kind *device_optimizer;
     const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
     /* simulated: seconds of a mini-batch on a rank of speed 1; standard deviation / mean */
     double minibatch_s, jitter;

@@ -33,12 +33,12 @@ struct optimizer {
     struct optimizer_options options;
     const struct rule *rule;
     int64_t count, steps;
-    float *state[2], *kept; /* kept: NULL until something is */
+    float *state[2], *accumulated; /* NULL until something is */
     struct range *no_decay; /* indices of the slice, clipped to it; the last begins behind all */
     int no_decay_count;
-    const struct holder_kind *kind; /* of the holder */
-    struct holder *holder;          /* NULL: all is here; else the weights' copy is home */
-    float *home;
+    const struct device_optimizer_kind *device_kind;
+    struct device_optimizer *device; /* NULL: all is in the host's memory */
+    float *home;                     /* else the copy of the weights */
 };
 
 SIMD_LOOP plain_loop(const struct step_coefficients *p, float *restrict w, const float *restrict g,
@@ -126,7 +126,7 @@ static const struct rule {
     kernel *kernel;
     enum step_rule step;
     int states;
-    bool apart;
+    bool decoupled;
 } rules[] = {
 #define X(name, kernel, step, states, apart) {#name, kernel, step, states, apart},
     RULES(X)
@@ -170,7 +170,8 @@ static const struct rule *find_rule(const char *name)
 }
 
 /* Keeps what lies in the slice, neighbours joined, and a range behind all as the end. */
-static void spare(struct optimizer *o, struct range slice, const struct range *no_decay, int count)
+static void set_no_decay(struct optimizer *o, struct range slice, const struct range *no_decay,
+                         int count)
 {
     o->no_decay = xcalloc((size_t)count + 1, sizeof *o->no_decay);
     for (int i = 0; i < count; i++) {
@@ -205,7 +206,7 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
     o->count = slice.to - slice.from;
     for (int i = 0; i < o->rule->states; i++)
         o->state[i] = xcalloc((size_t)o->count, sizeof(float));
-    spare(o, slice, no_decay, options->decay > 0 ? no_decay_count : 0);
+    set_no_decay(o, slice, no_decay, options->decay > 0 ? no_decay_count : 0);
     return o;
 }
 
@@ -213,11 +214,11 @@ void optimizer_close(struct optimizer *o)
 {
     if (!o)
         return;
-    if (o->holder)
-        o->kind->close(o->holder);
+    if (o->device)
+        o->device_kind->close(o->device);
     xfree(o->state[0]);
     xfree(o->state[1]);
-    xfree(o->kept);
+    xfree(o->accumulated);
     xfree(o->no_decay);
     xfree(o);
 }
@@ -230,7 +231,7 @@ int64_t optimizer_state_bytes(const struct optimizer *o)
 /* The next step's numbers: step_coefficients[1] where weights decay, step_coefficients[0] where
  * they are no_decay. Adam's corrections of the bias go into rate and epsilon (Kingma and Ba, end of
  * section 2), which saves a division a weight. */
-static void next_pace(struct optimizer *o, double lr, struct step_coefficients step_coefficients[2])
+static void next_coefficients(struct optimizer *o, double lr, struct step_coefficients c[2])
 {
     assert(isfinite(lr));
     const struct optimizer_options *q = &o->options;
@@ -239,7 +240,7 @@ static void next_pace(struct optimizer *o, double lr, struct step_coefficients s
         bias = 1 - pow(q->beta1, steps);
         root = sqrt(1 - pow(q->beta2, steps));
     }
-    step_coefficients[0] = (struct step_coefficients){
+    c[0] = (struct step_coefficients){
         .lr = (float)(lr * root / bias),
         .momentum = (float)q->momentum,
         .keep = 1,
@@ -249,15 +250,15 @@ static void next_pace(struct optimizer *o, double lr, struct step_coefficients s
         .fresh2 = (float)(1 - q->beta2),
         .epsilon = (float)(q->epsilon * root),
     };
-    step_coefficients[1] = step_coefficients[0];
-    if (o->rule->apart)
-        step_coefficients[1].keep = (float)(1 - lr * q->decay);
+    c[1] = c[0];
+    if (o->rule->decoupled)
+        c[1].keep = (float)(1 - lr * q->decay);
     else
-        step_coefficients[1].decay = (float)q->decay;
+        c[1].decay = (float)q->decay;
 }
 
 /* The first no_decay range that does not end before `at`. */
-static const struct range *spared_from(const struct optimizer *o, int64_t at)
+static const struct range *no_decay_from(const struct optimizer *o, int64_t at)
 {
     int low = 0, high = o->no_decay_count;
     while (low < high) {
@@ -272,17 +273,16 @@ static const struct range *spared_from(const struct optimizer *o, int64_t at)
 
 /* Steps on floats `at` of the slice, kept and no_decay ranges in turn; w is the whole slice, g
  * begins at `at`. */
-static void update(const struct optimizer *o, const struct step_coefficients step_coefficients[2],
-                   float *w, const float *g, struct range at)
+static void update(const struct optimizer *o, const struct step_coefficients c[2], float *w,
+                   const float *g, struct range at)
 {
-    const struct range *no_decay = spared_from(o, at.from);
+    const struct range *no_decay = no_decay_from(o, at.from);
     for (int64_t from = at.from, to; from < at.to; from = to) {
         bool decays = from < no_decay->from;
         to = least(at.to, decays ? no_decay->from : no_decay->to);
         float *m = o->state[0] ? o->state[0] + from : NULL,
               *v = o->state[1] ? o->state[1] + from : NULL;
-        o->rule->kernel(&step_coefficients[decays], w + from, g + (from - at.from), m, v,
-                        to - from);
+        o->rule->kernel(&c[decays], w + from, g + (from - at.from), m, v, to - from);
         if (!decays)
             no_decay++;
     }
@@ -290,27 +290,27 @@ static void update(const struct optimizer *o, const struct step_coefficients ste
 
 void optimizer_step(struct optimizer *o, float *w, const float *g, double lr)
 {
-    struct step_coefficients step_coefficients[2];
-    if (o->holder) {
+    struct step_coefficients c[2];
+    if (o->device) {
         optimizer_step_sum(o, w, NULL, &g, (const double[]){1}, 1, lr);
         return;
     }
-    next_pace(o, lr, step_coefficients);
-    EACH_RANGE(o->count, o->options.threads, update(o, step_coefficients, w, g + at.from, at));
+    next_coefficients(o, lr, c);
+    EACH_RANGE(o->count, o->options.threads, update(o, c, w, g + at.from, at));
 }
 
 /* Puts the sum into `to` when that is not NULL, and steps with it when o is not NULL, chunk by
  * chunk. */
-static void sum_part(const struct optimizer *o, const struct step_coefficients *step_coefficients,
-                     float *w, float *to, const float *const *source, const double *scale,
-                     int sources, struct range part)
+static void sum_part(const struct optimizer *o, const struct step_coefficients *c, float *w,
+                     float *to, const float *const *source, const double *scale, int sources,
+                     struct range part)
 {
     _Alignas(64) float sum[VECTOR_CHUNK];
     for (struct range at = {part.from, part.from}; at.from < part.to; at.from = at.to) {
         at.to = least(at.from + VECTOR_CHUNK, part.to);
         vector_sum_chunk(sum, source, scale, sources, at);
         if (o)
-            update(o, step_coefficients, w, sum, at);
+            update(o, c, w, sum, at);
         if (to)
             memcpy(to + at.from, sum, (size_t)(at.to - at.from) * sizeof *to);
     }
@@ -319,23 +319,22 @@ static void sum_part(const struct optimizer *o, const struct step_coefficients *
 void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source,
                         const double *scale, int sources, double lr)
 {
-    struct step_coefficients step_coefficients[2];
-    next_pace(o, lr, step_coefficients);
-    if (o->holder) {
+    struct step_coefficients c[2];
+    next_coefficients(o, lr, c);
+    if (o->device) {
         assert(w == o->home && !g);
-        o->kind->step(o->holder, step_coefficients, source, scale, sources);
+        o->device_kind->step(o->device, c, source, scale, sources);
         return;
     }
-    EACH_RANGE(o->count, o->options.threads,
-               sum_part(o, step_coefficients, w, g, source, scale, sources, at));
+    EACH_RANGE(o->count, o->options.threads, sum_part(o, c, w, g, source, scale, sources, at));
 }
 
 void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale,
                    int sources)
 {
-    if (o->holder) {
+    if (o->device) {
         assert(w == o->home);
-        o->kind->sum(o->holder, source, scale, sources);
+        o->device_kind->sum(o->device, source, scale, sources);
     } else {
         vector_sum(w, source, scale, sources, o->count, o->options.threads);
     }
@@ -343,45 +342,46 @@ void optimizer_sum(struct optimizer *o, float *w, const float *const *source, co
 
 void optimizer_accumulate(struct optimizer *o, const float *source)
 {
-    if (o->holder) {
-        o->kind->keep(o->holder, source);
+    if (o->device) {
+        o->device_kind->accumulate(o->device, source);
         return;
     }
-    if (!o->kept)
-        o->kept = xcalloc((size_t)o->count, sizeof *o->kept);
-    vector_add(o->kept, source, o->count, o->options.threads);
+    if (!o->accumulated)
+        o->accumulated = xcalloc((size_t)o->count, sizeof *o->accumulated);
+    vector_add(o->accumulated, source, o->count, o->options.threads);
 }
 
 void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, double lr)
 {
-    struct step_coefficients step_coefficients[2];
-    if (o->holder) {
+    struct step_coefficients c[2];
+    if (o->device) {
         assert(w == o->home);
-        next_pace(o, lr, step_coefficients);
-        o->kind->step_kept(o->holder, step_coefficients, scale);
+        next_coefficients(o, lr, c);
+        o->device_kind->step_accumulated(o->device, c, scale);
         return;
     }
-    optimizer_step_sum(o, w, NULL, (const float *const[]){o->kept}, &scale, o->kept ? 1 : 0, lr);
-    if (o->kept)
-        memset(o->kept, 0, (size_t)o->count * sizeof *o->kept);
+    optimizer_step_sum(o, w, NULL, (const float *const[]){o->accumulated}, &scale,
+                       o->accumulated ? 1 : 0, lr);
+    if (o->accumulated)
+        memset(o->accumulated, 0, (size_t)o->count * sizeof *o->accumulated);
 }
 
-void optimizer_offload(struct optimizer *o, const struct holder_kind *kind, float *w, int sources,
-                       int number)
+void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
+                       int sources, int number)
 {
-    assert(!o->steps && !o->kept && !o->holder);
+    assert(!o->steps && !o->accumulated && !o->device);
     if (!kind)
         return;
-    o->kind = kind;
+    o->device_kind = kind;
     o->home = w;
-    o->holder = kind->open(&(struct holder_options){.rule = o->rule->step,
-                                                    .states = o->rule->states,
-                                                    .count = o->count,
-                                                    .no_decay = o->no_decay,
-                                                    .no_decay_count = o->no_decay_count,
-                                                    .w = w,
-                                                    .sources = sources,
-                                                    .number = number});
+    o->device = kind->open(&(struct device_optimizer_options){.rule = o->rule->step,
+                                                              .states = o->rule->states,
+                                                              .count = o->count,
+                                                              .no_decay = o->no_decay,
+                                                              .no_decay_count = o->no_decay_count,
+                                                              .w = w,
+                                                              .sources = sources,
+                                                              .number = number});
     for (int i = 0; i < o->rule->states; i++) {
         xfree(o->state[i]);
         o->state[i] = NULL;
@@ -390,25 +390,25 @@ void optimizer_offload(struct optimizer *o, const struct holder_kind *kind, floa
 
 bool optimizer_is_offloaded(const struct optimizer *o)
 {
-    return o->holder;
+    return o->device;
 }
 
-void optimizer_share(struct optimizer *o, const void *block, size_t bytes)
+void optimizer_register_memory(struct optimizer *o, const void *block, size_t bytes)
 {
-    if (o->holder)
-        o->kind->share(o->holder, block, bytes);
+    if (o->device)
+        o->device_kind->register_memory(o->device, block, bytes);
 }
 
-void optimizer_bring(struct optimizer *o, const float *source)
+void optimizer_prefetch(struct optimizer *o, const float *source)
 {
-    if (o->holder)
-        o->kind->bring(o->holder, source);
+    if (o->device)
+        o->device_kind->prefetch(o->device, source);
 }
 
-void optimizer_forget(struct optimizer *o, const float *source)
+void optimizer_discard(struct optimizer *o, const float *source)
 {
-    if (o->holder)
-        o->kind->forget(o->holder, source);
+    if (o->device)
+        o->device_kind->discard(o->device, source);
 }
 
 static double constant(const struct schedule *s, double part, double done)

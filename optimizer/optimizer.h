@@ -53,17 +53,17 @@ void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, dou
 /* From now on, before the first step, the slice's weights and all that o remembers are held by
  * `kind` (optimizer/device.h; NULL: here, as ever). Nobody but o changes w then; the calls above
  * change it as they would here, bit for bit, and leave no sum in g. `sources`, `number`: as in
- * struct holder_options. */
-void optimizer_offload(struct optimizer *o, const struct holder_kind *kind, float *w, int sources,
-                       int number);
+ * struct device_optimizer_options. */
+void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
+                       int sources, int number);
 bool optimizer_is_offloaded(const struct optimizer *o);
 
 /* Of one that is away; else they do nothing. Sources may lie in this block, which stays where it is
  * until o is closed. A source may be brought before the call that uses it, and is not changed until
- * that or optimizer_forget() has returned. */
-void optimizer_share(struct optimizer *o, const void *block, size_t bytes);
-void optimizer_bring(struct optimizer *o, const float *source);
-void optimizer_forget(struct optimizer *o, const float *source);
+ * that or optimizer_discard() has returned. */
+void optimizer_register_memory(struct optimizer *o, const void *block, size_t bytes);
+void optimizer_prefetch(struct optimizer *o, const float *source);
+void optimizer_discard(struct optimizer *o, const float *source);
 
 struct schedule {
     const char *shape; /* "constant", "step", "exponential", "cosine", "one-cycle" */

@@ -43,7 +43,8 @@ static void open_wires(struct ps *ps)
         ps->decode = coder_open(ps->codec, &options);
     for (int i = 0; i < ps->workers && ps->decode; i++) {
         ps->unpacked[i] = net_alloc(ps->n->net, (size_t)ps_slice_count(ps) * sizeof(float));
-        optimizer_share(ps->optimizer, ps->unpacked[i], (size_t)ps_slice_count(ps) * sizeof(float));
+        optimizer_register_memory(ps->optimizer, ps->unpacked[i],
+                                  (size_t)ps_slice_count(ps) * sizeof(float));
     }
     ps->packed_version = -1;
 }
@@ -54,9 +55,9 @@ void ps_open_server(struct ps *ps)
     size_t workers = (size_t)ps->workers;
     ps->slice = node_slice(n, n->rank);
     ps->optimizer = node_optimizer(n, ps->slice);
-    optimizer_offload(ps->optimizer, n->context->holder, n->w + ps->slice.from, ps->workers + 1,
-                      n->net->local_rank);
-    optimizer_share(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);
+    optimizer_offload(ps->optimizer, n->context->device_optimizer, n->w + ps->slice.from,
+                      ps->workers + 1, n->net->local_rank);
+    optimizer_register_memory(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);
     ps->come = xcalloc(workers + AT_PUSH, sizeof *ps->come);
     ps->list = xcalloc(workers + AT_PUSH, sizeof *ps->list);
     ps->awaited = xcalloc(workers, sizeof *ps->awaited);
@@ -176,7 +177,7 @@ static void send_ahead(struct ps *ps)
 {
     for (int i = 0; i < ps->workers && optimizer_is_offloaded(ps->optimizer); i++)
         if (ps->arrival[i].bytes)
-            optimizer_bring(ps->optimizer, ps_vector(ps, i));
+            optimizer_prefetch(ps->optimizer, ps_vector(ps, i));
 }
 
 /* A push has come from this worker: checked before any byte of it is used. */
@@ -206,7 +207,7 @@ static const struct push *admit(struct ps *ps, int worker)
     const void *block =
         optimizer_is_offloaded(ps->optimizer) && m->bytes ? net_block(n->net, come, &whole) : NULL;
     if (block)
-        optimizer_share(ps->optimizer, block, whole);
+        optimizer_register_memory(ps->optimizer, block, whole);
     return &ps->arrival[worker];
 }
 

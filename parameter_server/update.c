@@ -37,8 +37,8 @@ void ps_replace(struct ps *ps, int worker, const float *vector)
 static void give_back(struct ps *ps, int worker)
 {
     if (ps->arrival[worker].bytes)
-        optimizer_forget(ps->optimizer,
-                         ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
+        optimizer_discard(ps->optimizer,
+                          ps->decode ? ps->unpacked[worker] : ps->arrival[worker].bytes);
     net_release(ps->n->net, ps->come[AT_PUSH + worker]);
     ps_expect_push(ps, worker);
     ps->arrival[worker] = (struct push){.worker = worker};

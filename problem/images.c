@@ -22,11 +22,11 @@ struct image {
     struct device *device;
     struct network *network;
     struct dataset *training, *test;
-    struct album *training_album,
-        *test_album; /* the same on the device, NULL: it doesn't lie there */
-    float *scratch;  /* one mini-batch, for loaders without a thread and for evaluation */
+    struct resident_dataset *training_resident,
+        *test_resident; /* the same on the device, NULL: it doesn't lie there */
+    float *scratch;     /* one mini-batch, for loaders without a thread and for evaluation */
     size_t scratch_bytes;
-    struct crop *crops; /* one mini-batch of an evaluation, where there is an album */
+    struct crop *crops; /* one mini-batch of an evaluation, where there is an resident */
     int32_t *labels;
     int ahead;
     int workers;    /* that the samples are parted among, 0: not known before the streams */
@@ -79,13 +79,14 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
     struct loader_options o = loader_options_of(q, worker, workers);
     o.batch = p->minibatch;
     o.augment = q->options->augment;
-    o.crops = q->training_album;
+    o.crops = q->training_resident;
     o.prefetch = o.crops ? 0 : q->ahead; /* drawing them takes no time */
     if (!q->ahead &&
-        !q->backend->apart) /* a device still copies from it when an evaluation comes in between */
+        !q->backend->device) /* a device still copies from it when an evaluation comes in between */
         o.scratch = q->scratch;
-    o.on_allocation = problem_lend;
-    o.listener = p;
+    o.register_memory = problem_register_memory;
+    o.unregister_memory = problem_unregister_memory;
+    o.memory_owner = p;
     s->worker = (uint64_t)worker;
     s->loader = loader_open(q->training, &o);
     return s;
@@ -111,7 +112,7 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
     struct random key =
         random_at(RANDOM_DROPOUT, (uint64_t)q->options->seed, s->worker, (uint64_t)index, 0);
     const struct images images = {
-        .floats = b.images, .album = q->training_album, .crops = b.crops, .key = key.key};
+        .floats = b.images, .resident = q->training_resident, .crops = b.crops, .key = key.key};
     return network_gradient(q->network, w, images, b.labels, g, loss, hook, self);
 }
 
@@ -130,10 +131,10 @@ static int64_t final_from(const struct problem *p, int step)
 /* Samples first .. first + count - 1 as they are: one mini-batch, the rest of which
  * is any image. */
 static struct images plain(const struct problem *p, const struct dataset *d,
-                           const struct album *album, int64_t first, int count)
+                           const struct resident_dataset *resident, int64_t first, int count)
 {
     struct image *q = p->self;
-    if (!album) {
+    if (!resident) {
         dataset_read(d, first, count, q->scratch, q->labels);
         return (struct images){.floats = q->scratch};
     }
@@ -141,7 +142,7 @@ static struct images plain(const struct problem *p, const struct dataset *d,
         q->crops[i] = (struct crop){.sample = (int32_t)(i < count ? first + i : 0)};
         q->labels[i] = i < count ? d->labels[first + i] : 0;
     }
-    return (struct images){.album = album, .crops = q->crops};
+    return (struct images){.resident = resident, .crops = q->crops};
 }
 
 static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
@@ -149,9 +150,9 @@ static void statistics(struct problem *p, struct weights w, int share, int share
 {
     struct image *q = p->self;
     for (int64_t b = share; b < p->statistics_batches; b += shares) {
-        network_statistics(q->network, w,
-                           plain(p, q->training, q->training_album, b * p->minibatch, p->minibatch),
-                           sums);
+        network_statistics(
+            q->network, w,
+            plain(p, q->training, q->training_resident, b * p->minibatch, p->minibatch), sums);
         progress(self);
     }
 }
@@ -170,7 +171,7 @@ static void evaluate(struct problem *p, struct weights w, const float *at, int s
          first += (int64_t)shares * p->minibatch) {
         int count =
             (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
-        const struct images images = plain(p, q->test, q->test_album, first, count);
+        const struct images images = plain(p, q->test, q->test_resident, first, count);
         network_evaluate(q->network, w, at, images, q->labels, count, loss);
         progress(self);
     }
@@ -182,25 +183,28 @@ static bool save(struct problem *p, const char *path, const float *w, const floa
     return model_save(path, &q->model, w, at);
 }
 
-static void lend(struct problem *p, void *block, size_t bytes, bool comes)
+static void register_memory(struct problem *p, void *block, size_t bytes)
 {
     const struct image *q = p->self;
-    if (!q->backend->apart)
-        return;
-    if (comes)
-        q->backend->share(q->device, block, bytes);
-    else
-        q->backend->unshare(q->device, block);
+    if (q->backend->device)
+        q->backend->device->register_memory(q->device, block, bytes);
+}
+
+static void unregister_memory(struct problem *p, void *block)
+{
+    const struct image *q = p->self;
+    if (q->backend->device)
+        q->backend->device->unregister_memory(q->device, block);
 }
 
 static void image_close(struct problem *p)
 {
     struct image *q = p->self;
     network_close(q->network);
-    if (q->backend->apart) {
-        problem_lend(p, q->scratch, q->scratch_bytes, false);
-        q->backend->album_close(q->training_album);
-        q->backend->album_close(q->test_album);
+    if (q->backend->device) {
+        problem_unregister_memory(p, q->scratch);
+        q->backend->device->resident_close(q->training_resident);
+        q->backend->device->resident_close(q->test_resident);
     }
     q->backend->close(q->device);
     dataset_close(q->training);
@@ -224,7 +228,8 @@ static const struct problem_kind image_kind = {
     .statistics = statistics,
     .evaluate = evaluate,
     .save = save,
-    .lend = lend,
+    .register_memory = register_memory,
+    .unregister_memory = unregister_memory,
     .close = image_close,
     .finish_statistics = finish_statistics,
 };
@@ -306,26 +311,28 @@ static void check_init(const struct problem *p, const struct image *q)
     xfree(w);
 }
 
-static struct album *open_album(const struct image *q, const struct dataset *d, int64_t count)
+static struct resident_dataset *open_resident(const struct image *q, const struct dataset *d,
+                                              int64_t count)
 {
     float levels[MAX_CHANNELS][256];
     dataset_levels(d, levels);
-    return q->backend->album_open(q->device, &(struct pixels){.bytes = d->pixels,
-                                                              .count = count,
-                                                              .channels = d->channels,
-                                                              .height = d->height,
-                                                              .width = d->width,
-                                                              .levels = levels[0]});
+    return q->backend->device->resident_open(q->device, &(struct pixels){.bytes = d->pixels,
+                                                                         .count = count,
+                                                                         .channels = d->channels,
+                                                                         .height = d->height,
+                                                                         .width = d->width,
+                                                                         .levels = levels[0]});
 }
 
 /* Who doesn't train needs of the training set what the statistics are taken from. */
-static void open_albums(const struct problem *p, struct image *q, bool trains)
+static void open_residents(const struct problem *p, struct image *q, bool trains)
 {
     int64_t evaluated = p->statistics_batches * p->minibatch;
     if (q->test->pixels)
-        q->test_album = open_album(q, q->test, q->test->count);
+        q->test_resident = open_resident(q, q->test, q->test->count);
     if (q->training->pixels)
-        q->training_album = open_album(q, q->training, trains ? q->training->count : evaluated);
+        q->training_resident =
+            open_resident(q, q->training, trains ? q->training->count : evaluated);
 }
 
 void image_open(struct problem *p, const struct problem_options *po)
@@ -359,8 +366,8 @@ void image_open(struct problem *p, const struct problem_options *po)
                                                           .cache = cached ? cache : NULL,
                                                           .number = po->local_rank,
                                                           .tf32 = o->tf32});
-    p->apart = q->backend->apart;
-    p->twin = q->backend->twin;
+    p->is_device = q->backend->device;
+    p->device_buffer = q->backend->device ? q->backend->device->buffer : NULL;
     q->network =
         network_open(&q->model, q->backend, q->device, (float)o->label_smoothing, po->trains);
     q->scratch_bytes =
@@ -374,12 +381,12 @@ void image_open(struct problem *p, const struct problem_options *po)
         d->count / p->minibatch < o->eval_batches ? d->count / p->minibatch : o->eval_batches;
     p->steps = 2 * q->model.units;
     list_spared(p, q);
-    problem_lend(p, q->scratch, q->scratch_bytes, true);
-    if (q->backend->apart && o->data_on_device)
-        open_albums(p, q, po->trains);
+    problem_register_memory(p, q->scratch, q->scratch_bytes);
+    if (q->backend->device && o->data_on_device)
+        open_residents(p, q, po->trains);
     if (po->serves)
         check_init(p, q);
     snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s a rank%s", q->backend->name,
              o->dtype, o->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
-             q->training_album ? ", images on the device" : "");
+             q->training_resident ? ", images on the device" : "");
 }

@@ -33,12 +33,20 @@ uint64_t problem_weights_version(struct problem *p)
     return ++p->last_weights_version;
 }
 
-void problem_lend(void *problem, void *block, size_t bytes, bool comes)
+enum { PAGE = 4096, LEAST = 1 << 16 }; /* what is smaller is copied soon enough */
+
+void problem_register_memory(void *problem, void *block, size_t bytes)
 {
-    enum { PAGE = 4096, LEAST = 1 << 16 }; /* what is smaller is copied soon enough */
     struct problem *p = problem;
-    if (p->kind->lend && (!comes || bytes >= LEAST))
-        p->kind->lend(p, block, (bytes + PAGE - 1) / PAGE * PAGE, comes);
+    if (p->kind->register_memory && bytes >= LEAST)
+        p->kind->register_memory(p, block, (bytes + PAGE - 1) / PAGE * PAGE);
+}
+
+void problem_unregister_memory(void *problem, void *block)
+{
+    struct problem *p = problem;
+    if (p->kind->unregister_memory)
+        p->kind->unregister_memory(p, block);
 }
 
 void problem_initialise(struct problem *p, float *w)

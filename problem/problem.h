@@ -39,8 +39,9 @@ struct problem_kind {
     void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int shard,
                      int shards, struct loss *loss, void (*progress)(void *), void *self);
     bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
-    /* problem_lend()'s; NULL: no use for it */
-    void (*lend)(struct problem *p, void *block, size_t bytes, bool comes);
+    /* of memory that a device copies from and to; NULL: no device */
+    void (*register_memory)(struct problem *p, void *block, size_t bytes);
+    void (*unregister_memory)(struct problem *p, void *block);
     void (*close)(struct problem *p);
 };
 
@@ -55,11 +56,12 @@ struct problem {
     int steps;                              /* of a gradient: how often the hook is called */
     struct range *no_decay;                 /* by weight decay */
     int no_decay_count;
-    char source[600];             /* of the data, for the results' header */
-    char computes[200];           /* backend, type and threads, in words */
-    bool generated;               /* the data are not real images */
-    bool apart;                   /* a device computes, and goes on while the hook sleeps */
-    const struct twin_kind *twin; /* of the device; NULL: none computes, or it has none */
+    char source[600];   /* of the data, for the results' header */
+    char computes[200]; /* backend, type and threads, in words */
+    bool generated;     /* the data are not real images */
+    bool is_device;     /* a device computes, and goes on while the hook sleeps */
+    const struct device_buffer_kind
+        *device_buffer; /* of the device; NULL: none computes, or it has none */
     uint64_t last_weights_version;
     void *self;
 };
@@ -92,9 +94,11 @@ void model_names(char *text, size_t size); /* "resnet18|...|lenet5" */
 /* The model of that name, with its own options out of *o. */
 void model_build(struct model *m, const struct model_request *request, const struct options *o);
 
-/* Tells the problem of memory (whole pages; the last one may be counted in part) that weights and
- * gradients will lie in: it comes, or it goes, then before it is freed. As struct net wants it. */
-void problem_lend(void *problem, void *block, size_t bytes, bool comes);
+/* Memory (whole pages; the last may be counted in part) that weights and gradients will lie in:
+ * copies of it to and from a device then keep nobody waiting. Unregister before it is freed. The
+ * signatures are those of struct net. */
+void problem_register_memory(void *problem, void *block, size_t bytes);
+void problem_unregister_memory(void *problem, void *block);
 
 /* First weights: --init FILE, else a pure function of the seed. */
 void problem_initialise(struct problem *p, float *w);

@@ -19,7 +19,7 @@
 #include "base/check.h"
 #include "data_loader/augment.h"
 
-enum { MOST = 20000, MOST_CALLS = 400, MOST_SHARED = 8, ALIGN = 4096 };
+enum { MOST = 20000, MOST_CALLS = 400, MOST_REGISTERED = 8, ALIGN = 4096 };
 
 static const size_t room = (size_t)1 << 30;
 
@@ -29,13 +29,13 @@ struct unit {
     struct unit_shape shape;
 };
 
-struct album {
+struct resident_dataset {
     struct device *device;
     struct dataset set; /* its pixels are far */
     struct levels levels;
 };
 
-enum task { LAY, FORWARD, BACKWARD, LOSS, WAIT };
+enum task { LOAD_BATCH, FORWARD, BACKWARD, LOSS, WAIT };
 
 struct call { /* of the computing queue; WAIT: for the uploads before number `count` */
     enum task task;
@@ -48,8 +48,8 @@ struct call { /* of the computing queue; WAIT: for the uploads before number `co
     struct loss *sums;
     int64_t count;
     int classes;
-    const struct album *album;
-    const void *batch; /* LAY: to io.x */
+    const struct resident_dataset *resident;
+    const void *batch; /* LOAD_BATCH: to io.x */
 };
 
 struct copy {
@@ -59,7 +59,7 @@ struct copy {
     int64_t after; /* download: calls that come before it */
 };
 
-struct stretch {
+struct graph_segment {
     struct device *device;
     struct call call[MOST_CALLS];
     int calls, again;      /* in the first run; made in this one */
@@ -70,20 +70,20 @@ struct stretch {
 
 struct device {
     struct device *real;
-    char *far, *near;
+    char *far, *host;
     size_t used;
     struct call *call; /* [MOST], a ring, as the others */
     struct copy *up, *down;
     int64_t calls, called, ups, upped, downs, downed;
-    struct stretch *open, *latest; /* under way; ended last */
-    bool recorded;                 /* the open one is: calls are a mistake */
+    struct graph_segment *open, *latest; /* under way; ended last */
+    bool recorded;                       /* the open one is: calls are a mistake */
     int ahead;
-    const void *shared[MOST_SHARED];
+    const void *registered[MOST_REGISTERED];
 };
 
 static struct {
-    enum apart_mode mode;
-    struct apart_counts counts;
+    enum fake_device_mode mode;
+    struct fake_device_counts counts;
 } set;
 
 static const struct backend *ref(void)
@@ -91,27 +91,27 @@ static const struct backend *ref(void)
     return backend_find("ref", DTYPE_F32);
 }
 
-void apart_begin(enum apart_mode mode)
+void fake_device_begin(enum fake_device_mode mode)
 {
     memset(&set, 0, sizeof set);
     set.mode = mode;
 }
 
-const struct apart_counts *apart_counted(void)
+const struct fake_device_counts *fake_device_counted(void)
 {
     return &set.counts;
 }
 
 /* ---- memory */
 
-static void *near(const struct device *d, const void *far, const char *what)
+static void *host_of(const struct device *d, const void *far, const char *what)
 {
     const char *at = far;
     if (!far)
         return NULL;
     if (at < d->far || at >= d->far + d->used)
         fail_msg("%s is a pointer that is not of the device's memory", what);
-    return d->near + (at - d->far);
+    return d->host + (at - d->far);
 }
 
 static void *map(int file, int protection)
@@ -124,11 +124,11 @@ static void *map(int file, int protection)
 static struct device *device_open(const struct device_options *options)
 {
     struct device *d = xcalloc(1, sizeof *d);
-    int file = memfd_create("apart", MFD_CLOEXEC);
+    int file = memfd_create("fake_device", MFD_CLOEXEC);
     CHECK(file >= 0 && !ftruncate(file, (off_t)room), "no file for the far memory");
     d->real = ref()->open(options);
     d->far = map(file, PROT_NONE);
-    d->near = map(file, PROT_READ | PROT_WRITE);
+    d->host = map(file, PROT_READ | PROT_WRITE);
     close(file);
     d->call = xcalloc(MOST, sizeof *d->call);
     d->up = xcalloc(MOST, sizeof *d->up);
@@ -136,24 +136,24 @@ static struct device *device_open(const struct device_options *options)
     return d;
 }
 
-static void outside_stretches(const struct device *d, const char *what)
+static void outside_segments(const struct device *d, const char *what)
 {
     if (d->open)
-        fail_msg("%s within a stretch cannot be recorded", what);
+        fail_msg("%s within a segment cannot be recorded", what);
 }
 
-static void *memory_obtain(struct device *d, size_t bytes)
+static void *memory_alloc(struct device *d, size_t bytes)
 {
-    outside_stretches(d, "xcalloc()");
+    outside_segments(d, "alloc()");
     size_t at = d->used;
     d->used += (bytes + ALIGN - 1) / ALIGN * ALIGN + ALIGN;
     CHECK(d->used <= room, "the far memory is full");
     return d->far + at;
 }
 
-static void memory_release(struct device *d, void *block)
+static void memory_free(struct device *d, void *block)
 {
-    near(d, block, "what is released");
+    host_of(d, block, "what is released");
     assert_int_equal(d->called, d->calls);
 }
 
@@ -162,27 +162,28 @@ static void memory_release(struct device *d, void *block)
 static void run_upload(struct device *d)
 {
     const struct copy *c = &d->up[d->upped++ % MOST];
-    memcpy(near(d, c->to, "an upload's target"), c->from, c->bytes);
+    memcpy(host_of(d, c->to, "an upload's target"), c->from, c->bytes);
 }
 
-static void run_lay(const struct device *d, const struct call *c)
+static void run_load_batch(const struct device *d, const struct call *c)
 {
     const struct unit_shape *s = &c->unit->shape;
     size_t image = (size_t)(s->in_h * s->in_w * s->in_c);
-    float *to = near(d, c->io.x, "the images");
-    const void *batch = near(d, c->batch, "a batch");
-    if (!c->album) {
+    float *to = host_of(d, c->io.x, "the images");
+    const void *batch = host_of(d, c->batch, "a batch");
+    if (!c->resident) {
         memcpy(to, batch, (size_t)s->batch * image * sizeof *to);
         return;
     }
-    struct dataset from = c->album->set;
-    from.pixels = near(d, from.pixels, "an album");
+    struct dataset from = c->resident->set;
+    from.pixels = host_of(d, from.pixels, "a resident data set");
     for (int i = 0; i < s->batch; i++) {
         const struct crop *crop = (const struct crop *)batch + i;
         if (crop->sample < 0 || crop->sample >= from.count)
-            fail_msg("sample %d is wanted of an album of %d", crop->sample, (int)from.count);
+            fail_msg("sample %d is wanted of a resident data set of %d", crop->sample,
+                     (int)from.count);
         image_write(to + (size_t)i * image, &from, crop->sample,
-                    (struct augment){crop->down, crop->right, crop->mirror}, &c->album->levels);
+                    (struct augment){crop->down, crop->right, crop->mirror}, &c->resident->levels);
     }
 }
 
@@ -190,37 +191,38 @@ static void run_call(struct device *d)
 {
     struct call c = d->call[d->called++ % MOST];
     const struct unit_io *f = &c.io;
-    const struct unit_io io = {.w = near(d, f->w, "w"),
-                               .g = near(d, f->g, "g"),
-                               .x = near(d, f->x, "x"),
-                               .skip = near(d, f->skip, "skip"),
-                               .y = near(d, f->y, "y"),
-                               .saved = near(d, f->saved, "saved"),
-                               .dy = near(d, f->dy, "dy"),
-                               .dy2 = near(d, f->dy2, "dy2"),
-                               .dx = near(d, f->dx, "dx"),
-                               .dskip = near(d, f->dskip, "dskip"),
-                               .mean = near(d, f->mean, "mean"),
-                               .variance = near(d, f->variance, "variance")};
+    const struct unit_io io = {.w = host_of(d, f->w, "w"),
+                               .g = host_of(d, f->g, "g"),
+                               .x = host_of(d, f->x, "x"),
+                               .skip = host_of(d, f->skip, "skip"),
+                               .y = host_of(d, f->y, "y"),
+                               .saved = host_of(d, f->saved, "saved"),
+                               .dy = host_of(d, f->dy, "dy"),
+                               .dy2 = host_of(d, f->dy2, "dy2"),
+                               .dx = host_of(d, f->dx, "dx"),
+                               .dskip = host_of(d, f->dskip, "dskip"),
+                               .mean = host_of(d, f->mean, "mean"),
+                               .variance = host_of(d, f->variance, "variance")};
     if (c.task == WAIT)
         while (d->upped < c.count)
             run_upload(d);
-    else if (c.task == LAY)
-        run_lay(d, &c);
+    else if (c.task == LOAD_BATCH)
+        run_load_batch(d, &c);
     else if (c.task == FORWARD)
         ref()->forward(c.unit->real, &io, c.mode);
     else if (c.task == BACKWARD)
         ref()->backward(c.unit->real, &io);
     else
-        ref()->loss(d->real, near(d, c.logits, "logits"), near(d, c.labels, "labels"), (int)c.count,
-                    c.classes, c.smoothing, near(d, c.dlogits, "dlogits"), near(d, c.sums, "sums"));
+        ref()->loss(d->real, host_of(d, c.logits, "logits"), host_of(d, c.labels, "labels"),
+                    (int)c.count, c.classes, c.smoothing, host_of(d, c.dlogits, "dlogits"),
+                    host_of(d, c.sums, "sums"));
 }
 
 static void run_downloads(struct device *d, int64_t before)
 {
     while (d->downed < before && d->down[d->downed % MOST].after <= d->called) {
         const struct copy *c = &d->down[d->downed++ % MOST];
-        memcpy(c->to, near(d, c->from, "a download's source"), c->bytes);
+        memcpy(c->to, host_of(d, c->from, "a download's source"), c->bytes);
     }
 }
 
@@ -231,10 +233,10 @@ static void note_waiting(const struct device *d)
 
 static void finish(struct device *d)
 {
-    outside_stretches(d, "finish()");
+    outside_segments(d, "finish()");
     while (d->called < d->calls) {
         run_call(d);
-        if (set.mode == APART_EARLY)
+        if (set.mode == COPIES_EARLY)
             run_downloads(d, d->downs);
     }
     while (d->upped < d->ups)
@@ -246,12 +248,12 @@ static void finish(struct device *d)
 
 static void device_close(struct device *d)
 {
-    for (int i = 0; i < MOST_SHARED; i++)
-        assert_null(d->shared[i]);
+    for (int i = 0; i < MOST_REGISTERED; i++)
+        assert_null(d->registered[i]);
     assert_int_equal(set.counts.waiting, 0);
     ref()->close(d->real);
     munmap(d->far, room);
-    munmap(d->near, room);
+    munmap(d->host, room);
     xfree(d->call);
     xfree(d->up);
     xfree(d->down);
@@ -260,19 +262,19 @@ static void device_close(struct device *d)
 
 static void upload(struct device *d, void *to, const void *from, size_t bytes)
 {
-    outside_stretches(d, "upload()");
-    near(d, to, "an upload's target");
+    outside_segments(d, "upload()");
+    host_of(d, to, "an upload's target");
     assert_true(d->ups - d->upped < MOST);
     d->up[d->ups++ % MOST] = (struct copy){.to = to, .from = from, .bytes = bytes};
     set.counts.uploaded_bytes += (int64_t)bytes;
-    while (set.mode == APART_EARLY && d->upped < d->ups)
+    while (set.mode == COPIES_EARLY && d->upped < d->ups)
         run_upload(d);
 }
 
 static void download(struct device *d, void *to, const void *from, size_t bytes)
 {
-    outside_stretches(d, "download()");
-    near(d, from, "a download's source");
+    outside_segments(d, "download()");
+    host_of(d, from, "a download's source");
     assert_true(d->downs - d->downed < MOST);
     d->down[d->downs++ % MOST] = (struct copy){to, from, bytes, d->calls};
     set.counts.downloaded_bytes += (int64_t)bytes;
@@ -288,23 +290,23 @@ static void put(struct device *d, const struct call *c)
     d->call[d->calls++ % MOST] = *c;
 }
 
-/* A call outside of stretches waits for all uploads; one within goes into the recording, or must be
+/* A call outside of segments waits for all uploads; one within goes into the recording, or must be
  * as it was before. */
 static void ask(struct device *d, const struct call *c)
 {
-    struct stretch *s = d->open;
+    struct graph_segment *s = d->open;
     if (!s) {
         put(d, &(struct call){.task = WAIT, .count = d->ups});
         put(d, c);
         return;
     }
     if (d->recorded)
-        fail_msg("a call within a stretch that is recorded already");
+        fail_msg("a call within a segment that is recorded already");
     if (s->runs == 0) {
         assert_true(s->calls < MOST_CALLS);
         s->call[s->calls++] = *c;
     } else if (s->again >= s->calls || memcmp(&s->call[s->again++], c, sizeof *c) != 0) {
-        fail_msg("call %d of a stretch is not what it was the first time", s->again - 1);
+        fail_msg("call %d of a segment is not what it was the first time", s->again - 1);
     }
 }
 
@@ -316,13 +318,14 @@ static struct call new_call(enum task task)
     return c;
 }
 
-static void lay(struct unit *u, const struct album *album, const void *batch, void *x)
+static void load_batch(struct unit *u, const struct resident_dataset *resident, const void *batch,
+                       void *x)
 {
-    struct call c = new_call(LAY);
-    outside_stretches(u->device, "lay()");
+    struct call c = new_call(LOAD_BATCH);
+    outside_segments(u->device, "load_batch()");
     assert_true(u->shape.first);
     c.unit = u;
-    c.album = album;
+    c.resident = resident;
     c.batch = batch;
     c.io.x = x;
     ask(u->device, &c);
@@ -359,33 +362,33 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
     ask(d, &c);
 }
 
-/* ---- stretches */
+/* ---- segments */
 
-static struct stretch *stretch_open(struct device *d)
+static struct graph_segment *segment_open(struct device *d)
 {
-    struct stretch *s = xcalloc(1, sizeof *s);
+    struct graph_segment *s = xcalloc(1, sizeof *s);
     s->device = d;
     s->needs = -1;
     return s;
 }
 
-static void stretch_close(struct stretch *s)
+static void segment_close(struct graph_segment *s)
 {
     if (s->device->latest == s)
         s->device->latest = NULL;
     xfree(s);
 }
 
-static void stretch_needs(struct stretch *s)
+static void segment_needs_uploads(struct graph_segment *s)
 {
-    outside_stretches(s->device, "stretch_needs()");
+    outside_segments(s->device, "segment_needs_uploads()");
     s->needs = s->device->ups;
 }
 
-static bool stretch_begin(struct stretch *s)
+static bool segment_begin(struct graph_segment *s)
 {
     struct device *d = s->device;
-    outside_stretches(d, "stretch_begin()");
+    outside_segments(d, "segment_begin()");
     put(d, &(struct call){.task = WAIT, .count = s->needs >= 0 ? s->needs : d->ups});
     s->needs = -1;
     s->again = 0;
@@ -394,7 +397,7 @@ static bool stretch_begin(struct stretch *s)
     return !d->recorded;
 }
 
-static void stretch_end(struct stretch *s)
+static void segment_end(struct graph_segment *s)
 {
     struct device *d = s->device;
     assert_ptr_equal(d->open, s);
@@ -417,14 +420,14 @@ static void stretch_end(struct stretch *s)
 
 /* The device gets one call further each time that somebody looks; late downloads come only when all
  * calls are done that may be. */
-static bool stretch_reached(struct stretch *s)
+static bool segment_is_done(struct graph_segment *s)
 {
     struct device *d = s->device;
     if (d->called < s->last)
         run_call(d);
-    else if (d->downed < s->arrived && set.mode == APART_LATE)
+    else if (d->downed < s->arrived && set.mode == COPIES_LATE)
         run_downloads(d, d->downed + 1);
-    if (set.mode == APART_EARLY)
+    if (set.mode == COPIES_EARLY)
         run_downloads(d, d->downs);
     bool done = d->called >= s->last && d->downed >= s->arrived;
     if (done && !s->looked && d->ahead > 0)
@@ -436,36 +439,37 @@ static bool stretch_reached(struct stretch *s)
 
 /* ---- the rest */
 
-static const void **find_shared(struct device *d, const void *block)
+static const void **find_registered(struct device *d, const void *block)
 {
-    for (int i = 0; i < MOST_SHARED; i++)
-        if (d->shared[i] == block)
-            return &d->shared[i];
+    for (int i = 0; i < MOST_REGISTERED; i++)
+        if (d->registered[i] == block)
+            return &d->registered[i];
     CHECK(false, "%s",
-          block ? "a block is unshared that is not shared" : "too many blocks are shared");
+          block ? "a block is unregistered that is not registered"
+                : "too many blocks are registered");
     return NULL;
 }
 
-static void share(struct device *d, void *block, size_t bytes)
+static void register_memory(struct device *d, void *block, size_t bytes)
 {
     assert_int_equal((uintptr_t)block % ALIGN, 0);
     assert_int_equal(bytes % ALIGN, 0);
-    *find_shared(d, NULL) = block;
-    set.counts.shared++;
+    *find_registered(d, NULL) = block;
+    set.counts.registered++;
 }
 
-static void unshare(struct device *d, void *block)
+static void unregister_memory(struct device *d, void *block)
 {
-    *find_shared(d, block) = NULL;
-    set.counts.unshared++;
+    *find_registered(d, block) = NULL;
+    set.counts.unregistered++;
 }
 
-static struct album *album_open(struct device *d, const struct pixels *p)
+static struct resident_dataset *resident_open(struct device *d, const struct pixels *p)
 {
-    struct album *a = xcalloc(1, sizeof *a);
+    struct resident_dataset *a = xcalloc(1, sizeof *a);
     size_t bytes = (size_t)p->count * (size_t)(p->channels * p->height * p->width);
-    void *there = memory_obtain(d, bytes);
-    memcpy(near(d, there, "an album"), p->bytes, bytes);
+    void *there = memory_alloc(d, bytes);
+    memcpy(host_of(d, there, "a resident data set"), p->bytes, bytes);
     memcpy(a->levels.of, p->levels, (size_t)p->channels * sizeof *a->levels.of);
     a->device = d;
     a->set = (struct dataset){.count = p->count,
@@ -476,11 +480,11 @@ static struct album *album_open(struct device *d, const struct pixels *p)
     return a;
 }
 
-static void album_close(struct album *a)
+static void resident_close(struct resident_dataset *a)
 {
     if (!a)
         return;
-    memory_release(a->device, (void *)a->set.pixels);
+    memory_free(a->device, (void *)a->set.pixels);
     xfree(a);
 }
 
@@ -511,8 +515,23 @@ static bool has(enum backend_dtype dtype)
     return dtype == DTYPE_F32;
 }
 
-const struct backend backend_apart = {
-    .name = "apart",
+static const struct device_kind fake_device = {
+    .download = download,
+    .register_memory = register_memory,
+    .unregister_memory = unregister_memory,
+    .resident_open = resident_open,
+    .resident_close = resident_close,
+    .load_batch = load_batch,
+    .segment_open = segment_open,
+    .segment_close = segment_close,
+    .segment_needs_uploads = segment_needs_uploads,
+    .segment_begin = segment_begin,
+    .segment_end = segment_end,
+    .segment_is_done = segment_is_done,
+};
+
+const struct backend backend_fake_device = {
+    .name = "fake",
     .has = has,
     .open = device_open,
     .close = device_close,
@@ -521,21 +540,9 @@ const struct backend backend_apart = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .alloc = memory_obtain,
-    .free = memory_release,
+    .alloc = memory_alloc,
+    .free = memory_free,
     .upload = upload,
     .finish = finish,
-    .apart = true,
-    .album_open = album_open,
-    .album_close = album_close,
-    .lay = lay,
-    .download = download,
-    .stretch_open = stretch_open,
-    .stretch_close = stretch_close,
-    .stretch_needs = stretch_needs,
-    .stretch_begin = stretch_begin,
-    .stretch_end = stretch_end,
-    .stretch_reached = stretch_reached,
-    .share = share,
-    .unshare = unshare,
+    .device = &fake_device,
 };

@@ -14,25 +14,25 @@ struct copy {
     bool up;
 };
 
-struct twin {
-    float *there;
+struct device_buffer {
+    float *data;
     struct copy copy[MOST];
     int copies, done;
 };
 
 static int open, opened, early;
 
-int here_open(void)
+int fake_device_buffers_open(void)
 {
     return open;
 }
 
-int here_opened(void)
+int fake_device_buffers_opened(void)
 {
     return opened;
 }
 
-int here_early(void)
+int fake_device_buffers_early(void)
 {
     return early;
 }
@@ -42,60 +42,69 @@ static void name(int number, char *text, size_t size)
     snprintf(text, size, "memory %d", number);
 }
 
-static struct twin *twin_open(int number, int64_t count)
+static struct device_buffer *buffer_open(int number, int64_t count)
 {
-    struct twin *t = xcalloc(1, sizeof *t);
+    struct device_buffer *b = xcalloc(1, sizeof *b);
     (void)number;
-    t->there = xcalloc((size_t)count, sizeof *t->there);
-    memset(t->there, 0xff, (size_t)count * sizeof *t->there);
+    b->data = xcalloc((size_t)count, sizeof *b->data);
+    memset(b->data, 0xff, (size_t)count * sizeof *b->data);
     open++;
     opened++;
-    return t;
+    return b;
 }
 
-static void twin_close(struct twin *t)
+static void buffer_close(struct device_buffer *b)
 {
-    early += t->done < t->copies;
-    xfree(t->there);
-    xfree(t);
+    early += b->done < b->copies;
+    xfree(b->data);
+    xfree(b);
     open--;
 }
 
-static float *there(struct twin *t)
+static float *data(struct device_buffer *b)
 {
-    return t->there;
+    return b->data;
 }
 
-static void *queue(struct twin *t)
+static void *stream(struct device_buffer *b)
 {
-    return t;
+    return b;
 }
 
-static void put(struct twin *t, const struct copy *c)
+static void put(struct device_buffer *b, const struct copy *c)
 {
-    early += t->done < t->copies && t->copy[t->copies - 1].up != c->up;
-    if (t->done == t->copies)
-        t->done = t->copies = 0;
-    t->copy[t->copies++ % MOST] = *c;
+    early += b->done < b->copies && b->copy[b->copies - 1].up != c->up;
+    if (b->done == b->copies)
+        b->done = b->copies = 0;
+    b->copy[b->copies++ % MOST] = *c;
 }
 
-static void up(struct twin *t, const float *vector, int64_t from, int64_t count)
+static void upload(struct device_buffer *b, const float *vector, int64_t from, int64_t count)
 {
-    put(t, &(struct copy){t->there + from, vector + from, count, true});
+    put(b, &(struct copy){b->data + from, vector + from, count, true});
 }
 
-static void down(struct twin *t, float *vector, int64_t from, int64_t count)
+static void download(struct device_buffer *b, float *vector, int64_t from, int64_t count)
 {
-    put(t, &(struct copy){vector + from, t->there + from, count, false});
+    put(b, &(struct copy){vector + from, b->data + from, count, false});
 }
 
-static bool reached(struct twin *t)
+static bool is_done(struct device_buffer *b)
 {
-    if (t->done == t->copies)
+    if (b->done == b->copies)
         return true;
-    const struct copy *c = &t->copy[t->done++];
+    const struct copy *c = &b->copy[b->done++];
     memcpy(c->to, c->from, (size_t)c->count * sizeof *c->to);
     return false;
 }
 
-const struct twin_kind here_twin = {name, twin_open, twin_close, there, queue, up, down, reached};
+const struct device_buffer_kind fake_device_buffer = {
+    .name = name,
+    .open = buffer_open,
+    .close = buffer_close,
+    .data = data,
+    .stream = stream,
+    .upload = upload,
+    .download = download,
+    .is_done = is_done,
+};

@@ -1,15 +1,16 @@
-/* Twins (backend/device_buffer.h) whose GPU is the host's memory; what is queued is done when
+/* Device buffers (backend/device.h) whose GPU is the host's memory; what is queued is done when
  * somebody asks, in order and not all at once. */
 #ifndef TESTS_FAKE_DEVICE_BUFFER_H
 #define TESTS_FAKE_DEVICE_BUFFER_H
 
-#include "backend/device_buffer.h"
+#include "backend/backend.h"
 
-extern const struct twin_kind here_twin;
+extern const struct device_buffer_kind fake_device_buffer;
 
-int here_open(void);   /* twins that are open */
-int here_opened(void); /* that ever were */
-int here_early(void);  /* copies that were asked for before reached() had said so of those before
+int fake_device_buffers_open(void);   /* that are open */
+int fake_device_buffers_opened(void); /* that ever were */
+int fake_device_buffers_early(
+    void); /* copies that were asked for before is_done() had said so of those before
                           that go the other way */
 
 #endif

@@ -118,11 +118,11 @@ static void put(struct harness *k, void *to, const void *from, size_t bytes)
 static void get(struct harness *k, void *to, const void *from, size_t bytes)
 {
     k->b->finish(k->d);
-    if (!k->b->apart) {
+    if (!k->b->device) {
         memcpy(to, from, bytes);
         return;
     }
-    k->b->download(k->d, to, from, bytes);
+    k->b->device->download(k->d, to, from, bytes);
     k->b->finish(k->d);
 }
 
@@ -166,10 +166,10 @@ void harness_open(struct harness *k, const struct trial *t, const struct backend
     k->statistics = b->alloc(k->d, statistic_bytes(k));
     k->loss = b->alloc(k->d, sizeof *k->loss);
     k->images = upload(k, t->images, image_floats(t) * sizeof(float));
-    if (b->apart) {
+    if (b->device) {
         void *floats = k->images;
         k->images = b->alloc(k->d, k->sizes[0].x_bytes);
-        b->lay(k->unit[0], NULL, floats, k->images);
+        b->device->load_batch(k->unit[0], NULL, floats, k->images);
         b->finish(k->d);
         b->free(k->d, floats);
     }

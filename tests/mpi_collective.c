@@ -78,23 +78,25 @@ static void test_vendor(void **state)
 }
 
 /* The vector goes to a GPU, where the library is said to take its memory, is summed there and comes
- * back. Where it is said to take none no twin is opened. */
+ * back. Where it is said to take none no device buffer is opened. */
 static void test_vendor_there(void **state)
 {
     struct bench *b = bench_of(state);
     const bool as_it_is = b->net->gpu_aware;
     for (int there = 1; there >= 0; there--)
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-            int opened = here_opened() + (there && b->net->rank > 0);
+            int opened = fake_device_buffers_opened() + (there && b->net->rank > 0);
             b->net->gpu_aware = there;
-            b->wrong += sum_case_run(
-                b->net, &(struct sum_case){"vendor", .servers = 1, .count = counts[i], .rounds = 4,
-                                           .delay_s = 0.003, .stops = -1, .twin = &here_twin});
-            EXPECT(b, here_opened() == opened, "%d twins were opened, not %d", here_opened(),
-                   opened);
+            b->wrong +=
+                sum_case_run(b->net, &(struct sum_case){"vendor", .servers = 1, .count = counts[i],
+                                                        .rounds = 4, .delay_s = 0.003, .stops = -1,
+                                                        .device_buffer = &fake_device_buffer});
+            EXPECT(b, fake_device_buffers_opened() == opened, "%d buffers were opened, not %d",
+                   fake_device_buffers_opened(), opened);
         }
-    EXPECT(b, here_open() == 0 && here_early() == 0, "%d twins are open, %d copies came too early",
-           here_open(), here_early());
+    EXPECT(b, fake_device_buffers_open() == 0 && fake_device_buffers_early() == 0,
+           "%d buffers are open, %d copies came too early", fake_device_buffers_open(),
+           fake_device_buffers_early());
     b->net->gpu_aware = as_it_is;
     bench_verdict(b);
 }

@@ -17,7 +17,7 @@ int list_engines(struct engine list[MOST_ENGINES])
     int count = 0;
     for (int i = 0; backends[i]; i++)
         for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16 && count < MOST_ENGINES; dtype++)
-            if (!backends[i]->apart && backends[i]->has((enum backend_dtype)dtype)) {
+            if (!backends[i]->device && backends[i]->has((enum backend_dtype)dtype)) {
                 struct engine *e = &list[count++];
                 *e = (struct engine){.backend = backends[i], .dtype = (enum backend_dtype)dtype};
                 snprintf(e->name, sizeof e->name, "%s %s", backends[i]->name, types[dtype]);

@@ -172,24 +172,25 @@ void experiment_run(struct experiment *e)
         ledger_problem(e->problem, e->ledger, minibatch);
     }
     struct shared s = {.e = e, .scheme = e->scheme ? e->scheme : scheme_find(o->scheme)};
-    s.context =
-        (struct run_context){.options = o,
-                             .problem = e->problem,
-                             .delay = delay_parse(o->delay, ranks),
-                             .slowness = slowness_parse(o->slow, ranks),
-                             .departures = departures_parse(o->depart, ranks),
-                             .workers = e->workers,
-                             .servers = alone ? 1 : e->servers,
-                             .schedule = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup},
-                             .minibatches = (int)o->minibatches,
-                             .minibatch = minibatch,
-                             .samples_wanted = o->samples,
-                             .evaluate_every = o->eval_every ? o->eval_every : o->samples,
-                             .threads = 1,
-                             .holder = e->holder ? e->holder : backend_holder(o->server_device),
-                             .minibatch_s = o->sim_minibatch,
-                             .results = e->results,
-                             .stop_requested = &stop_requested};
+    s.context = (struct run_context){
+        .options = o,
+        .problem = e->problem,
+        .delay = delay_parse(o->delay, ranks),
+        .slowness = slowness_parse(o->slow, ranks),
+        .departures = departures_parse(o->depart, ranks),
+        .workers = e->workers,
+        .servers = alone ? 1 : e->servers,
+        .schedule = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup},
+        .minibatches = (int)o->minibatches,
+        .minibatch = minibatch,
+        .samples_wanted = o->samples,
+        .evaluate_every = o->eval_every ? o->eval_every : o->samples,
+        .threads = 1,
+        .device_optimizer =
+            e->device_optimizer ? e->device_optimizer : backend_device_optimizer(o->server_device),
+        .minibatch_s = o->sim_minibatch,
+        .results = e->results,
+        .stop_requested = &stop_requested};
     e->out.count = e->problem->count;
     e->out.w = xcalloc((size_t)e->out.count, sizeof(float));
     e->out.versions = xcalloc((size_t)e->servers, sizeof *e->out.versions);

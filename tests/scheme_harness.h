@@ -44,9 +44,9 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     const struct scheme *scheme; /* NULL: that of the options */
     struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
-    bool stop_requested;              /* as by a signal, from the beginning */
-    const struct holder_kind *holder; /* NULL: what server-device says */
-    struct results *results;          /* NULL: nothing is written */
+    bool stop_requested;                                  /* as by a signal, from the beginning */
+    const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
+    struct results *results;                              /* NULL: nothing is written */
     struct outcome out;
 };
 

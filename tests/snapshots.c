@@ -64,7 +64,7 @@ struct images snapshots_floats(const struct snapshots *s)
     return (struct images){.floats = s->floats};
 }
 
-struct images snapshots_crops(const struct snapshots *s, const struct album *album)
+struct images snapshots_crops(const struct snapshots *s, const struct resident_dataset *resident)
 {
-    return (struct images){.album = album, .crops = s->crops};
+    return (struct images){.resident = resident, .crops = s->crops};
 }

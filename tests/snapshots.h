@@ -24,6 +24,6 @@ struct pixels snapshots_pixels(const struct snapshots *s);
 /* A batch of its own for each number. Those that were handed out before change with it. */
 void snapshots_draw(struct snapshots *s, int number);
 struct images snapshots_floats(const struct snapshots *s);
-struct images snapshots_crops(const struct snapshots *s, const struct album *album);
+struct images snapshots_crops(const struct snapshots *s, const struct resident_dataset *resident);
 
 #endif

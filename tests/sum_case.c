@@ -207,7 +207,7 @@ int sum_case_run(struct net *net, const struct sum_case *k)
     struct option_sets sets = option_sets();
     options_parse(&options, sets.list, 7, argv, NULL);
     ledger_problem(&problem, &ledger, 1);
-    problem.twin = k->twin;
+    problem.device_buffer = k->device_buffer;
     struct run_context setting = {.options = &options,
                                   .problem = &problem,
                                   .delay = delay_parse("", net->ranks),

@@ -27,8 +27,8 @@ struct sum_case {
     double deadline_s;
     int stops;             /* this worker stops (SIGSTOP) in the last round; -1: none */
     struct sum_cost *cost; /* filled by each worker; NULL: not asked for */
-    const struct twin_kind
-        *twin; /* of the GPU on which workers are to be thought to compute; NULL: on none */
+    const struct device_buffer_kind *
+        device_buffer; /* of the GPU on which workers are to be thought to compute; NULL: on none */
 };
 
 /* On every rank; returns how many things were wrong (rank 0: on all ranks together), each told on

@@ -74,19 +74,21 @@ static void forget_truth(struct truth *t)
     }
 }
 
-static void open_apart(struct network_fixture *r, const struct fixture_options *options,
-                       enum apart_mode mode)
+static void open_fake_device(struct network_fixture *r, const struct fixture_options *options,
+                             enum fake_device_mode mode)
 {
-    const struct engine early = {.backend = &backend_apart, .dtype = DTYPE_F32, .name = "early"};
-    const struct engine late = {.backend = &backend_apart, .dtype = DTYPE_F32, .name = "late"};
-    apart_begin(mode);
-    fixture_open(r, mode == APART_LATE ? &late : &early, options);
+    const struct engine early = {
+        .backend = &backend_fake_device, .dtype = DTYPE_F32, .name = "early"};
+    const struct engine late = {
+        .backend = &backend_fake_device, .dtype = DTYPE_F32, .name = "late"};
+    fake_device_begin(mode);
+    fixture_open(r, mode == COPIES_LATE ? &late : &early, options);
 }
 
-static void close_apart(struct network_fixture *r)
+static void close_fake_device(struct network_fixture *r)
 {
     fixture_close(r);
-    assert_int_equal(apart_counted()->shared, apart_counted()->unshared);
+    assert_int_equal(fake_device_counted()->registered, fake_device_counted()->unregistered);
 }
 
 static void for_each_kind(void (*check)(struct network_fixture *r, const struct truth *t))
@@ -95,11 +97,11 @@ static void for_each_kind(void (*check)(struct network_fixture *r, const struct 
     for (int k = 0; k < 2; k++) {
         struct truth t;
         find_truth(&t, kinds[k]);
-        for (int mode = APART_EARLY; mode <= APART_LATE; mode++) {
+        for (int mode = COPIES_EARLY; mode <= COPIES_LATE; mode++) {
             struct network_fixture r;
-            open_apart(&r, kinds[k], (enum apart_mode)mode);
+            open_fake_device(&r, kinds[k], (enum fake_device_mode)mode);
             check(&r, &t);
-            close_apart(&r);
+            close_fake_device(&r);
         }
         forget_truth(&t);
     }
@@ -113,7 +115,7 @@ static void assert_gradient(const struct network_fixture *r, const struct truth 
             fail_msg("%s, variant %d: float %lld of the gradient is %.9g, not %.9g", r->name,
                      variant, (long long)i, (double)r->g[i], (double)t->g[variant][i]);
     assert_memory_equal(loss, &t->loss[variant], sizeof *loss);
-    assert_int_equal(apart_counted()->waiting, 0);
+    assert_int_equal(fake_device_counted()->waiting, 0);
 }
 
 /* g full of NaN before, so that what is not downloaded is seen. */
@@ -142,7 +144,7 @@ static void check_bits(struct network_fixture *r, const struct truth *t)
         loss = fixture_evaluate(r);
         assert_memory_equal(&loss, &t->evaluation[k % VARIANTS], sizeof loss);
     }
-    const struct apart_counts *c = apart_counted();
+    const struct fake_device_counts *c = fake_device_counted();
     assert_true(c->run > 4 && c->recorded == c->run && c->replayed == (2 * VARIANTS - 2) * c->run);
 }
 
@@ -206,7 +208,7 @@ static void check_hook(struct network_fixture *r, const struct truth *t)
         assert_in_range(w.calls, 2 * r->a.units, INT32_MAX);
         assert_true(w.again > r->a.units);
     }
-    assert_in_range(apart_counted()->most_ahead, 2, MOST_AHEAD);
+    assert_in_range(fake_device_counted()->most_ahead, 2, MOST_AHEAD);
 }
 
 static void test_hook(void **state)
@@ -227,7 +229,7 @@ static void check_aborts(struct network_fixture *r, const struct truth *t)
         int v = (int)i % VARIANTS;
         assert_false(watched(r, t, v, stops[i], &w, &loss));
         assert_int_equal(w.calls, stops[i] + 1);
-        assert_int_equal(apart_counted()->waiting, 0);
+        assert_int_equal(fake_device_counted()->waiting, 0);
         if (i % 3 == 0) {
             loss = fixture_evaluate(r);
             assert_memory_equal(&loss, &t->evaluation[v], sizeof loss);
@@ -308,7 +310,7 @@ static void test_evaluation_inside_a_gradient(void **state)
 
 /* Uploaded once for each contents, and again when others lay there in between, or when nobody knows
  * what they are. */
-static void check_stamps(struct network_fixture *r, const struct truth *t)
+static void check_weights_versions(struct network_fixture *r, const struct truth *t)
 {
     static const struct {
         int variant;
@@ -326,21 +328,22 @@ static void check_stamps(struct network_fixture *r, const struct truth *t)
         r->weights_version = steps[i].known ? 10 + (uint64_t)v : 0;
         if (steps[i].evaluates)
             fixture_evaluate(r);
-        int64_t before = apart_counted()->uploaded_bytes;
+        int64_t before = fake_device_counted()->uploaded_bytes;
         assert_true(gradient(r, &loss, NULL, NULL));
         assert_gradient(r, t, v, &loss);
-        int64_t uploaded = apart_counted()->uploaded_bytes - before;
+        int64_t uploaded = fake_device_counted()->uploaded_bytes - before;
         if (uploaded / weights != steps[i].uploads)
             fail_msg("%s: gradient %d uploads the weights %d times, not %d", r->name, (int)i,
                      (int)(uploaded / weights), steps[i].uploads);
     }
-    assert_int_equal(apart_counted()->downloaded_bytes / weights, sizeof steps / sizeof *steps);
+    assert_int_equal(fake_device_counted()->downloaded_bytes / weights,
+                     sizeof steps / sizeof *steps);
 }
 
-static void test_stamps(void **state)
+static void test_weights_versions(void **state)
 {
     (void)state;
-    for_each_kind(check_stamps);
+    for_each_kind(check_weights_versions);
 }
 
 /* One at other images than the gradient's, from inside it. */
@@ -366,9 +369,9 @@ static bool peek(void *self, int step, int64_t from)
     return true;
 }
 
-/* From crops out of an album, and now and then from floats in between, come the reference's bits;
- * of an album only crops travel. */
-static void check_albums(struct network_fixture *r)
+/* From crops out of a resident data set, and now and then from floats in between, come the reference's bits;
+ * of a resident data set only crops travel. */
+static void check_resident_data_sets(struct network_fixture *r)
 {
     const struct engine engine = {
         .backend = backend_find("ref", DTYPE_F32), .dtype = DTYPE_F32, .name = "ref"};
@@ -379,27 +382,28 @@ static void check_albums(struct network_fixture *r)
     snapshots_open(&s, &r->a);
     snapshots_open(&other, &r->a);
     const struct pixels pixels = snapshots_pixels(&s);
-    struct album *album = backend_apart.album_open(r->device, &pixels);
+    struct resident_dataset *resident =
+        backend_fake_device.device->resident_open(r->device, &pixels);
     double *sums[2] = {xcalloc((size_t)r->statistic_floats, sizeof **sums),
                        xcalloc((size_t)r->statistic_floats, sizeof **sums)};
     set_variant(r, 0);
     for (int turn = 0; turn < TURNS; turn++) {
         bool floats = turn == 2, last = turn == TURNS - 1;
-        struct peek p = {.rig = r, .images = snapshots_crops(&other, album)};
+        struct peek p = {.rig = r, .images = snapshots_crops(&other, resident)};
         struct loss is, should;
         truth.images = snapshots_floats(&other);
         if (last)
             p.truth = fixture_evaluate(&truth);
         snapshots_draw(&s, turn);
         truth.images = snapshots_floats(&s);
-        r->images = floats ? snapshots_floats(&s) : snapshots_crops(&s, album);
+        r->images = floats ? snapshots_floats(&s) : snapshots_crops(&s, resident);
         should = fixture_gradient(&truth);
-        int64_t before = apart_counted()->uploaded_bytes;
+        int64_t before = fake_device_counted()->uploaded_bytes;
         assert_true(gradient(r, &is, last ? peek : NULL, &p));
         assert_memory_equal(&is, &should, sizeof is);
         assert_memory_equal(r->g, truth.g, (size_t)r->floats * sizeof *r->g);
         if (turn == 1) /* the weights lie there */
-            assert_int_equal(apart_counted()->uploaded_bytes - before,
+            assert_int_equal(fake_device_counted()->uploaded_bytes - before,
                              r->a.batch * (int)(sizeof(struct crop) + sizeof(int32_t)));
         is = fixture_evaluate(r);
         should = fixture_evaluate(&truth);
@@ -412,7 +416,7 @@ static void check_albums(struct network_fixture *r)
         }
         assert_memory_equal(sums[0], sums[1], (size_t)r->statistic_floats * sizeof *sums[0]);
     }
-    backend_apart.album_close(album);
+    backend_fake_device.device->resident_close(resident);
     r->images = (struct images){.floats = r->floats_of_images};
     xfree(sums[0]);
     xfree(sums[1]);
@@ -421,14 +425,14 @@ static void check_albums(struct network_fixture *r)
     fixture_close(&truth);
 }
 
-static void test_albums(void **state)
+static void test_resident_data_sets(void **state)
 {
     (void)state;
-    for (int mode = APART_EARLY; mode <= APART_LATE; mode++) {
+    for (int mode = COPIES_EARLY; mode <= COPIES_LATE; mode++) {
         struct network_fixture r;
-        open_apart(&r, &small, (enum apart_mode)mode);
-        check_albums(&r);
-        close_apart(&r);
+        open_fake_device(&r, &small, (enum fake_device_mode)mode);
+        check_resident_data_sets(&r);
+        close_fake_device(&r);
     }
 }
 
@@ -437,7 +441,7 @@ static void test_places(void **state)
 {
     (void)state;
     struct network_fixture r;
-    open_apart(&r, &small, APART_EARLY);
+    open_fake_device(&r, &small, COPIES_EARLY);
     const struct plan *plans[] = {&r.network->training, &r.network->evaluation};
     for (int k = 0; k < 2; k++) {
         const struct plan *p = plans[k];
@@ -448,15 +452,18 @@ static void test_places(void **state)
             assert_true(from->offset + from->bytes <= alive[i]->offset ||
                         alive[i]->offset + alive[i]->bytes <= from->offset);
     }
-    close_apart(&r);
+    close_fake_device(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),   cmocka_unit_test(test_hook),
-        cmocka_unit_test(test_aborts), cmocka_unit_test(test_evaluation_inside_a_gradient),
-        cmocka_unit_test(test_stamps), cmocka_unit_test(test_albums),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_hook),
+        cmocka_unit_test(test_aborts),
+        cmocka_unit_test(test_evaluation_inside_a_gradient),
+        cmocka_unit_test(test_weights_versions),
+        cmocka_unit_test(test_resident_data_sets),
         cmocka_unit_test(test_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,40 +148,42 @@ static int64_t wander(int64_t index, struct random *r)
     }
 }
 
-/* Hears of blocks that come and go. */
-struct listener {
+/* Blocks that a device would copy from. */
+struct registered {
     char *block;
     size_t bytes;
     int came, went;
 };
 
-static void hear_block(void *listener, void *block, size_t bytes, bool comes)
+static void register_block(void *owner, void *block, size_t bytes)
 {
-    struct listener *t = listener;
-    if (comes) {
-        *t = (struct listener){block, bytes, t->came + 1, t->went};
-        return;
-    }
-    t->went++;
-    assert_ptr_equal(block, t->block);
-    assert_int_equal(bytes, t->bytes);
+    struct registered *t = owner;
+    *t = (struct registered){block, bytes, t->came + 1, t->went};
 }
 
-/* Memory of the loader's own images is reported, in whole pages: every mini-batch lies there. Other
- * memory is not. */
-static void memory_of_images_is_reported(void **state)
+static void unregister_block(void *owner, void *block)
+{
+    struct registered *t = owner;
+    t->went++;
+    assert_ptr_equal(block, t->block);
+}
+
+/* Images of the loader's own lie in registered memory, in whole pages: every mini-batch does. Other
+ * memory is not registered. */
+static void memory_of_images_is_registered(void **state)
 {
     (void)state;
     enum { BATCH = 6, AHEAD = 2, PAGES = 4096 };
     struct dataset d = dataset_fixture_random(50);
     float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
-    struct listener t = {0};
+    struct registered t = {0};
     struct loader_options o = {.batch = BATCH,
                                .seed = 3,
                                .workers = 1,
                                .prefetch = AHEAD,
-                               .on_allocation = hear_block,
-                               .listener = &t};
+                               .register_memory = register_block,
+                               .unregister_memory = unregister_block,
+                               .memory_owner = &t};
     struct loader *l = loader_open(&d, &o);
     assert_int_equal((uintptr_t)t.block % PAGES, 0);
     assert_int_equal(t.bytes, (AHEAD + 1) * BATCH * SIZE * sizeof(float));
@@ -197,8 +199,9 @@ static void memory_of_images_is_reported(void **state)
     o = (struct loader_options){.batch = BATCH,
                                 .workers = 1,
                                 .scratch = scratch,
-                                .on_allocation = hear_block,
-                                .listener = &t};
+                                .register_memory = register_block,
+                                .unregister_memory = unregister_block,
+                                .memory_owner = &t};
     loader_close(loader_open(&d, &o));
     assert_true(t.came == 1 && t.went == 1);
     xfree(scratch);
@@ -488,7 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_sample_comes_once_a_pass),
         cmocka_unit_test(orders_depend_on_seed_worker_and_pass_alone),
-        cmocka_unit_test(memory_of_images_is_reported),
+        cmocka_unit_test(memory_of_images_is_registered),
         cmocka_unit_test(preparing_ahead_changes_no_bit),
         cmocka_unit_test(reading_one_by_one_changes_no_bit),
         cmocka_unit_test(the_thread_fills_its_ring_and_sleeps),

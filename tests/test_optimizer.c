@@ -45,7 +45,7 @@ static float *random_vector(uint64_t key, int64_t count)
     return v;
 }
 
-static float *twin(const float *v, int64_t count)
+static float *copy_of(const float *v, int64_t count)
 {
     float *w = xcalloc((size_t)count, sizeof *w);
     memcpy(w, v, (size_t)count * sizeof *w);
@@ -158,7 +158,7 @@ static float *alone(const struct optimizer_options *o, const float *first, float
 static float *sliced(const struct optimizer_options *o, const float *first, float *const *g,
                      const int64_t *cuts)
 {
-    float *w = twin(first, LARGE);
+    float *w = copy_of(first, LARGE);
     for (int64_t from = 0; from < LARGE; from = *cuts++) {
         struct optimizer *part =
             optimizer_open(o, (struct range){from, *cuts}, no_decay, no_decay_count);
@@ -245,7 +245,8 @@ static void test_step_sum(void **state)
                 optimizer_open(&o, (struct range){0, LARGE}, no_decay, no_decay_count);
             struct optimizer *one =
                 optimizer_open(&o, (struct range){0, LARGE}, no_decay, no_decay_count);
-            float *w2 = twin(first, LARGE), *w1 = twin(first, LARGE), *g = random_vector(20, LARGE);
+            float *w2 = copy_of(first, LARGE), *w1 = copy_of(first, LARGE),
+                  *g = random_vector(20, LARGE);
             sum_alone(wanted, source, scale, sources, LARGE);
             for (int step = 0; step < STEPS; step++) {
                 vector_sum(sum, (const float *const *)source, scale, sources, LARGE, threads);
@@ -274,7 +275,7 @@ static void test_add_and_copy(void **state)
     float *a = random_vector(30, LARGE), *b = random_vector(31, LARGE);
     for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
         for (int threads = 1; threads <= 3; threads += 2) {
-            float *to = twin(a, LARGE), *wanted = twin(a, LARGE);
+            float *to = copy_of(a, LARGE), *wanted = copy_of(a, LARGE);
             for (int64_t i = 0; i < counts[k]; i++)
                 wanted[i] += b[i];
             vector_add(to, b, counts[k], threads);

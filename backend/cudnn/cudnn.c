@@ -4,7 +4,7 @@
  * Tensors lie channels-last, in the device's type, their channels padded to rows of 16 bytes
  * (kernels.h). A unit keeps nothing: what its backward needs lies in `saved`, and that is the
  * convolution's result, the batch's statistics and the weights as the convolution read them. So an
- * evaluation may come in between, with other weights, and a stretch of calls can be recorded.
+ * evaluation may come in between, with other weights, and a segment of calls can be recorded.
  * Without `saved` all of it goes to scratch. A dense layer is computed in float32 always: that
  * costs nothing, and keeps the logits' digits. */
 #include <assert.h>
@@ -119,16 +119,16 @@ static void choose_plans(struct unit *u)
         if (kept && convolve_choose(u->convolve, dir, kept))
             continue;
         for (int i = 0; i < OPERANDS && !workspace; i++)
-            fill(d, operand[i] = cuda_obtain(d, bytes[i]), bytes[i], u->dtype);
-        workspace = workspace ? workspace : cuda_obtain(d, CONVOLVE_WORKSPACE);
+            fill(d, operand[i] = cuda_alloc(d, bytes[i]), bytes[i], u->dtype);
+        workspace = workspace ? workspace : cuda_alloc(d, CONVOLVE_WORKSPACE);
         cuda_ready(d);
         convolve_time(u->convolve, dir, operand, workspace, CONVOLVE_WORKSPACE);
         choices_keep(d->choices, key, convolve_plan(u->convolve, dir)->name);
     }
     for (int i = 0; i < OPERANDS && workspace; i++)
-        cuda_release(d, operand[i]);
+        cuda_free(d, operand[i]);
     if (workspace)
-        cuda_release(d, workspace);
+        cuda_free(d, workspace);
 }
 
 static size_t open_convolution(struct unit *u)
@@ -379,13 +379,14 @@ static void backward(struct unit *u, const struct unit_io *io)
         kernel_shortcut_back(d->compute, d->dtype, &u->shape, io->dy, io->dy2, io->dx);
 }
 
-static void lay(struct unit *u, const struct album *album, const void *batch, void *x)
+static void load_batch(struct unit *u, const struct resident_dataset *resident, const void *batch,
+                       void *x)
 {
     struct device *d = u->device;
     int64_t rows = x_rows(&u->shape);
     cuda_ready(d);
-    if (album)
-        kernel_images(d->compute, u->dtype, &album->there, batch, u->shape.batch, x);
+    if (resident)
+        kernel_images(d->compute, u->dtype, &resident->data, batch, u->shape.batch, x);
     else
         kernel_cast(d->compute, u->dtype, batch, rows, u->shape.in_c, rows, x);
 }
@@ -398,10 +399,28 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
                 d->area[AREA_SUMS]);
 }
 
+static const struct device_kind cuda_device = {
+    .download = cuda_download,
+    .register_memory = cuda_register_memory,
+    .unregister_memory = cuda_unregister_memory,
+    .resident_open = cuda_resident_open,
+    .resident_close = cuda_resident_close,
+    .load_batch = load_batch,
+    .segment_open = cuda_segment_open,
+    .segment_close = cuda_segment_close,
+    .segment_needs_uploads = cuda_segment_needs_uploads,
+    .segment_begin = cuda_segment_begin,
+    .segment_end = cuda_segment_end,
+    .segment_is_done = cuda_segment_is_done,
+    .optimizer = &cuda_device_optimizer,
+    .buffer = &cuda_device_buffer,
+};
+
 const struct backend backend_cudnn = {
     .name = "cudnn",
     .version = cuda_version,
     .has = cuda_has,
+    .why_not = cuda_why_not,
     .tf32 = true,
     .open = cuda_open,
     .close = cuda_close,
@@ -410,23 +429,9 @@ const struct backend backend_cudnn = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .alloc = cuda_obtain,
-    .free = cuda_release,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
     .upload = cuda_upload,
     .finish = cuda_finish,
-    .apart = true,
-    .album_open = cuda_album_open,
-    .album_close = cuda_album_close,
-    .lay = lay,
-    .download = cuda_download,
-    .stretch_open = cuda_stretch_open,
-    .stretch_close = cuda_stretch_close,
-    .stretch_needs = cuda_stretch_needs,
-    .stretch_begin = cuda_stretch_begin,
-    .stretch_end = cuda_stretch_end,
-    .stretch_reached = cuda_stretch_reached,
-    .share = cuda_share,
-    .unshare = cuda_unshare,
-    .holder = &cuda_holder,
-    .twin = &cuda_twin,
+    .device = &cuda_device,
 };

@@ -1,4 +1,4 @@
-/* Everything that calls CUDA's runtime but the kernels themselves and holder.c.
+/* Streams, memory, copies and recorded segments of one GPU.
  *
  * Waiting for the device sleeps (cudaDeviceScheduleBlockingSync): a rank that waits takes no core
  * from one that works. Events carry no times. An event may be recorded anew while somebody still
@@ -10,70 +10,18 @@
 #include "backend/cudnn/check.h"
 #include "base/alloc.h"
 
-struct stretch {
+struct graph_segment {
     struct device *device;
     int runs;
-    bool needy, arrives; /* waits for its own uploads alone; downloads belong to its latest run */
-    cudaEvent_t needs, done, arrived; /* uploads; calls; downloads */
-    cudaGraphExec_t graph;            /* NULL: not recorded yet */
+    bool waits_for_own; /* for its own uploads alone */
+    bool downloads;     /* some belong to its latest run */
+    cudaEvent_t uploaded, computed, downloaded;
+    cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
-
-/* 0 where there is no driver, no device, or one that our kernels were not compiled for. */
-static int count_devices(void)
-{
-    int count = 0;
-    bool there = cudaGetDeviceCount(&count) == cudaSuccess;
-    for (int i = 0; i < count && there; i++) {
-        int major = 0, minor = 0;
-        there =
-            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess &&
-            cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, i) == cudaSuccess &&
-            10 * major + minor >= CUDA_ARCH;
-    }
-    (void)cudaGetLastError(); /* an answer, and no call's failure */
-    return there ? count : 0;
-}
-
-bool cuda_has(enum backend_dtype dtype)
-{
-    (void)dtype; /* all that CUDA_ARCH allows have both */
-    return count_devices() > 0;
-}
-
-static void name_device(int gpu, char *text, size_t size)
-{
-    struct cudaDeviceProp properties;
-    CUDA(cudaGetDeviceProperties(&properties, gpu));
-    snprintf(text, size, "%s", properties.name);
-}
-
-void cuda_version(char *text, size_t size)
-{
-    int runtime = 0, count = count_devices();
-    char cudnn[64], name[256] = "no device";
-    cudaRuntimeGetVersion(&runtime);
-    planner_version(cudnn, sizeof cudnn);
-    if (count > 0)
-        name_device(0, name, sizeof name);
-    int used = snprintf(text, size, "CUDA %d.%d, %s, %s", runtime / 1000, runtime % 1000 / 10,
-                        cudnn, name);
-    if (count > 1 && used > 0 && (size_t)used < size)
-        snprintf(text + used, size - (size_t)used, " x %d", count);
-}
 
 static void make_event(cudaEvent_t *event)
 {
     CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
-}
-
-int cuda_choose(int number)
-{
-    int count = count_devices();
-    CHECK(count > 0, "no CUDA device");
-    CUDA(cudaInitDevice(number % count, cudaDeviceScheduleBlockingSync,
-                        cudaInitDeviceFlagsAreValid));
-    CUDA(cudaSetDevice(number % count));
-    return number % count;
 }
 
 struct device *cuda_open(const struct device_options *options)
@@ -89,7 +37,7 @@ struct device *cuda_open(const struct device_options *options)
     make_event(&d->computed);
     d->convolver = convolver_open(NULL, options->tf32);
     convolver_stream(d->convolver, d->compute);
-    name_device(d->gpu, name, sizeof name);
+    cuda_name(d->gpu, name, sizeof name);
     planner_version(cudnn, sizeof cudnn);
     snprintf(setting, sizeof setting, "%.40s, %.30s, %s%s", name, cudnn,
              d->dtype == DTYPE_BF16 ? "bf16" : "f32", options->tf32 ? ", tf32" : "");
@@ -127,11 +75,11 @@ void cuda_reserve(struct device *d, enum area area, size_t bytes)
         *b = (struct block){d->area[area], d->outgrown};
         d->outgrown = b;
     }
-    d->area[area] = cuda_obtain(d, bytes);
+    d->area[area] = cuda_alloc(d, bytes);
     d->area_bytes[area] = bytes;
 }
 
-/* Within a stretch it has been seen to already, and a recording can't hold it. */
+/* Within a segment it has been seen to already, and a recording can't hold it. */
 void cuda_ready(struct device *d)
 {
     if (d->open || !d->fresh)
@@ -142,7 +90,7 @@ void cuda_ready(struct device *d)
 
 /* ---- memory */
 
-void *cuda_obtain(struct device *d, size_t bytes)
+void *cuda_alloc(struct device *d, size_t bytes)
 {
     void *block = NULL;
     size_t left = 0, all = 0;
@@ -155,12 +103,12 @@ void *cuda_obtain(struct device *d, size_t bytes)
           "--minibatches, --dtype bf16, or fewer ranks a GPU",
           bytes, d->gpu, left, all, cudaGetErrorString(error));
     CUDA(cudaMemsetAsync(block, 0, bytes, d->compute));
-    /* the zeros must not come behind an upload, which is another stream's */
+    /* an upload, which is another stream's, must not come before the zeros */
     CUDA(cudaStreamSynchronize(d->compute));
     return block;
 }
 
-void cuda_release(struct device *d, void *block)
+void cuda_free(struct device *d, void *block)
 {
     (void)d;
     CUDA(cudaFree(block)); /* waits for the device */
@@ -180,8 +128,8 @@ void cuda_download(struct device *d, void *to, const void *from, size_t bytes)
     CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->down));
     if (!d->latest)
         return;
-    CUDA(cudaEventRecord(d->latest->arrived, d->down));
-    d->latest->arrives = true;
+    CUDA(cudaEventRecord(d->latest->downloaded, d->down));
+    d->latest->downloads = true;
 }
 
 void cuda_finish(struct device *d)
@@ -193,7 +141,7 @@ void cuda_finish(struct device *d)
 
 /* An eighth of what is free is room: other ranks may come to this GPU, and evaluations take memory
  * of their own. */
-struct album *cuda_album_open(struct device *d, const struct pixels *p)
+struct resident_dataset *cuda_resident_open(struct device *d, const struct pixels *p)
 {
     enum { BYTES = 256, ROOM = 8 };
     size_t levels = (size_t)p->channels * BYTES * sizeof *p->levels, left = 0, all = 0;
@@ -201,86 +149,111 @@ struct album *cuda_album_open(struct device *d, const struct pixels *p)
     CUDA(cudaMemGetInfo(&left, &all));
     if (p->channels > KERNEL_LANES || (size_t)p->count > left / ROOM / image)
         return NULL;
-    struct album *a = xcalloc(1, sizeof *a);
-    char *block = cuda_obtain(d, levels + (size_t)p->count * image);
+    struct resident_dataset *r = xcalloc(1, sizeof *r);
+    char *block = cuda_alloc(d, levels + (size_t)p->count * image);
     cuda_upload(d, block, p->levels, levels);
     cuda_upload(d, block + levels, p->bytes, (size_t)p->count * image);
     cuda_finish(d);
-    *a = (struct album){.device = d, .block = block};
-    a->there = (struct kernel_album){(uint8_t *)block + levels, (float *)block, p->channels,
-                                     p->height, p->width};
-    return a;
+    *r = (struct resident_dataset){.device = d, .block = block};
+    r->data = (struct kernel_dataset){(uint8_t *)block + levels, (float *)block, p->channels,
+                                      p->height, p->width};
+    return r;
 }
 
-void cuda_album_close(struct album *a)
+void cuda_resident_close(struct resident_dataset *r)
 {
-    if (!a)
+    if (!r)
         return;
-    cuda_release(a->device, a->block);
-    xfree(a);
+    cuda_free(r->device, r->block);
+    xfree(r);
 }
 
-/* Where the system refuses, copies go through the driver's own memory: slower, and the caller
- * waits. */
-void cuda_share(struct device *d, void *block, size_t bytes)
+/* Another rank's memory is mapped read-only. */
+bool cuda_register(void *block, size_t bytes)
 {
-    (void)d;
-    if (cudaHostRegister(block, bytes, cudaHostRegisterPortable) != cudaSuccess)
+    const unsigned flags[] = {cudaHostRegisterPortable,
+                              cudaHostRegisterPortable | cudaHostRegisterReadOnly};
+    for (int i = 0; i < 2; i++) {
+        if (cudaHostRegister(block, bytes, flags[i]) == cudaSuccess)
+            return true;
         (void)cudaGetLastError();
+    }
+    return false;
 }
 
-void cuda_unshare(struct device *d, void *block)
+void cuda_unregister(void *block)
 {
-    (void)d;
     if (cudaHostUnregister(block) != cudaSuccess)
         (void)cudaGetLastError();
 }
 
-/* ---- stretches */
-
-struct stretch *cuda_stretch_open(struct device *d)
+void cuda_register_memory(struct device *d, void *block, size_t bytes)
 {
-    struct stretch *s = xcalloc(1, sizeof *s);
+    (void)d;
+    cuda_register(block, bytes);
+}
+
+void cuda_unregister_memory(struct device *d, void *block)
+{
+    (void)d;
+    cuda_unregister(block);
+}
+
+bool cuda_event_is_done(cudaEvent_t event)
+{
+    cudaError_t error = cudaEventQuery(event);
+    if (error == cudaErrorNotReady)
+        (void)cudaGetLastError(); /* an answer, not a failure */
+    else
+        CUDA(error);
+    return error == cudaSuccess;
+}
+
+/* ---- segments */
+
+struct graph_segment *cuda_segment_open(struct device *d)
+{
+    struct graph_segment *s = xcalloc(1, sizeof *s);
     s->device = d;
-    make_event(&s->needs);
-    make_event(&s->done);
-    make_event(&s->arrived);
+    make_event(&s->uploaded);
+    make_event(&s->computed);
+    make_event(&s->downloaded);
     return s;
 }
 
-void cuda_stretch_close(struct stretch *s)
+void cuda_segment_close(struct graph_segment *s)
 {
     if (s->device->latest == s)
         s->device->latest = NULL;
     if (s->graph)
         CUDA(cudaGraphExecDestroy(s->graph));
-    CUDA(cudaEventDestroy(s->needs));
-    CUDA(cudaEventDestroy(s->done));
-    CUDA(cudaEventDestroy(s->arrived));
+    CUDA(cudaEventDestroy(s->uploaded));
+    CUDA(cudaEventDestroy(s->computed));
+    CUDA(cudaEventDestroy(s->downloaded));
     xfree(s);
 }
 
-void cuda_stretch_needs(struct stretch *s)
+void cuda_segment_needs_uploads(struct graph_segment *s)
 {
-    CUDA(cudaEventRecord(s->needs, s->device->up));
-    s->needy = true;
+    CUDA(cudaEventRecord(s->uploaded, s->device->up));
+    s->waits_for_own = true;
 }
 
-bool cuda_stretch_begin(struct stretch *s)
+bool cuda_segment_begin(struct graph_segment *s)
 {
     struct device *d = s->device;
-    if (s->needy)
-        CUDA(cudaStreamWaitEvent(d->compute, s->needs, 0));
+    if (s->waits_for_own)
+        CUDA(cudaStreamWaitEvent(d->compute, s->uploaded, 0));
     else
         cuda_ready(d);
-    s->needy = false;
+    s->waits_for_own = false;
     d->open = s;
     if (s->runs == 1)
         CUDA(cudaStreamBeginCapture(d->compute, cudaStreamCaptureModeThreadLocal));
     return !s->graph;
 }
 
-void cuda_stretch_end(struct stretch *s)
+void cuda_segment_end(struct graph_segment *s)
 {
     struct device *d = s->device;
     if (s->runs == 1) {
@@ -292,18 +265,13 @@ void cuda_stretch_end(struct stretch *s)
     s->runs += s->runs < 2;
     if (s->graph)
         CUDA(cudaGraphLaunch(s->graph, d->compute));
-    CUDA(cudaEventRecord(s->done, d->compute));
-    s->arrives = false;
+    CUDA(cudaEventRecord(s->computed, d->compute));
+    s->downloads = false;
     d->open = NULL;
     d->latest = s;
 }
 
-bool cuda_stretch_reached(struct stretch *s)
+bool cuda_segment_is_done(struct graph_segment *s)
 {
-    cudaError_t error = cudaEventQuery(s->arrives ? s->arrived : s->done);
-    if (error == cudaErrorNotReady)
-        (void)cudaGetLastError(); /* an answer, not a failure */
-    else
-        CUDA(error);
-    return error == cudaSuccess;
+    return cuda_event_is_done(s->downloads ? s->downloaded : s->computed);
 }

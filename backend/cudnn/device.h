@@ -1,10 +1,10 @@
 /* One GPU as this backend has it opened: its streams, its memory, copies that hide behind
- * computing, and recorded stretches.
+ * computing, and recorded segments.
  *
- * Three streams: computing, uploads, downloads. What is computed waits for the uploads asked for
- * before it (or, in a stretch, for those that it needs); a download waits for what was computed
- * before it. Recording: a stretch is run once as it comes (libraries load their kernels then),
- * captured into a graph the second time, and that graph is started from then on. */
+ * Three streams: computing, uploads, downloads. What is computed waits for the uploads queued
+ * before it (or, in a segment, for those that it needs); a download waits for what was computed
+ * before it. Recording: a segment runs as it comes the first time (libraries load their kernels
+ * then), is captured into a graph the second time, and that graph is started from then on. */
 #ifndef BACKEND_CUDNN_DEVICE_H
 #define BACKEND_CUDNN_DEVICE_H
 
@@ -18,8 +18,7 @@
  * and the sums of our kernels (zero between two calls). */
 enum area { AREA_Z, AREA_W, AREA_X, AREA_STATISTICS, AREA_WORK, AREA_SUMS, AREAS };
 
-struct block { /* of scratch that was outgrown, while stretches recorded with it may still be
-                  started */
+struct block { /* of scratch that was outgrown: segments recorded with it may still be started */
     void *at;
     struct block *next;
 };
@@ -35,43 +34,59 @@ struct device {
     void *area[AREAS];
     size_t area_bytes[AREAS];
     struct block *outgrown;
-    struct stretch *open, *latest; /* under way; ended last */
+    struct graph_segment *open, *latest; /* under way; ended last */
 };
 
-struct album {
+struct resident_dataset {
     struct device *device;
-    struct kernel_album there;
+    struct kernel_dataset data;
     void *block; /* holds it */
 };
 
+/* ---- gpus.c */
+
 bool cuda_has(enum backend_dtype dtype);
+void cuda_why_not(enum backend_dtype dtype, char *text,
+                  size_t size); /* where cuda_has() is false */
 void cuda_version(char *text, size_t size);
-int cuda_choose(int number); /* the GPU of that rank of this host, which is current in this thread
-                                from now on */
+/* The GPU of that rank of this host; it is current in this thread from now on. */
+int cuda_choose(int number);
+void cuda_name(int gpu, char *text, size_t size);
+
+/* ---- device.c */
+
 struct device *cuda_open(const struct device_options *options);
 void cuda_close(struct device *d);
 
 void cuda_reserve(struct device *d, enum area area, size_t bytes); /* makes it at least so large */
 void cuda_ready(struct device *d); /* to be called before anything is computed */
 
-/* As in backend/backend.h. */
-void *cuda_obtain(struct device *d, size_t bytes);
-void cuda_release(struct device *d, void *block);
+/* Is all done that was queued before the event? Never waits. */
+bool cuda_event_is_done(cudaEvent_t event);
+
+/* Page-locks host memory for copies. False: it was registered already, or the system refuses; then
+ * the driver copies through memory of its own, and the caller waits for that. */
+bool cuda_register(void *block, size_t bytes);
+void cuda_unregister(void *block);
+
+/* As in backend/backend.h and backend/device.h. */
+void *cuda_alloc(struct device *d, size_t bytes);
+void cuda_free(struct device *d, void *block);
 void cuda_upload(struct device *d, void *to, const void *from, size_t bytes);
 void cuda_download(struct device *d, void *to, const void *from, size_t bytes);
 void cuda_finish(struct device *d);
-struct album *cuda_album_open(struct device *d, const struct pixels *pixels);
-void cuda_album_close(struct album *a);
-void cuda_share(struct device *d, void *block, size_t bytes);
-void cuda_unshare(struct device *d, void *block);
-struct stretch *cuda_stretch_open(struct device *d);
-void cuda_stretch_close(struct stretch *s);
-void cuda_stretch_needs(struct stretch *s);
-bool cuda_stretch_begin(struct stretch *s);
-void cuda_stretch_end(struct stretch *s);
-bool cuda_stretch_reached(struct stretch *s);
+struct resident_dataset *cuda_resident_open(struct device *d, const struct pixels *pixels);
+void cuda_resident_close(struct resident_dataset *r);
+void cuda_register_memory(struct device *d, void *block, size_t bytes);
+void cuda_unregister_memory(struct device *d, void *block);
+struct graph_segment *cuda_segment_open(struct device *d);
+void cuda_segment_close(struct graph_segment *s);
+void cuda_segment_needs_uploads(struct graph_segment *s);
+bool cuda_segment_begin(struct graph_segment *s);
+void cuda_segment_end(struct graph_segment *s);
+bool cuda_segment_is_done(struct graph_segment *s);
 
-extern const struct holder_kind cuda_holder; /* holder.c */
-extern const struct twin_kind cuda_twin;     /* twin.c */
+extern const struct device_optimizer_kind cuda_device_optimizer; /* device_optimizer.c */
+extern const struct device_buffer_kind cuda_device_buffer;       /* device_buffer.c */
 
 #endif

@@ -1,6 +1,6 @@
-/* Three streams: up, the library's, down; so a piece goes up while the one before it is summed, and
- * the one before that comes down. */
-#include "backend/device_buffer.h"
+/* Three streams: uploads, the library's, downloads; so a piece goes up while the one before it is
+ * summed, and the one before that comes down. */
+#include "backend/device.h"
 
 #include <stdio.h>
 
@@ -8,12 +8,12 @@
 #include "backend/cudnn/device.h"
 #include "base/alloc.h"
 
-struct twin {
-    float *there;
-    cudaStream_t up, queue, down;
-    cudaEvent_t risen, summed,
-        fallen;  /* the latest of each; `fallen` is behind all the others ... */
-    bool marked; /* ... once it has been recorded since something was asked for */
+struct device_buffer {
+    float *data;
+    cudaStream_t up, sums, down;
+    cudaEvent_t uploaded, summed; /* the latest of each */
+    cudaEvent_t downloaded;       /* comes after all the others ... */
+    bool marked;                  /* ... once it has been recorded since something was queued */
 };
 
 static void name(int number, char *text, size_t size)
@@ -23,11 +23,11 @@ static void name(int number, char *text, size_t size)
     snprintf(text, size, "GPU %s", id);
 }
 
-static struct twin *twin_open(int number, int64_t count)
+static struct device_buffer *buffer_open(int number, int64_t count)
 {
-    struct twin *t = xcalloc(1, sizeof *t);
-    cudaStream_t *streams[] = {&t->up, &t->queue, &t->down};
-    cudaEvent_t *events[] = {&t->risen, &t->summed, &t->fallen};
+    struct device_buffer *b = xcalloc(1, sizeof *b);
+    cudaStream_t *streams[] = {&b->up, &b->sums, &b->down};
+    cudaEvent_t *events[] = {&b->uploaded, &b->summed, &b->downloaded};
     int gpu = cuda_choose(number);
     void *block = NULL;
     for (int i = 0; i < 3; i++) {
@@ -38,77 +38,71 @@ static struct twin *twin_open(int number, int64_t count)
     CHECK(error == cudaSuccess,
           "no memory on GPU %d for a sum of %lld floats (%s): use --allreduce direct or ring", gpu,
           (long long)count, cudaGetErrorString(error));
-    t->there = block;
-    return t;
+    b->data = block;
+    return b;
 }
 
-static void twin_close(struct twin *t)
+static void buffer_close(struct device_buffer *b)
 {
-    CUDA(cudaStreamSynchronize(t->up));
-    CUDA(cudaStreamSynchronize(t->queue));
-    CUDA(cudaStreamSynchronize(t->down));
-    CUDA(cudaFree(t->there));
-    CUDA(cudaEventDestroy(t->risen));
-    CUDA(cudaEventDestroy(t->summed));
-    CUDA(cudaEventDestroy(t->fallen));
-    CUDA(cudaStreamDestroy(t->up));
-    CUDA(cudaStreamDestroy(t->queue));
-    CUDA(cudaStreamDestroy(t->down));
-    xfree(t);
+    cudaStream_t streams[] = {b->up, b->sums, b->down};
+    cudaEvent_t events[] = {b->uploaded, b->summed, b->downloaded};
+    for (int i = 0; i < 3; i++)
+        CUDA(cudaStreamSynchronize(streams[i]));
+    CUDA(cudaFree(b->data));
+    for (int i = 0; i < 3; i++) {
+        CUDA(cudaEventDestroy(events[i]));
+        CUDA(cudaStreamDestroy(streams[i]));
+    }
+    xfree(b);
 }
 
-static float *there(struct twin *t)
+static float *data(struct device_buffer *b)
 {
-    return t->there;
+    return b->data;
 }
 
-static void *queue(struct twin *t)
+static void *stream(struct device_buffer *b)
 {
-    return t->queue;
+    return b->sums;
 }
 
-static void up(struct twin *t, const float *vector, int64_t from, int64_t count)
+static void upload(struct device_buffer *b, const float *vector, int64_t from, int64_t count)
 {
-    CUDA(cudaMemcpyAsync(t->there + from, vector + from, (size_t)count * sizeof *vector,
-                         cudaMemcpyHostToDevice, t->up));
-    CUDA(cudaEventRecord(t->risen, t->up));
-    CUDA(cudaStreamWaitEvent(t->queue, t->risen, 0));
-    t->marked = false;
+    CUDA(cudaMemcpyAsync(b->data + from, vector + from, (size_t)count * sizeof *vector,
+                         cudaMemcpyHostToDevice, b->up));
+    CUDA(cudaEventRecord(b->uploaded, b->up));
+    CUDA(cudaStreamWaitEvent(b->sums, b->uploaded, 0));
+    b->marked = false;
 }
 
-static void down(struct twin *t, float *vector, int64_t from, int64_t count)
+static void download(struct device_buffer *b, float *vector, int64_t from, int64_t count)
 {
-    CUDA(cudaEventRecord(t->summed, t->queue));
-    CUDA(cudaStreamWaitEvent(t->down, t->summed, 0));
-    CUDA(cudaMemcpyAsync(vector + from, t->there + from, (size_t)count * sizeof *vector,
-                         cudaMemcpyDeviceToHost, t->down));
-    t->marked = false;
+    CUDA(cudaEventRecord(b->summed, b->sums));
+    CUDA(cudaStreamWaitEvent(b->down, b->summed, 0));
+    CUDA(cudaMemcpyAsync(vector + from, b->data + from, (size_t)count * sizeof *vector,
+                         cudaMemcpyDeviceToHost, b->down));
+    b->marked = false;
 }
 
 /* What went up and did not come down is waited for, too. */
-static bool reached(struct twin *t)
+static bool is_done(struct device_buffer *b)
 {
-    if (!t->marked) {
-        CUDA(cudaEventRecord(t->summed, t->queue));
-        CUDA(cudaStreamWaitEvent(t->down, t->summed, 0));
-        CUDA(cudaEventRecord(t->fallen, t->down));
+    if (!b->marked) {
+        CUDA(cudaEventRecord(b->summed, b->sums));
+        CUDA(cudaStreamWaitEvent(b->down, b->summed, 0));
+        CUDA(cudaEventRecord(b->downloaded, b->down));
     }
-    t->marked = true;
-    cudaError_t error = cudaEventQuery(t->fallen);
-    if (error == cudaErrorNotReady)
-        (void)cudaGetLastError(); /* an answer, not a failure */
-    else
-        CUDA(error);
-    return error == cudaSuccess;
+    b->marked = true;
+    return cuda_event_is_done(b->downloaded);
 }
 
-const struct twin_kind cuda_twin = {
+const struct device_buffer_kind cuda_device_buffer = {
     .name = name,
-    .open = twin_open,
-    .close = twin_close,
-    .there = there,
-    .queue = queue,
-    .up = up,
-    .down = down,
-    .reached = reached,
+    .open = buffer_open,
+    .close = buffer_close,
+    .data = data,
+    .stream = stream,
+    .upload = upload,
+    .download = download,
+    .is_done = is_done,
 };

@@ -19,40 +19,40 @@ enum {
     PIECE = 1 << 19
 }; /* floats: 2 MiB cost little to ask for, and a pipeline of them fills soon */
 
-struct place {           /* for a source */
+struct source_slot {     /* for a source */
     const float *vector; /* the host's; NULL: free */
-    float *there;
-    cudaEvent_t up; /* all of it is there */
+    float *data;         /* [count], the GPU's */
+    cudaEvent_t up;      /* all of it is uploaded */
 };
 
-struct shared {
+struct registration {
     void *block;
     bool ours; /* registered by this file */
 };
 
-struct holder {
-    struct holder_options options; /* no_decay is the GPU's */
+struct device_optimizer {
+    struct device_optimizer_options options; /* no_decay is the GPU's */
     int gpu;
     cudaStream_t up, compute, down;
-    cudaEvent_t *piece;          /* this piece is up of all that was brought so far */
-    cudaEvent_t ready, computed; /* a piece that may come down; all that reads places */
-    float *w, *state[2], *kept;  /* kept: NULL until something is */
-    float *partial;              /* [PIECE], where there are more sources than a kernel takes */
-    struct place *place, **late; /* [sources]; late: those that come up during this call */
+    cudaEvent_t *piece;                /* this piece is up of all that was brought so far */
+    cudaEvent_t ready, computed;       /* a piece that may come down; all that reads places */
+    float *w, *state[2], *accumulated; /* NULL until something is */
+    float *partial; /* [PIECE], where there are more sources than a kernel takes */
+    struct source_slot *slot, **late; /* [sources]; late: those that come up during this call */
     const float **from; /* [sources + 1], where the terms of this call's sum lie, the weights or
                            what is kept among them */
     int lates;
-    struct shared *shared;
-    int shares, room;
+    struct registration *registered;
+    int registrations, room;
 };
 
-static struct range piece_of(const struct holder *h, int64_t i)
+static struct range piece_of(const struct device_optimizer *h, int64_t i)
 {
     int64_t from = i * PIECE, left = h->options.count - from;
     return (struct range){from, from + (left < PIECE ? left : PIECE)};
 }
 
-static int64_t pieces(const struct holder *h)
+static int64_t pieces(const struct device_optimizer *h)
 {
     return (h->options.count + PIECE - 1) / PIECE;
 }
@@ -64,7 +64,7 @@ static size_t bytes_of(struct range at)
 
 /* ---- opening */
 
-static void *take(const struct holder *h, size_t bytes)
+static void *take(const struct device_optimizer *h, size_t bytes)
 {
     void *block = NULL;
     size_t left = 0, all = 0;
@@ -78,7 +78,7 @@ static void *take(const struct holder *h, size_t bytes)
     return block;
 }
 
-static float *take_vector(const struct holder *h)
+static float *take_vector(const struct device_optimizer *h)
 {
     size_t bytes = (size_t)h->options.count * sizeof(float);
     float *v = take(h, bytes);
@@ -96,9 +96,9 @@ static void make_event(cudaEvent_t *event)
     CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming | cudaEventBlockingSync));
 }
 
-static struct holder *holder_open(const struct holder_options *o)
+static struct device_optimizer *open_on_gpu(const struct device_optimizer_options *o)
 {
-    struct holder *h = xcalloc(1, sizeof *h);
+    struct device_optimizer *h = xcalloc(1, sizeof *h);
     size_t sources = (size_t)o->sources, no_decay = (size_t)o->no_decay_count * sizeof *o->no_decay;
     struct range *ranges;
     h->options = *o;
@@ -115,12 +115,12 @@ static struct holder *holder_open(const struct holder_options *o)
     for (int i = 0; i < o->states; i++)
         h->state[i] = take_vector(h);
     h->partial = take(h, PIECE * sizeof *h->partial);
-    h->place = xcalloc(sources, sizeof *h->place);
+    h->slot = xcalloc(sources, sizeof *h->slot);
     h->late = xcalloc(sources, sizeof *h->late);
     h->from = xcalloc(sources + 1, sizeof *h->from);
     for (int i = 0; i < o->sources; i++) {
-        h->place[i].there = take_vector(h);
-        make_event(&h->place[i].up);
+        h->slot[i].data = take_vector(h);
+        make_event(&h->slot[i].up);
     }
     h->options.no_decay = ranges = take(h, no_decay);
     CUDA(cudaMemcpyAsync(ranges, o->no_decay, no_decay, cudaMemcpyHostToDevice, h->compute));
@@ -130,94 +130,81 @@ static struct holder *holder_open(const struct holder_options *o)
     return h;
 }
 
-static void holder_close(struct holder *h)
+static void close_on_gpu(struct device_optimizer *h)
 {
     cudaStream_t streams[] = {h->up, h->compute, h->down};
     for (int i = 0; i < 3; i++)
         CUDA(cudaStreamSynchronize(streams[i]));
-    for (int i = 0; i < h->shares; i++)
-        if (h->shared[i].ours && cudaHostUnregister(h->shared[i].block) != cudaSuccess)
-            (void)cudaGetLastError();
+    for (int i = 0; i < h->registrations; i++)
+        if (h->registered[i].ours)
+            cuda_unregister(h->registered[i].block);
     for (int i = 0; i < h->options.sources; i++) {
-        CUDA(cudaFree(h->place[i].there));
-        CUDA(cudaEventDestroy(h->place[i].up));
+        CUDA(cudaFree(h->slot[i].data));
+        CUDA(cudaEventDestroy(h->slot[i].up));
     }
-    void *there[] = {h->w,    h->state[0], h->state[1],
-                     h->kept, h->partial,  (void *)h->options.no_decay};
-    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        CUDA(cudaFree(there[i]));
+    void *blocks_on_gpu[] = {h->w,           h->state[0], h->state[1],
+                             h->accumulated, h->partial,  (void *)h->options.no_decay};
+    for (size_t i = 0; i < sizeof blocks_on_gpu / sizeof *blocks_on_gpu; i++)
+        CUDA(cudaFree(blocks_on_gpu[i]));
     for (int64_t i = 0; i < pieces(h); i++)
         CUDA(cudaEventDestroy(h->piece[i]));
     CUDA(cudaEventDestroy(h->ready));
     CUDA(cudaEventDestroy(h->computed));
     for (int i = 0; i < 3; i++)
         CUDA(cudaStreamDestroy(streams[i]));
-    void *blocks[] = {h->piece, h->place, h->late, h->from, h->shared, h};
+    void *blocks[] = {h->piece, h->slot, h->late, h->from, h->registered, h};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         xfree(blocks[i]);
 }
 
-/* Another rank's memory is mapped read-only. What was registered already, or can't be, is left as
- * it is: then the driver copies it through memory of its own, and the caller waits for that. */
-static bool register_block(void *block, size_t bytes)
+static void register_memory(struct device_optimizer *h, const void *block, size_t bytes)
 {
-    const unsigned ways[] = {cudaHostRegisterPortable,
-                             cudaHostRegisterPortable | cudaHostRegisterReadOnly};
-    for (int i = 0; i < 2; i++) {
-        if (cudaHostRegister(block, bytes, ways[i]) == cudaSuccess)
-            return true;
-        (void)cudaGetLastError();
-    }
-    return false;
-}
-
-static void share(struct holder *h, const void *block, size_t bytes)
-{
-    for (int i = 0; i < h->shares; i++)
-        if (h->shared[i].block == block)
+    for (int i = 0; i < h->registrations; i++)
+        if (h->registered[i].block == block)
             return;
-    if (h->shares == h->room) {
-        struct shared *more = xcalloc(2 * (size_t)h->room + 8, sizeof *more);
-        for (int i = 0; i < h->shares; i++)
-            more[i] = h->shared[i];
-        xfree(h->shared);
-        h->shared = more;
+    if (h->registrations == h->room) {
+        struct registration *more = xcalloc(2 * (size_t)h->room + 8, sizeof *more);
+        for (int i = 0; i < h->registrations; i++)
+            more[i] = h->registered[i];
+        xfree(h->registered);
+        h->registered = more;
         h->room = 2 * h->room + 8;
     }
-    h->shared[h->shares++] = (struct shared){(void *)block, register_block((void *)block, bytes)};
+    h->registered[h->registrations++] =
+        (struct registration){(void *)block, cuda_register((void *)block, bytes)};
 }
 
 /* ---- sources */
 
-static struct place *place_of(const struct holder *h, const float *vector)
+static struct source_slot *slot_of(const struct device_optimizer *h, const float *vector)
 {
     for (int i = 0; i < h->options.sources; i++)
-        if (h->place[i].vector == vector)
-            return &h->place[i];
+        if (h->slot[i].vector == vector)
+            return &h->slot[i];
     return NULL;
 }
 
-static struct place *take_place(struct holder *h, const float *vector)
+static struct source_slot *take_slot(struct device_optimizer *h, const float *vector)
 {
-    struct place *p = place_of(h, NULL);
-    assert(p && vector && "more sources than the holder was opened for");
+    struct source_slot *p = slot_of(h, NULL);
+    assert(p && vector && "more sources than the optimizer was opened for");
     p->vector = vector;
     CUDA(cudaStreamWaitEvent(h->up, h->computed, 0));
     return p;
 }
 
-static void copy_up(const struct holder *h, const struct place *p, int64_t i)
+static void copy_up(const struct device_optimizer *h, const struct source_slot *p, int64_t i)
 {
     struct range at = piece_of(h, i);
-    CUDA(cudaMemcpyAsync(p->there + at.from, p->vector + at.from, bytes_of(at),
+    CUDA(cudaMemcpyAsync(p->data + at.from, p->vector + at.from, bytes_of(at),
                          cudaMemcpyHostToDevice, h->up));
 }
 
-static void bring(struct holder *h, const float *vector)
+static void prefetch(struct device_optimizer *h, const float *vector)
 {
-    if (place_of(h, vector))
+    if (slot_of(h, vector))
         return;
-    struct place *p = take_place(h, vector);
+    struct source_slot *p = take_slot(h, vector);
     for (int64_t i = 0; i < pieces(h); i++) {
         copy_up(h, p, i);
         CUDA(cudaEventRecord(h->piece[i], h->up));
@@ -225,9 +212,9 @@ static void bring(struct holder *h, const float *vector)
     CUDA(cudaEventRecord(p->up, h->up));
 }
 
-static void forget(struct holder *h, const float *vector)
+static void discard(struct device_optimizer *h, const float *vector)
 {
-    struct place *p = vector ? place_of(h, vector) : NULL;
+    struct source_slot *p = vector ? slot_of(h, vector) : NULL;
     if (!p)
         return;
     CUDA(cudaEventSynchronize(p->up));
@@ -235,15 +222,15 @@ static void forget(struct holder *h, const float *vector)
 }
 
 /* Finds where the sources lie here; those that do not yet are late. */
-static void find(struct holder *h, const float *const *source, int sources)
+static void find(struct device_optimizer *h, const float *const *source, int sources)
 {
     h->lates = 0;
     assert(sources <= h->options.sources + 1);
     for (int i = 0; i < sources; i++) {
-        struct place *p = place_of(h, source[i]);
+        struct source_slot *p = slot_of(h, source[i]);
         if (source[i] != h->options.w && !p)
-            p = h->late[h->lates++] = take_place(h, source[i]);
-        h->from[i] = p ? p->there : h->w;
+            p = h->late[h->lates++] = take_slot(h, source[i]);
+        h->from[i] = p ? p->data : h->w;
     }
 }
 
@@ -251,8 +238,8 @@ static void find(struct holder *h, const float *const *source, int sources)
 
 /* The terms of the sum over piece `at`, as many as a kernel takes: earlier ones are added up, in
  * order, to a first one. */
-static struct kernel_sources terms(const struct holder *h, const double *scale, int sources,
-                                   struct range at)
+static struct kernel_sources terms(const struct device_optimizer *h, const double *scale,
+                                   int sources, struct range at)
 {
     struct kernel_sources t = {.count = 0};
     for (int i = 0; i < sources; i++) {
@@ -266,10 +253,11 @@ static struct kernel_sources terms(const struct holder *h, const double *scale, 
     return t;
 }
 
-static void step_piece(const struct holder *h, const struct step_coefficients step_coefficients[2],
+static void step_piece(const struct device_optimizer *h,
+                       const struct step_coefficients step_coefficients[2],
                        const struct kernel_sources *terms, struct range at)
 {
-    const struct holder_options *o = &h->options;
+    const struct device_optimizer_options *o = &h->options;
     struct kernel_update u = {.rule = o->rule,
                               .step_coefficients = {step_coefficients[0], step_coefficients[1]},
                               .no_decay = o->no_decay,
@@ -283,7 +271,7 @@ static void step_piece(const struct holder *h, const struct step_coefficients st
 
 /* Piece by piece: brings the late ones, sums what h->from says, and steps with the sum, or puts it
  * into `to` (no step_coefficients). */
-static void compute(struct holder *h, const double *scale, int sources,
+static void compute(struct device_optimizer *h, const double *scale, int sources,
                     const struct step_coefficients *step_coefficients, float *to)
 {
     for (int64_t i = 0; i < pieces(h); i++) {
@@ -311,14 +299,14 @@ static void compute(struct holder *h, const double *scale, int sources,
 }
 
 /* The weights are down; so all that made them is up and done. */
-static void end(struct holder *h, const float *const *source, int sources)
+static void end(struct device_optimizer *h, const float *const *source, int sources)
 {
     CUDA(cudaStreamSynchronize(h->down));
     for (int i = 0; i < sources; i++)
-        forget(h, source[i]);
+        discard(h, source[i]);
 }
 
-static void step(struct holder *h, const struct step_coefficients step_coefficients[2],
+static void step(struct device_optimizer *h, const struct step_coefficients step_coefficients[2],
                  const float *const *source, const double *scale, int sources)
 {
     find(h, source, sources);
@@ -326,43 +314,45 @@ static void step(struct holder *h, const struct step_coefficients step_coefficie
     end(h, source, sources);
 }
 
-static void sum(struct holder *h, const float *const *source, const double *scale, int sources)
+static void sum(struct device_optimizer *h, const float *const *source, const double *scale,
+                int sources)
 {
     find(h, source, sources);
     compute(h, scale, sources, NULL, h->w);
     end(h, source, sources);
 }
 
-static void keep(struct holder *h, const float *vector)
+static void accumulate(struct device_optimizer *h, const float *vector)
 {
-    if (!h->kept)
-        h->kept = take_vector(h);
+    if (!h->accumulated)
+        h->accumulated = take_vector(h);
     find(h, &vector, 1);
     h->from[1] = h->from[0];
-    h->from[0] = h->kept;
-    compute(h, (const double[]){1, 1}, 2, NULL, h->kept);
-    forget(h, vector);
+    h->from[0] = h->accumulated;
+    compute(h, (const double[]){1, 1}, 2, NULL, h->accumulated);
+    discard(h, vector);
 }
 
-static void step_kept(struct holder *h, const struct step_coefficients step_coefficients[2],
-                      double scale)
+static void step_accumulated(struct device_optimizer *h,
+                             const struct step_coefficients step_coefficients[2], double scale)
 {
     h->lates = 0;
-    h->from[0] = h->kept;
-    compute(h, &scale, h->kept ? 1 : 0, step_coefficients, NULL);
-    if (h->kept)
-        CUDA(cudaMemsetAsync(h->kept, 0, (size_t)h->options.count * sizeof *h->kept, h->compute));
+    h->from[0] = h->accumulated;
+    compute(h, &scale, h->accumulated ? 1 : 0, step_coefficients, NULL);
+    if (h->accumulated)
+        CUDA(cudaMemsetAsync(h->accumulated, 0, (size_t)h->options.count * sizeof *h->accumulated,
+                             h->compute));
     end(h, NULL, 0);
 }
 
-const struct holder_kind cuda_holder = {
-    .open = holder_open,
-    .close = holder_close,
-    .share = share,
-    .bring = bring,
-    .forget = forget,
+const struct device_optimizer_kind cuda_device_optimizer = {
+    .open = open_on_gpu,
+    .close = close_on_gpu,
+    .register_memory = register_memory,
+    .prefetch = prefetch,
+    .discard = discard,
     .step = step,
     .sum = sum,
-    .keep = keep,
-    .step_kept = step_kept,
+    .accumulate = accumulate,
+    .step_accumulated = step_accumulated,
 };

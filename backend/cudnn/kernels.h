@@ -6,7 +6,7 @@
  * padding: every call writes zeros there and counts on zeros. Weights, statistics, their gradients
  * and logits are float32 without padding, aligned to a float. All pointers are the device's; what
  * is written overlaps nothing that is read, but where it says so. Order: a call queues one kernel
- * on the stream and returns, so a stretch of calls can be captured; nothing is allocated. A launch
+ * on the stream and returns, so a segment of calls can be captured; nothing is allocated. A launch
  * that fails ends the program (CHECK). Sums are float32 over a few rows, double above, in an order
  * fixed by the shape alone: the same bits every time, on every device. Scratch serves all calls of
  * one stream. */
@@ -46,7 +46,7 @@ void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *
                       int channels, float *to);
 
 /* A data set on the device (struct pixels). */
-struct kernel_album {
+struct kernel_dataset {
     const uint8_t *pixels; /* [count][channels][height][width] */
     const float *levels;   /* [channels][256], of levels_fill() */
     int channels, height, width;
@@ -54,8 +54,9 @@ struct kernel_album {
 
 /* to[batch x height x width][padded]: what image_write() makes of each crop, bit for bit in
  * float32. */
-void kernel_images(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album,
-                   const struct crop *crops, int batch, void *to);
+void kernel_images(cudaStream_t stream, enum backend_dtype type,
+                   const struct kernel_dataset *dataset, const struct crop *crops, int batch,
+                   void *to);
 
 struct kernel_plane { /* a tensor of activations, or of their gradients */
     enum backend_dtype type;

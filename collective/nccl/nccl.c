@@ -39,13 +39,13 @@ struct nccl {
     ncclComm_t comm;
     ncclRedOp_t scaled; /* scale x theirs, added ... */
     double scale;       /* ... of this scale; 0: none was made */
-    struct twin *twin;
+    struct device_buffer *buffer;
     struct collective *all;
 };
 
-static const struct twin_kind *twins(const struct collective *c)
+static const struct device_buffer_kind *buffers(const struct collective *c)
 {
-    return c->n->context->problem->twin;
+    return c->n->context->problem->device_buffer;
 }
 
 static void expect(const struct nccl *k, ncclResult_t result, const char *what)
@@ -73,7 +73,7 @@ static void settle(struct nccl *k, ncclResult_t result, const char *what)
 static bool summed(void *self)
 {
     struct nccl *k = self;
-    return settled(k) && twins(k->all)->reached(k->twin);
+    return settled(k) && buffers(k->all)->is_done(k->buffer);
 }
 
 /* ---- can it be used? */
@@ -81,12 +81,12 @@ static bool summed(void *self)
 static void describe(const struct collective *c, bool loaded, const char *why, struct hello *h)
 {
     const struct net *net = c->n->net;
-    if (!twins(c))
+    if (!buffers(c))
         snprintf(h->why, sizeof h->why, "worker %d computes on no GPU", c->worker);
     else if (!loaded)
         snprintf(h->why, sizeof h->why, "%s", why);
     else
-        twins(c)->name(net->local_rank, h->gpu, sizeof h->gpu);
+        buffers(c)->name(net->local_rank, h->gpu, sizeof h->gpu);
 }
 
 /* The first worker's judgement of all. */
@@ -166,12 +166,12 @@ static bool fits(struct collective *c, char *why, size_t size)
         return false;
     }
     if (c->n->net->virtual_time &&
-        !twins(c)) { /* so it is with all of them: to agree would only take their time */
+        !buffers(c)) { /* so it is with all of them: to agree would only take their time */
         snprintf(why, size, "worker %d computes on no GPU", c->worker);
         return false;
     }
     struct nccl *k = xcalloc(1, sizeof *k);
-    describe(c, twins(c) && nccl_load(&k->call, why, size), why, &own);
+    describe(c, buffers(c) && nccl_load(&k->call, why, size), why, &own);
     agree(c, k, &own, &a);
     k->id = a.id;
     k->all = c;
@@ -191,7 +191,7 @@ static void open(struct collective *c)
     struct nccl *k = c->own;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    k->twin = twins(c)->open(c->n->net->local_rank, c->count);
+    k->buffer = buffers(c)->open(c->n->net->local_rank, c->count);
     settle(k, k->call.ncclCommInitRankConfig(&k->comm, c->workers, k->id, c->worker, &config),
            "ncclCommInitRankConfig");
 }
@@ -210,7 +210,7 @@ static void close(struct collective *c)
     drop_scale(k);
     settle(k, k->call.ncclCommFinalize(k->comm), "ncclCommFinalize");
     expect(k, k->call.ncclCommDestroy(k->comm), "ncclCommDestroy");
-    twins(c)->close(k->twin);
+    buffers(c)->close(k->buffer);
 }
 
 static ncclRedOp_t operation(struct nccl *k, double scale)
@@ -232,18 +232,18 @@ static ncclRedOp_t operation(struct nccl *k, double scale)
 static void sum(struct collective *c, float *vector, double scale)
 {
     struct nccl *k = c->own;
-    const struct twin_kind *kind = twins(c);
-    float *there = kind->there(k->twin);
+    const struct device_buffer_kind *kind = buffers(c);
+    float *there = kind->data(k->buffer);
     ncclRedOp_t op = operation(k, scale);
     collective_meet(c);
     for (int64_t from = 0; from < c->count; from += PIECE) {
         int64_t count = c->count - from < PIECE ? c->count - from : PIECE;
-        kind->up(k->twin, vector, from, count);
+        kind->upload(k->buffer, vector, from, count);
         settle(k,
                k->call.ncclAllReduce(there + from, there + from, (size_t)count, ncclFloat, op,
-                                     k->comm, kind->queue(k->twin)),
+                                     k->comm, kind->stream(k->buffer)),
                "ncclAllReduce");
-        kind->down(k->twin, vector, from, count);
+        kind->download(k->buffer, vector, from, count);
     }
     node_wait_until(c->n, summed, k, "the library's sum");
 }

@@ -1,8 +1,8 @@
 /* The whole backend on a device, or on what stands for one (test_device_emulated): streams,
- * stretches, and units in a network.
+ * segments, and units in a network.
  *
- * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are walked as
- * training walks them, and must come out as the reference has them, as well as the type allows;
+ * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are run as
+ * training runs them, and must come out as the reference has them, as well as the type allows;
  * whatever comes in between; and the same bits each time. */
 #include <math.h>
 #include <setjmp.h>
@@ -22,6 +22,9 @@
 enum { SEED = 3, PAGE = 4096 };
 
 extern const struct backend backend_cudnn;
+
+/* tests/cuda/emulate/runtime.h; NULL on a device */
+void emulate_gpus(int count, int old, int error, int driver) __attribute__((weak));
 
 /* The third is for bits alone: a norm over two numbers makes anything of their last digits. */
 enum { PLAIN, LARGE, SMALL };
@@ -203,9 +206,9 @@ static void test_repeats(void **state)
     for_engines(TF32, &networks[SMALL], check_repeats);
 }
 
-/* With TF32 allowed, other plans are taken, and remembered apart: neither setting finds the other's
+/* With TF32 allowed, other plans are taken, and remembered separately: neither setting finds the other's
  * in the file of choices. */
-static void test_choices_are_kept_apart(void **state)
+static void test_choices_are_stored_separately(void **state)
 {
     (void)state;
     enum { TURNS = 4 };
@@ -246,22 +249,22 @@ static void test_copies(void **state)
     char *here = xcalloc(4 * COUNT, 1), *page = here + (PAGE - (uintptr_t)here % PAGE) % PAGE,
          *back = page + COUNT;
     char *there = b->alloc(d, COUNT);
-    for (int shared = 0; shared < 2; shared++) {
-        if (shared)
-            b->share(d, page, 2 * COUNT);
+    for (int registered = 0; registered < 2; registered++) {
+        if (registered)
+            b->device->register_memory(d, page, 2 * COUNT);
         for (int i = 0; i < COUNT; i++)
-            page[i] = (char)(i % 251 + shared);
+            page[i] = (char)(i % 251 + registered);
         b->upload(d, there, page, COUNT - 5);
         b->finish(d);
-        b->download(d, back, there, COUNT);
+        b->device->download(d, back, there, COUNT);
         b->finish(d);
         assert_memory_equal(back, page, COUNT - 5);
         for (int i = COUNT - 5; i < COUNT; i++)
             assert_int_equal(back[i], 0);
-        if (shared)
-            b->unshare(d, page);
+        if (registered)
+            b->device->unregister_memory(d, page);
     }
-    b->unshare(d, page); /* never shared, or no longer: no harm */
+    b->device->unregister_memory(d, page); /* never registered, or no longer: no harm */
     b->free(d, there);
     xfree(here);
     b->close(d);
@@ -283,14 +286,49 @@ static void test_devices(void **state)
     }
 }
 
+/* One GPU that is too old hides no other; where none is left, the reason is said. */
+static void test_which_gpus(void **state)
+{
+    (void)state;
+    char why[400];
+    if (!emulate_gpus)
+        skip();
+    emulate_gpus(3, 2, 0, 13000);
+    assert_true(backend_cudnn.has(DTYPE_F32));
+    for (int number = 0; number < 2; number++)
+        backend_cudnn.close(backend_cudnn.open(
+            &(struct device_options){.threads = 1, .number = number, .quiet = true}));
+    static const struct {
+        int count, old, error, driver;
+        const char *visible, *why;
+    } cases[] = {
+        {2, 2, 0, 13000, NULL, "no CUDA device is new enough: emulated has compute capability"},
+        {0, 0, 35, 0, NULL, "driver is missing"},
+        {0, 0, 35, 11080, NULL, "driver is for CUDA 11.8"},
+        {0, 0, 100, 13000, "-1", "CUDA_VISIBLE_DEVICES='-1' hides them"},
+        {0, 0, 100, 13000, NULL, "no CUDA device is found (an error"},
+        {0, 0, 0, 13000, NULL, "no CUDA device is found (the driver shows none)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        emulate_gpus(cases[i].count, cases[i].old, cases[i].error, cases[i].driver);
+        if (cases[i].visible)
+            setenv("CUDA_VISIBLE_DEVICES", cases[i].visible, 1);
+        else
+            unsetenv("CUDA_VISIBLE_DEVICES");
+        assert_false(backend_cudnn.has(DTYPE_F32));
+        backend_cudnn.why_not(DTYPE_F32, why, sizeof why);
+        if (!strstr(why, cases[i].why))
+            fail_msg("'%s' does not say '%s'", why, cases[i].why);
+    }
+    emulate_gpus(1, 0, 0, 13000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_choices_are_kept_apart),
+        cmocka_unit_test(test_which_gpus), cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_repeats),    cmocka_unit_test(test_choices_are_stored_separately),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

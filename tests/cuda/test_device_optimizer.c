@@ -26,11 +26,11 @@ enum { MOST = 20, ROUNDS = 11, FROM = 1003, LARGE = (1 << 20) + 1029 };
 
 int64_t emulate_allocations(void) __attribute__((weak)); /* NULL on a device */
 
-static const struct holder_kind *need_device(void)
+static const struct device_optimizer_kind *need_device(void)
 {
     for (int i = 0; backends[i]; i++)
-        if (backends[i]->holder && backends[i]->has(DTYPE_F32))
-            return backends[i]->holder;
+        if (backends[i]->device && backends[i]->has(DTYPE_F32))
+            return backends[i]->device->optimizer;
     print_message("SKIPPED: no CUDA device\n");
     skip();
     return NULL;
@@ -57,7 +57,7 @@ static void fill(float *v, int64_t count, uint64_t key)
     }
 }
 
-static void pair_open(struct pair *p, const struct holder_kind *kind, const char *rule,
+static void pair_open(struct pair *p, const struct device_optimizer_kind *kind, const char *rule,
                       double momentum, int64_t count, int sources)
 {
     const struct range no_decay[] = {{0, FROM + 1},
@@ -82,8 +82,8 @@ static void pair_open(struct pair *p, const struct holder_kind *kind, const char
     p->there = optimizer_open(&o, slice, no_decay, sizeof no_decay / sizeof *no_decay);
     optimizer_offload(p->there, kind, p->w[1], sources, 0);
     assert_true(optimizer_is_offloaded(p->there) && !optimizer_is_offloaded(p->here));
-    optimizer_share(p->there, p->w[1], (size_t)count * sizeof **p->w);
-    optimizer_share(p->there, p->w[1], (size_t)count * sizeof **p->w);
+    optimizer_register_memory(p->there, p->w[1], (size_t)count * sizeof **p->w);
+    optimizer_register_memory(p->there, p->w[1], (size_t)count * sizeof **p->w);
 }
 
 static void pair_close(struct pair *p)
@@ -109,14 +109,14 @@ static void refill(struct pair *p)
         bool early = p->round % 3 == 1 || (p->round % 3 == 2 && (i + p->round) % 2);
         if (early && i == p->round % p->sources) {
             fill(p->v[i], p->count, 3);
-            optimizer_bring(p->there, p->v[i]);
-            optimizer_forget(p->there, p->v[i]);
+            optimizer_prefetch(p->there, p->v[i]);
+            optimizer_discard(p->there, p->v[i]);
         }
         fill(p->v[i], p->count, 10 + (uint64_t)(p->round * MOST + i));
         if (early)
-            optimizer_bring(p->there, p->v[i]);
+            optimizer_prefetch(p->there, p->v[i]);
         if (early && i == 0)
-            optimizer_bring(p->there, p->v[i]);
+            optimizer_prefetch(p->there, p->v[i]);
         p->source[0][i] = p->source[1][i] = p->v[i];
         p->scale[i] = i ? 0.1 + 0.07 * i : 1;
     }
@@ -138,7 +138,7 @@ static void check_step(struct pair *p, int sources)
     expect_same(p, "a step");
     for (int i = 0; i < p->sources; i++) {
         if (i >= sources)
-            optimizer_forget(p->there, p->v[i]);
+            optimizer_discard(p->there, p->v[i]);
         spoil(p, i);
     }
 }
@@ -149,7 +149,7 @@ static void check_one(struct pair *p)
     optimizer_step(p->there, p->w[1], p->v[0], 0.01);
     expect_same(p, "a step with one");
     for (int i = 0; i < p->sources; i++) {
-        optimizer_forget(p->there, p->v[i]);
+        optimizer_discard(p->there, p->v[i]);
         spoil(p, i);
     }
 }
@@ -183,7 +183,7 @@ static void check_kept(struct pair *p)
     expect_same(p, "a step with what was kept");
 }
 
-static void check_pair(const struct holder_kind *kind, const char *rule, double momentum,
+static void check_pair(const struct device_optimizer_kind *kind, const char *rule, double momentum,
                        int64_t count, int sources, int rounds)
 {
     struct pair p;
@@ -228,7 +228,7 @@ static void test_rules(void **state)
 {
     (void)state;
     static const int64_t counts[] = {0, 1, 3, 1021, 4096};
-    const struct holder_kind *kind = need_device();
+    const struct device_optimizer_kind *kind = need_device();
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
             check_pair(kind, rules[r].name, rules[r].momentum, counts[c], c % 2 ? 4 : MOST, ROUNDS);
@@ -237,7 +237,7 @@ static void test_rules(void **state)
 static void test_pieces(void **state)
 {
     (void)state;
-    const struct holder_kind *kind = need_device();
+    const struct device_optimizer_kind *kind = need_device();
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
         check_pair(kind, rules[r].name, rules[r].momentum, LARGE, 2, r == 1 ? 5 : 3);
     check_pair(kind, "sgd", 0.9, 1 << 19, 3, 5);
@@ -305,9 +305,9 @@ static void test_schemes(void **state)
             check_scheme(cases[i].scheme, cases[i].more, servers);
 }
 
-/* A run of ten updates with a scheme and a holder of the test's own, where they are given. */
+/* A run of ten updates with a scheme and a device optimizer of the test's own, where they are given. */
 static void run_ten(struct experiment *e, const char *name, const struct scheme *scheme,
-                    const struct holder_kind *holder)
+                    const struct device_optimizer_kind *device_optimizer)
 {
     struct problem_options o = {
         .options = &e->options, .minibatch = 8, .threads = 1, .trains = true};
@@ -315,7 +315,7 @@ static void run_ten(struct experiment *e, const char *name, const struct scheme 
                                                  "minibatches=2", "updates=10", "samples=100000",
                                                  "slow=1=3", NULL});
     e->scheme = scheme;
-    e->holder = holder;
+    e->device_optimizer = device_optimizer;
     e->problem = problem_open(&o);
     experiment_run(e);
     problem_close(e->problem);
@@ -346,7 +346,7 @@ static void test_left_out(void **state)
     (void)state;
     const struct scheme some = {.name = "some", .work = ps_work, .serve = serve_some};
     struct experiment e[2];
-    const struct holder_kind *kind = need_device();
+    const struct device_optimizer_kind *kind = need_device();
     for (int i = 0; i < 2; i++)
         run_ten(&e[i], "scheme=ssgd", &some, i ? kind : NULL);
     assert_memory_equal(e[0].out.w, e[1].out.w, (size_t)e[0].out.count * sizeof(float));
@@ -354,9 +354,9 @@ static void test_left_out(void **state)
         experiment_close(&e[i]);
 }
 
-/* The holder itself, seen from outside: how many sources were brought before the call that uses
+/* The device optimizer itself, seen from outside: how many sources were brought before the call that uses
  * them. */
-static const struct holder_kind *watched;
+static const struct device_optimizer_kind *watched;
 static const float *ahead[MOST];
 static int aheads, brought;
 
@@ -368,15 +368,16 @@ static bool is_ahead(const float *vector)
     return false;
 }
 
-static void watch_bring(struct holder *h, const float *vector)
+static void watch_prefetch(struct device_optimizer *h, const float *vector)
 {
     if (!is_ahead(vector))
         ahead[aheads++] = vector;
-    watched->bring(h, vector);
+    watched->prefetch(h, vector);
 }
 
 /* The first worker is the slowest. */
-static void watch_step(struct holder *h, const struct step_coefficients step_coefficients[2],
+static void watch_step(struct device_optimizer *h,
+                       const struct step_coefficients step_coefficients[2],
                        const float *const *source, const double *scale, int sources)
 {
     assert_false(is_ahead(source[0]));
@@ -388,8 +389,8 @@ static void watch_step(struct holder *h, const struct step_coefficients step_coe
 static int count_brought(const char *scheme)
 {
     struct experiment e;
-    struct holder_kind kind = *watched;
-    kind.bring = watch_bring;
+    struct device_optimizer_kind kind = *watched;
+    kind.prefetch = watch_prefetch;
     kind.step = watch_step;
     brought = aheads = 0;
     run_ten(&e, scheme, NULL, &kind);

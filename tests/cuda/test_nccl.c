@@ -29,9 +29,9 @@ static void own_name(int number, char *text, size_t size)
 }
 
 /* The emulated GPU, as if each rank had one. */
-static const struct twin_kind *own_gpu(struct twin_kind *kind)
+static const struct device_buffer_kind *own_gpu(struct device_buffer_kind *kind)
 {
-    *kind = cuda_twin;
+    *kind = cuda_device_buffer;
     kind->name = own_name;
     return kind;
 }
@@ -39,8 +39,9 @@ static const struct twin_kind *own_gpu(struct twin_kind *kind)
 static void need_stand_in(void)
 {
     if (!&fake_nccl) {
-        print_message("SKIPPED: ranks that share a GPU have no NCCL; the emulated twin of this "
-                      "test has the stand-in\n");
+        print_message(
+            "SKIPPED: ranks that share a GPU have no NCCL; the emulated device buffer of this "
+            "test has the stand-in\n");
         skip();
     }
     fake_nccl = (struct fake_nccl){0};
@@ -76,7 +77,7 @@ static void judge(int ranks, const struct sum_case *sum, double jitter_s)
 static void test_sums(void **state)
 {
     static const int64_t counts[] = {1, 7, 4099, (1 << 22) + 5};
-    struct twin_kind kind;
+    struct device_buffer_kind kind;
     (void)state;
     need_stand_in();
     for (int workers = 2; workers < 6; workers++)
@@ -88,7 +89,7 @@ static void test_sums(void **state)
             judge(workers + 1,
                   &(struct sum_case){"nccl", .servers = 1, .count = counts[i],
                                      .rounds = long_one ? 2 : 7, .delay_s = 0.01,
-                                     .twin = own_gpu(&kind)},
+                                     .device_buffer = own_gpu(&kind)},
                   1e-3);
             assert_int_equal(fake_nccl.wrong, 0);
             assert_int_equal(fake_nccl.begun, workers);
@@ -102,21 +103,27 @@ static void test_sums(void **state)
 
 static void test_choice(void **state)
 {
-    struct twin_kind kind;
+    struct device_buffer_kind kind;
     struct sum_case k = {"auto",       "nccl",      .servers = 2,
-                         .count = 100, .rounds = 2, .twin = own_gpu(&kind)};
+                         .count = 100, .rounds = 2, .device_buffer = own_gpu(&kind)};
     (void)state;
     need_stand_in();
     judge(4, &k, 0);
-    k = (struct sum_case){"direct", .servers = 1, .count = 100, .rounds = 2, .twin = &kind};
+    k = (struct sum_case){"direct", .servers = 1, .count = 100, .rounds = 2,
+                          .device_buffer = &kind};
     judge(4, &k, 0);
-    k = (struct sum_case){"auto",      "direct",      .servers = 1,      .count = 100,
-                          .rounds = 2, .exact = true, .twin = &cuda_twin};
+    k = (struct sum_case){"auto",
+                          "direct",
+                          .servers = 1,
+                          .count = 100,
+                          .rounds = 2,
+                          .exact = true,
+                          .device_buffer = &cuda_device_buffer};
     judge(4, &k, 0);
-    k.twin = NULL;
+    k.device_buffer = NULL;
     judge(4, &k, 0);
     fake_nccl.missing = true;
-    k.twin = own_gpu(&kind);
+    k.device_buffer = own_gpu(&kind);
     judge(4, &k, 0);
     fake_nccl.missing = false;
     judge(2, &k, 0); /* one worker */
@@ -138,20 +145,20 @@ static void ending(const void *argument)
 
 static void test_choice_is_said(void **state)
 {
-    struct twin_kind kind;
+    struct device_buffer_kind kind;
     struct said s = {.sum = {"nccl", "direct", .servers = 1, .count = 100, .rounds = 1,
-                             .exact = true, .twin = &cuda_twin}};
+                             .exact = true, .device_buffer = &cuda_device_buffer}};
     (void)state;
     need_stand_in();
     assert_dies(
         0, ending, &s,
         (const char *const[]){"--allreduce nccl: workers 0 and 1 share GPU 0000:00:00.0 of sim",
                               "direct is used", NULL});
-    s.sum.twin = NULL;
+    s.sum.device_buffer = NULL;
     assert_dies(0, ending, &s,
                 (const char *const[]){
                     "--allreduce nccl: worker 0 computes on no GPU; direct is used", NULL});
-    s.sum.twin = own_gpu(&kind);
+    s.sum.device_buffer = own_gpu(&kind);
     s.orders.missing = true;
     assert_dies(0, ending, &s,
                 (const char *const[]){
@@ -161,9 +168,9 @@ static void test_choice_is_said(void **state)
 /* What the library refuses, at once or later, ends the run with its words. */
 static void test_failures(void **state)
 {
-    struct twin_kind kind;
+    struct device_buffer_kind kind;
     struct said s = {
-        .sum = {"nccl", .servers = 1, .count = 100, .rounds = 5, .twin = own_gpu(&kind)},
+        .sum = {"nccl", .servers = 1, .count = 100, .rounds = 5, .device_buffer = own_gpu(&kind)},
         .orders.fail_at = 4};
     (void)state;
     need_stand_in();
@@ -175,7 +182,7 @@ static void test_failures(void **state)
                 (const char *const[]){"NCCL says remote error: the link is down", NULL});
 }
 
-/* The real library with the real twin, one rank: the sum is its own vector, scaled. */
+/* The real library with the real device buffer, one rank: the sum is its own vector, scaled. */
 static void test_library(void **state)
 {
     enum { COUNT = 100000 };
@@ -194,7 +201,7 @@ static void test_library(void **state)
     }
     if (!nccl_load(&call, why, sizeof why))
         fail_msg("%s", why);
-    struct twin *t = cuda_twin.open(0, COUNT);
+    struct device_buffer *t = cuda_device_buffer.open(0, COUNT);
     vector = xcalloc(COUNT, sizeof *vector);
     config.blocking = 0;
     assert_int_equal(call.ncclGetUniqueId(&id), ncclSuccess);
@@ -207,14 +214,14 @@ static void test_library(void **state)
         ncclSuccess);
     for (int i = 0; i < COUNT; i++)
         vector[i] = (float)i;
-    cuda_twin.up(t, vector, 0, COUNT);
-    is = call.ncclAllReduce(cuda_twin.there(t), cuda_twin.there(t), COUNT, ncclFloat, half, comm,
-                            cuda_twin.queue(t));
+    cuda_device_buffer.upload(t, vector, 0, COUNT);
+    is = call.ncclAllReduce(cuda_device_buffer.data(t), cuda_device_buffer.data(t), COUNT,
+                            ncclFloat, half, comm, cuda_device_buffer.stream(t));
     while (is == ncclInProgress)
         call.ncclCommGetAsyncError(comm, &is);
     assert_int_equal(is, ncclSuccess);
-    cuda_twin.down(t, vector, 0, COUNT);
-    while (!cuda_twin.reached(t))
+    cuda_device_buffer.download(t, vector, 0, COUNT);
+    while (!cuda_device_buffer.is_done(t))
         ;
     for (int i = 0; i < COUNT; i++)
         assert_true(vector[i] == 0.5f * (float)i);
@@ -223,7 +230,7 @@ static void test_library(void **state)
     for (is = ncclInProgress; is == ncclInProgress;)
         call.ncclCommGetAsyncError(comm, &is);
     assert_int_equal(call.ncclCommDestroy(comm), ncclSuccess);
-    cuda_twin.close(t);
+    cuda_device_buffer.close(t);
     xfree(vector);
 }
 

@@ -62,7 +62,7 @@ static void assert_same(struct network_fixture *r, struct answer *a, struct answ
     xfree(b->sums);
 }
 
-/* Crops and floats in turns on one network, whose stretches are recorded meanwhile. */
+/* Crops and floats in turns on one network, whose segments are recorded meanwhile. */
 static void test_networks(void **state)
 {
     (void)state;
@@ -84,15 +84,15 @@ static void test_networks(void **state)
         fixture_open(&r, &engines[e], &network);
         snapshots_open(&s, &r.a);
         const struct pixels pixels = snapshots_pixels(&s);
-        struct album *album = backend_cudnn.album_open(r.device, &pixels);
-        assert_non_null(album);
+        struct resident_dataset *resident = backend_cudnn.device->resident_open(r.device, &pixels);
+        assert_non_null(resident);
         for (int turn = 0; turn < TURNS; turn++) {
             snapshots_draw(&s, turn);
             ask(&floats, &r, snapshots_floats(&s));
-            ask(&crops, &r, snapshots_crops(&s, album));
+            ask(&crops, &r, snapshots_crops(&s, resident));
             assert_same(&r, &floats, &crops);
         }
-        backend_cudnn.album_close(album);
+        backend_cudnn.device->resident_close(resident);
         snapshots_close(&s);
         fixture_close(&r);
     }
@@ -105,11 +105,11 @@ static void test_no_room(void **state)
     need_device();
     struct device *d = backend_cudnn.open(&(struct device_options){.threads = 1, .quiet = true});
     struct pixels p = {.count = (int64_t)1 << 50, .channels = 3, .height = 32, .width = 32};
-    assert_null(backend_cudnn.album_open(d, &p));
+    assert_null(backend_cudnn.device->resident_open(d, &p));
     p.count = 1;
     p.channels = 9; /* more than a vector of the kernel's */
-    assert_null(backend_cudnn.album_open(d, &p));
-    backend_cudnn.album_close(NULL);
+    assert_null(backend_cudnn.device->resident_open(d, &p));
+    backend_cudnn.device->resident_close(NULL);
     backend_cudnn.close(d);
 }
 
@@ -219,18 +219,29 @@ static void test_tf32(void **state)
     unlink(cache);
 }
 
-/* ---- images of the host's lie in memory that the device knows */
+/* ---- images of the host lie in registered memory */
 
-static int64_t lent_bytes;
+static int64_t registered_bytes;
+static void *registered_block;
 
-static void count_lent(struct problem *p, void *block, size_t bytes, bool comes)
+static void count_registered(struct problem *p, void *block, size_t bytes)
 {
     (void)p;
     assert_int_equal((uintptr_t)block % 4096, 0);
-    lent_bytes += comes ? (int64_t)bytes : -(int64_t)bytes;
+    assert_null(registered_block);
+    registered_block = block;
+    registered_bytes = (int64_t)bytes;
 }
 
-static void test_batches_are_lent(void **state)
+static void count_unregistered(struct problem *p, void *block)
+{
+    (void)p;
+    assert_ptr_equal(block, registered_block);
+    registered_block = NULL;
+    registered_bytes = 0;
+}
+
+static void test_batches_are_registered(void **state)
 {
     (void)state;
     enum { BATCH = 8, SLOTS = 3, IMAGE = 3 * 32 * 32 * sizeof(float) };
@@ -243,12 +254,13 @@ static void test_batches_are_lent(void **state)
         struct problem *p = o.problem;
         const struct problem_kind *kind = p->kind;
         struct problem_kind counts = *kind;
-        counts.lend = count_lent;
+        counts.register_memory = count_registered;
+        counts.unregister_memory = count_unregistered;
         p->kind = &counts;
         struct stream *s = kind->stream_open(p, 0, 1);
-        assert_int_equal(lent_bytes, resident ? 0 : SLOTS * BATCH * IMAGE);
+        assert_int_equal(registered_bytes, resident ? 0 : SLOTS * BATCH * IMAGE);
         kind->stream_close(p, s);
-        assert_int_equal(lent_bytes, 0);
+        assert_int_equal(registered_bytes, 0);
         p->kind = kind;
         problem_close(p);
     }
@@ -258,9 +270,11 @@ static void test_batches_are_lent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_networks),         cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_problems),         cmocka_unit_test(test_tf32),
-        cmocka_unit_test(test_batches_are_lent),
+        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_batches_are_registered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

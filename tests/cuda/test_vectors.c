@@ -116,11 +116,12 @@ static void check_images(struct gpu *gpu, const struct dataset *d, enum backend_
     double *is = xcalloc((size_t)floats * CROPS, sizeof *is);
     choose(crops);
     levels_fill(&levels, d);
-    struct kernel_album album = {.channels = d->channels, .height = d->height, .width = d->width};
-    album.pixels = gpu_put(gpu, d->pixels, (size_t)floats * SAMPLES);
-    album.levels = gpu_put(gpu, levels.of, (size_t)d->channels * sizeof levels.of[0]);
+    struct kernel_dataset dataset = {
+        .channels = d->channels, .height = d->height, .width = d->width};
+    dataset.pixels = gpu_put(gpu, d->pixels, (size_t)floats * SAMPLES);
+    dataset.levels = gpu_put(gpu, levels.of, (size_t)d->channels * sizeof levels.of[0]);
     void *to = gpu_take_elements(gpu, type, pixels * CROPS, d->channels);
-    kernel_images(gpu->stream, type, &album, gpu_put(gpu, crops, sizeof crops), CROPS, to);
+    kernel_images(gpu->stream, type, &dataset, gpu_put(gpu, crops, sizeof crops), CROPS, to);
     gpu_get_elements(gpu, type, is, to, pixels * CROPS, d->channels);
     for (int i = 0; i < CROPS; i++) {
         image_write(truth, d, crops[i].sample,

@@ -33,21 +33,21 @@ static __global__ void cast_back(const void *__restrict__ from, int columns, int
 
 /* A block a image, a thread a pixel: its channels are one vector. */
 template <class E>
-static __global__ void images(kernel_album album, const crop *__restrict__ crops,
+static __global__ void images(kernel_dataset dataset, const crop *__restrict__ crops,
                               void *__restrict__ to)
 {
-    const int width = album.width, height = album.height, pixels = width * height;
+    const int width = dataset.width, height = dataset.height, pixels = width * height;
     const crop wanted = crops[blockIdx.x];
-    const uint8_t *image = album.pixels + (int64_t)wanted.sample * album.channels * pixels;
+    const uint8_t *image = dataset.pixels + (int64_t)wanted.sample * dataset.channels * pixels;
     for (int pixel = threadIdx.x; pixel < pixels; pixel += EACH_THREADS) {
         const int x = pixel % width, row = pixel / width + wanted.down,
                   column = (wanted.mirror ? width - 1 - x : x) + wanted.right;
         const bool inside = 0 <= row && row < height && 0 <= column && column < width;
         lanes v = {};
         for (int c = 0; c < LANES; c++)
-            if (c < album.channels) /* black outside */
-                v.of[c] = album.levels[c * 256 +
-                                       (inside ? image[(c * height + row) * width + column] : 0)];
+            if (c < dataset.channels) /* black outside */
+                v.of[c] = dataset.levels[c * 256 +
+                                         (inside ? image[(c * height + row) * width + column] : 0)];
         store<E>(to, (int64_t)blockIdx.x * pixels + pixel, v);
     }
 }
@@ -69,9 +69,10 @@ void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *
            columns, channels, (uint32_t)(rows * columns), to);
 }
 
-void kernel_images(cudaStream_t stream, enum backend_dtype type, const struct kernel_album *album,
-                   const struct crop *crops, int batch, void *to)
+void kernel_images(cudaStream_t stream, enum backend_dtype type,
+                   const struct kernel_dataset *dataset, const struct crop *crops, int batch,
+                   void *to)
 {
-    assert(album->channels <= LANES);
-    launch(BY_TYPE(type, images), batch, EACH_THREADS, stream, *album, crops, to);
+    assert(dataset->channels <= LANES);
+    launch(BY_TYPE(type, images), batch, EACH_THREADS, stream, *dataset, crops, to);
 }

@@ -266,7 +266,7 @@ void kernel_mask(cudaStream_t stream, struct kernel_plane p,
 
 size_t kernel_scratch_bytes(int channels, int batch)
 {
-    const int groups = (kernel_padded(channels) / LANES + COLUMNS_AT_ONCE - 1) / SIMD;
+    const int groups = (kernel_padded(channels) / LANES + COLUMNS_AT_ONCE - 1) / COLUMNS_AT_ONCE;
     const size_t blocks = groups > MOST_BLOCKS ? groups : MOST_BLOCKS;
     const size_t sums = blocks * 2 * LANES * COLUMNS_AT_ONCE * sizeof(float),
                  samples = (size_t)batch * 2 * sizeof(double);

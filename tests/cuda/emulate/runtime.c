@@ -125,16 +125,36 @@ void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), co
 
 /* ---- devices and errors */
 
+static struct {
+    int count, old;
+    cudaError_t error;
+    int driver;
+} machine = {.count = 1, .driver = CUDART_VERSION};
+
+void emulate_gpus(int count, int old, int error, int driver)
+{
+    machine.count = count;
+    machine.old = old;
+    machine.error = (cudaError_t)error;
+    machine.driver = driver;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
-    return cudaSuccess;
+    *count = machine.count;
+    return machine.error;
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
-    (void)device;
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? CUDA_ARCH / 10 : CUDA_ARCH % 10;
+    int capability = device < machine.old ? CUDA_ARCH - 10 : CUDA_ARCH;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = machine.driver;
     return cudaSuccess;
 }
 
@@ -146,15 +166,20 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     return cudaSuccess;
 }
 
+static bool is_usable(int device)
+{
+    return device >= machine.old && device < machine.count;
+}
+
 cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags)
 {
     (void)device_flags, (void)flags;
-    return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    return is_usable(device) ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    return is_usable(device) ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)

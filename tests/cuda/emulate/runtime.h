@@ -18,6 +18,10 @@ typedef struct CUstream_st *cudaStream_t;
 void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument,
                      size_t bytes);
 
+/* The machine has `count` GPUs, of which the first `old` are too old; with an error the search for
+ * them fails. Driver: its CUDA version as CUDA counts, 0: there is none. */
+void emulate_gpus(int count, int old, int error, int driver);
+
 int64_t emulate_allocations(void); /* of the device's memory, so far */
 
 #endif
