@@ -1,82 +1,134 @@
-/* A worker's side: what is finished goes out, weights come in.
+/* A worker: what is finished goes out, weights come in.
  *
- * The receives of an answer are posted before the worker waits, so that on one host weights are
+ * The receives of a reply are posted before the worker waits, so that on one host weights are
  * copied once, from where they lie. */
 #include <assert.h>
 #include <math.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "parameter_server/private.h"
+#include "parameter_server/messages.h"
+#include "parameter_server/parameter_server.h"
+#include "serialization/serialization.h"
 
-enum { LINE = 64 };
+struct link { /* to one server */
+    struct range slice;
+    int64_t version;             /* of the slice here: servers that race count for themselves */
+    struct request *push, *pull; /* under way */
+    struct request *early;       /* the next push, which leaves while its vector becomes final */
+    struct coder *pack, *unpack; /* NULL: floats are sent as they lie */
+    char *packed;                /* the push on the wire */
+};
 
-static size_t push_room(const struct ps *ps, int server)
-{
-    return (coder_bytes(ps->out[server]) + LINE - 1) / LINE * LINE;
-}
+struct ps_client {
+    struct node *n;
+    int servers;
+    struct link *link;            /* [servers] */
+    bool streams;                 /* pushes may leave early */
+    const float *early_vector;    /* that one */
+    struct request *pending_pull; /* what ps_pull_ready() waits for */
+    float *into;                  /* where the pull goes */
+    const float *shown;           /* the weights it reported */
+    double waited_s;              /* in all, until the last push */
+    bool new_weights, departed;
+};
 
-void ps_open_worker(struct ps *ps)
+/* --- opening and closing --- */
+
+static void open_link(struct ps_client *ps, int server)
 {
     struct node *n = ps->n;
+    struct link *link = &ps->link[server];
     const struct options *o = n->context->options;
-    size_t room = 0;
-    for (int s = 0; s < ps->servers; s++) {
-        struct range at = node_slice(n, s);
-        struct coder_options options = {.count = at.to - at.from,
-                                        .own = codec_own(ps->codec, o),
-                                        .seed = (uint64_t)o->seed,
-                                        .worker = n->worker,
-                                        .stream = s};
-        if (!ps->codec->in_place) {
-            ps->out[s] = coder_open(ps->codec, &options);
-            room += push_room(ps, s);
-        }
-        options.only_unpacks = true;
-        if (!ps->weights_codec->in_place)
-            ps->in[s] = coder_open(ps->weights_codec, &options);
+    const struct codec *codec = codec_find(o->compress);
+    link->slice = node_slice(n, server);
+    struct coder_options options = {.count = link->slice.to - link->slice.from,
+                                    .own = codec_own(codec, o),
+                                    .seed = (uint64_t)o->seed,
+                                    .worker = n->worker,
+                                    .stream = server};
+    if (!codec->in_place) {
+        link->pack = coder_open(codec, &options);
+        link->packed = net_alloc(n->net, coder_bytes(link->pack));
     }
-    if (room)
-        ps->packed = net_alloc(n->net, room);
+    options.only_unpacks = true;
+    if (!codec->in_place && codec->weights)
+        link->unpack = coder_open(codec, &options);
+    ps->streams = o->early_push && codec->in_place;
 }
 
-void ps_close_worker(struct ps *ps)
+struct ps_client *ps_client_open(struct node *n)
+{
+    struct ps_client *ps = xcalloc(1, sizeof *ps);
+    ps->n = n;
+    ps->servers = n->context->servers;
+    ps->link = xcalloc((size_t)ps->servers, sizeof *ps->link);
+    for (int s = 0; s < ps->servers; s++)
+        open_link(ps, s);
+    return ps;
+}
+
+void ps_client_close(struct ps_client *ps)
 {
     ps_flush(ps);
-    if (!ps->gone)
+    if (!ps->departed)
         ps_depart(ps, 0);
     for (int s = 0; s < ps->servers; s++) {
-        coder_close(ps->out[s]);
-        coder_close(ps->in[s]);
+        coder_close(ps->link[s].pack);
+        coder_close(ps->link[s].unpack);
+        net_free(ps->n->net, ps->link[s].packed);
     }
-    net_free(ps->n->net, ps->packed);
+    xfree(ps->link);
+    xfree(ps);
 }
 
-/* Of the vector that will be pushed next, floats from here on are final. */
-static void let_leave(void *self, const float *vector, int64_t from)
+int64_t ps_depart(struct ps_client *ps, int64_t signals)
 {
-    struct ps *ps = self;
+    struct net *net = ps->n->net;
+    const struct depart_note sent = {.signals = signals};
+    struct farewell_note received;
+    ps_flush(ps);
+    for (int s = 0; s < ps->servers; s++)
+        send_note(net, s, TAG_DEPART, sent);
+    struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
+    double waited_s = ps->n->counters.wait_s;
+    node_wait(ps->n, list, 2, INFINITY, "all workers to have left", 0);
+    ps->n->counters.wait_s = waited_s; /* for others that still train: no waiting in training */
+    header_unpack(net_header(list[1]), received);
+    net_release(net, list[1]);
+    ps->departed = true;
+    return received.signals;
+}
+
+/* --- pushing --- */
+
+/* Floats of the vector that will be pushed next are final from here on. */
+static void stream_early(void *self, const float *vector, int64_t from)
+{
+    struct ps_client *ps = self;
     struct net *net = ps->n->net;
     for (int s = 0; s < ps->servers; s++) {
-        struct range at = node_slice(ps->n, s);
+        struct link *link = &ps->link[s];
+        struct range at = link->slice;
         if (from >= at.to)
             continue;
-        if (!ps->early[s])
-            ps->early[s] = net_send_begin(net, s, TAG_PUSH, vector + at.from,
-                                          (size_t)(at.to - at.from) * sizeof *vector);
-        net_send_ready(net, ps->early[s],
+        if (!link->early)
+            link->early = net_send_begin(net, s, TAG_PUSH, vector + at.from,
+                                         (size_t)(at.to - at.from) * sizeof *vector);
+        net_send_ready(net, link->early,
                        from > at.from ? (size_t)(from - at.from) * sizeof *vector : 0);
     }
     ps->early_vector = vector;
 }
 
-void ps_stream_next(struct ps *ps)
+void ps_stream_next(struct ps_client *ps)
 {
-    if (ps->n->context->options->early_push && ps->codec->in_place)
-        node_on_gradient_ready(ps->n, (int64_t)(ps->n->net->piece / sizeof(float)), let_leave, ps);
+    int64_t least = (int64_t)(ps->n->net->piece / sizeof(float));
+    if (ps->streams)
+        node_on_gradient_ready(ps->n, least, stream_early, ps);
 }
 
-void ps_batch(struct ps *ps)
+void ps_batch(struct ps_client *ps)
 {
     struct node *n = ps->n;
     node_clear(n);
@@ -87,225 +139,231 @@ void ps_batch(struct ps *ps)
     }
 }
 
-/* What was begun is a message now; else it is sent whole. */
-static struct request *send_push(struct ps *ps, int server, const struct header *head,
-                                 const void *from, size_t bytes)
-{
-    struct request *early = ps->early[server];
-    if (!early)
-        return net_send(ps->n->net, server, head, from, bytes);
-    assert(from == ps->early_vector + node_slice(ps->n, server).from &&
-           "another vector is pushed than the one that began to leave");
-    ps->early[server] = NULL;
-    net_send_commit(ps->n->net, early, head);
-    return early;
-}
-
-static void push(struct ps *ps, const float *vector, bool finished, int flags)
+static struct push_note describe(struct ps_client *ps)
 {
     struct node *n = ps->n;
-    struct header head = {.tag = TAG_PUSH, .flags = flags};
-    bool payload = finished && n->finished && !(flags & PUSH_TELLS);
-    struct push_note note = {.clock = n->clock};
-    if (finished) {
-        head.count = n->finished;
-        note = (struct push_note){.samples = n->finished * n->context->minibatch,
-                                  .loss = n->loss,
-                                  .aborted = n->aborted,
-                                  .aborted_s = n->aborted_s,
-                                  .signal_s = n->signal_s,
-                                  .staleness = n->staleness,
-                                  .waited_s = n->counters.wait_s - ps->waited_s,
-                                  .clock = n->clock};
-        ps->waited_s = n->counters.wait_s;
+    struct push_note note = {.minibatches = n->finished,
+                             .samples = n->finished * n->context->minibatch,
+                             .clock = n->clock,
+                             .loss = n->loss,
+                             .aborted_s = n->aborted_s,
+                             .signal_s = n->signal_s,
+                             .waited_s = n->counters.wait_s - ps->waited_s,
+                             .aborted = (int32_t)n->aborted,
+                             .staleness = (int32_t)n->staleness};
+    ps->waited_s = n->counters.wait_s;
+    return note;
+}
+
+/* One slice of the push; `vector` NULL: the header alone. What left early is whole with it. */
+static void push_slice(struct ps_client *ps, int server, struct header *header, const float *vector)
+{
+    struct node *n = ps->n;
+    struct link *link = &ps->link[server];
+    const void *from = vector ? vector + link->slice.from : NULL;
+    size_t bytes = vector ? (size_t)(link->slice.to - link->slice.from) * sizeof *vector : 0;
+    n->counters.uncompressed_bytes += (int64_t)bytes;
+    if (vector && link->pack) {
+        coder_pack(link->pack, link->packed, from);
+        from = link->packed;
+        bytes = coder_bytes(link->pack);
     }
-    header_pack(&head, note);
-    char *packed = ps->packed;
+    n->counters.compressed_bytes += (int64_t)bytes;
+    header->version = link->version;
+    if (!link->early) {
+        link->push = net_send(n->net, server, header, from, bytes);
+        return;
+    }
+    assert(vector == ps->early_vector && "another vector is pushed than began to leave");
+    net_send_commit(n->net, link->early, header);
+    link->push = link->early;
+    link->early = NULL;
+}
+
+static void push(struct ps_client *ps, const float *vector, const struct push_note *note, int flags)
+{
+    struct node *n = ps->n;
+    struct header header = {.tag = TAG_PUSH, .flags = flags};
+    header_pack(&header, *note);
     ps_flush(ps);
     double began = node_clock(n);
-    for (int s = 0; s < ps->servers; s++) {
-        struct range at = node_slice(n, s);
-        const void *from = payload ? (const void *)(vector + at.from) : NULL;
-        size_t bytes = payload ? (size_t)(at.to - at.from) * sizeof(float) : 0;
-        if (payload && ps->out[s]) {
-            coder_pack(ps->out[s], packed, from);
-            from = packed;
-            bytes = coder_bytes(ps->out[s]);
-            packed += push_room(ps, s);
-        }
-        n->counters.uncompressed_bytes += payload ? (at.to - at.from) * (int64_t)sizeof(float) : 0;
-        n->counters.compressed_bytes += (int64_t)bytes;
-        head.version = ps->version[s];
-        ps->push[s] = send_push(ps, s, &head, from, bytes);
-    }
+    for (int s = 0; s < ps->servers; s++)
+        push_slice(ps, s, &header, note->minibatches ? vector : NULL);
     n->counters.transfer_s += node_clock(n) - began;
+}
+
+void ps_push(struct ps_client *ps, const float *vector)
+{
+    const struct push_note note = describe(ps);
+    push(ps, vector, &note, 0);
+}
+
+void ps_push_async(struct ps_client *ps, const float *vector)
+{
+    const struct push_note note = describe(ps);
+    push(ps, vector, &note, PUSH_NO_REPLY);
+}
+
+void ps_request(struct ps_client *ps)
+{
+    push(ps, NULL, &(struct push_note){.clock = ps->n->clock}, 0);
+}
+
+void ps_report(struct ps_client *ps, const float *weights)
+{
+    const struct push_note note = describe(ps);
+    ps->shown = weights;
+    push(ps, NULL, &note, PUSH_REPORT);
+}
+
+void ps_flush(struct ps_client *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        struct request *list[2] = {NULL, ps->link[s].push};
+        if (list[1])
+            node_wait(ps->n, list, 2, INFINITY, "its taking of a push", s);
+        net_release(ps->n->net, list[1]);
+        ps->link[s].push = NULL;
+    }
+}
+
+bool ps_flush_or_pull(struct ps_client *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        struct request *list[] = {NULL, ps->link[s].push, ps->link[s].pull};
+        if (list[1] && node_wait(ps->n, list, 3, INFINITY,
+                                 "its taking of a push, or the next weights", s) == 2)
+            return false;
+    }
+    return true;
+}
+
+/* --- pulling --- */
+
+static void post_pull(struct ps_client *ps, int server)
+{
+    ps->link[server].pull = net_recv(ps->n->net, server, TAG_PARAMS, NULL, 0);
+}
+
+void ps_pull(struct ps_client *ps, float *into)
+{
+    ps->into = into;
+    for (int s = 0; s < ps->servers; s++)
+        post_pull(ps, s);
+    ps->pending_pull = ps->link[0].pull;
+}
+
+bool ps_pull_ready(struct ps_client *ps)
+{
+    for (int s = 0; s < ps->servers; s++) {
+        ps->pending_pull = ps->link[s].pull;
+        if (net_wait(ps->n->net, &ps->pending_pull, 1, 0) < 0)
+            return false;
+    }
+    return true;
+}
+
+struct request *const *ps_pending_pull(const struct ps_client *ps)
+{
+    return &ps->pending_pull;
+}
+
+/* Rank 0 asks for the weights that this worker reported. */
+static void show(struct ps_client *ps)
+{
+    struct node *n = ps->n;
+    const struct header header = {.tag = TAG_SHOW, .version = n->version};
+    struct request *list[2] = {
+        NULL, net_send(n->net, 0, &header, ps->shown, (size_t)n->count * sizeof *ps->shown)};
+    node_wait(n, list, 2, INFINITY, "its taking of the weights", 0);
+    net_release(n->net, list[1]);
+}
+
+/* Server 0 speaks for the run. */
+static void take_note(struct ps_client *ps, int server, const struct header *m)
+{
+    struct node *n = ps->n;
+    struct reply_note note;
+    header_unpack(m, note);
+    if (server == 0) {
+        n->version = m->version;
+        n->stop = m->flags & REPLY_STOP;
+        n->status = (int)note.status;
+        n->samples = note.samples;
+        n->lr = note.lr;
+    }
+    if (server == 0 || note.min_clock < n->min_clock)
+        n->min_clock = note.min_clock;
+}
+
+static void take_weights(struct ps_client *ps, int server, const struct request *reply)
+{
+    struct node *n = ps->n;
+    struct link *link = &ps->link[server];
+    const struct header *m = net_header(reply);
+    int64_t count = link->slice.to - link->slice.from;
+    float *into = ps->into + link->slice.from;
+    size_t bytes = link->unpack ? coder_bytes(link->unpack) : (size_t)count * sizeof *into;
+    CHECK(m->bytes == bytes, "weights of version %lld from rank %d: %zu bytes expected, %llu came",
+          (long long)m->version, server, bytes, (unsigned long long)m->bytes);
+    double began = node_clock(n);
+    const char *wrong = NULL;
+    if (link->unpack)
+        wrong = coder_unpack(link->unpack, into, net_data(reply));
+    else
+        vector_copy(into, net_data(reply), count, n->context->threads);
+    node_advance_copy(n, server, count); /* within a host all that a pull costs: there a simulated
+                                            link charges a borrower its latency alone */
+    CHECK(!wrong, "weights of version %lld from rank %d: %s", (long long)m->version, server, wrong);
+    n->counters.transfer_s += node_clock(n) - began;
+    ps->new_weights = true;
+}
+
+/* One server's reply. Messages before it only ask to show the weights. */
+static void take_reply(struct ps_client *ps, int server)
+{
+    struct node *n = ps->n;
+    struct link *link = &ps->link[server];
+    for (;;) {
+        struct request *list[2] = {NULL, link->pull};
+        node_wait(n, list, 2, INFINITY, "the next weights", server);
+        const struct header *m = net_header(list[1]);
+        bool shows = m->flags & REPLY_SHOW;
+        if (!shows)
+            take_note(ps, server, m);
+        if (!shows && !(m->flags & REPLY_UNCHANGED))
+            take_weights(ps, server, list[1]);
+        link->version = m->version;
+        net_release(n->net, list[1]);
+        link->pull = NULL;
+        if (!shows)
+            break;
+        post_pull(ps, server);
+        show(ps);
+    }
+}
+
+bool ps_wait(struct ps_client *ps)
+{
+    struct node *n = ps->n;
+    ps->new_weights = false;
+    for (int s = 0; s < ps->servers; s++)
+        take_reply(ps, s);
+    ps->pending_pull = NULL;
+    ps_flush(ps);
+    if (ps->new_weights && ps->into == n->w)
+        node_weights_changed(n);
+    return !n->stop && !node_departs(n);
 }
 
 void ps_work(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
         ps_batch(ps);
         ps_push(ps, n->sum);
         ps_pull(ps, n->w);
     }
-    ps_close(ps);
-}
-
-void ps_push(struct ps *ps, const float *vector)
-{
-    push(ps, vector, true, 0);
-}
-
-void ps_push_async(struct ps *ps, const float *vector)
-{
-    push(ps, vector, true, PUSH_MUTE);
-}
-
-void ps_request(struct ps *ps)
-{
-    push(ps, NULL, false, 0);
-}
-
-void ps_report(struct ps *ps, const float *weights)
-{
-    ps->shown = weights;
-    push(ps, NULL, true, PUSH_TELLS);
-}
-
-void ps_pull(struct ps *ps, float *into)
-{
-    ps->into = into;
-    for (int s = 0; s < ps->servers; s++)
-        ps->pull[1 + s] = net_recv(ps->n->net, s, TAG_PARAMS, NULL, 0);
-    ps->coming = ps->pull[1];
-}
-
-bool ps_pull_ready(struct ps *ps)
-{
-    for (int s = 0; s < ps->servers; s++) {
-        ps->coming = ps->pull[1 + s];
-        if (net_wait(ps->n->net, &ps->coming, 1, 0) < 0)
-            return false;
-    }
-    return true;
-}
-
-struct request *const *ps_pending_pull(const struct ps *ps)
-{
-    return &ps->coming;
-}
-
-/* Server 0 speaks for the run. */
-static void take_word(struct ps *ps, const struct header *m)
-{
-    struct node *n = ps->n;
-    struct reply_note note;
-    header_unpack(m, note);
-    n->version = m->version;
-    n->stop = m->flags & ANSWER_STOP;
-    n->status = (int)note.status;
-    n->samples = note.samples;
-    n->lr = note.lr;
-    n->min_clock = note.clock;
-}
-
-static void take_weights(struct ps *ps, int server, const struct request *come)
-{
-    struct node *n = ps->n;
-    const struct header *m = net_header(come);
-    struct range at = node_slice(n, server);
-    size_t bytes =
-        ps->in[server] ? coder_bytes(ps->in[server]) : (size_t)(at.to - at.from) * sizeof(float);
-    CHECK(m->bytes == bytes, "weights of version %lld from rank %d: %zu bytes expected, %llu came",
-          (long long)m->version, server, bytes, (unsigned long long)m->bytes);
-    double began = node_clock(n);
-    const char *wrong = NULL;
-    if (ps->in[server])
-        wrong = coder_unpack(ps->in[server], ps->into + at.from, net_data(come));
-    else
-        vector_copy(ps->into + at.from, net_data(come), at.to - at.from, n->context->threads);
-    node_advance_copy(n, server, at.to - at.from); /* all that a pull costs within a host: its links
-                                                      charge a borrower the latency alone */
-    CHECK(!wrong, "weights of version %lld from rank %d: %s", (long long)m->version, server, wrong);
-    n->counters.transfer_s += node_clock(n) - began;
-    ps->came = true;
-}
-
-/* One server's answer; those before the last only ask to show the weights. */
-static void take_answer(struct ps *ps, int server)
-{
-    struct net *net = ps->n->net;
-    for (bool asked = true; asked;) {
-        struct request *list[2] = {NULL, ps->pull[1 + server]};
-        node_wait(ps->n, list, 2, INFINITY, "the next weights", server);
-        const struct header *m = net_header(list[1]);
-        asked = m->flags & ANSWER_SHOW;
-        if (!asked && server == 0)
-            take_word(ps, m);
-        struct reply_note note;
-        header_unpack(m, note);
-        if (!asked && note.clock < ps->n->min_clock)
-            ps->n->min_clock = note.clock;
-        if (!asked && !(m->flags & ANSWER_SAME))
-            take_weights(ps, server, list[1]);
-        ps->version[server] = m->version;
-        net_release(net, list[1]);
-        ps->pull[1 + server] = asked ? net_recv(net, server, TAG_PARAMS, NULL, 0) : NULL;
-        if (asked)
-            ps_show(ps);
-    }
-}
-
-bool ps_wait(struct ps *ps)
-{
-    struct node *n = ps->n;
-    ps->came = false;
-    for (int s = 0; s < ps->servers; s++)
-        take_answer(ps, s);
-    ps->coming = NULL;
-    ps_flush(ps);
-    if (ps->came && ps->into == n->w)
-        node_weights_changed(n);
-    return !n->stop && !node_departs(n);
-}
-
-bool ps_flush_or_pull(struct ps *ps)
-{
-    for (int s = 0; s < ps->servers; s++) {
-        struct request *list[] = {NULL, ps->push[s], ps->pull[1 + s]};
-        if (ps->push[s] && node_wait(ps->n, list, 3, INFINITY,
-                                     "its taking of a push, or the next weights", s) == 2)
-            return false;
-    }
-    return true;
-}
-
-void ps_flush(struct ps *ps)
-{
-    for (int s = 0; s < ps->servers; s++) {
-        struct request *list[2] = {NULL, ps->push[s]};
-        if (ps->push[s])
-            node_wait(ps->n, list, 2, INFINITY, "its taking of a push", s);
-        net_release(ps->n->net, ps->push[s]);
-        ps->push[s] = NULL;
-    }
-}
-
-int64_t ps_depart(struct ps *ps, int64_t signals)
-{
-    struct net *net = ps->n->net;
-    ps_flush(ps);
-    for (int s = 0; s < ps->servers; s++)
-        net_send(net, s, &(struct header){.tag = TAG_DEPART, .count = signals}, NULL, 0);
-    struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
-    double waited_s = ps->n->counters.wait_s;
-    node_wait(ps->n, list, 2, INFINITY, "all workers to have left", 0);
-    ps->n->counters.wait_s = waited_s; /* for the slowest to end its last batch, or for what others
-                                          still train: no waiting in training */
-    int64_t sent_to_me = net_header(list[1])->count;
-    net_release(net, list[1]);
-    ps->gone = true;
-    return sent_to_me;
+    ps_client_close(ps);
 }

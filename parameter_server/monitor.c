@@ -1,22 +1,22 @@
-/* Decentralised schemes: workers agree among themselves and tell rank 0, which counts, evaluates
- * and says when training is over.
+/* Decentralised schemes: workers agree among themselves and report to rank 0, which counts,
+ * evaluates and says when training is over.
  *
- * Cost: two heads a worker and an update. The weights come to rank 0 only when it evaluates: one
- * worker shows its own, which all share (or rank 0's memory is what they train on, and nothing
- * needs to come). */
+ * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
+ * worker shows its own, which all share (or the workers train on rank 0's memory, and nothing needs
+ * to come). */
 #include <math.h>
 
 #include "base/check.h"
-#include "parameter_server/private.h"
+#include "parameter_server/server.h"
 
-/* Before an evaluation: the weights of the first worker, who waits for its answer. */
+/* Before an evaluation: the weights of the first worker, which waits for its reply. */
 static void fetch(void *self)
 {
-    struct ps *ps = self;
+    struct ps_server *ps = self;
     struct node *n = ps->n;
     if (n->version == 0)
         return;
-    ps_send_word(ps, 0, ANSWER_SHOW);
+    ps_reply_flags(ps, 0, REPLY_SHOW);
     struct request *list[2] = {
         NULL, net_recv(n->net, ps_rank_of(ps, 0), TAG_SHOW, n->w, (size_t)n->count * sizeof *n->w)};
     node_wait(n, list, 2, INFINITY, "the weights that the workers agree on", ps_rank_of(ps, 0));
@@ -27,17 +27,7 @@ static void fetch(void *self)
     node_weights_changed(n);
 }
 
-void ps_show(struct ps *ps)
-{
-    struct net *net = ps->n->net;
-    struct request *list[2] = {
-        NULL, net_send(net, 0, &(struct header){.tag = TAG_SHOW, .version = ps->n->version},
-                       ps->shown, (size_t)ps->n->count * sizeof(float))};
-    node_wait(ps->n, list, 2, INFINITY, "its taking of the weights", 0);
-    net_release(net, list[1]);
-}
-
-void ps_monitor(struct ps *ps, bool together)
+void ps_monitor(struct ps_server *ps, bool together)
 {
     if (together)
         node_before_evaluation(ps->n, fetch, ps);
@@ -46,11 +36,11 @@ void ps_monitor(struct ps *ps, bool together)
         const struct push *one = together ? NULL : ps_next(ps);
         if (together ? !ps_collect(ps) : !one)
             break;
-        if (one && !one->header)
-            continue; /* it has left */
+        if (one && one->departed)
+            continue;
         ps_close_version(ps);
         for (int i = 0; i < ps->workers; i++)
-            if (ps->owed[i])
+            if (ps->worker[i].reply_pending)
                 ps_reply_unchanged(ps, i);
     }
     if (together)

@@ -1,14 +1,16 @@
 /* Push and pull: the two verbs between workers and servers.
  *
  * The first S ranks are servers, server k holds slice k of the weights (rank 0 alone by default). A
- * worker pushes a vector and pulls the weights; what it pushed is borrowed until ps_wait() or
- * ps_flush(). A server takes pushes, updates its slice and answers. Every message carries the
- * version of the weights it is about; one of another length, or of a version that cannot be, ends
- * the run. Cost of a push or a pull: the vector's bytes on the wire, split over the servers; on one
- * host a push is added where it lies, a pull is one copy.
+ * worker pushes a vector and pulls the weights. A server takes pushes, updates its slice and
+ * replies. Vectors have n->count floats at a worker and ps_slice() at a server. What a worker
+ * pushed is borrowed until ps_wait() or ps_flush(). Every message names the version of the weights
+ * it is about. One of another length, or of an impossible version, ends the run (CHECK).
  *
- * Workers that agree among themselves (decentralised schemes) tell instead of push: heads alone,
- * and one of them shows its weights when an evaluation is due. */
+ * Cost of a push or a pull: the vector's bytes on the wire, split over the servers. On one host a
+ * push is added where it lies, and a pull is one copy.
+ *
+ * Workers that agree among themselves (decentralised schemes) report instead of push: headers
+ * alone, and one of them shows its weights when an evaluation is due. */
 #ifndef PARAMETER_SERVER_PARAMETER_SERVER_H
 #define PARAMETER_SERVER_PARAMETER_SERVER_H
 
@@ -16,120 +18,118 @@
 
 #include "node/node.h"
 
-struct ps;
-
-struct ps *ps_open(struct node *n); /* a server begins with version 0, which every worker is owed */
-/* a worker leaves unless it has; a server returns when all have left */
-void ps_close(struct ps *ps);
-
 /* --- a worker --- */
 
-/* Pushes what node says is finished (n->finished mini-batches of n->version): `vector`, or the head
- * alone when nothing is. The server owes an answer; ps_push_async() pushes the same and wants none,
- * ps_request() wants one for nothing. n->clock goes with each. */
-void ps_push(struct ps *ps, const float *vector);
-void ps_push_async(struct ps *ps, const float *vector);
-void ps_request(struct ps *ps);
+struct ps_client;
 
-/* The next mini-batch ends with ps_push() or ps_push_async() of n->sum, and nothing drops it: what
- * is final of it may leave before (--early-push, between hosts, where the wire format is the
- * floats). ps_batch() is node_batch() with this for its last mini-batch. */
-void ps_stream_next(struct ps *ps);
-void ps_batch(struct ps *ps);
-
-/* Tells what is finished, by the head alone; `weights`, which this worker has after it, are shown
- * when the server asks. */
-void ps_report(struct ps *ps, const float *weights);
-
-/* Posts the receives of the next answer (the first is version 0). It goes into `into`, n->w or
- * another vector, when ps_wait() takes it. */
-void ps_pull(struct ps *ps, float *into);
-
-/* Waits for the pull, takes it, sets n->version and n->rate; what was pushed is the worker's again.
- * False: training is over, or over for this worker (--depart). */
-bool ps_wait(struct ps *ps);
-bool ps_pull_ready(struct ps *ps); /* the pull has come: ps_wait() will not wait for it */
-/* what it still waits for, for node_set_interrupt() */
-struct request *const *ps_pending_pull(const struct ps *ps);
-
-/* While weights are on their way to a worker, the server may wait for it to take them before it
- * looks at a push. So whoever gives with a pull under way asks first: waits until what was given is
- * the worker's again (true), or the pull has come (false). */
-bool ps_flush_or_pull(struct ps *ps);
-/* waits until what was given is the worker's again; no pull is under way */
-void ps_flush(struct ps *ps);
+struct ps_client *ps_client_open(struct node *n);
+void ps_client_close(struct ps_client *ps); /* departs, unless it has */
 
 /* The plainest worker: pulls, computes a batch, pushes its sum, until training is over. */
 void ps_work(struct node *n);
 
-/* Leaves, saying how many signals this worker has sent; returns, when all workers have left, how
- * many were sent to it. */
-int64_t ps_depart(struct ps *ps, int64_t signals);
+/* Pushes what the node has finished: `vector` sums n->finished mini-batches at n->version; nothing
+ * finished: the header alone. n->clock goes with it. The server will reply. */
+void ps_push(struct ps_client *ps, const float *vector);
+void ps_push_async(struct ps_client *ps, const float *vector); /* the same; no reply */
+void ps_request(struct ps_client *ps);                         /* nothing is pushed; a reply */
+
+/* Reports what is finished, by the header alone. `weights`, those after it, are shown when rank 0
+ * asks; they must not change before ps_wait(). */
+void ps_report(struct ps_client *ps, const float *weights);
+
+/* Posts the receives of the next reply (the first is version 0). ps_wait() puts it into `into`:
+ * n->w or another vector. */
+void ps_pull(struct ps_client *ps, float *into);
+
+/* Waits for the pull; sets n->version, n->lr and n->samples; the pushed vector is the worker's
+ * again. False: training is over, or over for this worker (--depart). */
+bool ps_wait(struct ps_client *ps);
+bool ps_pull_ready(struct ps_client *ps); /* will ps_wait() return at once? */
+/* the request that the pull still waits for: for node_set_interrupt() */
+struct request *const *ps_pending_pull(const struct ps_client *ps);
+
+void ps_flush(struct ps_client *ps); /* waits until the pushed vector is the worker's again */
+
+/* The same with a pull under way, where a server may want its weights taken before it looks at a
+ * push. False: the pull has come first. */
+bool ps_flush_or_pull(struct ps_client *ps);
+
+/* The next mini-batch ends with ps_push() or ps_push_async() of n->sum, and nothing drops it. The
+ * final part of it may leave early (--early-push: between hosts, where floats are sent as they
+ * lie). ps_batch() is node_batch() with this for its last mini-batch. */
+void ps_stream_next(struct ps_client *ps);
+void ps_batch(struct ps_client *ps);
+
+/* Departs, saying how many signals this worker has sent. Returns, when all workers have departed,
+ * how many were sent to it. */
+int64_t ps_depart(struct ps_client *ps, int64_t signals);
 
 /* --- a server --- */
 
+struct ps_server;
+
 struct push {
     int worker;
-    bool asks;                   /* an answer is owed to it */
-    bool departed;               /* the worker has; there is no push */
-    int64_t minibatches;         /* whose gradients it sums; 0: nothing was finished, no vector */
-    const struct header *header; /* as it came; NULL: none is here */
-    const void *bytes;           /* on the wire; NULL when nothing was finished */
-    int64_t clock;               /* the worker's n->clock */
-    int64_t staleness;           /* updates between the weights it was computed at and now */
+    bool departed;                /* the worker has: there is no push */
+    bool asks;                    /* a reply is pending */
+    int64_t minibatches, samples; /* whose gradients it sums; 0: nothing was finished */
+    double loss;                  /* summed over samples */
+    int64_t version, staleness;   /* of the weights it was computed at; updates since then */
+    int64_t clock;                /* the worker's n->clock */
+    const void *bytes;            /* as they came; NULL without mini-batches */
 };
 
-/* Waits until every worker that has not left has pushed the open version; false when all have
- * left. */
-bool ps_collect(struct ps *ps);
-int ps_present(const struct ps *ps); /* workers that have not left */
-bool ps_has_departed(const struct ps *ps, int worker);
+/* Begins with version 0, for which every worker's reply is pending. */
+struct ps_server *ps_server_open(struct node *n);
+void ps_server_close(struct ps_server *ps); /* returns when all workers have departed */
 
-/* Waits for the next push of whatever worker, or for a worker's leaving, in the order of --replay
- * if there is one; NULL when all have left. When training is over, what still comes is dropped and
- * what is owed is answered in here. */
-const struct push *ps_next(struct ps *ps);
+struct range ps_slice(const struct ps_server *ps); /* its floats in the whole vector */
+int ps_present(const struct ps_server *ps);        /* workers that have not departed */
 
-/* The push of a worker that was collected, or taken by ps_next(). */
-const struct push *ps_received(const struct ps *ps, int worker);
+/* Waits until every worker that is present has pushed at the open version; false when all have
+ * departed. */
+bool ps_collect(struct ps_server *ps);
 
-struct range ps_slice(const struct ps *ps); /* this server's, of the whole vector */
-/* the worker's push as floats, [slice]; until the step */
-const float *ps_vector(struct ps *ps, int worker);
-/* the step takes this for the worker's push */
-void ps_replace(struct ps *ps, int worker, const float *vector);
-/* ends the loan of its push; mini-batches in it are counted as dropped */
-void ps_discard(struct ps *ps, int worker);
+/* Waits for the next push of any worker, or for a departure, in the order of --replay if there is
+ * one; NULL when all have departed. Once training is over, what still comes is dropped and pending
+ * replies are sent in here. */
+const struct push *ps_next(struct ps_server *ps);
 
-/* One update from all arrivals that are here; each ends their loans and counts it. `scale` is by
+const struct push *ps_received(const struct ps_server *ps, int worker); /* what is here of it */
+/* its push as floats, [slice], until the next update */
+const float *ps_vector(struct ps_server *ps, int worker);
+/* the next update takes this, [slice], for the worker's push */
+void ps_replace(struct ps_server *ps, int worker, const float *vector);
+/* drops its push; mini-batches in it are counted as dropped */
+void ps_discard(struct ps_server *ps, int worker);
+
+/* One update from all pushes that are here. It counts them, and releases them. `scale` is by
  * worker, 0 leaves one out.
  *   ps_step     the optimizer's step with the gradient sum_i scale[i] x push of worker i, in worker
  *               order
  *   ps_average  w = sum_i scale[i] x push of worker i + (1 - sum of scales) x w
  *   ps_add      w = w + sum_i scale[i] x push of worker i
- * With --server-device gpu all of this, and ps_step_accumulated(), is done there
- * (optimizer/device.h), bit for bit; n->w is whole when they return, so what a scheme computes
- * itself (dcasgd's compensation) it reads and computes here. Nobody else writes a server's n->w. */
-void ps_step(struct ps *ps, const double *scale);
-void ps_average(struct ps *ps, const double *scale);
-void ps_add(struct ps *ps, const double *scale);
+ * --server-device gpu does this there, bit for bit. n->w is whole when they return; nobody else
+ * writes a server's n->w. */
+void ps_step(struct ps_server *ps, const double *scale);
+void ps_average(struct ps_server *ps, const double *scale);
+void ps_add(struct ps_server *ps, const double *scale);
 
-/* sends the weights, and word of the end when training is over */
-void ps_reply(struct ps *ps, int worker);
-/* word alone: the weights it has are still the newest */
-void ps_reply_unchanged(struct ps *ps, int worker);
-void ps_reply_all(struct ps *ps); /* everybody who is owed one */
+/* Or push by push: ps_accumulate() adds one to the sum under way, counts and releases it;
+ * ps_step_accumulated() makes the optimizer's step with scale x that sum. */
+void ps_accumulate(struct ps_server *ps, int worker);
+void ps_step_accumulated(struct ps_server *ps, double scale);
 
-/* Or a push at a time: ps_accumulate() adds it to what is kept, ends its loan and counts it for the
- * update that ps_step_accumulated() makes, the optimizer's step with scale x all that was kept. */
-void ps_accumulate(struct ps *ps, int worker);
-void ps_step_accumulated(struct ps *ps, double scale);
+void ps_reply(struct ps_server *ps, int worker);           /* with the weights */
+void ps_reply_unchanged(struct ps_server *ps, int worker); /* without: it has the newest */
+void ps_reply_all(struct ps_server *ps);                   /* to all whose reply is pending */
 
-/* Workers agree among themselves: hears what they tell, update by update, until training is over.
- * Together: an update is what all of them tell; else each tells of its own. */
-void ps_monitor(struct ps *ps, bool together);
+/* Workers agree among themselves: counts their reports, update by update, until training is over.
+ * Together: an update is what all of them report; else each reports its own. */
+void ps_monitor(struct ps_server *ps, bool together);
 
-/* Signals go through rank 0 from now on: it relays the first of a round to every other worker. */
-void ps_relay_signals(struct ps *ps);
+/* Signals go through rank 0 from now on, which relays the first of a round to every other worker. */
+void ps_relay_signals(struct ps_server *ps);
 
 #endif

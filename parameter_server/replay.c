@@ -1,12 +1,12 @@
-/* The order of what came to a server: written by --record, kept to by --replay, so that an
- * asynchronous run can be run again.
+/* The order of a server's events: written by --record, kept to by --replay, so that an asynchronous
+ * run can be run again. A filter over ps_next_event().
  *
- * A file a server, FILE.RANK. Its head: a line "nbsgd order 2", a line that names the recording,
- * the same in the files of all servers, then what must be equal in both runs, a line each, and an
- * empty line. Then four bytes an event, low byte first: the number of the worker whose push was
- * taken, LEFT + the number of one that has left, or END, where the server took no more. A file
- * without its END is that of a run that was killed: it says nothing of the rest, in which the order
- * is free. */
+ * Each server has a file, FILE.RANK. Its head: a line "nbsgd order 3"; a line that names the
+ * recording, the same in the files of all servers; what must be equal in both runs, a line each; an
+ * empty line. Then four bytes per event, low byte first: the number of the worker whose push was
+ * accepted, DEPARTED + the number of a worker that has departed, or END, after which the server
+ * accepted nothing. A file without its END is that of a run that was killed. It says nothing of the
+ * rest, in which the order is free. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,24 +16,26 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "parameter_server/private.h"
+#include "parameter_server/server.h"
 
-enum { NAME = 4200, LEFT = 1 << 30 };
+enum { NAME = 4200, DEPARTED = 1 << 30 };
 static const uint32_t end_word = UINT32_MAX;
-static const double word_s = 1; /* for another server's word to come that drops the record */
+static const double patience_s = 1; /* for a message of another server that drops the record */
 
-struct order {
+struct replay {
     struct node *n;
     FILE *record, *replay;
     char record_name[NAME], replay_name[NAME];
-    struct due next; /* what the replay wants */
-    int64_t taken;   /* events of the replay */
-    bool failed;
+    struct event expected; /* next, by the replay */
+    int64_t taken;         /* events of the replay */
+    bool failed;           /* to write the record, which was said */
+    int notes;             /* of other servers have come */
+    bool told;             /* they have this one's */
 };
 
 /* The lines of the head that must be equal. To be freed. What is free to differ decides when
- * something comes, where things lie, or what is reported of them, not what is computed. Shards of
- * the data may follow --slow's speeds. */
+ * something comes, where data lie or what is reported, not what is computed. Shards of the data may
+ * follow --slow's speeds. */
 static char *equal_lines(const struct node *n)
 {
     const struct options *o = n->context->options;
@@ -52,34 +54,36 @@ static char *equal_lines(const struct node *n)
 /* --- replay --- */
 
 /* Rank 0 ends the run where its record ends, whatever the limits say. */
-static void want(struct order *o, int kind, int worker)
+static void expect(struct replay *r, int kind, int worker)
 {
-    o->next = (struct due){kind, worker};
-    o->n->ending = kind == DUE_ANY ? END_BY_LIMITS : kind == DUE_END ? END_WITH_NEXT : END_LATER;
+    r->expected = (struct event){kind, worker};
+    r->n->ending = kind == EVENT_ANY   ? END_BY_LIMITS
+                   : kind == EVENT_END ? END_WITH_NEXT
+                                       : END_LATER;
 }
 
-static void advance(struct order *o)
+static void advance(struct replay *r)
 {
     unsigned char bytes[4];
-    if (fread(bytes, 1, sizeof bytes, o->replay) < sizeof bytes) {
+    if (fread(bytes, 1, sizeof bytes, r->replay) < sizeof bytes) {
         fprintf(stderr,
-                "nbsgd: %s ends behind its event %lld, but not where its run ended, which was "
-                "killed: from here on the order is free\n",
-                o->replay_name, (long long)o->taken);
-        want(o, DUE_ANY, 0);
+                "nbsgd: %s ends after its event %lld, before its run ended (it was killed): from "
+                "here on the order is free\n",
+                r->replay_name, (long long)r->taken);
+        expect(r, EVENT_ANY, 0);
         return;
     }
     uint32_t word = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
                     (uint32_t)bytes[3] << 24,
-             worker = word & ~(uint32_t)LEFT;
+             worker = word & ~(uint32_t)DEPARTED;
     if (word == end_word) {
-        want(o, DUE_END, 0);
+        expect(r, EVENT_END, 0);
         return;
     }
-    CHECK(worker < (uint32_t)o->n->context->workers,
+    CHECK(worker < (uint32_t)r->n->context->workers,
           "%s: event %lld is of worker %u of %d: the record is damaged; record the run again",
-          o->replay_name, (long long)o->taken + 1, worker, o->n->context->workers);
-    want(o, word & LEFT ? DUE_LEAVING : DUE_PUSH, (int)worker);
+          r->replay_name, (long long)r->taken + 1, worker, r->n->context->workers);
+    expect(r, word & DEPARTED ? EVENT_DEPARTURE : EVENT_PUSH, (int)worker);
 }
 
 static void cut_line(char *line)
@@ -88,177 +92,228 @@ static void cut_line(char *line)
 }
 
 /* The first line of both that differs is named. */
-static void check_head(struct order *o, char *wanted)
+static void check_head(struct replay *r, char *wanted)
 {
     char *line = NULL, *save = NULL, *mine = strtok_r(wanted, "\n", &save);
     size_t room = 0;
-    while (getline(&line, &room, o->replay) > 0) {
+    while (getline(&line, &room, r->replay) > 0) {
         cut_line(line);
         if (!*line && !mine)
             break;
         if (!mine || strcmp(line, mine) != 0)
             fatal("--replay: %s is the record of another run: there '%.100s', here '%.100s'",
-                  o->replay_name, line, mine ? mine : "");
+                  r->replay_name, line, mine ? mine : "");
         mine = strtok_r(NULL, "\n", &save);
     }
     if (mine)
-        fatal("--replay: %s: it ends within its head; record the run again", o->replay_name);
+        fatal("--replay: %s: it ends within its head; record the run again", r->replay_name);
     free(line);
 }
 
 /* Returns the name of the recording. */
-static int64_t open_replay(struct order *o)
+static int64_t open_replay(struct replay *r)
 {
-    static const char first[] = "nbsgd order 2\n";
-    const struct options *options = o->n->context->options;
+    static const char first[] = "nbsgd order 3\n";
+    const struct options *options = r->n->context->options;
     char line[80] = "";
     long long name = 0;
-    snprintf(o->replay_name, NAME, "%s.%d", options->replay, o->n->rank);
-    o->replay = fopen(o->replay_name, "rb");
-    if (!o->replay)
-        fatal("--replay: %s: %s; --record %s of the same run writes it", o->replay_name,
+    snprintf(r->replay_name, NAME, "%s.%d", options->replay, r->n->rank);
+    r->replay = fopen(r->replay_name, "rb");
+    if (!r->replay)
+        fatal("--replay: %s: %s; --record %s of the same run writes it", r->replay_name,
               strerror(errno), options->replay);
-    if (!fgets(line, sizeof line, o->replay) || strcmp(line, first) != 0) {
+    if (!fgets(line, sizeof line, r->replay) || strcmp(line, first) != 0) {
         cut_line(line);
-        fatal("--replay: %s begins with '%.60s', not with '%.13s': no record, or another "
-              "version's; record the run again",
-              o->replay_name, line, first);
+        fatal("--replay: %s begins with '%.60s', not with '%.13s': no record, or one of "
+              "another version; record the run again",
+              r->replay_name, line, first);
     }
-    if (!fgets(line, sizeof line, o->replay) || sscanf(line, "recording = %lld", &name) != 1)
-        fatal("--replay: %s: it ends within its head; record the run again", o->replay_name);
+    if (!fgets(line, sizeof line, r->replay) || sscanf(line, "recording = %lld", &name) != 1)
+        fatal("--replay: %s: it ends within its head; record the run again", r->replay_name);
     return name;
 }
 
 /* --- record --- */
 
-static void open_record(struct order *o, int64_t name, const char *lines)
+static void open_record(struct replay *r, int64_t name, const char *lines)
 {
-    snprintf(o->record_name, NAME, "%s.%d", o->n->context->options->record, o->n->rank);
-    o->record = fopen(o->record_name, "wb");
-    if (!o->record ||
-        fprintf(o->record, "nbsgd order 2\nrecording = %lld\n%s\n", (long long)name, lines) < 0)
-        fatal("--record: cannot write %s (%s)", o->record_name, strerror(errno));
+    snprintf(r->record_name, NAME, "%s.%d", r->n->context->options->record, r->n->rank);
+    r->record = fopen(r->record_name, "wb");
+    if (!r->record ||
+        fprintf(r->record, "nbsgd order 3\nrecording = %lld\n%s\n", (long long)name, lines) < 0)
+        fatal("--record: cannot write %s (%s)", r->record_name, strerror(errno));
 }
 
-static void write_word(struct order *o, uint32_t word)
+static void write_word(struct replay *r, uint32_t word)
 {
     unsigned char bytes[4] = {word & 0xff, word >> 8 & 0xff, word >> 16 & 0xff, word >> 24};
-    if (!o->record || o->failed || fwrite(bytes, 1, sizeof bytes, o->record) == sizeof bytes)
+    if (!r->record || r->failed || fwrite(bytes, 1, sizeof bytes, r->record) == sizeof bytes)
         return;
-    o->failed = true;
+    r->failed = true;
     fprintf(stderr, "nbsgd: cannot write %s (%s); training goes on, the record is incomplete\n",
-            o->record_name, strerror(errno));
+            r->record_name, strerror(errno));
 }
 
 /* Rank 0's name of the recording, at every server. */
 static int64_t agree_on_name(struct node *n, int64_t name)
 {
+    struct recording_note note = {.name = name};
     for (int s = 1; s < n->context->servers && n->rank == 0; s++)
-        net_send(n->net, s, &(struct header){.tag = TAG_REPLAY, .count = name}, NULL, 0);
+        send_note(n->net, s, TAG_REPLAY, note);
     if (n->rank == 0)
         return name;
     struct request *list[2] = {NULL, net_recv(n->net, 0, TAG_REPLAY, NULL, 0)};
     node_wait(n, list, 2, INFINITY, "the name of the recording", 0);
-    name = net_header(list[1])->count;
+    header_unpack(net_header(list[1]), note);
     net_release(n->net, list[1]);
-    return name;
+    return note.name;
 }
 
 /* --- both --- */
 
-struct order *order_open(struct node *n)
+struct replay *replay_open(struct node *n)
 {
-    const struct options *options = n->context->options;
-    struct order *o = xcalloc(1, sizeof *o);
-    o->n = n;
-    if (!*options->replay && !*options->record)
-        return o;
+    const struct options *o = n->context->options;
+    struct replay *r = xcalloc(1, sizeof *r);
+    r->n = n;
+    if (!*o->replay && !*o->record)
+        return r;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t name = *options->replay ? open_replay(o) : now.tv_sec * 1000000000LL + now.tv_nsec,
-            agreed = agree_on_name(n, name);
+    int64_t name = *o->replay ? open_replay(r) : now.tv_sec * 1000000000LL + now.tv_nsec;
+    int64_t agreed = agree_on_name(n, name);
     char *lines = equal_lines(n);
-    if (*options->replay && name != agreed)
-        fatal("--replay: %s and %s.0 are of two recordings; take the files of one", o->replay_name,
-              options->replay);
-    if (*options->record)
-        open_record(o, agreed, lines);
-    if (*options->replay) {
-        check_head(o, lines);
-        advance(o);
+    if (*o->replay && name != agreed)
+        fatal("--replay: %s and %s.0 are of two recordings; take the files of one", r->replay_name,
+              o->replay);
+    if (*o->record)
+        open_record(r, agreed, lines);
+    if (*o->replay) {
+        check_head(r, lines);
+        advance(r);
     }
     free(lines);
-    return o;
+    return r;
 }
 
-void order_close(struct order *o)
+void replay_close(struct replay *r)
 {
-    write_word(o, end_word);
-    if (o->record && fclose(o->record) && !o->failed)
-        fprintf(stderr, "nbsgd: cannot write %s (%s); the record is incomplete\n", o->record_name,
+    write_word(r, end_word);
+    if (r->record && fclose(r->record) && !r->failed)
+        fprintf(stderr, "nbsgd: cannot write %s (%s); the record is incomplete\n", r->record_name,
                 strerror(errno));
-    if (o->replay)
-        fclose(o->replay);
-    xfree(o);
+    if (r->replay)
+        fclose(r->replay);
+    xfree(r);
 }
 
-void order_note(struct order *o, int kind, int worker)
+struct event replay_expected(const struct replay *r)
 {
-    if (o->next.kind != DUE_ANY) {
-        o->taken++;
-        advance(o);
-    }
-    write_word(o, (uint32_t)worker | (kind == DUE_LEAVING ? (uint32_t)LEFT : 0));
+    return r->expected;
 }
 
-struct due order_next(const struct order *o)
+void replay_drop(struct replay *r)
 {
-    return o->next;
+    expect(r, EVENT_ANY, 0);
 }
 
-void order_drop(struct order *o)
+bool replay_goes_on(const struct replay *r)
 {
-    want(o, DUE_ANY, 0);
+    return r->expected.kind == EVENT_PUSH || r->expected.kind == EVENT_DEPARTURE;
 }
 
-bool order_goes_on(const struct order *o)
-{
-    return o->next.kind == DUE_PUSH || o->next.kind == DUE_LEAVING;
-}
+/* --- the filter --- */
 
-/* Whom this server owes an answer sends nothing, and who leaves is asked for nothing more. */
-void order_check(struct ps *ps)
+/* Why what is expected cannot come; NULL: it can. A worker that waits for a reply pushes nothing,
+ * and one that departs is asked for nothing more. */
+static const char *impossible(const struct ps_server *ps, struct event expected)
 {
-    const struct order *o = ps->order;
-    struct due e = o->next;
-    if (ps->n->stop || !order_goes_on(o))
-        return;
-    bool pushes = net_wait(ps->n->net, &ps->awaited[e.worker], 1, 0) == 0;
-    const char *why = e.kind == DUE_PUSH && ps->leaves[e.worker] ? "who has left"
-                      : ps->owed[e.worker]                       ? "who waits for an answer"
-                                                                 : NULL;
+    const struct ps_worker *from = &ps->worker[expected.worker];
+    bool departs = from->state == WORKER_DEPARTING || from->state == WORKER_DEPARTED;
+    bool pushes = from->state != WORKER_PUSHED &&
+                  net_wait(ps->n->net, &ps->recv[RECV_PUSH + expected.worker], 1, 0) == 0;
+    if (expected.kind == EVENT_DEPARTURE && from->state == WORKER_DEPARTING)
+        return NULL;
     if (pushes)
-        why = e.kind == DUE_PUSH ? NULL : "who pushes";
-    if (!why || net_wait(ps->n->net, ps->come + AT_STOP, AT_PUSH - AT_STOP,
-                         net_now(ps->n->net) + word_s) >= 0)
+        return expected.kind == EVENT_PUSH ? NULL : "which pushes";
+    if (expected.kind == EVENT_PUSH && departs)
+        return "which has departed";
+    return from->reply_pending ? "which waits for a reply" : NULL;
+}
+
+/* Ends the run when what is expected cannot come, unless another server drops the record. */
+static void check_expected(const struct ps_server *ps)
+{
+    const struct replay *r = ps->replay;
+    struct net *net = ps->n->net;
+    const char *why = !ps->n->stop && replay_goes_on(r) ? impossible(ps, r->expected) : NULL;
+    if (!why ||
+        net_wait(net, ps->recv + RECV_STOP, RECV_PUSH - RECV_STOP, net_now(net) + patience_s) >= 0)
         return;
     die(EXIT_WORLD,
-        "%s: event %lld is %s of worker %d, %s: this is not the run that was recorded; record it "
+        "%s: event %lld is a %s of worker %d, %s: this is not the run that was recorded; record it "
         "again",
-        o->replay_name, (long long)o->taken + 1, e.kind == DUE_PUSH ? "a push" : "the leaving",
-        e.worker, why);
+        r->replay_name, (long long)r->taken + 1,
+        r->expected.kind == EVENT_PUSH ? "push" : "departure", r->expected.worker, why);
 }
 
-void order_hear(struct ps *ps)
+/* Where a record has run out, its server tells the others. Where it ends, training is over. */
+static struct event next_expected(struct ps_server *ps)
 {
-    bool more = ps->order->replay && ps->words < ps->servers - 1;
-    ps->come[AT_ORDER] = more ? net_recv(ps->n->net, NET_ANY, TAG_REPLAY, NULL, 0) : NULL;
+    struct replay *r = ps->replay;
+    struct node *n = ps->n;
+    if (r->expected.kind == EVENT_ANY)
+        replay_tell(ps, true);
+    bool ends = ps->stop_received || (n->rank == 0 && r->expected.kind == EVENT_END);
+    n->stop |= ends && !replay_goes_on(r);
+    if (!n->stop)
+        return r->expected;
+    ps_send_stop(ps);
+    ps_reply_to_all_at_end(ps);
+    return (struct event){.kind = EVENT_ANY};
 }
 
-void order_tell(struct ps *ps, bool out)
+struct event replay_next_event(struct ps_server *ps)
 {
-    for (int s = 0; s < ps->servers && !ps->told && ps->order->replay; s++)
+    struct replay *r = ps->replay;
+    struct event expected = next_expected(ps);
+    check_expected(ps);
+    struct event e = ps_next_event(ps, expected);
+    if (e.kind == EVENT_CONTROL || ps->n->stop)
+        return e;
+    if (r->expected.kind != EVENT_ANY) {
+        r->taken++;
+        advance(r);
+    }
+    write_word(r, (uint32_t)e.worker | (e.kind == EVENT_DEPARTURE ? (uint32_t)DEPARTED : 0));
+    return e;
+}
+
+/* --- among servers --- */
+
+void replay_expect_note(struct ps_server *ps)
+{
+    struct replay *r = ps->replay;
+    bool more = r->replay && r->notes < ps->servers - 1;
+    ps->recv[RECV_REPLAY] = more ? net_recv(ps->n->net, NET_ANY, TAG_REPLAY, NULL, 0) : NULL;
+}
+
+void replay_take_note(struct ps_server *ps, const struct header *m)
+{
+    struct replay_note note;
+    header_unpack(m, note);
+    if (note.drop)
+        replay_drop(ps->replay);
+    ps->replay->notes++;
+    replay_expect_note(ps);
+}
+
+void replay_tell(struct ps_server *ps, bool drop)
+{
+    struct replay *r = ps->replay;
+    const struct replay_note note = {.drop = drop};
+    for (int s = 0; s < ps->servers && !r->told && r->replay; s++)
         if (s != ps->n->rank)
-            net_send(ps->n->net, s, &(struct header){.tag = TAG_REPLAY, .flags = out}, NULL, 0);
-    ps->told = true;
+            send_note(ps->n->net, s, TAG_REPLAY, note);
+    r->told = true;
 }

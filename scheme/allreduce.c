@@ -15,7 +15,7 @@
 static void work(struct node *n)
 {
     double scale = 1.0 / ((double)n->context->workers * n->context->minibatches);
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     struct collective *all =
         collective_open(n, n->count, codec_find(n->context->options->compress));
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
@@ -31,7 +31,7 @@ static void work(struct node *n)
     }
     optimizer_close(optimizer);
     collective_close(all);
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void check(const struct options *o, int workers)
@@ -42,9 +42,9 @@ static void check(const struct options *o, int workers)
 
 static void serve(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     ps_monitor(ps, true);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_allreduce = {

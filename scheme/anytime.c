@@ -40,7 +40,7 @@ enum { PATIENCE = 100 }; /* versions in a row to which nobody contributes */
 static void work(struct node *n)
 {
     const struct anytime_options *o = options_of(n->context->options, &option_set);
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
         node_clear(n);
@@ -51,20 +51,20 @@ static void work(struct node *n)
         ps_push(ps, n->sum);
         ps_pull(ps, n->w);
     }
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void serve(struct node *n)
 {
     const struct anytime_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, empty = 0;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     ps_reply_all(ps);
     while (ps_collect(ps)) {
         double finished = 0;
         for (int i = 0; i < workers; i++)
-            finished += ps_received(ps, i)->header ? (double)ps_received(ps, i)->header->count : 0;
+            finished += (double)ps_received(ps, i)->minibatches;
         for (int i = 0; i < workers; i++)
             scale[i] = finished > 0 ? 1 / finished : 0;
         empty = finished > 0 ? 0 : empty + 1;
@@ -76,7 +76,7 @@ static void serve(struct node *n)
         ps_reply_all(ps);
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_anytime = {

@@ -78,18 +78,18 @@ static void serve(struct node *n)
     int workers = n->context->workers, here = 0;
     int group = o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1;
     bool inverse = !strcmp(o->stale_lr, "inverse");
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     n->races = true;
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        if (a->header && o->stale_bound && a->staleness > o->stale_bound) {
+        if (o->stale_bound && a->staleness > o->stale_bound) {
             ps_discard(ps, worker);
             ps_reply(ps, worker);
             continue;
         }
-        if (a->header) {
+        if (!a->departed) {
             scale[worker] = inverse && a->staleness > 1 ? 1 / (double)a->staleness : 1;
             here++;
         }
@@ -103,7 +103,7 @@ static void serve(struct node *n)
         here = 0;
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_asgd = {

@@ -53,18 +53,18 @@ static void serve(struct node *n)
 {
     const struct backup_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, wanted = workers - (int)o->backup_workers, here = 0;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     n->races = true;
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        if (a->header && a->staleness > 0) {
+        if (a->staleness > 0) {
             ps_discard(ps, worker);
             ps_reply(ps, worker);
             continue;
         }
-        if (a->header) {
+        if (!a->departed) {
             scale[worker] = 1;
             here++;
         }
@@ -78,7 +78,7 @@ static void serve(struct node *n)
         here = 0;
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_backup = {

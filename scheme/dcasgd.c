@@ -117,7 +117,7 @@ static void serve(struct node *n)
 {
     const struct dcasgd_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers, threads = n->context->threads;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     struct range slice = ps_slice(ps);
     struct compensation c = compensation_open(n, slice);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
@@ -127,8 +127,8 @@ static void serve(struct node *n)
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        if (!a->header)
-            continue; /* it has left */
+        if (a->departed)
+            continue;
         if (o->stale_bound && a->staleness > o->stale_bound) {
             ps_discard(ps, worker);
         } else {
@@ -145,7 +145,7 @@ static void serve(struct node *n)
     }
     compensation_close(&c, workers);
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_dcasgd = {

@@ -56,7 +56,7 @@ static const struct option_set option_set = {.title = "Scheme downpour",
 
 struct worker {
     struct node *n;
-    struct ps *ps;
+    struct ps_client *ps;
     bool pushes_each; /* batch: its sum is the push */
     float *delta;     /* gathered since the last push; after it, what the server still reads */
     int64_t finished; /* mini-batches in it */
@@ -111,7 +111,7 @@ static void work(struct node *n)
 {
     const struct downpour_options *o = options_of(n->context->options, &option_set);
     struct worker k = {.n = n,
-                       .ps = ps_open(n),
+                       .ps = ps_client_open(n),
                        .pushes_each = o->n_push == 1,
                        .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
     ps_pull(k.ps, n->w);
@@ -131,13 +131,13 @@ static void work(struct node *n)
     n->finished = k.finished; /* what was not pushed any more */
     node_discard(n);
     net_free(n->net, k.delta);
-    ps_close(k.ps);
+    ps_client_close(k.ps);
 }
 
 static void serve(struct node *n)
 {
     const struct downpour_options *o = options_of(n->context->options, &option_set);
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     bool alone = o->warm_start > 0;
     n->races = true;
@@ -147,8 +147,8 @@ static void serve(struct node *n)
         ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        bool asks = a->asks, first_left = worker == 0 && !a->header;
-        if (a->header && a->header->count) {
+        bool asks = a->asks, first_left = worker == 0 && a->departed;
+        if (a->minibatches) {
             scale[worker] = 1.0 / n->context->minibatches;
             ps_step(ps, scale);
             scale[worker] = 0;
@@ -163,7 +163,7 @@ static void serve(struct node *n)
         }
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_downpour = {

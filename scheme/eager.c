@@ -43,7 +43,7 @@ static const struct option_set option_set = {.title = "Scheme eager",
 
 struct worker {
     struct node *n;
-    struct ps *ps;
+    struct ps_client *ps;
     struct collective *all;
     struct optimizer *optimizer;
     struct signals signals;
@@ -138,7 +138,7 @@ static void work(struct node *n)
     size_t bytes = (size_t)n->count * sizeof(float);
     const struct eager_options *o = options_of(n->context->options, &option_set);
     struct worker k = {.n = n,
-                       .ps = ps_open(n),
+                       .ps = ps_client_open(n),
                        .all =
                            collective_open(n, n->count, codec_find(n->context->options->compress)),
                        .majority = !strcmp(o->eager_trigger, "majority")};
@@ -162,7 +162,7 @@ static void work(struct node *n)
     collective_close(k.all);
     net_free(n->net, k.nothing);
     net_free(n->net, k.newest);
-    ps_close(k.ps);
+    ps_client_close(k.ps);
 }
 
 static void check(const struct options *o, int workers)
@@ -173,9 +173,9 @@ static void check(const struct options *o, int workers)
 
 static void serve(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     ps_monitor(ps, true);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_eager = {

@@ -52,7 +52,7 @@ static void work(struct node *n, struct optimizer *local)
     const struct run_context *s = n->context;
     const struct easgd_options *o = options_of(s->options, &option_set);
     double alpha = o->easgd_beta / s->workers;
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     float *centre = net_alloc(n->net, (size_t)n->count * sizeof *centre),
           *d = net_alloc(n->net, (size_t)n->count * sizeof *d);
     ps_pull(ps, n->w);
@@ -78,19 +78,19 @@ static void work(struct node *n, struct optimizer *local)
     net_free(n->net, centre);
     net_free(n->net, d);
     optimizer_close(local);
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void serve(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = true;
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        if (!a->header)
-            continue; /* it has left */
+        if (a->departed)
+            continue;
         if (a->asks) {
             ps_discard(ps, worker);
             ps_reply(ps, worker);
@@ -101,7 +101,7 @@ static void serve(struct node *n)
         scale[worker] = 0;
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 static void check_rule(const struct options *o, const char *scheme, const char *rule)

@@ -75,7 +75,7 @@ static void add(struct worker *k)
 static void work(struct node *n)
 {
     size_t bytes = shared_floats(n) * sizeof(float);
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     bool training = ps_wait(ps); /* rank 0's word to begin: from here on it waits for nobody */
     struct worker k = {.n = n, .region = net_window_open(n->net, 0, NULL, bytes)};
@@ -108,7 +108,7 @@ static void work(struct node *n)
         optimizer_close(k.part[i]);
     net_free(n->net, copy);
     net_free(n->net, k.before);
-    ps_close(ps);
+    ps_client_close(ps);
     net_window_close(k.region);
 }
 
@@ -141,7 +141,7 @@ static void serve(struct node *n)
 {
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     vector_copy(shared, n->w, n->count, n->context->threads);
     for (int i = 0; i < n->context->workers; i++)
         ps_reply_unchanged(ps, i);
@@ -150,7 +150,7 @@ static void serve(struct node *n)
     n->races = true;
     node_before_evaluation(n, copy_weights, &k);
     ps_monitor(ps, false);
-    ps_close(ps);
+    ps_server_close(ps);
     net_window_close(region);
     report_lost(n, shared + n->count);
     node_before_evaluation(n, NULL, NULL);

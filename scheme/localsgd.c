@@ -44,7 +44,7 @@ static void work(struct node *n)
 {
     const struct run_context *s = n->context;
     const struct localsgd_options *o = options_of(s->options, &option_set);
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
     float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
     ps_pull(ps, start);
@@ -62,23 +62,24 @@ static void work(struct node *n)
     }
     optimizer_close(local);
     net_free(n->net, start);
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void serve(struct node *n)
 {
     int workers = n->context->workers;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     ps_reply_all(ps);
     while (ps_collect(ps)) {
+        int present = ps_present(ps);
         for (int i = 0; i < workers; i++)
-            scale[i] = 1.0 / ps_present(ps);
+            scale[i] = 1.0 / present;
         ps_add(ps, scale);
         ps_reply_all(ps);
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_localsgd = {

@@ -21,7 +21,7 @@
 
 struct worker {
     struct node *n;
-    struct ps *ps;
+    struct ps_client *ps;
     struct signals signals;
     int64_t position;        /* mini-batches of its own batch that are done */
     int64_t steps;           /* weights: local steps of this version */
@@ -118,7 +118,7 @@ static struct worker open_worker(struct node *n)
         k.spare = net_alloc(n->net, (size_t)n->count * sizeof(float));
     k.finishes = is(o->nb_inflight, "finish");
     k.early = k.finishes && !k.local;
-    k.ps = ps_open(n);
+    k.ps = ps_client_open(n);
     return k;
 }
 
@@ -128,7 +128,7 @@ static void close_worker(struct worker *k)
     net_free(k->n->net, k->spare);
     if (k->local)
         optimizer_close(k->local);
-    ps_close(k->ps);
+    ps_client_close(k->ps);
 }
 
 void nbssgd_work(struct node *n)
@@ -159,17 +159,18 @@ void nbssgd_work(struct node *n)
 }
 
 /* How much each worker's push counts in one update; 0 for all when nothing was finished. */
-static void weigh(const struct node *n, const struct ps *ps, bool weights, bool full, double *scale)
+static void weigh(const struct node *n, const struct ps_server *ps, bool weights, bool full,
+                  double *scale)
 {
     int workers = n->context->workers;
     double total = 0;
     for (int i = 0; i < workers; i++)
-        total += ps_received(ps, i)->header ? (double)ps_received(ps, i)->header->count : 0;
+        total += (double)ps_received(ps, i)->minibatches;
     if (full)
         total = (double)workers * n->context->minibatches;
     for (int i = 0; i < workers; i++) {
-        const struct header *m = ps_received(ps, i)->header;
-        scale[i] = m && m->count ? (weights ? (double)m->count : 1) / total : 0;
+        double minibatches = (double)ps_received(ps, i)->minibatches;
+        scale[i] = minibatches > 0 ? (weights ? minibatches : 1) / total : 0;
     }
 }
 
@@ -180,7 +181,7 @@ void nbssgd_serve(struct node *n)
 {
     const struct nbssgd_options *o = options_of(n->context->options, &nbssgd_option_set);
     bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = is(o->nb_server, "racing");
     if (is(o->nb_signal, "relay"))
@@ -191,10 +192,10 @@ void nbssgd_serve(struct node *n)
         int worker = one ? one->worker : -1;
         if (n->races ? !one : !ps_collect(ps))
             break;
-        if (one && !one->header)
-            continue; /* it has left */
+        if (one && one->departed)
+            continue;
         weigh(n, ps, weights, full || (n->races && weights), scale);
-        if (one && !one->header->count) /* met by a signal with nothing finished: no update, so
+        if (one && !one->minibatches) /* met by a signal with nothing finished: no update, so
                                            nobody's staleness */
             ps_discard(ps, worker);
         else
@@ -202,5 +203,5 @@ void nbssgd_serve(struct node *n)
         n->races ? ps_reply(ps, worker) : ps_reply_all(ps);
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }

@@ -40,7 +40,7 @@ static enum node_flow hear(void *self)
 
 /* Asks for the next weights, so that they are owed, by a server that hears of the end before it has
  * made them, too. */
-static void ask(struct node *n, struct ps *ps)
+static void ask(struct node *n, struct ps_client *ps)
 {
     ps_request(ps);
     ps_pull(ps, n->w);
@@ -48,7 +48,7 @@ static void ask(struct node *n, struct ps *ps)
 
 static void work(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
     ps_pull(ps, n->w);
     bool training = ps_wait(ps);
@@ -74,7 +74,7 @@ static void work(struct node *n)
     }
     node_set_interrupt(n, NULL, NULL, NULL);
     net_free(n->net, spare);
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void serve(struct node *n)
@@ -83,13 +83,13 @@ static void serve(struct node *n)
     const struct rennala_options *o = options_of(s->options, &option_set);
     int64_t wanted = o->rennala_batch ? o->rennala_batch : (int64_t)s->workers * s->minibatches,
             here = 0;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     n->races = true;
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
         bool asks = a->asks, late = a->staleness > 0;
-        if (!a->header || asks || late) {
+        if (a->departed || asks || late) {
             ps_discard(ps, worker);
             if (asks && late)
                 ps_reply(ps, worker);
@@ -102,7 +102,7 @@ static void serve(struct node *n)
         ps_reply_all(ps);
         here = 0;
     }
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_rennala = {

@@ -16,18 +16,19 @@ static void work(struct node *n)
 
 static void serve(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     int workers = n->context->workers;
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     ps_reply_all(ps);
     while (ps_collect(ps)) {
+        int present = ps_present(ps);
         for (int i = 0; i < workers; i++)
-            scale[i] = 1.0 / ((double)ps_present(ps) * n->context->minibatches);
+            scale[i] = 1.0 / ((double)present * n->context->minibatches);
         ps_step(ps, scale);
         ps_reply_all(ps);
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_ssgd = {

@@ -41,7 +41,7 @@ static void work(struct node *n)
     const struct run_context *s = n->context;
     const struct ssp_options *o = options_of(s->options, &option_set);
     int64_t slack = o->ssp_staleness;
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
@@ -65,7 +65,7 @@ static void work(struct node *n)
     }
     ps_flush(ps);
     net_free(n->net, spare);
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static int64_t slowest(const int64_t *clock, int workers)
@@ -81,7 +81,7 @@ static void serve(struct node *n)
     int workers = n->context->workers;
     const struct ssp_options *o = options_of(n->context->options, &option_set);
     int64_t slack = o->ssp_staleness;
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     /* batches that each worker has finished */
     int64_t *clock = xcalloc((size_t)workers, sizeof *clock);
@@ -90,9 +90,9 @@ static void serve(struct node *n)
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        clock[worker] = a->header ? a->clock : INT64_MAX; /* nobody waits for one who has left */
+        clock[worker] = a->departed ? INT64_MAX : a->clock; /* nobody waits for it any more */
         reads[worker] = a->asks;
-        if (a->header) {
+        if (!a->departed) {
             scale[worker] = 1.0 / ((double)workers * n->context->minibatches);
             ps_step(ps, scale);
             scale[worker] = 0;
@@ -107,7 +107,7 @@ static void serve(struct node *n)
     xfree(scale);
     xfree(clock);
     xfree(reads);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_ssp = {

@@ -25,7 +25,7 @@ enum { WORKERS = 4, UPDATES = 5, ROWS = 100 };
 /* Each worker goes its own way: after v batches w[0] of worker k is v (k + 1). */
 static void apart_work(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     while (ps_wait(ps)) {
         node_batch(n);
@@ -34,15 +34,15 @@ static void apart_work(struct node *n)
         ps_report(ps, n->w);
         ps_pull(ps, n->w);
     }
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void apart_serve(struct node *n)
 {
     node_set_evaluated(n, (struct weights_set){.mean = true, .workers = true});
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     ps_monitor(ps, true);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 /* ssgd, whose workers are judged beside the servers. */
@@ -181,10 +181,10 @@ static void evaluates_again(void *self)
 
 static void nested_serve(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     node_before_evaluation(n, evaluates_again, n);
     ps_monitor(ps, false);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 static void nest(const void *unused)

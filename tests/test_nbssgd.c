@@ -233,7 +233,7 @@ static void push_fixed(struct net *net, void *argument)
     struct fixed *f = argument;
     struct node *n = node_open(net, &f->context);
     if (n->worker >= 0) {
-        struct ps *ps = ps_open(n);
+        struct ps_client *ps = ps_client_open(n);
         struct random pause = random_at(RANDOM_TEST, f->seed, (uint64_t)n->worker, 5, 0);
         ps_pull(ps, n->w);
         for (uint64_t v = 0; ps_wait(ps); v++) {
@@ -246,7 +246,7 @@ static void push_fixed(struct net *net, void *argument)
             ps_push(ps, n->sum);
             ps_pull(ps, n->w);
         }
-        ps_close(ps);
+        ps_client_close(ps);
     } else {
         void nbssgd_serve(struct node *);
         nbssgd_serve(n);

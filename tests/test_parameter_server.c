@@ -26,7 +26,7 @@ static void run(struct experiment *e, const struct scheme *s, int workers, const
  * its weights taken first. */
 static void give_and_pull(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     for (int round = 0; ps_wait(ps); round++) {
         node_batch(n);
@@ -34,12 +34,12 @@ static void give_and_pull(struct node *n)
         ps_pull(ps, n->w);
         assert_int_equal(ps_flush_or_pull(ps), round % 2 == 0);
     }
-    ps_close(ps);
+    ps_client_close(ps);
 }
 
 static void take_or_answer(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     ps_reply_all(ps);
     for (int round = 0; ps_next(ps); round++) {
         if (round % 2)
@@ -51,7 +51,7 @@ static void take_or_answer(struct node *n)
             ps_reply(ps, 0);
         }
     }
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 static void who_gives_hears_of_weights_that_come_first(void **state)
@@ -69,16 +69,16 @@ static void who_gives_hears_of_weights_that_come_first(void **state)
 /* Ten times slower than a mini-batch: there are always several pushes to take. */
 static void serve_slowly(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
-        if (!a->header)
+        if (a->departed)
             continue;
         net_advance(n->net, 10 * n->context->minibatch_s);
         ps_step(ps, all);
         ps_reply(ps, a->worker);
     }
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 static void no_worker_starves_at_a_busy_server(void **state)

@@ -24,7 +24,7 @@ enum { SEEDS = 4 };
 #else
 enum { SEEDS = 40 };
 #endif
-enum { WORD_BYTES = 4, LEFT = 1 << 30, MOST_SERVERS = 3, BANDWIDTH = 40000 };
+enum { WORD_BYTES = 4, DEPARTED = 1 << 30, MOST_SERVERS = 3, BANDWIDTH = 40000 };
 
 static char folder[] = "/tmp/nbsgd-replay-XXXXXX"; /* of all tests; each overwrites what the one
                                                       before has left there */
@@ -107,7 +107,7 @@ static bool same(const struct experiment *a, const struct experiment *b)
 }
 
 /* Ends by samples, updates or seconds, in the middle of whatever is under way; some runs with a
- * worker or two that leave, or all. */
+ * worker or two that depart, or all. */
 static struct option_list draw(const char *scheme, int servers, uint64_t seed)
 {
     static const char *const limits[] = {"samples=%d", "samples=100000 updates=%d",
@@ -207,9 +207,9 @@ static struct part part_of(const char *name, int rank)
     return p;
 }
 
-/* Runs that were killed: files without their ends. softsync holds answers back until a second
- * worker pushes, so a server that goes on freely may never let that worker go allocation_listener
- * another one waits for. */
+/* Runs that were killed: files without their ends. softsync holds replies back until a second
+ * worker pushes, so a server that goes on freely may never let a worker go that another one waits
+ * for. */
 static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
 {
     (void)state;
@@ -233,7 +233,7 @@ static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
                         0);
             }
             assert_dies(0, replays, &c,
-                        (const char *const[]){"ends behind its event", "the order is free", NULL});
+                        (const char *const[]){"ends after its event", "the order is free", NULL});
         }
 }
 
@@ -288,10 +288,10 @@ static void what_cannot_come_is_said(void **state)
         uint32_t word[2];
         const char *why;
     } cases[] = {
-        {"", {LEFT | 2, UINT32_MAX}, "the leaving of worker 2, who pushes"},
-        {"softsync=1", {3, 3}, "a push of worker 3, who waits for an answer"},
-        {"softsync=1", {3, LEFT | 3}, "the leaving of worker 3, who waits for an answer"},
-        {"depart=3=0", {2, UINT32_MAX}, "a push of worker 2, who has left"},
+        {"", {DEPARTED | 2, UINT32_MAX}, "a departure of worker 2, which pushes"},
+        {"softsync=1", {3, 3}, "a push of worker 3, which waits for a reply"},
+        {"softsync=1", {3, DEPARTED | 3}, "a departure of worker 3, which waits for a reply"},
+        {"depart=3=0", {2, UINT32_MAX}, "a push of worker 2, which has departed"},
         {"", {1, 4}, "is of worker 4 of 4: the record is damaged"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -361,10 +361,11 @@ static void what_is_no_record_is_refused(void **state)
     struct child c = {.w = describe("asgd", 1, 1, "samples=160"), .servers = 1};
     static const char *const contents[][2] = {
         {"nbsgd order 1 4 asgd 1\n",
-         "begins with 'nbsgd order 1 4 asgd 1', not with 'nbsgd order 2'"},
+         "begins with 'nbsgd order 1 4 asgd 1', not with 'nbsgd order 3'"},
+        {"nbsgd order 2\nrecording = 7\n", "begins with 'nbsgd order 2', not with 'nbsgd order 3'"},
         {"", "begins with '', not with"},
-        {"nbsgd order 2\n", "ends within its head"},
-        {"nbsgd order 2\nrecording = 7\nworkers = 4\n", "ends within its head"}};
+        {"nbsgd order 3\n", "ends within its head"},
+        {"nbsgd order 3\nrecording = 7\nworkers = 4\n", "ends within its head"}};
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         FILE *f = fopen(path_of(path, "order", 0), "wb");
         fputs(contents[i][0], f);

@@ -325,7 +325,7 @@ static void run_ten(struct experiment *e, const char *name, const struct scheme 
 /* ssgd in which another worker is left out of each update. */
 static void serve_some(struct node *n)
 {
-    struct ps *ps = ps_open(n);
+    struct ps_server *ps = ps_server_open(n);
     int workers = n->context->workers;
     double *scale = xcalloc((size_t)workers, sizeof *scale);
     ps_reply_all(ps);
@@ -336,7 +336,7 @@ static void serve_some(struct node *n)
         ps_reply_all(ps);
     }
     xfree(scale);
-    ps_close(ps);
+    ps_server_close(ps);
 }
 
 /* A push that was brought and is not used is not taken for the worker's next one, which lies where

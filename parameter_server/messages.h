@@ -1,0 +1,73 @@
+/* What the messages between workers and servers say: a struct for the body of each kind.
+ *
+ *   TAG_PUSH      worker -> server   push_note; payload: the pushed slice, none without mini-batches
+ *   TAG_PARAMS    server -> worker   reply_note; payload: the slice of weights, or none
+ *   TAG_SHOW      worker -> rank 0   payload: the weights that decentralised workers agree on
+ *   TAG_DEPART    worker -> server   depart_note: it pushes no more
+ *   TAG_STOP      rank 0 -> server   stop_note: training is over
+ *   TAG_FAREWELL  rank 0 -> all      farewell_note: all have departed, the last evaluation is done
+ *   TAG_REPLAY    server -> server   recording_note when they open, then replay_note
+ */
+#ifndef PARAMETER_SERVER_MESSAGES_H
+#define PARAMETER_SERVER_MESSAGES_H
+
+#include "messaging/messaging.h"
+
+/* Flags in the headers of pushes and of replies. */
+enum {
+    PUSH_NO_REPLY = 1, /* the worker wants none */
+    PUSH_REPORT = 2    /* of what it did itself: no payload */
+};
+enum {
+    REPLY_STOP = 1,      /* training is over */
+    REPLY_UNCHANGED = 2, /* no payload: the weights it has are still the newest */
+    REPLY_SHOW = 4       /* no reply yet: rank 0 wants to see the worker's weights */
+};
+
+struct push_note {
+    int64_t minibatches, samples; /* whose gradients it sums */
+    int64_t clock;                /* the worker's */
+    double loss;                  /* summed over samples */
+    double aborted_s;             /* spent on mini-batches that were dropped, since the last push */
+    double signal_s;              /* the slowest signal's time on its way */
+    double waited_s;              /* since the last push */
+    int32_t aborted;              /* mini-batches that were dropped */
+    int32_t staleness;            /* of a carried mini-batch, beyond that of the header's version */
+};
+
+struct reply_note {
+    int64_t samples;   /* used by all workers so far */
+    int64_t min_clock; /* the server's clock: the least of all workers' */
+    double lr;         /* of the next update */
+    int64_t status;    /* exit code of the run */
+};
+
+struct depart_note {
+    int64_t signals; /* that the worker has sent */
+};
+
+struct farewell_note {
+    int64_t signals; /* that were sent to the worker */
+};
+
+struct stop_note {
+    int64_t drop_replay; /* 1: whatever your record says */
+};
+
+struct recording_note {
+    int64_t name;
+};
+
+struct replay_note {
+    int64_t drop; /* 1: the sender's record has run out */
+};
+
+/* Sends a header alone; `note` is a variable. */
+#define send_note(net, to, its_tag, note)                                                          \
+    do {                                                                                           \
+        struct header its_header = {.tag = (its_tag)};                                             \
+        header_pack(&its_header, note);                                                            \
+        net_send(net, to, &its_header, NULL, 0);                                                   \
+    } while (0)
+
+#endif

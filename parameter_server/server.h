@@ -1,0 +1,148 @@
+/* What the files of a server share.
+ *
+ *   server.c      opens and closes; accepts pushes, hands out events, replies
+ *   membership.c  who is there, departures, control messages, the end
+ *   update.c      what pushes do to the slice and to the counters
+ *   replay.c      the order of events: recorded, and kept to
+ *   monitor.c     decentralised workers' reports
+ */
+#ifndef PARAMETER_SERVER_SERVER_H
+#define PARAMETER_SERVER_SERVER_H
+
+#include "parameter_server/messages.h"
+#include "parameter_server/parameter_server.h"
+#include "serialization/serialization.h"
+
+enum worker_state {
+    WORKER_COMPUTING, /* its next push is awaited */
+    WORKER_PUSHED,    /* its push is here */
+    WORKER_DEPARTING, /* it has said that it departs; the scheme does not know yet */
+    WORKER_DEPARTED
+};
+
+struct ps_worker { /* as a server sees it */
+    enum worker_state state;
+    struct push push;      /* PUSHED: what is here */
+    struct push_note note; /* PUSHED: as it came */
+    float *unpacked;       /* [slice] a push as floats; NULL where it comes as floats */
+    bool is_unpacked;
+    const float *replacement; /* of the push: ps_replace() */
+    bool reply_pending;
+    struct request *reply;   /* the last one, whose weights the worker still reads; or NULL */
+    int64_t signals_sent;    /* DEPARTING and on: by it, as it says */
+    int64_t signals_relayed; /* to it, by this server */
+};
+
+/* Receives: the node's, control messages, then the next push of each worker. */
+enum {
+    RECV_NODE,
+    RECV_DEPART,
+    RECV_SIGNAL, /* to relay */
+    RECV_STOP,   /* rank 0's: training is over */
+    RECV_REPLAY, /* another server's: its record has run out */
+    RECV_PUSH
+};
+
+enum event_kind {
+    EVENT_ANY, /* as what is expected */
+    EVENT_PUSH,
+    EVENT_DEPARTURE,
+    EVENT_END,    /* of a record */
+    EVENT_CONTROL /* as what has happened: nothing that concerns the scheme */
+};
+
+struct event {
+    enum event_kind kind;
+    int worker;
+};
+
+struct ps_server {
+    struct node *n;
+    int servers, workers;
+    struct range slice;
+    struct ps_worker *worker; /* [workers] */
+    struct request **recv;    /* [RECV_PUSH + workers] */
+    struct request **list;    /* those of them that are waited for */
+    int first; /* of several pushes that are here that of the first worker from this one on is
+                  taken: nobody starves */
+
+    struct optimizer *optimizer;
+    struct update update; /* what is in the next one so far */
+    const float **source; /* [workers + 1] */
+    double *scale;        /* [workers + 1] */
+
+    struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
+    void *packed;                  /* the slice on the wire, packed once a version */
+    int64_t packed_version;
+
+    bool relays; /* signals */
+    int64_t relayed, newest_signal;
+    bool stop_sent;     /* rank 0: the other servers know that training is over */
+    bool stop_received; /* the others: rank 0 has said so */
+    struct replay *replay;
+};
+
+/* --- server.c --- */
+
+int ps_rank_of(const struct ps_server *ps, int worker);
+int64_t ps_slice_count(const struct ps_server *ps);
+
+/* Waits for the next push or departure that is `expected`, and accepts it. EVENT_CONTROL: a control
+ * message was handled instead, or what came is not what is expected and was left where it is. */
+struct event ps_next_event(struct ps_server *ps, struct event expected);
+
+/* The worker's push is used: its vector is the worker's again, its next push is awaited. */
+void ps_release_push(struct ps_server *ps, int worker);
+
+/* Sends a reply without weights, with REPLY_* flags. */
+void ps_reply_flags(struct ps_server *ps, int worker, int flags);
+
+/* Waits until all workers have taken the weights that they were sent. */
+void ps_await_replies_taken(struct ps_server *ps);
+
+/* --- membership.c --- */
+
+/* Takes the control message that is received at that RECV_*. */
+void ps_handle_control(struct ps_server *ps, int index);
+
+/* Of those who have said that they depart, the next one that the scheme is to know of: anybody, or
+ * the one that is expected; -1: nobody. */
+int ps_next_departure(const struct ps_server *ps, struct event expected);
+void ps_mark_departed(struct ps_server *ps, int worker);
+
+/* Rank 0 tells the other servers, once, that training is over. */
+void ps_send_stop(struct ps_server *ps);
+
+/* Training is over: no worker may wait for a reply any more. Drops all pushes. */
+void ps_reply_to_all_at_end(struct ps_server *ps);
+
+/* Waits until all workers have departed, then lets them go. */
+void ps_farewell(struct ps_server *ps);
+
+/* --- update.c --- */
+
+/* Releases all pushes, counts what went into the update, and lets the node decide what comes
+ * next. */
+void ps_close_version(struct ps_server *ps);
+
+/* --- replay.c --- */
+
+/* Sets n->ending, as all that changes what is expected does. */
+struct replay *replay_open(struct node *n);
+void replay_close(struct replay *r); /* a record ends here */
+
+/* ps_next_event() in the order of the replay, if there is one; it is recorded. */
+struct event replay_next_event(struct ps_server *ps);
+
+struct event replay_expected(const struct replay *r);
+bool replay_goes_on(const struct replay *r); /* more events are expected here: the end waits */
+void replay_drop(struct replay *r);          /* the rest of it is free */
+
+/* Each of several servers in a replay tells each other once, when its record has run out or at the
+ * latest when it closes (`drop` false). After a record has run out its server may take what the
+ * other records do not expect, so all are dropped. */
+void replay_tell(struct ps_server *ps, bool drop);
+void replay_expect_note(struct ps_server *ps); /* posts the receive, where one more will come */
+void replay_take_note(struct ps_server *ps, const struct header *m);
+
+#endif
