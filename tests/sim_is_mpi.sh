@@ -30,20 +30,26 @@ simulated two 2
 simulated four 4
 simulated sliced 3 --servers 2
 simulated bf16 2 --compress bf16
+simulated topk 3 --scheme allreduce --allreduce direct --compress topk --compress-ratio 0.1
+simulated ring-bf16 3 --scheme allreduce --allreduce ring --compress bf16
 simulated seed 2 --seed 2
 check 'another seed gives other weights' eval '! cmp -s two.sim seed.sim'
-check 'a wire of 16 bits gives other weights' eval '! cmp -s two.sim bf16.sim'
+check 'a codec of 16 bits gives other weights' eval '! cmp -s two.sim bf16.sim'
 
 real two 3 two
 real four 5 four
 real sliced 5 sliced --servers 2
 real one-server 4 sliced
 real bf16 3 bf16 --compress bf16
+real topk 4 topk --scheme allreduce --allreduce direct --compress topk --compress-ratio 0.1
+real ring-bf16 4 ring-bf16 --scheme allreduce --allreduce ring --compress bf16
 real slow 3 two --slow 2=3 --delay 'uniform:0,0.1;stall:0.3,0.2@1'
 export NBSGD_HOSTS=2
 real hosts 5 four
 real hosts-sliced 5 sliced --servers 2
 real hosts-bf16 3 bf16 --compress bf16
+real hosts-topk 4 topk --scheme allreduce --allreduce direct --compress topk --compress-ratio 0.1
+real hosts-ring-bf16 4 ring-bf16 --scheme allreduce --allreduce ring --compress bf16
 real hosts-thread 5 four --progress thread
 
 # A vector of many pieces, which leave as backward makes them final, and one that leaves when all of
