@@ -141,11 +141,10 @@ static void say_what_runs(const struct run *run, const char *host)
 {
     const struct options *o = &run->options;
     const struct run_context *c = &run->context;
+    char known[512];
     if (c->problem->generated)
-        fprintf(stderr,
-                "nbsgd: NO REAL IMAGES: %s. Name the folder of CIFAR-10 with --data DIR, or fetch "
-                "it: data_loader/fetch data\n",
-                c->problem->source);
+        fprintf(stderr, "nbsgd: NO REAL IMAGES: %s. Name a folder with --data DIR; known are: %s\n",
+                c->problem->source, dataset_files(known, sizeof known));
     printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network,
            o->world, c->workers, c->workers > 1 ? "s" : "", c->servers, c->servers > 1 ? "s" : "",
            host, c->problem->computes, c->problem->source);

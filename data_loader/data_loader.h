@@ -53,6 +53,9 @@ void dataset_find(const char *name, const char *folder, const char **kind, const
 
 const char *dataset_names(void); /* "cifar10|synthetic" */
 
+/* The files of all data sets and how to fetch them, in a line, in `text`, which is returned. */
+const char *dataset_files(char *text, size_t size);
+
 /* The names of the partitions, "split|shared|..", in `text`, which is returned. */
 const char *partition_names(char *text, size_t size);
 

@@ -66,16 +66,15 @@ static const struct dataset_kind *generated_kind(void)
     return NULL;
 }
 
-_Noreturn static void refuse_folder(const char *folder)
+const char *dataset_files(char *text, size_t size)
 {
-    char known[512] = "";
     size_t used = 0;
+    *text = 0;
     for (int i = 0; i < KINDS; i++)
-        if (kinds[i]->files && used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s of %s (%s)",
-                                     used ? ", " : "", kinds[i]->files, kinds[i]->name,
-                                     kinds[i]->fetch);
-    fatal("--data %s: no data set is found there; known are: %s", folder, known);
+        if (kinds[i]->files && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s of %s (%s)", used ? ", " : "",
+                                     kinds[i]->files, kinds[i]->name, kinds[i]->fetch);
+    return text;
 }
 
 /* The kind that `name` and `folder` mean, and where its files are; NULL: they are nowhere. */
@@ -99,8 +98,10 @@ static const struct dataset_kind *find(const char *name, const char *folder, con
 void dataset_find(const char *name, const char *folder, const char **kind, const char **where)
 {
     const struct dataset_kind *found = find(name, folder, where);
+    char known[512];
     if (!found && !strcmp(name, "auto"))
-        refuse_folder(folder);
+        fatal("--data %s: no data set is found there; known are: %s", folder,
+              dataset_files(known, sizeof known));
     if (!found)
         fatal("--dataset %s: no %s in $DATA or in data/; name its folder with --data, or fetch it: "
               "%s",
