@@ -155,11 +155,11 @@ static void say_what_runs(const struct run *run, const char *host)
 static void write_partition(const struct run_context *c, int ranks)
 {
     const struct problem *p = c->problem;
-    if (!p->kind->share)
+    if (!p->kind->shard)
         return;
     int64_t *samples = xcalloc((size_t)c->workers * (size_t)p->classes, sizeof *samples);
     for (int w = 0; w < c->workers; w++)
-        p->kind->share(p, w, samples + (int64_t)w * p->classes);
+        p->kind->shard(p, w, samples + (int64_t)w * p->classes);
     results_partition(c->results, ranks, c->workers, p->classes, samples);
     xfree(samples);
 }

@@ -1,8 +1,8 @@
 /* Classification of images: a model on a backend, a data set, and a loader for each worker.
  *
  * Evaluation uses whole mini-batches of the same size as training, the first ones of the training
- * set for the statistics and the first test images for the score; mini-batch b belongs to share b
- * mod shares. */
+ * set for the statistics and the first test images for the score; mini-batch b belongs to shard b
+ * mod shards. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +26,10 @@ struct image {
         *test_resident; /* the same on the device, NULL: it doesn't lie there */
     float *scratch;     /* one mini-batch, for loaders without a thread and for evaluation */
     size_t scratch_bytes;
-    struct crop *crops; /* one mini-batch of an evaluation, where there is an resident */
+    struct crop *crops; /* one mini-batch of an evaluation, where a data set is resident */
     int32_t *labels;
     int ahead;
-    int workers;    /* that the samples are parted among, 0: not known before the streams */
+    int workers;    /* among which the samples are partitioned, 0: not known before the streams */
     double *speeds; /* [workers], NULL: all equal */
 };
 
@@ -53,7 +53,7 @@ static const void *partition_own(const struct options *o)
     return set ? options_of(o, set) : NULL;
 }
 
-/* What decides whose samples are whose. */
+/* The options by which samples are dealt to workers. */
 static struct loader_options loader_options_of(const struct image *q, int worker, int workers)
 {
     return (struct loader_options){.seed = (uint64_t)q->options->seed,
@@ -64,7 +64,7 @@ static struct loader_options loader_options_of(const struct image *q, int worker
                                    .speeds = q->speeds};
 }
 
-static void share(const struct problem *p, int worker, int64_t *by_class)
+static void shard(const struct problem *p, int worker, int64_t *by_class)
 {
     const struct image *q = p->self;
     const struct loader_options o = loader_options_of(q, worker, q->workers);
@@ -145,11 +145,11 @@ static struct images plain(const struct problem *p, const struct dataset *d,
     return (struct images){.resident = resident, .crops = q->crops};
 }
 
-static void statistics(struct problem *p, struct weights w, int share, int shares, double *sums,
-                       void (*progress)(void *), void *self)
+static void statistics(struct problem *p, struct weights w, int shard_index, int shards,
+                       double *sums, void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
-    for (int64_t b = share; b < p->statistics_batches; b += shares) {
+    for (int64_t b = shard_index; b < p->statistics_batches; b += shards) {
         network_statistics(
             q->network, w,
             plain(p, q->training, q->training_resident, b * p->minibatch, p->minibatch), sums);
@@ -163,12 +163,12 @@ static void finish_statistics(const struct problem *p, const double *sums, float
     network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
 }
 
-static void evaluate(struct problem *p, struct weights w, const float *at, int share, int shares,
-                     struct loss *loss, void (*progress)(void *), void *self)
+static void evaluate(struct problem *p, struct weights w, const float *at, int shard_index,
+                     int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
-    for (int64_t first = (int64_t)share * p->minibatch; first < p->test_samples;
-         first += (int64_t)shares * p->minibatch) {
+    for (int64_t first = (int64_t)shard_index * p->minibatch; first < p->test_samples;
+         first += (int64_t)shards * p->minibatch) {
         int count =
             (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
         const struct images images = plain(p, q->test, q->test_resident, first, count);
@@ -221,7 +221,7 @@ static const struct problem_kind image_kind = {
     .stream_open = stream_open,
     .stream_close = stream_close,
     .stream_wait_s = stream_wait_s,
-    .share = share,
+    .shard = shard,
     .gradient = gradient,
     .step_share = step_share,
     .final_from = final_from,
@@ -256,9 +256,10 @@ static void open_data(struct problem *p, struct image *q, const struct options *
     p->generated = q->training->generated;
 }
 
-/* Here rather than when the first stream is opened, so that a partition that cannot be is said
- * before anything begins. */
-static void part_samples(const struct problem *p, struct image *q, const struct problem_options *o)
+/* Done here, not when the first stream is opened: an impossible partition is reported before
+ * anything begins. */
+static void partition_samples(const struct problem *p, struct image *q,
+                              const struct problem_options *o)
 {
     q->workers = o->workers;
     if (o->speeds) {
@@ -267,7 +268,7 @@ static void part_samples(const struct problem *p, struct image *q, const struct 
     }
     int64_t *by_class = xcalloc((size_t)p->classes, sizeof *by_class);
     if (o->workers)
-        share(p, 0, by_class);
+        shard(p, 0, by_class);
     xfree(by_class);
 }
 
@@ -344,7 +345,7 @@ void image_open(struct problem *p, const struct problem_options *po)
     q->options = o;
     q->ahead = po->ahead;
     open_data(p, q, o);
-    part_samples(p, q, po);
+    partition_samples(p, q, po);
     const struct dataset *d = q->training;
     model_build(&q->model,
                 &(struct model_request){.name = o->network,

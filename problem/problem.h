@@ -25,7 +25,7 @@ struct problem_kind {
     double (*stream_wait_s)(const struct stream *s);
     /* Training samples of each class, by_class[p->classes], that the worker draws from. NULL: there
      * are no classes. */
-    void (*share)(const struct problem *p, int worker, int64_t *by_class);
+    void (*shard)(const struct problem *p, int worker, int64_t *by_class);
     bool (*gradient)(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
                      struct loss *loss, network_hook *hook, void *self);
     double (*step_share)(const struct problem *p, int step);
@@ -73,7 +73,7 @@ struct problem_options {
     const struct options *options;
     int minibatch, threads;
     int local_rank; /* number of this rank among those of its host */
-    int workers; /* that the samples are parted among, which is judged here; 0: when their streams
+    int workers; /* among which the samples are partitioned, which is judged here; 0: when streams
                     are opened */
     const double *speeds; /* [workers]; samples a second to any scale, for --partition speed; NULL:
                              all equal; borrowed for the call */
