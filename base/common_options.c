@@ -14,7 +14,6 @@ static const struct option_row rank_rows[] = {
      .flags = OPTION_FREE,
      .offset = AT(world),
      .preset = "mpi",
-     .choices = "mpi|sim",
      .help = "ranks are MPI processes, or coroutines on a simulated network with a virtual clock"},
     {.name = "workers",
      .type = OPTION_INT,
@@ -22,8 +21,7 @@ static const struct option_row rank_rows[] = {
      .offset = AT(workers),
      .preset = "4",
      .placeholder = "N",
-     .help =
-         "--world sim and --scheme serial: how many workers (mpi: all ranks that are not servers)",
+     .help = "how many workers, without a launcher (under mpirun: all ranks that are not servers)",
      .least = 1,
      .most = 100000},
     {.name = "servers",
@@ -160,43 +158,6 @@ static const struct option_row slow_rows[] = {
 const struct option_set slow_option_set = {.title = "Slow workers, the same for every scheme",
                                            .rows = slow_rows};
 
-static const struct option_row sim_rows[] = {
-    {.name = "machine",
-     .type = OPTION_TEXT,
-     .flags = OPTION_FREE,
-     .offset = AT(machine),
-     .preset = "",
-     .placeholder = "FILE",
-     .help = "links, speeds and compute times of a cluster, as test.s writes them; replaces the "
-             "three --sim-*"},
-    {.name = "sim-latency",
-     .type = OPTION_REAL,
-     .flags = OPTION_FREE,
-     .offset = AT(sim_latency),
-     .preset = "20e-6",
-     .placeholder = "S",
-     .help = "of every link",
-     .most = 1e9},
-    {.name = "sim-bandwidth",
-     .type = OPTION_REAL,
-     .flags = OPTION_FREE | OPTION_ABOVE,
-     .offset = AT(sim_bandwidth),
-     .preset = "1.25e9",
-     .placeholder = "B/S",
-     .help = "of every link, bytes a second"},
-    {.name = "sim-minibatch",
-     .type = OPTION_REAL,
-     .flags = OPTION_FREE,
-     .offset = AT(sim_minibatch),
-     .preset = "0.1",
-     .placeholder = "S",
-     .help = "that a mini-batch takes a worker of speed 1",
-     .most = 1e9},
-    {0}};
-
-const struct option_set sim_option_set = {
-    .title = "The simulated network (--world sim)", .owner = "--world sim", .rows = sim_rows};
-
 static const struct option_row result_rows[] = {
     {.name = "results",
      .type = OPTION_TEXT,
@@ -296,7 +257,7 @@ static const struct option_row action_rows[] = {
      .offset = AT(print_options),
      .preset = "no",
      .help = "print all options for programs: name, type, preset, help, group, choices, "
-             "placeholder, separated by tabs, and exit"},
+             "placeholder, owner, separated by tabs, and exit"},
     {.name = "print-network",
      .type = OPTION_FLAG,
      .flags = OPTION_ACTION,
@@ -314,6 +275,5 @@ static const struct option_row action_rows[] = {
 const struct option_set action_option_set = {.title = "Print and exit", .rows = action_rows};
 
 const struct option_set *const common_option_sets[] = {
-    &training_option_set, &data_option_set,   &rate_option_set,
-    &rank_option_set,     &slow_option_set,   &sim_option_set,
-    &result_option_set,   &action_option_set, NULL};
+    &training_option_set, &data_option_set,   &rate_option_set,   &rank_option_set,
+    &slow_option_set,     &result_option_set, &action_option_set, NULL};

@@ -12,8 +12,7 @@ struct option_set;
 struct option_store;
 
 struct training_options {
-    const char *scheme, *network, *stem;
-    bool zero_gamma;
+    const char *scheme, *network;
     double label_smoothing;
     int64_t seed;
     int64_t batch, minibatches; /* samples a batch; mini-batches a batch */
@@ -64,11 +63,6 @@ struct slow_options {
     const char *slow, *delay, *depart;
 };
 
-struct sim_options {
-    const char *machine;
-    double sim_latency, sim_bandwidth, sim_minibatch;
-};
-
 struct result_options {
     const char *results;
     int64_t eval_every, eval_samples, eval_batches;
@@ -88,7 +82,6 @@ struct options {
     struct rate_options;
     struct rank_options;
     struct slow_options;
-    struct sim_options;
     struct result_options;
     struct action_options;
     struct option_store *store; /* base/options.c's */
@@ -96,7 +89,6 @@ struct options {
 
 extern const struct option_set training_option_set, data_option_set, rate_option_set,
     rank_option_set, slow_option_set, result_option_set, action_option_set;
-extern const struct option_set sim_option_set; /* --world sim's own */
 
 extern const struct option_set *const common_option_sets[]; /* all of these; NULL at the end */
 

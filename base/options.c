@@ -399,8 +399,9 @@ void options_print(const struct options *o, FILE *to)
         const struct option_row *r = e->row;
         char choices[CHOICES_SIZE];
         option_choices_of(o->store, r, choices);
-        fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r->name, type_names[r->type], r->preset,
-                r->help, o->store->sets[e->set]->title, choices,
-                r->placeholder ? r->placeholder : "");
+        const struct option_set *set = o->store->sets[e->set];
+        fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r->name, type_names[r->type], r->preset,
+                r->help, set->title, choices, r->placeholder ? r->placeholder : "",
+                set->owner ? set->owner : "");
     }
 }

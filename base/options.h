@@ -82,8 +82,8 @@ bool options_given(const struct options *o, const char *name);
 void options_write(const struct options *o, FILE *to, const char *prefix, const char *between,
                    unsigned without);
 
-/* All rows for programs: name, type, preset, help, title, choices, placeholder, separated by tabs,
- * a line a row. */
+/* All rows for programs: name, type, preset, help, title, choices, placeholder, owner, separated by
+ * tabs, a line a row. */
 void options_print(const struct options *o, FILE *to);
 
 /* The word of the list nearest to `word` (Levenshtein), NULL when none is near. */

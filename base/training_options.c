@@ -21,18 +21,6 @@ static const struct option_row training_rows[] = {
      .placeholder = "NAME",
      .help =
          "resnet18 .. resnet152, He's resnet20 .. resnet110, or quadratic (a toy of 1,000 floats)"},
-    {.name = "stem",
-     .type = OPTION_CHOICE,
-     .offset = AT(stem),
-     .preset = "cifar",
-     .choices = "cifar|imagenet",
-     .help = "the first layers of resnet18 .. resnet152: 3x3 with stride 1, or 7x7 with stride 2 "
-             "and a max pool"},
-    {.name = "zero-gamma",
-     .type = OPTION_FLAG,
-     .offset = AT(zero_gamma),
-     .preset = "no",
-     .help = "each residual block starts as the identity: gamma of its last batch norm is 0"},
     {.name = "label-smoothing",
      .type = OPTION_REAL,
      .flags = OPTION_BELOW,

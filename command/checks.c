@@ -58,7 +58,7 @@ static void check_launched(const struct options *o, const struct scheme *scheme,
 /* Do world, launcher, scheme and servers go together? */
 static void check_ranks(const struct options *o, const struct scheme *scheme, int started)
 {
-    bool simulated = !strcmp(o->world, "sim");
+    bool simulated = world_find(o->world)->virtual_time;
     if (simulated && started > 1)
         fatal("--world sim: one process simulates all ranks, here %d would do the same; start "
               "./nbsgd without a launcher",
@@ -69,7 +69,7 @@ static void check_ranks(const struct options *o, const struct scheme *scheme, in
         check_launched(o, scheme, started);
     else if (!(scheme->flags & ALONE) && !o->check_options)
         fatal("%s needs a server and at least one worker, this is one rank: mpirun -n 5 ./nbsgd "
-              "..., or --world sim, or --scheme serial",
+              "..., or --world sim",
               o->scheme);
 }
 

@@ -32,14 +32,13 @@ struct option_sets {
 /* The sets of all runs, and those of all members of all families. */
 struct option_sets option_sets(void);
 
+/* Those of the members that *o names are used by this run. */
+void option_sets_use(struct options *o);
+
 /* The members' names that an option takes, for options_parse(): "one|two"; "": any text. */
 void option_choices(const char *option, char *text, size_t size);
 
 void version_print(FILE *to);     /* the program, its backends and libraries */
 const char *version_commit(void); /* that the program was built from */
-
-/* Did a launcher of MPI's start this process? In a job script of Slurm's there is a SLURM_PROCID,
- * too, but no world to join. */
-bool launched(void);
 
 #endif

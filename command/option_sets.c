@@ -6,7 +6,9 @@
 
 #include "base/check.h"
 #include "data_loader/data_loader.h"
+#include "messaging/messaging.h"
 #include "optimizer/optimizer.h"
+#include "problem/problem.h"
 #include "scheme/scheme.h"
 #include "serialization/serialization.h"
 
@@ -25,18 +27,30 @@ static void add(struct option_sets *s, const struct option_set *set)
 struct option_sets option_sets(void)
 {
     struct option_sets s = {.count = 0};
-    for (int i = 0; common_option_sets[i]; i++)
-        add(&s, common_option_sets[i]);
-    for (int i = 0; schemes[i]; i++)
-        add(&s, schemes[i]->options);
-    for (int i = 0; codecs[i]; i++)
-        add(&s, codecs[i]->options);
     const struct option_set *list[MAX_OPTION_SETS];
     int count = dataset_option_sets(list, MAX_OPTION_SETS);
     count += partition_option_sets(list + count, MAX_OPTION_SETS - count);
+    for (int i = 0; common_option_sets[i]; i++)
+        add(&s, common_option_sets[i]);
+    for (int i = 0; models[i]; i++)
+        add(&s, models[i]->options);
+    for (int i = 0; codecs[i]; i++)
+        add(&s, codecs[i]->options);
+    for (int i = 0; worlds[i]; i++)
+        add(&s, worlds[i]->options);
     for (int i = 0; i < count; i++)
         add(&s, list[i]);
+    for (int i = 0; schemes[i]; i++)
+        add(&s, schemes[i]->options);
     return s;
+}
+
+/* "mpi|sim" */
+static void world_names(char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; worlds[i] && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", worlds[i]->name);
 }
 
 void option_choices(const char *option, char *text, size_t size)
@@ -52,7 +66,20 @@ void option_choices(const char *option, char *text, size_t size)
         {"compress", "", codec_names()},
     };
     *text = 0;
+    if (!strcmp(option, "world"))
+        world_names(text, size);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (!strcmp(families[i].option, option))
             snprintf(text, size, "%s%s", families[i].also, families[i].names);
+}
+
+void option_sets_use(struct options *o)
+{
+    const struct world *world = world_find(o->world);
+    options_use(o, scheme_find(o->scheme)->options);
+    options_use(o, codec_find(o->compress)->options);
+    options_use(o, model_options(o->network));
+    options_use(o, dataset_option_set(o->dataset, o->data));
+    options_use(o, partition_option_set(o->partition));
+    options_use(o, world ? world->options : NULL);
 }

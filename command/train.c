@@ -23,17 +23,12 @@ struct run {
     struct options options;
     const struct scheme *scheme;
     struct run_context context; /* of this process */
-    bool simulated;
+    const struct world *world;
     const struct machine *machine; /* simulated: NULL without --machine */
     volatile sig_atomic_t *stop_requested;
     char folder[4096]; /* of the results; rank 0's */
     int status;
 };
-
-bool launched(void)
-{
-    return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
-}
 
 /* What comes after the options in --help. To be freed. */
 static char *epilog(void)
@@ -70,12 +65,8 @@ static void parse(struct run *run, int argc, char **argv)
     options_parse(o, sets.list, argc, argv, &texts);
     free(text);
     run->scheme = scheme_find(o->scheme);
-    run->simulated = !strcmp(o->world, "sim");
-    options_use(o, run->scheme->options);
-    options_use(o, run->simulated ? &sim_option_set : NULL);
-    options_use(o, codec_find(o->compress)->options);
-    options_use(o, dataset_option_set(o->dataset, o->data));
-    options_use(o, partition_option_set(o->partition));
+    run->world = world_find(o->world);
+    option_sets_use(o);
 }
 
 static void print_network(const struct options *o)
@@ -119,7 +110,7 @@ static char *head(const struct run *run, int ranks)
             date, host, cores_available(), ranks);
     fprintf(f, "# computes: %s\n# data: %s\n# parameters: %lld\n", p->computes, p->source,
             (long long)p->count);
-    if (!run->simulated && launched())
+    if (!run->world->virtual_time && mpi_launched())
         fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
     options_write(&run->options, f, "# ", ": ", 0);
     fclose(f);
@@ -214,7 +205,7 @@ static void close_process(struct run *run, struct net *net)
 static void run_rank(struct net *net, void *argument)
 {
     struct run *run = argument;
-    if (!run->simulated)
+    if (!run->world->virtual_time)
         open_process(run, net);
     if (net->rank == 0)
         open_results(run, net->ranks, net_host(net, 0));
@@ -224,19 +215,22 @@ static void run_rank(struct net *net, void *argument)
     node_close(n);
     if (status)
         run->status = status;
-    if (!run->simulated)
+    if (!run->world->virtual_time)
         close_process(run, net);
 }
 
+/* One process holds all ranks. */
 static void simulate(struct run *run, struct world_options *world)
 {
-    const struct options *o = &run->options;
-    if (*o->machine) {
-        run->machine = machine_load(o->machine);
+    const struct sim_options *sim = options_of(&run->options, run->world->options);
+    world->latency_s = sim->sim_latency;
+    world->bandwidth = sim->sim_bandwidth;
+    if (*sim->machine) {
+        run->machine = machine_load(sim->machine);
         world->links = machine_links(run->machine, world->ranks);
     }
     run_context_open(&run->context,
-                     &(struct run_context_request){.options = o,
+                     &(struct run_context_request){.options = &run->options,
                                                    .ranks = world->ranks,
                                                    .cores = cores_available(),
                                                    .serves = true,
@@ -244,7 +238,7 @@ static void simulate(struct run *run, struct world_options *world)
                                                    .simulated = true,
                                                    .machine = run->machine,
                                                    .stop_requested = run->stop_requested});
-    sim_run(world, run_rank, run);
+    run->world->run(world, run_rank, run);
     run_context_close(&run->context);
     if (run->machine)
         machine_close(run->machine);
@@ -256,21 +250,19 @@ static void open_world(struct run *run)
     struct world_options world = {
         .ranks = run->scheme->flags & ALONE ? 1 : (int)(o->servers + o->workers),
         .seed = (uint64_t)o->seed,
-        .latency_s = o->sim_latency,
-        .bandwidth = o->sim_bandwidth,
         .progress_thread = !strcmp(o->progress, "thread"),
         .pin = o->pin,
         .threads = (int)o->threads,
         .gpu = o->gpu_mpi};
-    if (run->simulated)
+    if (run->world->virtual_time)
         simulate(run, &world);
     else
-        mpi_run(&world, run_rank, run);
+        run->world->run(&world, run_rank, run);
 }
 
 static int train(int argc, char **argv, volatile sig_atomic_t *stop_requested)
 {
-    int started = launched() ? mpi_join() : 1; /* before anything can be wrong */
+    int started = mpi_launched() ? mpi_join() : 1; /* before anything can be wrong */
     struct run *run = xcalloc(1, sizeof *run);
     run->stop_requested = stop_requested;
     parse(run, argc, argv);

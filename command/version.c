@@ -25,7 +25,7 @@ void version_print(FILE *to)
     fprintf(to, "nbsgd %s, commit %s\n", VERSION, COMMIT);
     mpi_version(text, sizeof text);
     fprintf(to, "messages: %s, memory of a GPU: %s; simulated network\n", text,
-            !launched()       ? "known under mpirun"
+            !mpi_launched()   ? "known under mpirun"
             : mpi_takes_gpu() ? "yes"
                               : "no");
     collective_version(text, sizeof text);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/options.h"
 #include "messaging/links.h"
 
 struct net;
@@ -31,9 +32,16 @@ struct world_options {
     size_t stack_bytes;        /* sim: of each coroutine; 0: 256 KiB, mapped as it is touched */
 };
 
+/* --world sim's own options. */
+struct sim_options {
+    const char *machine;                              /* a file of slowness/machine.h's */
+    double sim_latency, sim_bandwidth, sim_minibatch; /* seconds, bytes a second, seconds */
+};
+
 struct world {
-    const char *name; /* --world NAME */
-    const char *line; /* what it is, for --help */
+    const char *name;                 /* --world NAME */
+    const char *line;                 /* what it is, for --help */
+    const struct option_set *options; /* its own; NULL: none */
     bool virtual_time;
     /* Runs body(net, argument) on every rank and returns when all that run here have returned. */
     void (*run)(const struct world_options *options, void (*body)(struct net *, void *),

@@ -7,6 +7,24 @@
 
 #include "base/check.h"
 
+#define AT(field) offsetof(struct lenet5_options, field)
+
+static const struct option_row rows[] = {
+    {.name = "dropout",
+     .type = OPTION_REAL,
+     .flags = OPTION_BELOW,
+     .offset = AT(dropout),
+     .preset = "0",
+     .placeholder = "P",
+     .help = "probability with which an input of a dense layer is dropped",
+     .most = 1},
+    {0}};
+
+static const struct option_set option_set = {.title = "Network lenet5",
+                                             .owner = "--network lenet5",
+                                             .rows = rows,
+                                             .size = sizeof(struct lenet5_options)};
+
 static void convolve(struct builder *b, int out_c, int pad, const char *name)
 {
     struct unit_spec *u = builder_conv(b, out_c, 5, 1, pad);
@@ -41,5 +59,6 @@ const struct model_kind model_lenet5 = {
     .names = "lenet5",
     .summary = "LeNet-5 with ReLU and max pools",
     .paper = "LeCun et al. 1998",
+    .options = &option_set,
     .build = build,
 };

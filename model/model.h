@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/options.h"
 #include "backend/backend.h"
+#include "base/options.h"
 #include "model/builder.h"
 #include "serialization/serialization.h"
 
@@ -46,8 +48,12 @@ struct model_request {
 
 /* A member of the family. */
 struct model_kind {
-    const char *names;           /* that it answers to: "resnet18|resnet34" */
-    const char *summary, *paper; /* a line each */
+    const char *names;                /* that it answers to: "resnet18|resnet34" */
+    const char *summary, *paper;      /* a line each */
+    const struct option_set *options; /* its own, for model_request.own; NULL: none */
+    /* What distinguishes two networks of one name, one word: machine files key times by it. NULL:
+     * nothing, "cifar" in the key. */
+    const char *(*variant)(const void *own);
     /* Fills *m. Fatal when the options are wrong or the images too small. */
     void (*build)(struct model *m, const struct model_request *request);
 };

@@ -45,19 +45,21 @@ void run_context_check(const struct options *o)
 static void take_machine(struct run_context *c, const struct machine *machine)
 {
     const struct options *o = c->options;
+    const struct sim_options *sim = options_of(o, world_sim.options);
     int threads = o->threads ? (int)o->threads : 1;
     c->machine = machine;
-    c->minibatch_s = o->sim_minibatch;
+    c->minibatch_s = sim->sim_minibatch;
     if (!machine || !strcmp(o->network, "quadratic"))
         return;
+    const char *variant = model_variant(o);
     c->minibatch_s =
-        machine_minibatch_s(machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+        machine_minibatch_s(machine, o->network, variant, c->minibatch, o->dtype, threads);
     if (isnan(c->minibatch_s))
         fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
               "'%s %s %d %s %d = SECONDS'",
-              o->machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+              sim->machine, o->network, variant, c->minibatch, o->dtype, threads);
     c->jitter =
-        machine_minibatch_jitter(machine, o->network, o->stem, c->minibatch, o->dtype, threads);
+        machine_minibatch_jitter(machine, o->network, variant, c->minibatch, o->dtype, threads);
 }
 
 /* Samples a second of each worker to any scale, for --partition speed; alone, a rank is every

@@ -43,9 +43,21 @@ void model_names(char *text, size_t size)
 void model_build(struct model *m, const struct model_request *request, const struct options *o)
 {
     const struct model_kind *kind = model_find(request->name);
-    const struct resnet_options resnet = {.stem = o->stem, .zero_gamma = o->zero_gamma};
     struct model_request r = *request;
-    if (kind == &model_resnet)
-        r.own = &resnet;
+    r.own = kind->options ? options_of(o, kind->options) : NULL;
     kind->build(m, &r);
+}
+
+const struct option_set *model_options(const char *name)
+{
+    for (int i = 0; models[i]; i++)
+        if (is_among(name, models[i]->names))
+            return models[i]->options;
+    return NULL;
+}
+
+const char *model_variant(const struct options *o)
+{
+    const struct model_kind *kind = model_find(o->network);
+    return kind->variant ? kind->variant(options_of(o, kind->options)) : "cifar";
 }

@@ -91,6 +91,9 @@ uint64_t problem_weights_version(struct problem *p);
 extern const struct model_kind *const models[];
 const struct model_kind *model_find(const char *name);
 void model_names(char *text, size_t size); /* "resnet18|...|lenet5" */
+/* A member's own options; NULL: it has none, or there is no such member. */
+const struct option_set *model_options(const char *name);
+const char *model_variant(const struct options *o); /* model_kind.variant's, of --network */
 /* The model of that name, with its own options out of *o. */
 void model_build(struct model *m, const struct model_request *request, const struct options *o);
 

@@ -117,10 +117,40 @@ static void build(struct model *m, const struct model_request *request)
     unit_name(builder_dense(&b, request->classes, false), "fc");
 }
 
+#define AT(field) offsetof(struct resnet_options, field)
+
+static const struct option_row option_rows[] = {
+    {.name = "stem",
+     .type = OPTION_CHOICE,
+     .offset = AT(stem),
+     .preset = "cifar",
+     .choices = "cifar|imagenet",
+     .help = "the first layers of resnet18 .. resnet152: 3x3 with stride 1, or 7x7 with stride 2 "
+             "and a max pool"},
+    {.name = "zero-gamma",
+     .type = OPTION_FLAG,
+     .offset = AT(zero_gamma),
+     .preset = "no",
+     .help = "each residual block starts as the identity: gamma of its last batch norm is 0"},
+    {0}};
+
+static const struct option_set option_set = {
+    .title = "Networks resnet18 .. resnet152, resnet20 .. resnet110",
+    .owner = "--network resnet*",
+    .rows = option_rows,
+    .size = sizeof(struct resnet_options)};
+
+static const char *variant(const void *own)
+{
+    return ((const struct resnet_options *)own)->stem;
+}
+
 const struct model_kind model_resnet = {
     .names = "resnet18|resnet34|resnet50|resnet101|resnet152|"
              "resnet20|resnet32|resnet44|resnet56|resnet110",
     .summary = "residual networks: 18 to 152 as torchvision has them, 20 to 110 for CIFAR",
     .paper = "He et al. 2016, arXiv:1512.03385",
+    .options = &option_set,
+    .variant = variant,
     .build = build,
 };

@@ -51,13 +51,12 @@ for file in eval.csv ranks.csv histograms.csv partition.csv; do
         is "$(sed -n 's/^# \([^:]*\): /\1 = /p' a/$file | grep -Fxcf a/config.ini)" \
         "$(wc -l <a/config.ini)"
 done
-used() { # SCHEME: options of a run under mpirun: all runs' own, and the scheme's
-    "$nbsgd" --print-options | awk -F'\t' -v own="Scheme $1" '
-        $5 ~ /^Print and exit|simulated network/ { next }
-        $5 !~ /^Schemes? / || index($5, own) == 1 { print $1 }' | sort
+used() { # OWNERS: options of a run: those of all runs, and its members'
+    "$nbsgd" --print-options | awk -F'\t' -v owners="$1" \
+        '$5 != "Print and exit" && (!$8 || index(owners, $8)) { print $1 }' | sort
 }
 check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" \
-    "$(used nbssgd)"
+    "$(used '--scheme nbssgd, --network resnet*')"
 
 check 'jq reads the summary' is "$(jq -r '.scheme, .workers' a/summary.json | paste -sd' ')" \
     'nbssgd 4'

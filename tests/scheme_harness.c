@@ -120,7 +120,7 @@ void experiment_defaults(struct experiment *e, const char *const *words)
     }
     struct option_sets sets = option_sets();
     options_parse(&e->options, sets.list, 1 + count, argv, NULL);
-    options_use(&e->options, scheme_find(e->options.scheme)->options);
+    option_sets_use(&e->options);
     e->servers = (int)e->options.servers;
     e->workers = (int)e->options.workers;
 }
@@ -163,6 +163,7 @@ void experiment_run(struct experiment *e)
 {
     volatile sig_atomic_t stop_requested = e->stop_requested;
     const struct options *o = &e->options;
+    const struct sim_options *sim = options_of(o, world_sim.options);
     int minibatch = (int)(o->batch / o->minibatches);
     bool alone = scheme_find(o->scheme)->flags & ALONE, own = !e->problem;
     int ranks = alone ? 1 : e->servers + e->workers;
@@ -188,7 +189,7 @@ void experiment_run(struct experiment *e)
         .threads = 1,
         .device_optimizer =
             e->device_optimizer ? e->device_optimizer : backend_device_optimizer(o->server_device),
-        .minibatch_s = o->sim_minibatch,
+        .minibatch_s = sim->sim_minibatch,
         .results = e->results,
         .stop_requested = &stop_requested};
     e->out.count = e->problem->count;
@@ -197,8 +198,8 @@ void experiment_run(struct experiment *e)
     e->out.worker = xcalloc((size_t)e->workers, sizeof(struct counters));
     sim_run(&(struct world_options){.ranks = ranks,
                                     .seed = (uint64_t)o->seed,
-                                    .latency_s = o->sim_latency,
-                                    .bandwidth = o->sim_bandwidth,
+                                    .latency_s = sim->sim_latency,
+                                    .bandwidth = sim->sim_bandwidth,
                                     .piece = PIECE},
             run_rank, &s);
     if (own) {

@@ -171,14 +171,14 @@ static void a_file_is_read_as_people_write_them(void **state)
                "\xEF\xBB\xBFlr = 0.5 ; the rate\r\n"
                "  ; a comment\n# another\n\n[data]\n"
                "  batch : 64 # samples\n"
-               "zero_gamma = yes\n"
+               "decay_norms = yes\n"
                "delay = constant:1;uniform:0,2@1 ; two terms\n"
                "results = \"a ; b # c\" # quoted\n"
                "data =\n",
                "");
     assert_true(o.lr == 0.5);
     assert_int_equal(o.batch, 64);
-    assert_true(o.zero_gamma);
+    assert_true(o.decay_norms);
     assert_string_equal(o.delay, "constant:1;uniform:0,2@1");
     assert_string_equal(o.results, "a ; b # c");
     assert_string_equal(o.data, "");

@@ -161,6 +161,7 @@ static const struct net_calls sim_calls = {
 const struct world world_sim = {
     .name = "sim",
     .line = "ranks are coroutines of one process on a simulated network, time is a number",
+    .options = &sim_option_set,
     .virtual_time = true,
     .run = sim_run,
 };

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/options.h"
+#include "command/command.h"
 #include "problem/problem.h"
 #include "tests/network_fixture.h"
 #include "tests/snapshots.h"
@@ -128,7 +129,8 @@ static void open_problem(struct opened *o, const char *cache, const char *option
                     "20",          "--eval-samples", "5",           "--eval-batches",
                     "2",           "--minibatches",  "1",           "--batch",
                     (char *)batch, "--kernel-cache", (char *)cache, (char *)option};
-    options_parse(&o->options, common_option_sets, sizeof argv / sizeof *argv, argv, NULL);
+    struct option_sets sets = option_sets();
+    options_parse(&o->options, sets.list, sizeof argv / sizeof *argv, argv, NULL);
     o->problem = problem_open(&(struct problem_options){.options = &o->options,
                                                         .minibatch = atoi(batch),
                                                         .threads = 1,
