@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What bad input gets: exit code 2 and one line that names the mistake, before any training; also when five ranks make it.
+# What bad input gets: exit code 2 and one line that names the mistake, before any training; also
+# when five ranks make it.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
@@ -10,14 +11,16 @@ refuses() { # WORDS COMMAND ...
     run "$@"
     if [ "$code" != 2 ]; then fails "exit code 2, and \"$words\""
     elif ! grep -qE -- "$words" <<<"$out"; then fails "\"$words\" was expected"
-    elif [ "$(wc -l <<<"$out")" != 1 ] || [[ $out != 'nbsgd: '* ]]; then fails "one line that begins with nbsgd: was expected"
+    elif [ "$(wc -l <<<"$out")" != 1 ] || [[ $out != 'nbsgd: '* ]]; then
+        fails "one line that begins with nbsgd: was expected"
     elif [ -e results ]; then fails 'a folder of results was made'
     else passed=$((passed + 1)); fi
     rm -rf results
 }
 
 toy=("$nbsgd" --world sim --network quadratic)
-net=("$nbsgd" --world sim --network resnet20 --backend ref --batch 8 --minibatches 2 --eval-samples 8)
+net=("$nbsgd" --world sim --network resnet20 --backend ref --batch 8 --minibatches 2
+    --eval-samples 8)
 
 # names
 refuses "'bacth': did you mean 'batch'" "${toy[@]}" --bacth 8
@@ -36,8 +39,12 @@ refuses "unknown command 'trian'; did you mean 'train'" "$nbsgd" trian --scheme 
 refuses "unknown option 'bacth': did you mean 'batch'" "$nbsgd" train --world sim --bacth 8
 
 # numbers
-for bad in nan inf -0.1 1e999 1x abc ''; do refuses "--lr: '$bad' is not a number" "${toy[@]}" --lr="$bad"; done
-for bad in -8 2.5 1e3 99999999999999999999 ''; do refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"; done
+for bad in nan inf -0.1 1e999 1x abc ''; do
+    refuses "--lr: '$bad' is not a number" "${toy[@]}" --lr="$bad"
+done
+for bad in -8 2.5 1e3 99999999999999999999 ''; do
+    refuses "--batch: '$bad' is not a whole number" "${toy[@]}" --batch="$bad"
+done
 refuses '--batch 10 is not divided by --minibatches 4' "${toy[@]}" --batch 10 --minibatches 4
 refuses "--batch: '0' is not a whole number from 1 to 1048576" "${toy[@]}" --batch 0
 refuses "--minibatches: '0' is not a whole number from 1" "${toy[@]}" --minibatches 0
@@ -47,7 +54,8 @@ refuses "--momentum: '1' is not a number from 0 to below 1" "${toy[@]}" --moment
 refuses "--target: '101' is not a number from 0 to 100" "${toy[@]}" --target 101
 refuses '--epochs 0' "${toy[@]}" --epochs 0
 refuses "--epochs: '1e15' is not a number from 0 to 1000000000" "${toy[@]}" --epochs 1e15
-refuses "--samples: '9223372036854775807' is not a whole number from 0 to 1000000000000000" "${toy[@]}" --samples 9223372036854775807
+refuses "--samples: '9223372036854775807' is not a whole number from 0 to 1000000000000000" \
+    "${toy[@]}" --samples 9223372036854775807
 refuses "--deadline: '0' is not a number above 0 and at most" "${toy[@]}" --deadline 0
 refuses "--workers: '0' is not a whole number from 1 to 100000" "${toy[@]}" --workers 0
 refuses "--servers: '65' is not a whole number from 1 to 64" "${toy[@]}" --servers 65
@@ -64,18 +72,26 @@ refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
 refuses "--compress: 'f23' .*did you mean 'f32'" "${toy[@]}" --compress f23
 refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
-refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce --server-device gpu
-refuses '--compress int8: nothing is pushed to a server in hogwild' "${toy[@]}" --scheme hogwild --compress int8
+refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce \
+    --server-device gpu
+refuses '--compress int8: nothing is pushed to a server in hogwild' "${toy[@]}" --scheme hogwild \
+    --compress int8
 for scheme in allreduce eager; do
-    refuses '--compress int8: --allreduce vendor moves floats as they are' "${toy[@]}" --scheme $scheme --compress int8 --allreduce vendor
+    refuses '--compress int8: --allreduce vendor moves floats as they are' "${toy[@]}" \
+        --scheme $scheme --compress int8 --allreduce vendor
 done
-refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild --servers 2
+refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --scheme hogwild \
+    --servers 2
 refuses '--backup-workers 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backup-workers 4
-refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" --scheme nbssgd --nb-payload weights --compress sign
-refuses "--compress-ratio: '0' is not a number above 0 and at most 1" "${toy[@]}" --compress topk --compress-ratio 0
+refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" \
+    --scheme nbssgd --nb-payload weights --compress sign
+refuses "--compress-ratio: '0' is not a number above 0 and at most 1" "${toy[@]}" --compress topk \
+    --compress-ratio 0
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
-refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd --optimizer adamw
-refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse --optimizer adam
+refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd \
+    --optimizer adamw
+refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
+    --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
     refuses '--server-device gpu: this .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
@@ -84,19 +100,27 @@ refuses "--optimizer: 'sdg' .*did you mean 'sgd'" "${toy[@]}" --optimizer sdg
 refuses "--schedule: 'cosin' .*did you mean 'cosine'" "${toy[@]}" --schedule cosin
 refuses "--nb-inflight: 'abrot' .*did you mean 'abort'" "${toy[@]}" --nb-inflight abrot
 refuses "--augment: 'maybe' is neither yes nor no" "${toy[@]}" --augment=maybe
-for bad in gauss:1,2 constant constant:-1 constant:nan uniform:2,1 stall:2,1 'constant:1;' constant:1@9; do
+for bad in gauss:1,2 constant constant:-1 constant:nan uniform:2,1 stall:2,1 'constant:1;' \
+    constant:1@9
+do
     refuses "--delay '$bad': .*known forms: constant:SECONDS" "${toy[@]}" --delay "$bad"
 done
-for bad in 9=2 1 1=0.5 1=2,1=3 1=nan; do refuses "--slow '$bad': .*known forms: RANK=FACTOR" "${toy[@]}" --slow "$bad"; done
+for bad in 9=2 1 1=0.5 1=2,1=3 1=nan; do
+    refuses "--slow '$bad': .*known forms: RANK=FACTOR" "${toy[@]}" --slow "$bad"
+done
 refuses '--slow: rank 0 is a server' "${toy[@]}" --slow 0=2
 refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1@1
 
 # options of other members, and of other worlds
-refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@]}" --scheme ssgd --backup-workers 1
+refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@]}" --scheme ssgd \
+    --backup-workers 1
 refuses '--backup-workers belongs to --scheme backup' "${toy[@]}" --scheme ssgd --backups 1
-refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic --sim-latency 1
-refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic --machine file
-refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic --workers 1
+refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
+    --sim-latency 1
+refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
+    --machine file
+refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic \
+    --workers 1
 
 # files of options
 printf '[what]\n# the rate\nlr = 0.1\nbacth = 8\n' >key.ini
@@ -122,26 +146,36 @@ refuses 'cannot read .* \(Is a directory\)' "${toy[@]}" --config .
 # data: five good files and one bad one of each kind
 mkdir good truncated foreign labels
 perl -e 'print chr($_ % 10), "\0" x 3072 for 0 .. 9999' >good/data_batch_1.bin
-for name in data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do ln good/data_batch_1.bin "good/$name.bin"; done
+for name in data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+    ln good/data_batch_1.bin "good/$name.bin"
+done
 for bad in truncated foreign labels; do
     for file in good/*; do ln "$file" "$bad/"; done
     rm "$bad/test_batch.bin"
 done
 head -c 30729999 good/test_batch.bin >truncated/test_batch.bin
 truncate -s 30730000 foreign/test_batch.bin # as long, but all zeros
-{ head -c $((3073 * 700)) good/test_batch.bin && printf '\012' && tail -c +$((3073 * 700 + 2)) good/test_batch.bin; } >labels/test_batch.bin
-refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --dataset cifar10 --data gone
-refuses '--data gone: no data set is found there; known are: cifar-10-batches-bin of cifar10' "${net[@]}" --data gone
-refuses 'truncated/test_batch.bin: 30,730,000 bytes expected, 30,729,999 found' "${net[@]}" --data truncated
-refuses 'foreign/test_batch.bin: images of all 10 classes expected, none of class 1' "${net[@]}" --data foreign
+{
+    head -c $((3073 * 700)) good/test_batch.bin && printf '\012' &&
+        tail -c +$((3073 * 700 + 2)) good/test_batch.bin
+} >labels/test_batch.bin
+refuses 'gone/data_batch_1.bin: 30,730,000 bytes expected, nothing' "${net[@]}" --dataset cifar10 \
+    --data gone
+refuses '--data gone: no data set is found there; known are: cifar-10-batches-bin of cifar10' \
+    "${net[@]}" --data gone
+refuses 'truncated/test_batch.bin: 30,730,000 bytes expected, 30,729,999 found' "${net[@]}" \
+    --data truncated
+refuses 'foreign/test_batch.bin: images of all 10 classes expected, none of class 1' "${net[@]}" \
+    --data foreign
 refuses 'labels/test_batch.bin: labels 0 to 9 expected, 10 in record 700' "${net[@]}" --data labels
 refuses 'no cifar-10-batches-bin' "${net[@]}" --dataset cifar10
 refuses '--train-samples' "${net[@]}" --dataset synthetic --train-samples 3
-refuses '5 training samples are too few for 6 workers' "${net[@]}" --dataset synthetic --train-samples 5 --workers 6
+refuses '5 training samples are too few for 6 workers' "${net[@]}" --dataset synthetic \
+    --train-samples 5 --workers 6
 
 refuses "--partition: 'lable' .*did you mean 'label'" "${net[@]}" --partition lable
-refuses '--partition dirichlet: worker [0-9]+ of 0 .. 15 would have no sample: .*larger --dirichlet' "${net[@]}" --dataset synthetic --partition dirichlet \
-    --dirichlet 0.001 --workers 16
+refuses '--partition dirichlet: worker [0-9]+ of 0 .. 15 would have no sample: .*larger' \
+    "${net[@]}" --dataset synthetic --partition dirichlet --dirichlet 0.001 --workers 16
 refuses '--dirichlet 0: take' "${net[@]}" --dataset synthetic --partition dirichlet --dirichlet 0
 refuses 'the quadratic toy has no samples to part' "${toy[@]}" --partition label
 
@@ -151,10 +185,12 @@ run "${net[@]}" "${synthetic[@]}" --save good.safetensors --results run
 check 'weights to spoil' ends 0
 head -c 100000 good.safetensors >cut.safetensors
 refuses "'cut.safetensors': .*truncated" "${net[@]}" "${synthetic[@]}" --init cut.safetensors
-refuses "'key.ini': .*no safetensors file|'key.ini': .*truncated" "${net[@]}" "${synthetic[@]}" --init key.ini
+refuses "'key.ini': .*no safetensors file|'key.ini': .*truncated" "${net[@]}" "${synthetic[@]}" \
+    --init key.ini
 refuses "'gone': No such file" "${net[@]}" "${synthetic[@]}" --init gone
 refuses "'good': it is no file" "${net[@]}" "${synthetic[@]}" --init good
-refuses "'good.safetensors': tensor .*resnet32" "${net[@]}" "${synthetic[@]}" --network resnet32 --init good.safetensors
+refuses "'good.safetensors': tensor .*resnet32" "${net[@]}" "${synthetic[@]}" --network resnet32 \
+    --init good.safetensors
 refuses 'the quadratic toy has no weights' "${toy[@]}" --save toy.safetensors
 refuses 'cannot write into the folder gone' "${net[@]}" "${synthetic[@]}" --save gone/weights
 refuses 'that is a folder' "${net[@]}" "${synthetic[@]}" --save good
@@ -166,7 +202,8 @@ refuses 'key.ini is no folder' "${toy[@]}" --results key.ini
 # ranks: each mistake said once, and nobody is left waiting
 refuses 'nbssgd needs a server and at least one worker, .*mpirun -n 5' "$nbsgd" --network quadratic
 refuses 'serial runs in one process' "$mpirun" -n 3 "$nbsgd" --scheme serial --network quadratic
-refuses '--servers 2 leaves no worker among 2 ranks: .*mpirun -n 3' "$mpirun" -n 2 "$nbsgd" --servers 2 --network quadratic
+refuses '--servers 2 leaves no worker among 2 ranks: .*mpirun -n 3' "$mpirun" -n 2 "$nbsgd" \
+    --servers 2 --network quadratic
 refuses '--world sim: .*without a launcher' "$mpirun" -n 2 "${toy[@]}"
 five=("$mpirun" -n 5 "$nbsgd")
 refuses "did you mean 'batch'" "${five[@]}" --bacth 8
@@ -174,10 +211,14 @@ refuses 'key.ini:4: unknown option' "${five[@]}" --config key.ini
 refuses '--batch 10 is not divided' "${five[@]}" --batch 10 --minibatches 4
 refuses "'nbsgd'; did you mean 'nbssgd'" "${five[@]}" --scheme nbsgd
 refuses 'no such rank among 5' "${five[@]}" --network quadratic --slow 5=2
-refuses 'truncated/test_batch.bin: 30,730,000 bytes expected' "${five[@]}" --network resnet20 --data truncated
-refuses "'cut.safetensors': .*truncated" "${five[@]}" --network resnet20 "${synthetic[@]}" --batch 8 --minibatches 2 --init cut.safetensors
+refuses 'truncated/test_batch.bin: 30,730,000 bytes expected' "${five[@]}" --network resnet20 \
+    --data truncated
+refuses "'cut.safetensors': .*truncated" "${five[@]}" --network resnet20 "${synthetic[@]}" \
+    --batch 8 --minibatches 2 --init cut.safetensors
 refuses 'cannot make the folder key.ini/run' "${five[@]}" --network quadratic --results key.ini/run
-refuses "rank 1: .*did you mean 'batch'" "$mpirun" -n 1 "$nbsgd" --network quadratic : -n 1 "$nbsgd" --network quadratic --bacth 8
-refuses 'NBSGD_HOSTS=two is no number of hosts' env NBSGD_HOSTS=two "$mpirun" -n 2 "$nbsgd" --network quadratic
+refuses "rank 1: .*did you mean 'batch'" "$mpirun" -n 1 "$nbsgd" --network quadratic : -n 1 \
+    "$nbsgd" --network quadratic --bacth 8
+refuses 'NBSGD_HOSTS=two is no number of hosts' env NBSGD_HOSTS=two "$mpirun" -n 2 "$nbsgd" \
+    --network quadratic
 
 finish

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every scheme of the list, as --help has it, over MPI with five ranks and ResNet-20, for a second or two each: it ends, the loss is a
-# number and falls, the accounts add up. Then: on pretended hosts, every wire format, a worker that leaves, and a replay that gives the same
-# bits on other ranks' timing and on the simulated network.
+# Every scheme of the list, as --help has it, over MPI with five ranks and ResNet-20, for a second
+# or two each: it ends, the loss is a number and falls, the accounts add up. Then: on pretended
+# hosts, every wire format, a worker that leaves, and a replay that gives the same bits on other
+# ranks' timing and on the simulated network.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
@@ -12,12 +13,15 @@ else
     images=(--dataset synthetic --train-samples 2000)
 fi
 batch=32 samples=1600 scored=400 compute_s=0.3 network=resnet20
-if [ "$sanitized" = 1 ]; then # ten times slower: the schemes' own code, on a problem that costs nothing
+# ten times slower: the schemes' own code, on a problem that costs nothing
+if [ "$sanitized" = 1 ]; then
     batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic images=()
 fi
-common=(--network $network --batch $batch --minibatches 2 --lr 0.015 --momentum 0 --no-augment --threads 1
-    --samples $samples --eval-every $samples --eval-samples $scored --eval-batches 8 --schedule constant --warmup 0)
-mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p')
+common=(--network "$network" --batch "$batch" --minibatches 2 --lr 0.015 --momentum 0 --no-augment
+    --threads 1 --samples "$samples" --eval-every "$samples" --eval-samples "$scored"
+    --eval-batches 8 --schedule constant --warmup 0)
+mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' |
+    sed -nE 's/^  ([a-z]+) .*/\1/p')
 
 own() { # SCHEME STEPS: what only this scheme takes
     case $1 in
@@ -27,11 +31,15 @@ own() { # SCHEME STEPS: what only this scheme takes
 }
 
 falls() { # FILE: the last loss is a number below the first
-    awk -F, 'NR == 1 { first = $5 } { last = $5 } END { exit !(NR > 1 && last > 0 && last < first) }' <(rows "$1")
+    awk -F, 'NR == 1 { first = $5 } { last = $5 }
+        END { exit !(NR > 1 && last > 0 && last < first) }' <(rows "$1")
 }
-adds_up() { # NAME: what the workers used and what the server took are the same, but for what was dropped at the end
-    json_holds "$1/summary.json" "\$j->{samples} >= $samples && exists(\$j->{divergence}) && !defined(\$j->{divergence})" || return 1
-    [ "$(column "$1/ranks.csv" samples | awk '{ n += $1 } END { print n }')" -ge $samples ]
+# NAME: what the workers used is what the server took, but for what was dropped at the end
+adds_up() {
+    json_holds "$1/summary.json" \
+        "\$j->{samples} >= $samples && exists(\$j->{divergence}) && !defined(\$j->{divergence})" ||
+        return 1
+    [ "$(column "$1/ranks.csv" samples | awk '{ n += $1 } END { print n }')" -ge "$samples" ]
 }
 
 check 'the list has the schemes of the papers' [ ${#schemes[@]} -ge 16 ]
@@ -39,16 +47,19 @@ for scheme in "${schemes[@]}"; do
     launch=("$mpirun" -n 5)
     [ "$scheme" != serial ] || launch=()
     # shellcheck disable=SC2046
-    run "${launch[@]}" "$nbsgd" --scheme "$scheme" $(own "$scheme" 4) "${common[@]}" "${images[@]}" --results "$scheme"
+    run "${launch[@]}" "$nbsgd" --scheme "$scheme" $(own "$scheme" 4) "${common[@]}" \
+        "${images[@]}" --results "$scheme"
     check "$scheme ends" ends 0 "^$scheme: [0-9]+ samples"
     [ "$sanitized" = 1 ] || check "$scheme: the loss falls" falls "$scheme/eval.csv"
     check "$scheme: samples add up" adds_up "$scheme"
 done
 
-few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --lr 0.02 --momentum 0 --threads 1
+few=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2
+    --lr 0.02 --momentum 0 --threads 1
     --samples 160 --eval-samples 20 --eval-batches 1)
 for scheme in asgd hogwild allreduce eager; do
-    run env NBSGD_HOSTS=2 "$mpirun" -n 5 "$nbsgd" --scheme "$scheme" "${few[@]}" --results "hosts-$scheme"
+    run env NBSGD_HOSTS=2 "$mpirun" -n 5 "$nbsgd" --scheme "$scheme" "${few[@]}" \
+        --results "hosts-$scheme"
     check "$scheme on two hosts" ends 0
 done
 [ "$sanitized" = 0 ] || finish # the rest is theirs on the simulated network
@@ -56,47 +67,60 @@ for codec in bf16 f16 int8 topk randk sign; do
     run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${few[@]}" --compress $codec --results "codec-$codec"
     check "--compress $codec" ends 0
     check "--compress $codec sends less" \
-        json_holds "codec-$codec/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
+        json_holds "codec-$codec/summary.json" \
+            '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
 done
 for scheme in allreduce eager; do
     for codec in bf16 topk; do
-        run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$nbsgd" --scheme "$scheme" "${few[@]}" --compress $codec --results "$scheme-$codec"
+        run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$nbsgd" --scheme "$scheme" "${few[@]}" \
+            --compress $codec --results "$scheme-$codec"
         check "$scheme --compress $codec on two hosts" ends 0
         check "$scheme --compress $codec sends less" \
-            json_holds "$scheme-$codec/summary.json" '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
+            json_holds "$scheme-$codec/summary.json" \
+                '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
     done
 done
 run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results leave
 check 'the others go on without one that leaves' ends 0
-check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" -le 4 ]
+check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" \
+    -le 4 ]
 
-exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 1 --samples 32 --eval-samples 4
+exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64
+    --batch 4 --minibatches 1 --samples 32 --eval-samples 4
     --eval-batches 1)
 for scheme in asgd dcasgd ssp; do
-    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --record "$scheme-order" --save $scheme-1 --delay exponential:0.02 --results $scheme-a
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --record "$scheme-order" \
+        --save $scheme-1 --delay exponential:0.02 --results $scheme-a
     check "$scheme is recorded" ends 0
-    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --replay "$scheme-order" --save $scheme-2 --delay uniform:0,0.05 --results $scheme-b
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --replay "$scheme-order" \
+        --save $scheme-2 --delay uniform:0,0.05 --results $scheme-b
     check "$scheme: replayed by other timing" ends 0
     check "$scheme: the same bits" cmp $scheme-1 $scheme-2
-    run "$nbsgd" --world sim --workers 3 --scheme $scheme "${exact[@]}" --replay "$scheme-order" --save $scheme-3 --results $scheme-c
+    run "$nbsgd" --world sim --workers 3 --scheme $scheme "${exact[@]}" --replay "$scheme-order" \
+        --save $scheme-3 --results $scheme-c
     check "$scheme: replayed on the simulated network" ends 0
     check "$scheme: the same bits there" cmp $scheme-1 $scheme-3
 done
-two=("${exact[@]}" --servers 2 --eval-every 16) # each server has its order and its end; weights are written when both have ended
+# each server has its order and its end; weights are written when both have ended
+two=("${exact[@]}" --servers 2 --eval-every 16)
 for scheme in asgd ssp; do
-    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record two --save two-1 --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record two --save two-1 \
+        --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
     check "$scheme, 2 servers: recorded" ends 0
-    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --replay two --save two-2 --delay uniform:0,0.05 --slow 4=3 --results $scheme-two-b
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --replay two --save two-2 \
+        --delay uniform:0,0.05 --slow 4=3 --results $scheme-two-b
     check "$scheme, 2 servers: replayed" ends 0
     check "$scheme, 2 servers: the same bits" cmp two-1 two-2
-    check "$scheme, 2 servers: the same number of updates" json_is $scheme-two-b/summary.json '$j->{updates}' "$(json $scheme-two-a/summary.json '$j->{updates}')"
+    check "$scheme, 2 servers: the same number of updates" json_is $scheme-two-b/summary.json \
+        '$j->{updates}' "$(json $scheme-two-a/summary.json '$j->{updates}')"
 done
 sim=("$nbsgd" --world sim --workers 2 --scheme asgd --schedule constant --warmup 0 --results no)
 run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --record speed
 check 'shares by speed are recorded' ends 0
 run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --replay speed --slow 2=3
 check 'other speeds with shares by speed are refused' ends 2 "there 'slow = ', here 'slow = 2=3'"
-run "${sim[@]}" --network quadratic --batch 8 --minibatches 1 --seconds 1 --warmup 0.1 --record clock
+run "${sim[@]}" --network quadratic --batch 8 --minibatches 1 --seconds 1 --warmup 0.1 \
+    --record clock
 check 'a rate that follows the clock is refused' ends 2 'the rate would follow the clock'
 run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${exact[@]}" --replay asgd-order --results no
 check 'the record of another run is refused' ends 2 'record of another run'

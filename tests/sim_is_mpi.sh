@@ -105,8 +105,10 @@ updates_add_up() { # one event each, and the histogram of mini-batches per updat
     events=$(grep -c '"event": "update"' "$1/events.jsonl")
     counted=$(rows "$1/histograms.csv" |
         awk -F, '$1 == "minibatches_per_update" { n += $3 } END { print n }')
-    [ "$updates" = "$events" ] && [ "$updates" = "$counted" ] ||
-        { echo "$updates updates, $events events"; return 1; }
+    if [ "$updates" != "$events" ] || [ "$updates" != "$counted" ]; then
+        echo "$updates updates, $events events"
+        return 1
+    fi
 }
 
 toy=(--network quadratic --scheme nbssgd --batch 128 --minibatches 4 --samples 8192 --thresholds 30)

@@ -2,20 +2,22 @@
 # shellcheck shell=bash disable=SC2154,SC2016
 
 head_lines() {
-    local gpu
+    local gpu cpu mode_is=''
     gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total \
         --format=csv,noheader 2>/dev/null | sort | uniq -c | sed -E 's/^ *([0-9]+) /\1 x /' |
         paste -sd';')
+    cpu=$(sed -nE 's/^model name[[:space:]]*: (.*)/\1/p' /proc/cpuinfo 2>/dev/null | head -n 1)
+    if [ "$mode" = --rehearse ]; then mode_is='A REHEARSAL ON THE CPU, '; fi
     cat <<END
 # date: $(date '+%Y-%m-%d %H:%M:%S %z')
 # program: $(head -n 1 <<<"$version")
-# host: $(uname -srm), $(sed -nE 's/^model name[[:space:]]*: (.*)/\1/p' /proc/cpuinfo 2>/dev/null | head -n 1)
+# host: $(uname -srm), $cpu
 # cores: $(nproc)
 # gpu: ${gpu:-unknown to nvidia-smi}
 # $(grep '^messages:' <<<"$version")
 # $(grep '^backends:' <<<"$version")
 # pytorch: $torch
-# gpu.sh: $([ "$mode" = --rehearse ] && echo 'A REHEARSAL ON THE CPU, ')backend $BACKEND, parts: $parts
+# gpu.sh: ${mode_is}backend $BACKEND, parts: $parts
 END
 }
 
