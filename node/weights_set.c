@@ -2,8 +2,8 @@
  *
  * Servers lend their slices, workers their own weights, if the set has use for them. With one
  * server its weights are read where they lie, with several they are gathered; workers' are read
- * where they lie. Cost within a host: the sums for the mean; to each rank of another host: n floats for the
- * servers and n for each worker. */
+ * where they lie. Cost within a host: the sum for the mean. To each rank of another host: n floats
+ * for the servers and n for each worker. */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,7 +1,9 @@
 # Seconds that the simulator predicted against those that mpirun took: one point per scheme and kind
 # of stragglers.
 #
-#   gnuplot -c plots/validate.gp OUT.png DIR      DIR has a validate.csv, as bench/validate writes it
+#   gnuplot -c plots/validate.gp OUT.png DIR
+#
+# DIR has a validate.csv, as bench/validate writes it.
 set terminal pngcairo size 1200,560 font "sans,11" linewidth 1.6
 set output ARG1
 set datafile separator ","
