@@ -20,10 +20,10 @@
 #include "backend/device.h"
 
 enum unit_kind {
-    UNIT_CONV,  /* convolution, then as the flags say: + bias or batch norm, + skip, ReLU */
-    UNIT_DENSE, /* y = x W' + b over a whole image, flattened as it lies: [h][w][c]; then ReLU as the
-                   flag says. y is float32, plain [batch][out] (logits), unless `hidden` */
-    UNIT_MAX_POOL,  /* any window with 2 pad <= kernel, kernel^2 <= 256 */
+    UNIT_CONV,     /* convolution, then as the flags say: + bias or batch norm, + skip, ReLU */
+    UNIT_DENSE,    /* y = x W' + b over a whole image, flattened as it lies, [h][w][c]; then ReLU as
+                   the flag says. y is float32, plain [batch][out] (logits), unless `hidden` */
+    UNIT_MAX_POOL, /* any window with 2 pad <= kernel, kernel^2 <= 256 */
     UNIT_MEAN_POOL, /* over the whole image: [batch][in_c] */
     UNIT_SHORTCUT,  /* He's option A: every stride-th pixel, further channels are zero */
     UNIT_DROPOUT,   /* training: each element is 0 with probability `drop`, else x / (1 - drop), by

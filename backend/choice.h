@@ -1,5 +1,5 @@
-/* Choices timed once and stored: which algorithm a convolution takes, by machine, library, threads, type
- * and shape.
+/* Choices timed once and stored: which algorithm a convolution takes, by machine, library, threads,
+ * type and shape.
  *
  * The file is text, one choice a line, "key = algorithm"; what is not understood is ignored, so a
  * damaged file costs time and nothing else. It is replaced as a whole (written beside, then

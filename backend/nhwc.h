@@ -14,6 +14,12 @@
 
 #include "backend/backend.h"
 
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && __GNUC__ >= 12
+#define NHWC_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define NHWC_CLONES
+#endif
+
 /* The first element of part `part` when `count` elements are shared out in `parts`. */
 static inline int64_t nhwc_part(int64_t count, int part, int parts)
 {
@@ -52,8 +58,8 @@ void nhwc_normalise(const float *z, const float *skip, bool relu, struct nhwc_no
  * anew from z (no skip). */
 enum nhwc_mask { NHWC_OPEN, NHWC_BY_Y, NHWC_BY_Z };
 
-/* Backward through ReLU: g = dy + dy2 (may be NULL) where the mask is open, else 0. `mask_source` is
- * y or z as the mask says; `norm` is for NHWC_BY_Z. */
+/* Backward through ReLU: g = dy + dy2 (may be NULL) where the mask is open, else 0. `mask_source`
+ * is y or z as the mask says; `norm` is for NHWC_BY_Z. */
 void nhwc_relu_backward(enum nhwc_mask mask, const float *mask_source, struct nhwc_norm norm,
                         const float *dy, const float *dy2, int64_t rows, int channels, float *g);
 
@@ -72,6 +78,15 @@ struct nhwc_norm_backward {
 /* dz may be g */
 void nhwc_gradient(const float *g, const float *z, struct nhwc_norm_backward back, int64_t rows,
                    int channels, float *dz);
+
+/* Sums of dy + dy2 (may be NULL) over the rows, per channel, in double; with y (not NULL) only
+ * where y > 0, as ReLU's backward. Overwrites sums. */
+void nhwc_column_sums(const float *y, const float *dy, const float *dy2, int64_t rows, int channels,
+                      int stride, float *sums);
+
+void nhwc_relu(int64_t count, float *y); /* in place; a NaN stays */
+
+/* ---- nhwc_window.c */
 
 /* The taps first .. last-1 of a window that meet the image, along one dimension; the window starts
  * at pixel `start` (negative: in the padding). */
@@ -95,8 +110,8 @@ void nhwc_im2col(const struct unit_shape *s, const float *x, int64_t first, int6
 void nhwc_im2col_rows(const struct unit_shape *s, const float *image, int64_t first, int64_t last,
                       float *patches);
 
-/* The transpose of nhwc_im2col() over whole images: dx[images][in_h][in_w][in_c] gets the sums of the patches
- * that saw each pixel. */
+/* The transpose of nhwc_im2col() over whole images: dx[images][in_h][in_w][in_c] gets the sums of
+ * the patches that saw each pixel. */
 void nhwc_col2im(const struct unit_shape *s, const float *patches, int images, float *dx);
 
 /* Pools and shortcut over images first .. last-1 of whole tensors; dy2 may be NULL. `taken` (NULL
@@ -112,5 +127,11 @@ void nhwc_mean_pool_back(const struct unit_shape *s, const float *dy, const floa
 void nhwc_shortcut(const struct unit_shape *s, const float *x, int first, int last, float *y);
 void nhwc_shortcut_back(const struct unit_shape *s, const float *dy, const float *dy2, int first,
                         int last, float *dx);
+
+/* Dropout by the key's mask (dropout.h); key == NULL: nothing is dropped. dx may not be dy. */
+void nhwc_dropout(const struct unit_shape *s, const uint64_t *key, const float *x, int first,
+                  int last, float *y);
+void nhwc_dropout_back(const struct unit_shape *s, const uint64_t *key, const float *dy,
+                       const float *dy2, int first, int last, float *dx);
 
 #endif

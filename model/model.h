@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/options.h"
 #include "backend/backend.h"
 #include "base/options.h"
 #include "model/builder.h"

@@ -1,4 +1,4 @@
-/* backend_double: the reference's loops compiled for double behind the contract of
+/* backend_double: the reference's loops compiled for double, under the contract of
  * backend/backend.h.
  *
  * With it a walk over a network can be held against PyTorch's double and against finite differences
@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/host.h"
 #include "base/alloc.h"
 #include "tests/network_fixture.h"
 
@@ -172,29 +173,6 @@ static void loss(struct device *d, const float *logits, const int32_t *labels, i
     }
 }
 
-static void *obtain_bytes(struct device *d, size_t bytes)
-{
-    (void)d;
-    return xcalloc(bytes, 1);
-}
-
-static void release_bytes(struct device *d, void *block)
-{
-    (void)d;
-    xfree(block);
-}
-
-static void upload(struct device *d, void *to, const void *from, size_t bytes)
-{
-    (void)d;
-    memcpy(to, from, bytes);
-}
-
-static void finish(struct device *d)
-{
-    (void)d;
-}
-
 const struct backend backend_double = {
     .name = "double",
     .has = has,
@@ -205,8 +183,8 @@ const struct backend backend_double = {
     .forward = forward,
     .backward = backward,
     .loss = loss,
-    .alloc = obtain_bytes,
-    .free = release_bytes,
-    .upload = upload,
-    .finish = finish,
+    .alloc = host_alloc,
+    .free = host_free,
+    .upload = host_upload,
+    .finish = host_finish,
 };

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/random.h"
 
+enum { KEY = 77 };
+
 static size_t image_floats(const struct trial *t)
 {
     return (size_t)t->size.batch * t->size.c * t->size.h * t->size.w;
@@ -17,7 +19,7 @@ static size_t image_floats(const struct trial *t)
 static struct unit_shape shape_of(const struct trial *t, const struct link *l)
 {
     const struct size *z = &t->size;
-    bool whole = l->kind == UNIT_MEAN_POOL;
+    bool whole = l->kind == UNIT_MEAN_POOL || l->kind == UNIT_DENSE;
     struct unit_shape s = {.kind = l->kind,
                            .batch = z->batch,
                            .in_c = z->c,
@@ -28,11 +30,14 @@ static struct unit_shape shape_of(const struct trial *t, const struct link *l)
         const struct unit_shape *from = &t->shape[l->input];
         s.in_c = from->out_c, s.in_h = from->out_h, s.in_w = from->out_w;
     }
-    s.out_c = l->kind == UNIT_DENSE ? CLASSES : l->channels ? l->channels * z->width : s.in_c;
+    s.out_c = l->kind == UNIT_DENSE && !l->hidden ? CLASSES
+              : l->channels                       ? l->channels * z->width
+                                                  : s.in_c;
     s.out_h = whole ? 1 : (s.in_h + 2 * l->pad - l->kernel) / l->stride + 1;
     s.out_w = whole ? 1 : (s.in_w + 2 * l->pad - l->kernel) / l->stride + 1;
     s.kernel = l->kernel, s.stride = l->stride, s.pad = l->pad;
     s.norm = l->norm, s.skip = l->skip != NONE, s.relu = l->relu;
+    s.bias = l->bias, s.hidden = l->hidden, s.drop = l->drop, s.number = t->units;
     return s;
 }
 
@@ -42,9 +47,10 @@ static void fill_weights(const struct trial *t, uint64_t seed, uint64_t key, flo
     struct random r = random_at(RANDOM_TEST, seed, 1, key, 0);
     for (int i = 0; i < t->units; i++) {
         const struct unit_shape *s = &t->shape[i];
-        int64_t row = (int64_t)s->kernel * s->kernel * s->in_c, weights = row * s->out_c;
+        int64_t pixels = s->kind == UNIT_DENSE ? s->in_h * s->in_w : s->kernel * s->kernel,
+                row = pixels * s->in_c, weights = row * s->out_c;
         for (int64_t k = 0; t->offset[i] + k < t->offset[i + 1]; k++) {
-            bool gamma = s->kind == UNIT_CONV && k >= weights && k < weights + s->out_c;
+            bool gamma = s->norm && k >= weights && k < weights + s->out_c;
             double deviation = k < weights ? sqrt(2.0 / (double)row) : 0.3;
             w[t->offset[i] + k] =
                 (float)(gamma ? 0.5 + random_uniform(&r) : deviation * random_normal(&r));
@@ -57,12 +63,15 @@ void trial_open(struct trial *t, const struct chain *chain, struct size size, ui
     *t = (struct trial){.chain = chain, .size = size};
     snprintf(t->name, sizeof t->name, "%s, width %d, images [%d %d %d %d], seed %llu", chain->name,
              size.width, size.batch, size.h, size.w, size.c, (unsigned long long)seed);
+    bool last;
     do {
         const struct unit_shape *s = &t->shape[t->units];
         t->shape[t->units] = shape_of(t, &chain->link[t->units]);
         t->offset[t->units + 1] = t->offset[t->units] + unit_parameters(s);
         t->statistic[t->units + 1] = t->statistic[t->units] + (s->norm ? 2 * s->out_c : 0);
-    } while (chain->link[t->units++].kind != UNIT_DENSE);
+        last = s->kind == UNIT_DENSE && !s->hidden;
+        t->units++;
+    } while (!last);
     t->w = xcalloc((size_t)t->offset[t->units], sizeof(float));
     t->other_w = xcalloc((size_t)t->offset[t->units], sizeof(float));
     t->given = xcalloc((size_t)t->statistic[t->units], sizeof(float));
@@ -173,6 +182,7 @@ void harness_open(struct harness *k, const struct trial *t, const struct backend
         b->finish(k->d);
         b->free(k->d, floats);
     }
+    k->key = upload(k, &(uint64_t){KEY}, sizeof *k->key);
     k->labels = upload(k, t->labels, (size_t)t->size.batch * sizeof *t->labels);
     k->dlogits = b->alloc(k->d, k->sizes[t->units - 1].y_bytes);
 }
@@ -185,7 +195,7 @@ void harness_close(struct harness *k)
             k->b->free(k->d, blocks[n]);
         k->b->unit_close(k->unit[i]);
     }
-    void *blocks[] = {k->images, k->labels, k->dlogits, k->w, k->g, k->statistics, k->loss};
+    void *blocks[] = {k->images, k->key, k->labels, k->dlogits, k->w, k->g, k->statistics, k->loss};
     for (size_t n = 0; n < sizeof blocks / sizeof *blocks; n++)
         k->b->free(k->d, blocks[n]);
     xfree(k->w_here);
@@ -238,7 +248,8 @@ static struct unit_io io_of(const struct harness *k, int i, uint64_t weights_ver
     struct unit_io io = {.w = k->w + k->t->offset[i],
                          .weights_version = weights_version,
                          .y = k->y[i],
-                         .saved = k->saved[i]};
+                         .saved = k->saved[i],
+                         .key = k->key};
     io.x = l->input >= 0 ? k->y[l->input] : k->images;
     io.skip = l->skip >= 0 ? k->y[l->skip] : NULL;
     if (k->t->shape[i].norm && statistics) {

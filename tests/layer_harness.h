@@ -1,9 +1,8 @@
-/* Small networks for tests of backends, walked over the contract of backend/backend.h and over
- * nothing else of ours.
+/* Small networks for tests of backends, executed over the contract of backend/backend.h alone.
  *
- * A chain says which units there are and who reads allocation_listener; a trial gives it sizes,
- * weights, images and labels; a walk is a trial opened on a backend; an outcome is what came out of
- * it in plain memory. Every tensor is full of NaN before a pass writes it. */
+ * A chain says which units there are and who reads which tensor; a trial gives it sizes, weights,
+ * images and labels; a harness is a trial opened on a backend; an outcome is its results in plain
+ * memory. Every tensor is full of NaN before a pass writes it. */
 #ifndef TESTS_LAYER_HARNESS_H
 #define TESTS_LAYER_HARNESS_H
 
@@ -16,12 +15,14 @@ enum { IMAGES = -1, NONE = -2, MOST_UNITS = 12, CLASSES = 7 };
 struct link {
     enum unit_kind kind;
     int input, skip, channels, kernel, stride, pad;
-    bool norm, relu;
+    bool norm, relu, bias; /* bias: of a convolution */
+    bool hidden;           /* a dense layer that is not the last */
+    float drop;
 };
 
 struct chain {
     const char *name;
-    struct link link[MOST_UNITS]; /* ends with the dense layer, which has CLASSES outputs */
+    struct link link[MOST_UNITS]; /* ends with a dense layer of CLASSES outputs, the logits */
 };
 
 struct size {
@@ -67,6 +68,7 @@ struct harness {
     float *w_here; /* the host's; what follows is the device's */
     float *w, *g, *statistics;
     struct loss *loss;
+    uint64_t *key; /* of dropout */
     void *images, *labels, *dlogits, *y[MOST_UNITS], *saved[MOST_UNITS], *dx[MOST_UNITS],
         *dskip[MOST_UNITS];
 };

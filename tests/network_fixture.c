@@ -53,8 +53,8 @@ static double weight_at(const struct tensor *t, const struct tensor *fc, double 
 {
     if (t->dims == 4)
         return sqrt(6.0 / (t->shape[0] * t->shape[2] * t->shape[3])) * u;
-    if (t >= fc)
-        return 1.0 / sqrt(fc->shape[1]) * u;
+    if (t->dims == 2 || t >= fc)
+        return 1.0 / sqrt((t->dims == 2 ? t : fc)->shape[1]) * u;
     double gamma = strstr(t->name, "bn3") ? 0.25 : 1.0;
     return (strstr(t->name, ".weight") ? gamma : i % 2 ? -3.0 * gamma : 3.0 * gamma) + 0.125 * u;
 }

@@ -1,11 +1,11 @@
 /* Does every backend that is built in compute what the reference computes?
  *
- * How activations lie is a backend's own business, so whole small networks are compared (walk.h)
- * where they are plain: images go in, logits and the gradients of all weights come out, and the
- * first unit's gradient depends on every dx behind it. Each network is run with other weights
- * before, so that what a backend keeps of them is seen. Distances are relative to a tensor's norm;
- * `allow` says how large they may be. That the comparison can fail is proved on backends broken on
- * purpose. */
+ * How activations lie is a backend's own business, so whole small networks are compared
+ * (layer_harness.h) where they are plain: images go in, logits and the gradients of all weights
+ * come out, and the first unit's gradient depends on every later dx. Each network is run with other
+ * weights before, so that what a backend keeps of them is seen. Distances are relative to a
+ * tensor's norm; `allow` says how large they may be. That the comparison can fail is proved on
+ * backends broken on purpose. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,39 +20,120 @@
 
 #include "tests/layer_harness.h"
 
-/* clang-format off */
-#define CONV(input, channels, kernel, stride)     {UNIT_CONV, input, NONE, channels, kernel, stride, kernel / 2, true, true}
-#define CONV_ADD(input, skip, channels, kernel)   {UNIT_CONV, input, skip, channels, kernel, 1, kernel / 2, true, true}
-#define NORM(input, skip, channels, kernel, stride) {UNIT_CONV, input, skip, channels, kernel, stride, kernel / 2, true, false}
-#define BARE(input, skip, channels, kernel, stride, relu) {UNIT_CONV, input, skip, channels, kernel, stride, kernel / 2, false, relu}
-#define SHORTCUT(input, channels, stride)         {UNIT_SHORTCUT, input, NONE, channels, 1, stride, 0, false, false}
-#define MAX_POOL(input)                           {UNIT_MAX_POOL, input, NONE, 0, 3, 2, 1, false, false}
-#define MEAN_POOL(input)                          {UNIT_MEAN_POOL, input, NONE, 0, 1, 1, 0, false, false}
-#define DENSE(input)                              {UNIT_DENSE, input, NONE, 0, 1, 1, 0, false, false}
+#define CONV(input, channels, kernel, stride)                                                      \
+    {                                                                                              \
+        UNIT_CONV, input, NONE, channels, kernel, stride, kernel / 2, true, true                   \
+    }
+#define CONV_ADD(input, skip, channels, kernel)                                                    \
+    {                                                                                              \
+        UNIT_CONV, input, skip, channels, kernel, 1, kernel / 2, true, true                        \
+    }
+#define NORM(input, skip, channels, kernel, stride)                                                \
+    {                                                                                              \
+        UNIT_CONV, input, skip, channels, kernel, stride, kernel / 2, true, false                  \
+    }
+#define BARE(input, skip, channels, kernel, stride, relu)                                          \
+    {                                                                                              \
+        UNIT_CONV, input, skip, channels, kernel, stride, kernel / 2, false, relu                  \
+    }
+#define SHORTCUT(input, channels, stride)                                                          \
+    {                                                                                              \
+        UNIT_SHORTCUT, input, NONE, channels, 1, stride, 0, false, false                           \
+    }
+#define MAX_POOL(input)                                                                            \
+    {                                                                                              \
+        UNIT_MAX_POOL, input, NONE, 0, 3, 2, 1, false, false                                       \
+    }
+#define MEAN_POOL(input)                                                                           \
+    {                                                                                              \
+        UNIT_MEAN_POOL, input, NONE, 0, 1, 1, 0, false, false                                      \
+    }
+#define DENSE(input)                                                                               \
+    {                                                                                              \
+        UNIT_DENSE, input, NONE, 0, 1, 1, 0, false, false                                          \
+    }
 
-enum { PLAIN, BOTTLENECK, STAGE, STAGE_ONE, OPTION_A, IMAGENET_STEM, EVERY_FLAG, CHAINS };
+#define BIASED(input, channels, kernel, pad)                                                       \
+    {                                                                                              \
+        UNIT_CONV, input, NONE, channels, kernel, 1, pad, .relu = true, .bias = true               \
+    }
+#define BIASED_ADD(input, skip, channels, kernel, relus)                                           \
+    {                                                                                              \
+        UNIT_CONV, input, skip, channels, kernel, 1, kernel / 2, .relu = relus, .bias = true       \
+    }
+#define POOL(input, kernel, stride, pad)                                                           \
+    {                                                                                              \
+        UNIT_MAX_POOL, input, NONE, 0, kernel, stride, pad, false, false                           \
+    }
+#define HIDDEN(input, channels)                                                                    \
+    {                                                                                              \
+        UNIT_DENSE, input, NONE, channels, 1, 1, 0, .relu = true, .hidden = true                   \
+    }
+#define LINEAR_HIDDEN(input, channels)                                                             \
+    {                                                                                              \
+        UNIT_DENSE, input, NONE, channels, 1, 1, 0, .hidden = true                                 \
+    }
+#define DROPOUT(input, p)                                                                          \
+    {                                                                                              \
+        UNIT_DROPOUT, input, NONE, 0, 1, 1, 0, .drop = p                                           \
+    }
 
-static const struct chain chains[CHAINS] = {
-    [PLAIN] = {"plain", {
-        CONV(IMAGES, 1, 3, 1), CONV(0, 2, 3, 2), CONV(1, 1, 1, 1), MEAN_POOL(2), DENSE(3)}},
-    [BOTTLENECK] = {"bottleneck", {
-        CONV(IMAGES, 4, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), CONV_ADD(2, 0, 4, 1), MEAN_POOL(3), DENSE(4)}},
-    [STAGE] = {"stage", { /* of ResNet-50, the first two blocks of stages 2 to 4 */
-        CONV(IMAGES, 2, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 2), NORM(0, NONE, 4, 1, 2), CONV_ADD(2, 3, 4, 1),
-        CONV(4, 1, 1, 1), CONV(5, 1, 3, 1), CONV_ADD(6, 4, 4, 1), MEAN_POOL(7), DENSE(8)}},
-    [STAGE_ONE] = {"stage one", {
-        CONV(IMAGES, 1, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1), NORM(0, NONE, 4, 1, 1), CONV_ADD(2, 3, 4, 1), MEAN_POOL(4), DENSE(5)}},
-    [OPTION_A] = {"option A", { /* of ResNet-20, from one stage into the next */
-        CONV(IMAGES, 1, 3, 1), CONV(0, 1, 3, 1), CONV_ADD(1, 0, 1, 3), CONV(2, 2, 3, 2), SHORTCUT(2, 2, 2), CONV_ADD(3, 4, 2, 3),
-        MEAN_POOL(5), DENSE(6)}},
-    [IMAGENET_STEM] = {"imagenet stem", {
-        CONV(IMAGES, 1, 7, 2), MAX_POOL(0), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3), MEAN_POOL(3), DENSE(4)}},
-    [EVERY_FLAG] = {"every flag", {
-        BARE(IMAGES, NONE, 1, 3, 1, true), BARE(0, NONE, 2, 1, 1, false), BARE(1, 0, 1, 3, 1, false), BARE(2, NONE, 1, 1, 1, true),
-        BARE(3, 2, 1, 3, 1, true), BARE(4, NONE, 3, 3, 2, true), NORM(5, NONE, 2, 1, 1), NORM(6, NONE, 3, 3, 1), NORM(7, 5, 3, 3, 1),
-        MEAN_POOL(8), DENSE(9)}},
+enum {
+    PLAIN,
+    BOTTLENECK,
+    STAGE,
+    STAGE_ONE,
+    OPTION_A,
+    IMAGENET_STEM,
+    EVERY_FLAG,
+    BIASES,
+    DROPPED,
+    CHAINS,
+    LENET = CHAINS,
+    ALL_CHAINS
 };
-/* clang-format on */
+
+static const struct chain chains[ALL_CHAINS] = {
+    [PLAIN] = {"plain",
+               {CONV(IMAGES, 1, 3, 1), CONV(0, 2, 3, 2), CONV(1, 1, 1, 1), MEAN_POOL(2), DENSE(3)}},
+    [BOTTLENECK] = {"bottleneck",
+                    {CONV(IMAGES, 4, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1),
+                     CONV_ADD(2, 0, 4, 1), MEAN_POOL(3), DENSE(4)}},
+    [STAGE] = {"stage",
+               {/* of ResNet-50, the first two blocks of stages 2 to 4 */
+                CONV(IMAGES, 2, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 2), NORM(0, NONE, 4, 1, 2),
+                CONV_ADD(2, 3, 4, 1), CONV(4, 1, 1, 1), CONV(5, 1, 3, 1), CONV_ADD(6, 4, 4, 1),
+                MEAN_POOL(7), DENSE(8)}},
+    [STAGE_ONE] = {"stage one",
+                   {CONV(IMAGES, 1, 3, 1), CONV(0, 1, 1, 1), CONV(1, 1, 3, 1),
+                    NORM(0, NONE, 4, 1, 1), CONV_ADD(2, 3, 4, 1), MEAN_POOL(4), DENSE(5)}},
+    [OPTION_A] = {"option A",
+                  {/* of ResNet-20, from one stage into the next */
+                   CONV(IMAGES, 1, 3, 1), CONV(0, 1, 3, 1), CONV_ADD(1, 0, 1, 3), CONV(2, 2, 3, 2),
+                   SHORTCUT(2, 2, 2), CONV_ADD(3, 4, 2, 3), MEAN_POOL(5), DENSE(6)}},
+    [IMAGENET_STEM] = {"imagenet stem",
+                       {CONV(IMAGES, 1, 7, 2), MAX_POOL(0), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3),
+                        MEAN_POOL(3), DENSE(4)}},
+    [EVERY_FLAG] = {"every flag",
+                    {BARE(IMAGES, NONE, 1, 3, 1, true), BARE(0, NONE, 2, 1, 1, false),
+                     BARE(1, 0, 1, 3, 1, false), BARE(2, NONE, 1, 1, 1, true),
+                     BARE(3, 2, 1, 3, 1, true), BARE(4, NONE, 3, 3, 2, true),
+                     NORM(5, NONE, 2, 1, 1), NORM(6, NONE, 3, 3, 1), NORM(7, 5, 3, 3, 1),
+                     MEAN_POOL(8), DENSE(9)}},
+    [BIASES] = {"biases",
+                {/* with and without ReLU, read twice; odd pools; dense layers over images */
+                 BIASED(IMAGES, 1, 3, 1), BIASED_ADD(0, NONE, 2, 1, false),
+                 BIASED_ADD(1, NONE, 1, 3, true), BIASED_ADD(2, 0, 1, 3, true), POOL(3, 2, 2, 1),
+                 POOL(4, 3, 1, 1), HIDDEN(5, 3), LINEAR_HIDDEN(6, 2), DENSE(7)}},
+    [DROPPED] = {"dropped",
+                 {/* of tensors that are read twice, of images, of vectors */
+                  CONV(IMAGES, 1, 3, 1), DROPOUT(0, 0.25f), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3),
+                  DROPOUT(3, 0.5f), HIDDEN(4, 2), DROPOUT(5, 0.1f), DENSE(6)}},
+    [LENET] = {"lenet",
+               {/* from 12 x 12 on */
+                BIASED(IMAGES, 1, 5, 2), POOL(0, 2, 2, 0), BIASED(1, 3, 5, 2), POOL(2, 2, 2, 0),
+                HIDDEN(3, 20), DROPOUT(4, 0.3f), HIDDEN(5, 14), DENSE(6)}},
+};
 
 enum measured { LOGITS, STATISTICS, GRADIENTS, KINDS };
 
@@ -90,7 +171,7 @@ static void measure_gradients(struct distance *d, const struct trial *t, const f
     for (int i = 0; i < t->units; i++) {
         const struct unit_shape *s = &t->shape[i];
         int64_t at = t->offset[i], end = t->offset[i + 1],
-                channels = s->norm || s->kind == UNIT_DENSE ? s->out_c : 0;
+                channels = s->norm || s->bias || s->kind == UNIT_DENSE ? s->out_c : 0;
         int64_t weights = end - at - (s->norm ? 2 : 1) * channels, gamma = at + weights,
                 beta = end - channels;
         measure(d, GRADIENTS, is + at, truth + at, weights, least, "weights' gradient", i);
@@ -212,8 +293,17 @@ struct progress {
     struct verdict worst[MOST_BACKENDS][DTYPES];
 };
 
-/* Runs every backend but the reference in every type, by turns with one thread and two, with
- * weights_versions and without. */
+/* Backends for GPUs may lack what a ResNet does not need; unit_open() refuses it. */
+static bool lacks(const struct backend *b, const struct trial *t)
+{
+    for (int i = 0; i < t->units && b->device; i++)
+        if (!unit_is_basic(&t->shape[i]))
+            return true;
+    return false;
+}
+
+/* Runs every backend but the reference in every type, with one thread or two, with
+ * weights_versions or without, in alternation. */
 static void check_trial(const struct trial *t, enum care care, struct progress *p)
 {
     struct outcome truth, is;
@@ -224,7 +314,8 @@ static void check_trial(const struct trial *t, enum care care, struct progress *
     allow(t, &truth, care, allowed);
     for (int i = 0; backends[i]; i++)
         for (int dtype = 0; dtype < DTYPES; dtype++) {
-            if (backends[i] == reference() || !backends[i]->has((enum backend_dtype)dtype))
+            if (backends[i] == reference() || !backends[i]->has((enum backend_dtype)dtype) ||
+                lacks(backends[i], t))
                 continue;
             run_on(t, backends[i],
                    &(struct device_options){
@@ -331,6 +422,8 @@ static void test_real_shapes(void **state)
         {STAGE, {32, 3, 2, 2, 512}, LINEAR},     {STAGE, {32, 3, 2, 2, 512}, UNSAFE},
         {OPTION_A, {2, 3, 32, 32, 16}, LINEAR},  {OPTION_A, {4, 3, 16, 16, 32}, LINEAR},
         {OPTION_A, {4, 3, 16, 16, 32}, UNSAFE},  {IMAGENET_STEM, {4, 3, 32, 32, 64}, UNSAFE},
+        {LENET, {8, 1, 28, 28, 6}, UNSAFE},      {LENET, {4, 3, 32, 32, 6}, UNSAFE},
+        {LENET, {3, 3, 14, 12, 5}, UNSAFE},      {BIASES, {4, 3, 32, 32, 16}, UNSAFE},
     };
     struct progress p;
     begin(&p);
@@ -380,7 +473,7 @@ static void test_nan_reaches_the_loss(void **state)
         t.images[0] = NAN;
         for (int i = 0; backends[i]; i++)
             for (int dtype = 0; dtype < DTYPES; dtype++) {
-                if (!backends[i]->has((enum backend_dtype)dtype))
+                if (!backends[i]->has((enum backend_dtype)dtype) || lacks(backends[i], &t))
                     continue;
                 run_on(&t, backends[i],
                        &(struct device_options){.threads = 1, .dtype = dtype, .quiet = true}, ONCE,

@@ -327,9 +327,73 @@ static void test_engines(void **state)
     assert_true(judged >= r->parts);
 }
 
+/* The greatest distance of a tensor's gradient from the true one, relative to the true one's norm.
+ * */
+static double distance(const struct model *a, const float *is, const float *truth)
+{
+    int count;
+    struct tensor *tensors = model_tensors(a, &count);
+    double worst = 0;
+    for (int k = 0; k < count; k++) {
+        double squares = 0, norm = 0;
+        for (int64_t i = tensors[k].offset; i < tensors[k].offset + tensors[k].count; i++) {
+            double difference = (double)is[i] - (double)truth[i];
+            squares += difference * difference;
+            norm += (double)truth[i] * (double)truth[i];
+        }
+        worst = fmax(worst, isnan(squares) ? INFINITY : sqrt(squares / norm));
+    }
+    xfree(tensors);
+    return worst;
+}
+
+/* LeNet-5 has what ResNets do not: biases, 2x2 pools, hidden dense layers, dropout. Each engine
+ * must meet the loops in double, with the same masks. */
+static void test_lenet5(void **state)
+{
+    (void)state;
+    static const int sides[] = {28, 32};
+    static const double allowed[] = {[DTYPE_F32] = 1e-5, [DTYPE_BF16] = 5e-1};
+    const struct engine truly = {.backend = &backend_double, .dtype = DTYPE_F32, .name = "double"};
+    struct engine engines[MOST_ENGINES];
+    int count = list_engines(engines);
+    for (int i = 0; i < 4; i++) {
+        const struct lenet5_options own = {.dropout = i < 2 ? 0 : 0.25};
+        int side = sides[i % 2];
+        struct fixture_options options = {.seed = 1, .threads = 2, .smoothing = 0.1};
+        options.model = (struct model_request){.name = "lenet5",
+                                               .batch = 8,
+                                               .classes = 10,
+                                               .channels = side == 28 ? 1 : 3,
+                                               .height = side,
+                                               .width = side,
+                                               .own = &own};
+        struct network_fixture truth, is;
+        fixture_open(&truth, &truly, &options);
+        struct loss loss = fixture_gradient(&truth), score = fixture_evaluate(&truth);
+        assert_true(isfinite(loss.sum) &&
+                    (i < 2) == (fabs(loss.sum - score.sum) < 1e-9 * loss.sum));
+        for (int e = 0; e < count; e++) {
+            options.threads = 1 + e % 2;
+            fixture_open(&is, &engines[e], &options);
+            struct loss got = fixture_gradient(&is), seen = fixture_evaluate(&is);
+            double most = allowed[engines[e].dtype];
+            double off = distance(&truth.a, is.g, truth.g);
+            if (!(off <= most && fabs(got.sum / loss.sum - 1) <= most &&
+                  fabs(seen.sum / score.sum - 1) <= most))
+                fail_msg("%s, dropout %g: gradient off by %.2g, loss %g not %g, evaluated %g not "
+                         "%g",
+                         is.name, own.dropout, off, got.sum, loss.sum, seen.sum, score.sum);
+            print_message("%s, dropout %g: gradient off by %.1e\n", is.name, own.dropout, off);
+            fixture_close(&is);
+        }
+        fixture_close(&truth);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_double),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lenet5), cmocka_unit_test(test_double),
                                        cmocka_unit_test(test_engines)};
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -1,9 +1,9 @@
 /* Does every kind of unit mean what it should? Three witnesses, independent of each other.
  *
- * PyTorch, in double (pytorch_units.py prints its numbers): the values. Finite differences, in
- * double, of sum(y dy) by every input: the gradients, over all kinds, flags and odd shapes. And
- * what must hold anyway: inference with the batch's statistics is training's forward, a NaN gets
- * through. All of it runs the loops of the reference backend, compiled for double. */
+ * PyTorch, in double (reference/units.py prints numbers like these): the values. Finite
+ * differences, in double, of sum(y dy) by every input: the gradients, over all kinds, flags and odd
+ * shapes. And what must hold anyway: inference with the batch's statistics is training's forward, a
+ * NaN gets through. All of it runs the loops of the reference backend, compiled for double. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,8 @@ struct trial {
     struct ref_call call;
     double *w, *x, *skip, *dy, *dy2; /* what the call reads */
     size_t w_count;
-    char name[160];
+    uint64_t key; /* of dropout */
+    char name[220];
 };
 
 /* Counts the doubles out of *next on behalf of a tensor; the first round, without memory, only
@@ -64,19 +65,20 @@ static size_t place_tensors(struct trial *t, double *base)
     c->mean = take(base, &used, channels);
     c->variance = take(base, &used, channels);
     c->scratch = take(base, &used, ref_scratch(s));
+    c->key = &t->key;
     c->threads = 1;
     return used;
 }
 
 static void open_trial(struct trial *t, const struct unit_shape *s)
 {
-    static const char *const kinds[] = {"conv", "dense", "max pool", "mean pool", "shortcut"};
+    char unit[48];
+    unit_describe(s, unit, sizeof unit);
     *t = (struct trial){.shape = *s, .w_count = (size_t)unit_parameters(s)};
     snprintf(t->name, sizeof t->name,
-             "seed %d, %s, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d,%s%s%s",
-             SEED, kinds[s->kind], s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h,
-             s->out_w, s->kernel, s->stride, s->pad, s->norm ? " norm" : "", s->skip ? " skip" : "",
-             s->relu ? " relu" : "");
+             "seed %d, %s, batch %d, [%d %d %d] -> [%d %d %d], kernel %d, stride %d, pad %d%s",
+             SEED, unit, s->batch, s->in_c, s->in_h, s->in_w, s->out_c, s->out_h, s->out_w,
+             s->kernel, s->stride, s->pad, s->skip ? ", skip" : "");
     size_t count = place_tensors(t, NULL);
     double *base = xcalloc(count, sizeof *base);
     for (size_t i = 0; i < count; i++)
@@ -218,6 +220,37 @@ static void test_conv_gradients(void **state)
     assert_in_range(checked, 150, 400);
 }
 
+/* What other networks than ResNets need: biases, dense layers over images, pools of other windows,
+ * dropout (whose mask is the same in all passes of a slope). */
+static void test_gradients_of_other_networks(void **state)
+{
+    (void)state;
+    static const int windows[][3] = {{2, 2, 0}, {2, 1, 1}, {5, 3, 2}, {1, 1, 0}, {4, 2, 1}};
+    int checked = 0;
+    for (int i = 0; i < 4 * SIZES; i++) {
+        struct size z = sizes[i / 4];
+        struct unit_shape s = shape_of(UNIT_CONV, &z, i % 2 ? 1 : 3, 1, i % 2 ? 0 : 1);
+        s.bias = true, s.skip = i % 2, s.relu = i & 2;
+        check_unit(&s, i % 3 == 0);
+        s = shape_of(UNIT_DENSE, &z, 1, 1, 0);
+        s.out_h = s.out_w = 1, s.relu = i % 2, s.hidden = i & 2;
+        check_unit(&s, i % 3 == 0);
+        z.out_c = z.in_c;
+        s = shape_of(UNIT_DROPOUT, &z, 1, 1, 0);
+        s.drop = 0.3f, s.number = i;
+        check_unit(&s, i % 3 == 0);
+        for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) {
+            const int *window = windows[k];
+            if (z.h + 2 * window[2] < window[0] || z.w + 2 * window[2] < window[0])
+                continue;
+            s = shape_of(UNIT_MAX_POOL, &z, window[0], window[1], window[2]);
+            check_unit(&s, i % 3 == 0);
+            checked++;
+        }
+    }
+    assert_true(checked >= 40);
+}
+
 static void test_other_gradients(void **state)
 {
     (void)state;
@@ -268,6 +301,16 @@ static const struct truth by_pytorch[] = {
      {0.103417932194805, 0.0222142971086248, 0, 0, 0, 0}},
     {{UNIT_SHORTCUT, 2, 3, 5, 4, 7, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0},
      {0.391922148847032, 0.804334314572745, 0, 0, 0, 0}},
+    {{UNIT_CONV, 2, 3, 6, 5, 4, 6, 5, 5, 1, 2, 0, 0, 0, 0, 1, 0, 0, 0},
+     {1.56703786358534, -4.53596279718171, 0, 12.1290746907674, 0, 0}},
+    {{UNIT_CONV, 2, 2, 7, 6, 5, 4, 3, 3, 2, 1, 0, 0, 1, 0, 1, 0, 0, 0},
+     {-2.6082239568452, 17.0756976046299, 0, -3.59858268374213, 0, 0}},
+    {{UNIT_DENSE, 3, 4, 2, 3, 5, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0},
+     {1.56048439020584, -1.04833263034066, 0, 1.6154260786457, 0, 0}},
+    {{UNIT_MAX_POOL, 2, 3, 6, 7, 3, 3, 3, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+     {0.214014419509114, -5.12514593626561, 0, 0, 0, 0}},
+    {{UNIT_MAX_POOL, 2, 2, 7, 8, 2, 3, 3, 5, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0},
+     {-0.47801202312319, -1.78983183111039, 0, 0, 0, 0}},
 };
 
 static double checksum(const double *v, size_t count)
@@ -353,15 +396,14 @@ static void test_inference(void **state)
 static void test_nan_gets_through(void **state)
 {
     (void)state;
-    for (enum unit_kind kind = UNIT_CONV; kind <= UNIT_SHORTCUT; kind++) {
+    for (enum unit_kind kind = UNIT_CONV; kind <= UNIT_DROPOUT; kind++) {
         struct size z = {2, 3, 4, 4, 3};
-        if (kind == UNIT_DENSE)
-            z.h = z.w = 1;
         struct unit_shape s =
             shape_of(kind, &z, kind == UNIT_MAX_POOL ? 3 : 1, 1, kind == UNIT_MAX_POOL);
-        s.norm = s.relu = kind == UNIT_CONV;
-        if (kind == UNIT_MEAN_POOL)
+        s.norm = kind == UNIT_CONV, s.relu = kind <= UNIT_DENSE;
+        if (kind == UNIT_MEAN_POOL || kind == UNIT_DENSE)
             s.out_h = s.out_w = 1;
+        s.drop = 0.9f; /* dropped or not */
         struct trial t;
         open_trial(&t, &s);
         fill_random(&t);
@@ -371,6 +413,50 @@ static void test_nan_gets_through(void **state)
             fail_msg("%s: a NaN in x leaves y = %g", t.name, t.call.y[0]);
         close_trial(&t);
     }
+}
+
+/* Inference copies; training drops about the asked part, scales what it keeps, and goes by key,
+ * unit and sample; without a key it drops nothing. */
+static void test_dropout(void **state)
+{
+    (void)state;
+    enum { BATCH = 4, FLOATS = 20 * 20 * 16 };
+    struct unit_shape s = shape_of(UNIT_DROPOUT, &(struct size){BATCH, 16, 20, 20, 16}, 1, 1, 0);
+    struct trial t;
+    static double kept[3][BATCH * FLOATS];
+    s.drop = 0.25f, s.number = 3;
+    open_trial(&t, &s);
+    for (int i = 0; i < BATCH * FLOATS; i++)
+        t.x[i] = 1;
+    ref_forward(&s, &t.call, UNIT_INFER);
+    for (int i = 0; i < BATCH * FLOATS; i++)
+        assert_true(t.call.y[i] == 1);
+    for (int k = 0; k < 3; k++) {
+        int dropped[BATCH] = {0};
+        t.key = k == 1;
+        s.number = k == 2 ? 4 : 3;
+        ref_forward(&s, &t.call, UNIT_TRAIN);
+        memcpy(kept[k], t.call.y, sizeof kept[k]);
+        for (int i = 0; i < BATCH * FLOATS; i++) {
+            dropped[i / FLOATS] += kept[k][i] == 0;
+            assert_true(kept[k][i] == 0 || fabs(kept[k][i] - 4.0 / 3) < 1e-6);
+        }
+        for (int b = 0; b < BATCH; b++) /* five deviations */
+            assert_true(fabs(dropped[b] - 0.25 * FLOATS) < 5 * sqrt(0.25 * 0.75 * FLOATS));
+    }
+    int same[3] = {0}; /* other key, other unit, other sample: 5/8 agree by chance */
+    for (int i = 0; i < FLOATS; i++) {
+        same[0] += kept[0][i] == kept[1][i];
+        same[1] += kept[0][i] == kept[2][i];
+        same[2] += kept[0][i] == kept[0][i + FLOATS];
+    }
+    for (int k = 0; k < 3; k++)
+        assert_true(fabs(same[k] - 0.625 * FLOATS) < 5 * sqrt(0.625 * 0.375 * FLOATS));
+    t.call.key = NULL;
+    ref_forward(&s, &t.call, UNIT_TRAIN);
+    for (int i = 0; i < BATCH * FLOATS; i++)
+        assert_true(t.call.y[i] == 1);
+    close_trial(&t);
 }
 
 struct loss_truth {
@@ -477,13 +563,18 @@ static void test_counts(void **state)
     struct unit_shape s = shape_of(UNIT_CONV, &(struct size){2, 3, 8, 8, 5}, 3, 2, 1);
     assert_int_equal(unit_parameters(&s), 5 * 9 * 3);
     assert_true(unit_flops(&s) == 2.0 * 2 * 4 * 4 * 5 * 9 * 3);
-    s.norm = true;
+    s.bias = true;
+    assert_int_equal(unit_parameters(&s), 5 * 9 * 3 + 5);
+    s.bias = false, s.norm = true;
     assert_int_equal(unit_parameters(&s), 5 * 9 * 3 + 2 * 5);
     s.kind = UNIT_MAX_POOL;
     assert_int_equal(unit_parameters(&s), 0);
     s = shape_of(UNIT_DENSE, &(struct size){2, 2048, 1, 1, 1000}, 1, 1, 0);
     assert_int_equal(unit_parameters(&s), 2049000);
     assert_true(unit_flops(&s) == 2.0 * 2 * 2048 * 1000);
+    s.in_h = 3, s.in_w = 5;
+    assert_int_equal(unit_parameters(&s), 15 * 2048000 + 1000);
+    assert_true(unit_flops(&s) == 15 * 2.0 * 2 * 2048 * 1000);
 }
 
 /* What the user reads when there is no such backend: the exit code, and the line on stderr. */
@@ -530,6 +621,8 @@ int main(void)
         cmocka_unit_test(test_as_pytorch),
         cmocka_unit_test(test_conv_gradients),
         cmocka_unit_test(test_other_gradients),
+        cmocka_unit_test(test_gradients_of_other_networks),
+        cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_inference),
         cmocka_unit_test(test_nan_gets_through),
         cmocka_unit_test(test_loss),

@@ -74,8 +74,8 @@ static double time_of_run(const struct device *d, const struct algorithm *algori
     return seconds(d->threads) - start;
 }
 
-/* Opens all algorithms that pass verification, and returns how many; a reference implementation only
- * where there is nothing else. */
+/* Opens all algorithms that pass verification, and returns how many; a reference implementation
+ * only where there is nothing else. */
 static int open_all(struct device *d, enum direction dir, const struct unit_shape *s,
                     const struct layout *x, const struct layout *y,
                     struct verification *verification, struct candidate candidate[ALGORITHMS])

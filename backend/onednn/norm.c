@@ -205,3 +205,28 @@ void norm_mask(const struct layout *l, int threads, const struct output_gradient
     assert(!in->relu || in->y);
     walk(l, threads, kernels_of(l)->mask, &r);
 }
+
+void norm_bias(const struct norm *n, int channels, const float *bias)
+{
+    for (int c = 0; c < channels; c++) {
+        n->scale[c] = 1;
+        n->shift[c] = bias[c];
+    }
+}
+
+void norm_sum_bias(const struct layout *l, int threads, const void *dz, float *dbias)
+{
+#pragma omp parallel for num_threads(threads)
+    for (int c = 0; c < l->c; c += STRIP) {
+        double sum[STRIP] = {0};
+        int lanes = layout_lanes(l, c);
+        for (int64_t r = 0; r < rows_of(l); r++) {
+            vec v;
+            vec_get(&v, dz, (size_t)r * (size_t)l->c + (size_t)c, lanes, l->bf16);
+            for (int i = 0; i < lanes; i++)
+                sum[i] += (double)v[i];
+        }
+        for (int i = 0; i < lanes; i++)
+            dbias[c + i] = (float)sum[i];
+    }
+}

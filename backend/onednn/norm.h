@@ -19,8 +19,8 @@ struct norm {
     float *part;                    /* [thread][2][c], of some rows */
 };
 
-/* The gradient of what goes into ReLU: dy + dy2 (may be NULL), masked. With y == NULL the mask is computed anew
- * from z. */
+/* The gradient of what goes into ReLU: dy + dy2 (may be NULL), masked. With y == NULL the mask is
+ * computed anew from z. */
 struct output_gradient {
     const void *dy, *dy2, *y;
     bool relu;
@@ -37,6 +37,11 @@ void norm_measure(const struct norm *n, const struct layout *l, int threads, con
                   float *variance);
 void norm_given(const struct norm *n, int channels, const float *mean, const float *variance);
 void norm_coefficients(const struct norm *n, int channels, const float *gamma, const float *beta);
+
+/* Instead of a norm: scale 1, shift the bias. */
+void norm_bias(const struct norm *n, int channels, const float *bias);
+/* Its gradient, from that of the convolution's result. */
+void norm_sum_bias(const struct layout *l, int threads, const void *dz, float *dbias);
 
 /* y = relu(scale z + shift + skip); without n: relu(z + skip). skip may be NULL, y may be z. */
 void norm_apply(const struct norm *n, const struct layout *l, int threads, const void *z,

@@ -14,7 +14,7 @@
 #include "backend/onednn/dense.h"
 #include "backend/onednn/norm.h"
 #include "backend/onednn/pool.h"
-#include "backend/softmax.h"
+#include "backend/host.h"
 #include "base/alloc.h"
 
 enum { ALIGN = 64 };
@@ -84,7 +84,7 @@ static size_t conv_weights(const struct unit_shape *s)
 /* Where the parts of scratch begin: norm's, then dz, then what the convolution wants. */
 static size_t dz_at(const struct unit *u)
 {
-    return u->shape.norm ? aligned(norm_scratch(u->y.c, u->device->threads)) : 0;
+    return u->shape.norm || u->shape.bias ? aligned(norm_scratch(u->y.c, u->device->threads)) : 0;
 }
 
 static size_t convolution_at(const struct unit *u)
@@ -103,12 +103,12 @@ static size_t open_convolution(struct unit *u)
 static size_t open_dense(struct unit *u)
 {
     const struct unit_shape *s = &u->shape;
-    assert(s->in_h * s->in_w == 1);
     u->dense = (struct dense){.batch = s->batch,
-                              .in = s->in_c,
+                              .in = s->in_h * s->in_w * s->in_c,
                               .out = s->out_c,
-                              .threads = u->device->threads,
-                              .x = u->x};
+                              .relu = s->relu,
+                              .x_bf16 = u->x.bf16,
+                              .y_bf16 = u->y.bf16};
     device_reserve(u->device, dense_scratch(&u->dense));
     return 0;
 }
@@ -122,8 +122,9 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s,
                               const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
-    if (!unit_is_basic(s))
-        unit_unsupported("onednn", s);
+    bool window = s->kind == UNIT_MAX_POOL || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_SHORTCUT;
+    if (s->first && d->bf16 && window)
+        unit_unsupported("onednn", s); /* its x is float32, its y would be bf16 */
     struct unit *u = xcalloc(1, sizeof *u);
     take_threads(d);
     *u = (struct unit){.device = d, .shape = *s};
@@ -132,7 +133,7 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s,
         u->x = x_from->y;
     assert(u->x.n == s->batch && u->x.c == s->in_c && u->x.h == s->in_h && u->x.w == s->in_w);
     u->y = layout_of(d, s->batch, s->out_c, s->out_h, s->out_w);
-    u->y.bf16 = d->bf16 && s->kind != UNIT_DENSE;
+    u->y.bf16 = d->bf16 && (s->kind != UNIT_DENSE || s->hidden);
     assert(!skip_from || (skip_from->y.bf16 == u->y.bf16));
     u->pool = (struct pool){.shape = &u->shape, .x = u->x, .y = u->y, .threads = d->threads};
     sizes->y_bytes = layout_bytes(&u->y);
@@ -161,12 +162,16 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     bool keep = s->norm && io->saved;
     void *z = keep ? io->saved : io->y;
     convolution_forward(u->convolution, io->x, io->w, z, scratch + convolution_at(u));
+    struct norm n;
+    if (s->bias) {
+        norm_place(&n, u->y.c, threads, NULL, scratch);
+        norm_bias(&n, u->y.c, io->w + conv_weights(s));
+    }
     if (!s->norm) {
-        if (s->skip || s->relu)
-            norm_apply(NULL, &u->y, threads, z, io->skip, s->relu, io->y);
+        if (s->bias || s->skip || s->relu)
+            norm_apply(s->bias ? &n : NULL, &u->y, threads, z, io->skip, s->relu, io->y);
         return;
     }
-    struct norm n;
     norm_place(&n, u->y.c, threads, keep ? (char *)io->saved + aligned(layout_bytes(&u->y)) : NULL,
                scratch);
     if (mode == UNIT_TRAIN)
@@ -213,6 +218,8 @@ static void conv_backward(const struct unit *u, const struct unit_io *io)
 {
     char *scratch = u->device->scratch;
     const void *dz = gradient_of_result(u, io);
+    if (u->shape.bias)
+        norm_sum_bias(&u->y, u->device->threads, dz, io->g + conv_weights(&u->shape));
     if (io->dx)
         convolution_backward_data(u->convolution, io->dx, io->w, dz, scratch + convolution_at(u));
     convolution_backward_weights(u->convolution, io->x, io->g, dz, scratch + convolution_at(u));
@@ -226,7 +233,7 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
     else if (u->shape.kind == UNIT_DENSE)
         dense_forward(&u->dense, io->x, io->w, io->y, u->device->scratch);
     else
-        pool_forward(&u->pool, io);
+        pool_forward(&u->pool, io, mode);
 }
 
 static void backward(struct unit *u, const struct unit_io *io)
@@ -240,36 +247,6 @@ static void backward(struct unit *u, const struct unit_io *io)
         pool_backward(&u->pool, io);
 }
 
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
-                 int classes, float smoothing, float *dlogits, struct loss *sums)
-{
-    (void)d;
-    softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
-}
-
-static void *memory_obtain(struct device *d, size_t bytes)
-{
-    (void)d;
-    return xcalloc(bytes, 1);
-}
-
-static void memory_release(struct device *d, void *block)
-{
-    (void)d;
-    xfree(block);
-}
-
-static void upload(struct device *d, void *to, const void *from, size_t bytes)
-{
-    (void)d;
-    memcpy(to, from, bytes);
-}
-
-static void finish(struct device *d)
-{
-    (void)d;
-}
-
 const struct backend backend_onednn = {
     .name = "onednn",
     .version = version,
@@ -280,9 +257,5 @@ const struct backend backend_onednn = {
     .unit_close = unit_close,
     .forward = forward,
     .backward = backward,
-    .loss = loss,
-    .alloc = memory_obtain,
-    .free = memory_release,
-    .upload = upload,
-    .finish = finish,
+    HOST_MEMORY,
 };

@@ -1,6 +1,6 @@
 /* Back to the weights there is one product for each tap of the kernel: y's gradient times what y
- * sees of x through the tap, which is gathered, some pixels at a time, where it does not lie in rows
- * as it is.
+ * sees of x through the tap, which is gathered, some pixels at a time, where it does not lie in
+ * rows as it is.
  *
  * Such a product has three sides: pixels, y's channels, x's. OpenBLAS first copies its operands
  * into an order of its own, which costs least where a chunk's sides are alike: so the longest is

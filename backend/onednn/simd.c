@@ -3,8 +3,8 @@
  *
  * Weights are packed at every call, by all threads together, to panels of 32 columns: [panel][place
  * in the window][depth][column]. Each thread takes chunks of the images' rows; some rows meet all
- * panels before the next, so that they stay in the second cache. Multiply-adds: those of active taps,
- * and at the ends of a row one that is masked. */
+ * panels before the next, so that they stay in the second cache. Multiply-adds: those of active
+ * taps, and at the ends of a row one that is masked. */
 #include "backend/onednn/simd.h"
 
 #include "backend/onednn/chunks.h"

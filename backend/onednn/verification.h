@@ -2,8 +2,8 @@
  *
  * oneDNN 2.6.3 has bf16 kernels that leave parts of their result unwritten or wrong
  * (backward-weights where a tap sees only padding, 1x1 backward-data with odd channels), which no
- * status tells. So an algorithm is trusted only after some elements of its result, spread over all taps
- * and the last channels, were found equal to plain sums in double. */
+ * status tells. So an algorithm is trusted only after some elements of its result, spread over all
+ * taps and the last channels, were found equal to plain sums in double. */
 #ifndef BACKEND_ONEDNN_VERIFICATION_H
 #define BACKEND_ONEDNN_VERIFICATION_H
 

@@ -29,12 +29,11 @@ struct weight_gradient {
     const struct tiles *tiles;
     struct grid x, y;
     int threads;
-    int panel;  /* channels of x that a tile has at most */
-    int a_line; /* tiles in LANES channels of y */
-    int *begin; /* of each tile, a channel of y; then of none */
-    bool
-        in_scratch; /* a block's gradient is summed in scratch, where its lines lie close together, and
-                   copied in the end */
+    int panel;       /* channels of x that a tile has at most */
+    int a_line;      /* tiles in LANES channels of y */
+    int *begin;      /* of each tile, a channel of y; then of none */
+    bool in_scratch; /* a block's gradient is summed in scratch, its lines close together, and
+                        copied in the end */
     int *run;  /* along rows: pixels of y, side by side, that each active tap sees in one; else NULL
                 */
     int units; /* of a image */

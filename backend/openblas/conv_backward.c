@@ -376,6 +376,16 @@ static void by_chunk(const struct backward *b, struct place p)
                  b->io->g + mine.first);
 }
 
+/* The gradient of the bias, for some of the channels. */
+static void sum_bias(const struct backward *b, struct span channels)
+{
+    const float *dy2 = b->io->dy2, *y = b->io->y, *dy = b->io->dy;
+    int64_t at = channels.first;
+    nhwc_column_sums(b->s->relu ? y + at : NULL, dy + at, dy2 ? dy2 + at : NULL,
+                     b->s->batch * b->plan->pixels, (int)span_length(channels), b->s->out_c,
+                     b->io->g + b->plan->patch * b->s->out_c + at);
+}
+
 static void backward_thread(const void *call, int thread)
 {
     const struct backward *b = call;
@@ -388,6 +398,8 @@ static void backward_thread(const void *call, int thread)
         settle_back(b, channels);
 #pragma omp barrier
     }
+    if (b->s->bias)
+        sum_bias(b, channels);
     struct place p = place_of(thread, b->plan->threads, b->plan->backward.teams);
     if (b->plan->algorithm == CONV_BY_POSITION)
         by_position(b, p);

@@ -50,7 +50,7 @@ static void tile_made(const struct forward *f, int thread, struct span rows, str
             nhwc_moments_from(conv_moments(&f->scratch, f->s->out_c, thread), columns.first);
         nhwc_moments(f->z + rows.first * f->s->out_c + columns.first, span_length(rows),
                      (int)span_length(columns), f->s->out_c, own);
-    } else if (f->s->norm || f->s->skip || f->s->relu) {
+    } else if (f->s->norm || f->s->bias || f->s->skip || f->s->relu) {
         finish(f, rows, columns);
     }
 }
@@ -149,7 +149,7 @@ static void make_positions(const struct forward *f, int thread)
 }
 
 /* The norm's coefficients: from the threads' moments, from given statistics, or (without a norm)
- * those that change nothing. */
+ * those that add the bias or nothing. */
 static void settle_norm(const struct forward *f, struct span channels)
 {
     const float *gamma = f->io->w + f->plan->patch * f->s->out_c;
@@ -161,7 +161,8 @@ static void settle_norm(const struct forward *f, struct span channels)
             span_length(channels));
     for (int64_t c = channels.first; c < channels.last; c++) {
         if (!f->s->norm) {
-            f->norm.mean[c] = 0, f->norm.scale[c] = 1, f->norm.beta[c] = 0;
+            f->norm.mean[c] = 0, f->norm.scale[c] = 1;
+            f->norm.beta[c] = f->s->bias ? gamma[c] : 0;
             continue;
         }
         double mean = f->learns ? all.mean[c] : f->io->mean[c];

@@ -13,7 +13,7 @@
 #include "backend/blas.h"
 #include "backend/openblas/conv.h"
 #include "backend/openblas/team.h"
-#include "backend/softmax.h"
+#include "backend/host.h"
 #include "base/alloc.h"
 #include "base/check.h"
 
@@ -61,8 +61,6 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *shape,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
-    if (!unit_is_basic(shape))
-        unit_unsupported("openblas", shape);
     struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *shape};
     size_t floats = 0, outputs = (size_t)shape->batch * (size_t)shape->out_h *
@@ -94,13 +92,20 @@ static void unit_close(struct unit *u)
 struct plain_call {
     const struct unit *u;
     const struct unit_io *io;
+    enum unit_mode mode;
 };
+
+/* What a dense layer reads of a sample: a whole image, as it lies. */
+static int64_t inputs_of(const struct unit_shape *s)
+{
+    return (int64_t)s->in_h * s->in_w * s->in_c;
+}
 
 static void dense_forward(const struct plain_call *call, int thread, int threads)
 {
     const struct unit_shape *s = &call->u->shape;
     const struct unit_io *io = call->io;
-    int64_t in_c = s->in_c, out_c = s->out_c;
+    int64_t in_c = inputs_of(s), out_c = s->out_c;
     struct span outputs = span_of(out_c, thread, threads);
     const float *bias = io->w + out_c * in_c;
     float *y = io->y;
@@ -110,6 +115,8 @@ static void dense_forward(const struct plain_call *call, int thread, int threads
     blas_multiply(&call->u->device->blas, BLAS_NT, s->batch, span_length(outputs), in_c,
                   (struct matrix){io->x, in_c}, (struct matrix){io->w + outputs.first * in_c, in_c},
                   true, y + outputs.first, out_c);
+    for (int64_t n = 0; n < s->batch && s->relu; n++)
+        nhwc_relu(span_length(outputs), y + n * out_c + outputs.first);
 }
 
 static void dense_backward(const struct plain_call *call, int thread, int threads)
@@ -117,15 +124,15 @@ static void dense_backward(const struct plain_call *call, int thread, int thread
     const struct unit_shape *s = &call->u->shape;
     const struct unit_io *io = call->io;
     const struct device *d = call->u->device;
-    int64_t in_c = s->in_c, out_c = s->out_c;
+    int64_t in_c = inputs_of(s), out_c = s->out_c;
     struct span outputs = span_of(out_c, thread, threads), inputs = span_of(in_c, thread, threads);
     const float *dy = io->dy;
-    if (io->dy2) {
+    if (io->dy2 || s->relu) {
         struct span mine = span_of(s->batch * out_c, thread, threads);
         struct nhwc_norm none = {0};
-        nhwc_relu_backward(NHWC_OPEN, NULL, none, dy + mine.first,
-                           (const float *)io->dy2 + mine.first, 1, (int)span_length(mine),
-                           d->scratch + mine.first);
+        nhwc_relu_backward(s->relu ? NHWC_BY_Y : NHWC_OPEN, (const float *)io->y + mine.first, none,
+                           dy + mine.first, io->dy2 ? (const float *)io->dy2 + mine.first : NULL, 1,
+                           (int)span_length(mine), d->scratch + mine.first);
         dy = d->scratch;
 #pragma omp barrier
     }
@@ -167,6 +174,7 @@ static void forward_part(const void *plain, int thread)
         nhwc_shortcut(s, io->x, first, last, io->y);
         break;
     case UNIT_DROPOUT:
+        nhwc_dropout(s, call->mode == UNIT_TRAIN ? io->key : NULL, io->x, first, last, io->y);
         break;
     }
 }
@@ -189,6 +197,8 @@ static void backward_part(const void *plain, int thread)
         nhwc_mean_pool_back(s, io->dy, io->dy2, first, last, io->dx);
     else if (s->kind == UNIT_SHORTCUT)
         nhwc_shortcut_back(s, io->dy, io->dy2, first, last, io->dx);
+    else
+        nhwc_dropout_back(s, io->key, io->dy, io->dy2, first, last, io->dx);
 }
 
 static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mode)
@@ -197,7 +207,7 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
     if (u->shape.kind == UNIT_CONV)
         conv_forward(&(struct conv){&u->shape, &u->plan, &d->blas, io, d->scratch}, mode);
     else
-        team_run(d->threads, forward_part, &(struct plain_call){u, io});
+        team_run(d->threads, forward_part, &(struct plain_call){u, io, mode});
 }
 
 static void backward(struct unit *u, const struct unit_io *io)
@@ -206,37 +216,7 @@ static void backward(struct unit *u, const struct unit_io *io)
     if (u->shape.kind == UNIT_CONV)
         conv_backward(&(struct conv){&u->shape, &u->plan, &d->blas, io, d->scratch});
     else
-        team_run(d->threads, backward_part, &(struct plain_call){u, io});
-}
-
-static void loss(struct device *d, const float *logits, const int32_t *labels, int batch,
-                 int classes, float smoothing, float *dlogits, struct loss *sums)
-{
-    (void)d;
-    softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
-}
-
-static void *obtain_here(struct device *d, size_t bytes)
-{
-    (void)d;
-    return xcalloc(bytes, 1);
-}
-
-static void release_here(struct device *d, void *block)
-{
-    (void)d;
-    xfree(block);
-}
-
-static void upload(struct device *d, void *to, const void *from, size_t bytes)
-{
-    (void)d;
-    memcpy(to, from, bytes);
-}
-
-static void finish(struct device *d)
-{
-    (void)d; /* nothing runs behind */
+        team_run(d->threads, backward_part, &(struct plain_call){u, io, UNIT_TRAIN});
 }
 
 const struct backend backend_openblas = {
@@ -249,9 +229,5 @@ const struct backend backend_openblas = {
     .unit_close = unit_close,
     .forward = forward,
     .backward = backward,
-    .loss = loss,
-    .alloc = obtain_here,
-    .free = release_here,
-    .upload = upload,
-    .finish = finish,
+    HOST_MEMORY,
 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "backend/softmax.h"
+#include "backend/host.h"
 #include "base/alloc.h"
 
 #define real float
@@ -133,36 +133,6 @@ static void backward(struct unit *u, const struct unit_io *io)
     ref_backward(&u->shape, &call);
 }
 
-static void ref_loss(struct device *d, const float *logits, const int32_t *labels, int batch,
-                     int classes, float smoothing, float *dlogits, struct loss *sums)
-{
-    (void)d;
-    softmax_loss(logits, labels, batch, classes, smoothing, dlogits, sums);
-}
-
-static void *ref_obtain(struct device *d, size_t bytes)
-{
-    (void)d;
-    return xcalloc(bytes, 1);
-}
-
-static void ref_release(struct device *d, void *block)
-{
-    (void)d;
-    xfree(block);
-}
-
-static void ref_upload(struct device *d, void *to, const void *from, size_t bytes)
-{
-    (void)d;
-    memcpy(to, from, bytes);
-}
-
-static void ref_finish(struct device *d)
-{
-    (void)d;
-}
-
 const struct backend backend_ref = {
     .name = "ref",
     .version = ref_version,
@@ -173,9 +143,5 @@ const struct backend backend_ref = {
     .unit_close = ref_unit_close,
     .forward = forward,
     .backward = backward,
-    .loss = ref_loss,
-    .alloc = ref_obtain,
-    .free = ref_release,
-    .upload = ref_upload,
-    .finish = ref_finish,
+    HOST_MEMORY,
 };
