@@ -189,7 +189,7 @@ struct request *collective_send(struct collective *c, int worker, int tag, const
 const void *collective_take(struct collective *c, struct request *come, int worker, size_t bytes)
 {
     struct request *list[2] = {NULL, come};
-    node_wait(c->n, list, 2, INFINITY, "its part of a sum", collective_rank(c, worker));
+    node_wait(c->n, list, 2, INFINITY, "a worker's part of a sum", collective_rank(c, worker));
     const struct header *m = net_header(come);
     CHECK(m->version == c->round && m->bytes == bytes,
           "rank %d sent %llu bytes of sum %lld; %zu bytes of sum %lld were expected", m->from,
@@ -201,7 +201,7 @@ void collective_done(struct collective *c, struct request **sent, int worker)
 {
     struct request *list[2] = {NULL, *sent};
     if (*sent)
-        node_wait(c->n, list, 2, INFINITY, "its taking of a sum", collective_rank(c, worker));
+        node_wait(c->n, list, 2, INFINITY, "a worker to take a sum", collective_rank(c, worker));
     net_release(c->n->net, *sent);
     *sent = NULL;
 }

@@ -158,7 +158,9 @@ static void copy_other_slices(struct collective *c, float *vector)
 {
     struct direct *d = c->own;
     for (int left = c->workers - 1; left > 0; left--) {
-        int i = node_wait(c->n, d->sum, 1 + c->workers, INFINITY, "its part of a sum", NET_ANY) - 1;
+        int i =
+            node_wait(c->n, d->sum, 1 + c->workers, INFINITY, "a worker's part of a sum", NET_ANY) -
+            1;
         struct range at = collective_slice(c, i);
         const struct coder *coder = d->sum_in ? d->sum_in[i] : NULL;
         const void *sum =

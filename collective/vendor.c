@@ -59,10 +59,10 @@ static void sum(struct collective *c, float *vector, double scale)
     const float *const only = vector;
     if (c->own) {
         kind->upload(c->own, vector, 0, c->count);
-        node_wait_until(c->n, reached, c, "its vector to go up");
+        node_wait_until(c->n, reached, c, "a vector to be uploaded");
         sum_at(c, kind->data(c->own), c->count);
         kind->download(c->own, vector, 0, c->count);
-        node_wait_until(c->n, reached, c, "the sum to come down");
+        node_wait_until(c->n, reached, c, "the sum to be downloaded");
     } else {
         sum_at(c, vector, c->count);
     }

@@ -160,7 +160,7 @@ static void look_for_silence(struct node *n, const char *what, int peer, double 
                  ". Kept: all rows, and the evaluation at %.1f s with top-1 %.2f %%", e->seconds,
                  e->top1);
     }
-    die(EXIT_SILENT, "%s; this rank has waited %.0f s for: %s%s", who, waited_s, what, kept);
+    die(EXIT_SILENT, "%s; this rank has waited %.0f s for %s%s", who, waited_s, what, kept);
 }
 
 /* When a wait must look up, so that a silent rank is noticed. */

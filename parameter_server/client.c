@@ -92,7 +92,7 @@ int64_t ps_depart(struct ps_client *ps, int64_t signals)
         send_note(net, s, TAG_DEPART, sent);
     struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
     double waited_s = ps->n->counters.wait_s;
-    node_wait(ps->n, list, 2, INFINITY, "all workers to have left", 0);
+    node_wait(ps->n, list, 2, INFINITY, "all workers to depart", 0);
     ps->n->counters.wait_s = waited_s; /* for others that still train: no waiting in training */
     header_unpack(net_header(list[1]), received);
     net_release(net, list[1]);
@@ -221,7 +221,7 @@ void ps_flush(struct ps_client *ps)
     for (int s = 0; s < ps->servers; s++) {
         struct request *list[2] = {NULL, ps->link[s].push};
         if (list[1])
-            node_wait(ps->n, list, 2, INFINITY, "its taking of a push", s);
+            node_wait(ps->n, list, 2, INFINITY, "a server to take a push", s);
         net_release(ps->n->net, list[1]);
         ps->link[s].push = NULL;
     }
@@ -231,8 +231,8 @@ bool ps_flush_or_pull(struct ps_client *ps)
 {
     for (int s = 0; s < ps->servers; s++) {
         struct request *list[] = {NULL, ps->link[s].push, ps->link[s].pull};
-        if (list[1] && node_wait(ps->n, list, 3, INFINITY,
-                                 "its taking of a push, or the next weights", s) == 2)
+        if (list[1] &&
+            node_wait(ps->n, list, 3, INFINITY, "a server to take a push, or new weights", s) == 2)
             return false;
     }
     return true;
@@ -275,7 +275,7 @@ static void show(struct ps_client *ps)
     const struct header header = {.tag = TAG_SHOW, .version = n->version};
     struct request *list[2] = {
         NULL, net_send(n->net, 0, &header, ps->shown, (size_t)n->count * sizeof *ps->shown)};
-    node_wait(n, list, 2, INFINITY, "its taking of the weights", 0);
+    node_wait(n, list, 2, INFINITY, "rank 0 to take the weights", 0);
     net_release(n->net, list[1]);
 }
 

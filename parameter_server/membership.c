@@ -151,7 +151,8 @@ void ps_farewell(struct ps_server *ps)
     while (is_waited_for(ps)) {
         struct request *list[RECV_PUSH];
         memcpy(list, ps->recv, sizeof list);
-        ps_handle_control(ps, node_wait(ps->n, list, RECV_PUSH, INFINITY, "its leaving", NET_ANY));
+        ps_handle_control(
+            ps, node_wait(ps->n, list, RECV_PUSH, INFINITY, "a worker to depart", NET_ANY));
     }
     if (ps->n->rank > 0) {
         struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};

@@ -272,7 +272,7 @@ static void await_reply_taken(struct ps_server *ps, int worker)
     struct request *list[2] = {NULL, ps->worker[worker].reply};
     if (!list[1])
         return;
-    node_wait(ps->n, list, 2, INFINITY, "its taking of the weights", ps_rank_of(ps, worker));
+    node_wait(ps->n, list, 2, INFINITY, "a worker to take the weights", ps_rank_of(ps, worker));
     net_release(ps->n->net, list[1]);
     ps->worker[worker].reply = NULL;
 }

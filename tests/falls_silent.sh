@@ -1,29 +1,37 @@
 #!/usr/bin/env bash
-# A rank that is stopped or killed: the others end by themselves, name it and its host, and keep what was learned. A rank that is asked
-# to leave (SIGTERM) leaves a full set of results. Half a dozen small runs side by side, since most of the time is waiting.
+# A rank that is stopped or killed: the others end by themselves, name it and its host, and keep
+# what was learned. A rank that is asked to leave (SIGTERM) leaves a full set of results. Half a
+# dozen small runs side by side, since most of the time is waiting.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 deadline=5 patience=90 # seconds; the ranks' own limit, and this script's for anything to happen
 
-options=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2 --eval-batches 1 --threads 1
+options=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2
+    --eval-batches 1 --threads 1
     --delay constant:0.02 --samples 100000000 --deadline $deadline)
 small=(--eval-every 64 --eval-samples 16)
 # Eight runs that time the kernels of a sanitizer's build at once take minutes.
-if [ "$sanitized" = 1 ] && [[ $("$nbsgd" --version) == *openblas* ]]; then options+=(--backend openblas); fi
+if [ "$sanitized" = 1 ] && [[ $("$nbsgd" --version) == *openblas* ]]; then
+    options+=(--backend openblas)
+fi
 
-# Each rank writes its process id. With a shell in between, hydra doesn't kill everybody when one is killed.
+# Each rank writes its process id. With a shell in between, hydra doesn't kill everybody when one is
+# killed.
 # shellcheck disable=SC2016
 number='echo $$ >"$1/pid.${PMI_RANK-$OMPI_COMM_WORLD_RANK}"; shift; exec "$@"'
 # shellcheck disable=SC2016
 between='name=$1; shift; "$@" & echo $! >"$name/pid.$PMI_RANK"; wait $!; exit $?'
 
-begin() { # NAME "LAUNCHER'S OPTIONS" HOW OPTION ...: trains in the background in NAME/run, until something happens to it
+# begin NAME "LAUNCHER'S OPTIONS" HOW OPTION ...: trains in the background in NAME/run, until
+# something happens to it
+begin() {
     local name=$1 launch=$2 how=$3
     shift 3
     mkdir "$name"
     # shellcheck disable=SC2086
-    { timeout --kill-after=5 $((2 * patience)) "$mpirun" $launch bash -c "$how" - "$name" "$nbsgd" "${options[@]}" \
-        --results "$name/run" --save "$name/weights" "$@" >"$name/out" 2>&1 </dev/null; echo $? >"$name/code"; } &
+    { timeout --kill-after=5 $((2 * patience)) "$mpirun" $launch bash -c "$how" - "$name" "$nbsgd" \
+        "${options[@]}" --results "$name/run" --save "$name/weights" "$@" \
+        >"$name/out" 2>&1 </dev/null; echo $? >"$name/code"; } &
 }
 
 until_there() { # COMMAND ...: succeeds before the patience ends
@@ -53,17 +61,23 @@ rows_kept() { [ "$(rows "$1/run/eval.csv" | awk -F, 'NF == 8' | wc -l)" -ge 2 ];
 
 # The weights start a run whose first evaluation is the last one of the run that saved them.
 weights_kept() { # NAME
-    run "$nbsgd" "${options[@]}" "${small[@]}" --world sim --workers 1 --updates 1 --init "$1/weights" --results "$1/next"
-    ends 0 && [ "$(rows "$1/next/eval.csv" | head -n 1 | cut -d, -f 6,7)" = "$(rows "$1/run/eval.csv" | tail -n 1 | cut -d, -f 6,7)" ]
+    run "$nbsgd" "${options[@]}" "${small[@]}" --world sim --workers 1 --updates 1 \
+        --init "$1/weights" --results "$1/next"
+    local first last
+    first=$(rows "$1/next/eval.csv" | head -n 1 | cut -d, -f 6,7)
+    last=$(rows "$1/run/eval.csv" | tail -n 1 | cut -d, -f 6,7)
+    ends 0 && [ "$first" = "$last" ]
 }
 named() { # NAME RANK: in the events
-    json_lines "$1/run/events.jsonl" && grep -q "\"event\": \"silent\".*\"rank\": $2" "$1/run/events.jsonl"
+    json_lines "$1/run/events.jsonl" &&
+        grep -q "\"event\": \"silent\".*\"rank\": $2" "$1/run/events.jsonl"
 }
 
 hydra=$("$mpirun" --version 2>/dev/null | grep -c HYDRA)
 begin worker '-n 4' "$number" "${small[@]}"
 begin server '-n 3' "$number" --scheme ssgd "${small[@]}"
-begin pause '-n 3' "$number" --eval-every 1 --eval-samples $((sanitized ? 500 : 6000)) # a second or more
+# its evaluations take a second or more
+begin pause '-n 3' "$number" --eval-every 1 --eval-samples $((sanitized ? 500 : 6000))
 NBSGD_HOSTS=2 begin hosts '-n 3' "$number" "${small[@]}"
 begin killed '-n 3' "$number" "${small[@]}"
 if [ "$hydra" != 0 ]; then
@@ -83,7 +97,8 @@ fi
 strike asked TERM 0
 
 ended worker
-check 'worker stopped: exit code 5, rank and host named' ends 5 "rank 2 on [^ ]+ sent no heartbeat for [0-9]+ s" 'Kept: all rows'
+check 'worker stopped: exit code 5, rank and host named' ends 5 \
+    "rank 2 on [^ ]+ sent no heartbeat for [0-9]+ s" 'Kept: all rows'
 check 'worker stopped: the others end in time' in_time worker $((deadline + 40))
 check 'worker stopped: nobody is left' until_there nobody_left worker
 check 'worker stopped: rows kept' rows_kept worker
@@ -91,17 +106,20 @@ check 'worker stopped: an event names it' named worker 2
 check 'worker stopped: weights kept' weights_kept worker
 
 ended server
-check 'server stopped: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ sent no heartbeat for [0-9]+ s'
+check 'server stopped: exit code 5, rank and host named' ends 5 \
+    'rank 0 on [^ ]+ sent no heartbeat for [0-9]+ s'
 check 'server stopped: the others end in time' in_time server $((deadline + 40))
 check 'server stopped: nobody is left' until_there nobody_left server
 check 'server stopped: rows kept' rows_kept server
 
 ended pause
-check 'stopped in a pause: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for: its part in an evaluation'
+check 'stopped in a pause: exit code 5, rank and host named' ends 5 \
+    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for its part in an evaluation'
 check 'stopped in a pause: the row before it is kept' [ "$(rows pause/run/eval.csv | wc -l)" -ge 1 ]
 
 ended hosts
-check 'stopped on another host: exit code 5, rank and host named' ends 5 'rank 1 on [^ ]+/1 sent no heartbeat for [0-9]+ s'
+check 'stopped on another host: exit code 5, rank and host named' ends 5 \
+    'rank 1 on [^ ]+/1 sent no heartbeat for [0-9]+ s'
 check 'stopped on another host: nobody is left' until_there nobody_left hosts
 check 'stopped on another host: weights kept' weights_kept hosts
 
@@ -112,12 +130,14 @@ check 'worker killed, the launcher ends all: rows kept' rows_kept killed
 
 if [ "$hydra" != 0 ]; then
     ended alone
-    check 'worker killed: exit code 5, rank and host named' ends 5 'rank 2 on [^ ]+ has died.* has waited [0-9]+ s for: ' 'Kept: all rows'
+    check 'worker killed: exit code 5, rank and host named' ends 5 \
+        'rank 2 on [^ ]+ has died.* has waited [0-9]+ s for ' 'Kept: all rows'
     check 'worker killed: rows kept' rows_kept alone
     check 'worker killed: an event names it' named alone 2
     check 'worker killed: weights kept' weights_kept alone
     ended headless
-    check 'server killed: exit code 5, rank and host named' ends 5 'rank 0 on [^ ]+ has died.* has waited [0-9]+ s for: '
+    check 'server killed: exit code 5, rank and host named' ends 5 \
+        'rank 0 on [^ ]+ has died.* has waited [0-9]+ s for '
     check 'server killed: rows kept' rows_kept headless
 else
     passes_over 'no hydra: this launcher ends all when one is killed'
@@ -125,9 +145,11 @@ fi
 
 ended asked
 check 'asked to leave: exit code 6' ends 6 'results: '
-check 'asked to leave: the summary says so' json_is asked/run/summary.json '$j->{status}' 'stopped by a signal'
-check 'asked to leave: evaluated at its last update' json_is asked/run/summary.json '$j->{updates}' "$(column asked/run/eval.csv updates | tail -n 1)"
-check 'asked to leave: every rank gave its account' [ "$(rows asked/run/ranks.csv | wc -l)" = 3 ]
+check 'asked to leave: the summary says so' json_is asked/run/summary.json '$j->{status}' \
+    'stopped by a signal'
+check 'asked to leave: evaluated at its last update' json_is asked/run/summary.json \
+    '$j->{updates}' "$(column asked/run/eval.csv updates | tail -n 1)"
+check 'asked to leave: every rank gave its counters' [ "$(rows asked/run/ranks.csv | wc -l)" = 3 ]
 check 'asked to leave: weights kept' weights_kept asked
 
 finish

@@ -14,7 +14,7 @@ for scheme in ssgd nbssgd asgd; do
     run bash "$home/run.s" "${toy[@]}" --scheme $scheme --lr 0.05 --results $scheme
     check "$scheme by run.s: five ranks" ends 0 '4 workers and 1 server'
     check "$scheme learns" json_holds $scheme/summary.json '$j->{best_top1} > 90'
-    check "$scheme: every rank gave its account" [ "$(rows $scheme/ranks.csv | wc -l)" = 5 ]
+    check "$scheme: every rank gave its counters" [ "$(rows $scheme/ranks.csv | wc -l)" = 5 ]
 done
 
 # Ranks of pretended hosts talk MPI; the bits are the simulator's, which knows no MPI.

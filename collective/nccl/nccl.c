@@ -117,7 +117,7 @@ static void take(struct collective *c, int worker, int tag, void *to, size_t byt
 {
     struct request *come = net_recv(c->n->net, collective_rank(c, worker), tag, to, bytes),
                    *list[2] = {NULL, come};
-    node_wait(c->n, list, 2, INFINITY, "its part of the opening of sums",
+    node_wait(c->n, list, 2, INFINITY, "a worker's part in opening sums",
               collective_rank(c, worker));
     CHECK(net_header(come)->bytes == bytes, "rank %d sent %llu bytes to open sums, not %zu",
           net_header(come)->from, (unsigned long long)net_header(come)->bytes, bytes);
