@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "base/options.h"
 #include "command/command.h"
 #include "problem/problem.h"
 #include "tests/network_fixture.h"
