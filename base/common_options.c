@@ -52,7 +52,6 @@ static const struct option_row rank_rows[] = {
      .flags = OPTION_FREE,
      .offset = AT(allreduce),
      .preset = "auto",
-     .choices = "auto|direct|ring|vendor|nccl",
      .help = "how workers sum among themselves. auto: nccl where each has a GPU of its own, else "
              "direct within a host, else ring; vendor: MPI's own"},
     {.name = "gpu-mpi",

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "collective/kinds.h"
 
 static const struct method *const methods[] = {
@@ -70,7 +71,7 @@ static const struct method *choose(struct collective *c)
                         *usual = (any || on_gpus) && one_host(c) ? &method_direct : &method_ring;
     char why[200] = "this program was built without NCCL";
     if (!m && !any && !on_gpus)
-        fatal("--allreduce: unknown method '%s'; give auto, direct, ring, vendor or nccl", name);
+        fatal("--allreduce: unknown method '%s'; give auto or one of %s", name, collective_names());
     if (m && (!m->fits || m->fits(c, why, sizeof why)))
         return m;
     if (!any && c->worker == 0)
@@ -89,6 +90,20 @@ void collective_version(char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, *library ? "%s%s (%s)" : "%s%s",
                                  i ? " " : "", methods[i]->name, library);
     }
+}
+
+const char *collective_names(void)
+{
+#define NAME(name) #name "|"
+    return METHODS(NAME) "nccl";
+#undef NAME
+}
+
+void collective_list(FILE *to)
+{
+    for (int i = 0; i < METHOD_COUNT; i++)
+        text_member(to, methods[i]->name, methods[i]->summary ? methods[i]->summary : "",
+                    methods[i]->paper);
 }
 
 struct collective *collective_open(struct node *n, int64_t count, const struct codec *codec)

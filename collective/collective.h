@@ -13,6 +13,8 @@
 #ifndef COLLECTIVE_COLLECTIVE_H
 #define COLLECTIVE_COLLECTIVE_H
 
+#include <stdio.h>
+
 #include "node/node.h"
 #include "serialization/serialization.h"
 
@@ -32,5 +34,8 @@ void collective_sum(struct collective *c, float *vector, double scale);
 const char *collective_name(
     const struct collective *c); /* "direct", "ring", "vendor" or "nccl": what auto chose */
 void collective_version(char *text, size_t size); /* the methods that are built in, in words */
+
+const char *collective_names(void); /* of all methods, built in or not: "direct|ring|vendor|nccl" */
+void collective_list(FILE *to);     /* for --help: name, line, paper of those that are built in */
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "collective/collective.h"
 #include "data_loader/data_loader.h"
 #include "messaging/messaging.h"
 #include "optimizer/optimizer.h"
@@ -64,6 +65,7 @@ void option_choices(const char *option, char *text, size_t size)
         {"optimizer", "", optimizer_rules()},
         {"schedule", "", schedule_shapes()},
         {"compress", "", codec_names()},
+        {"allreduce", "auto|", collective_names()},
     };
     *text = 0;
     if (!strcmp(option, "world"))

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/cores.h"
+#include "collective/collective.h"
 #include "command/checks.h"
 #include "command/command.h"
 #include "data_loader/data_loader.h"
@@ -38,6 +39,14 @@ static char *epilog(void)
     FILE *f = open_memstream(&text, &size);
     fputs("Schemes:\n", f);
     schemes_list(f);
+    fputs("\nCodecs (--compress):\n", f);
+    codec_list(f);
+    fputs("\nSums among workers (--allreduce):\n", f);
+    collective_list(f);
+    fputs("\nData sets (--dataset):\n", f);
+    dataset_list(f);
+    fputs("\nPartitions (--partition):\n", f);
+    partition_list(f);
     fputs("\nDelays (--delay):\n", f);
     delay_list(f);
     fputs("\nCommands (nbsgd COMMAND --help):\n", f);

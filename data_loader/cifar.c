@@ -166,7 +166,7 @@ static void open(struct dataset *d, const struct dataset_options *options)
 const struct dataset_kind dataset_cifar10 = {
     .name = "cifar10",
     .summary = "CIFAR-10, binary form, from --data",
-    .source = "Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
+    .source = "Krizhevsky 2009",
     .files = sub_folder,
     .fetch = "data_loader/fetch data",
     .recognises = recognises,

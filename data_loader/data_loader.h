@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/options.h"
 
@@ -58,6 +59,10 @@ const char *dataset_files(char *text, size_t size);
 
 /* The names of the partitions, "split|shared|..", in `text`, which is returned. */
 const char *partition_names(char *text, size_t size);
+
+/* For --help: name, line, source. */
+void dataset_list(FILE *to);
+void partition_list(FILE *to);
 
 /* The own options of the data set that dataset_find() would find, and of a partition; NULL: it has
  * none, or is nowhere. */

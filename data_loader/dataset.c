@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "data_loader/augment.h"
 #include "data_loader/data_loader.h"
 #include "data_loader/kinds.h"
@@ -38,6 +39,12 @@ static const struct dataset_kind *kind_of(const char *name)
                                      kinds[i]->name, kinds[i]->summary);
     }
     fatal("--dataset: no data set is called '%s'; there are: %s", name, known);
+}
+
+void dataset_list(FILE *to)
+{
+    for (int i = 0; i < KINDS; i++)
+        text_member(to, kinds[i]->name, kinds[i]->summary, kinds[i]->source);
 }
 
 int dataset_option_sets(const struct option_set **list, int room)

@@ -11,7 +11,7 @@
 struct dataset_kind {
     const char *name;
     const char *summary; /* one line */
-    const char *source;  /* paper or address */
+    const char *source;  /* paper; NULL: there is none */
     const char *files;   /* what its folder holds, in a word or two; NULL: it needs no folder */
     const char *fetch;   /* the command that gets them */
     bool (*recognises)(const char *folder); /* are its files there? NULL: it needs none */

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "data_loader/data_loader.h"
 #include "data_loader/partition/kinds.h"
 
@@ -40,6 +41,12 @@ const char *partition_names(char *text, size_t size)
     for (int i = 0; i < KINDS && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", kinds[i]->name);
     return text;
+}
+
+void partition_list(FILE *to)
+{
+    for (int i = 0; i < KINDS; i++)
+        text_member(to, kinds[i]->name, kinds[i]->summary, kinds[i]->paper);
 }
 
 int partition_option_sets(const struct option_set **list, int room)

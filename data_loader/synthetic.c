@@ -225,7 +225,6 @@ static const struct option_set option_set = {.title = "Generated images",
 const struct dataset_kind dataset_synthetic = {
     .name = "synthetic",
     .summary = "generated textures, no files needed",
-    .source = "data_loader/synthetic.c",
     .preset = {.generated = true,
                .classes = CLASSES,
                .channels = CHANNELS,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/text.h"
 
 #define SCHEMES(X)                                                                                 \
     X(serial)                                                                                      \
@@ -69,19 +70,8 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
 
 void schemes_list(FILE *to)
 {
-    enum { MARGIN = 13, WIDTH = 79 };
-    for (const struct scheme *const *s = schemes; *s; s++) {
-        char words[400], *save = NULL;
-        size_t column = MARGIN;
-        snprintf(words, sizeof words, "%s (%s)", (*s)->rule, (*s)->paper);
-        fprintf(to, "  %-10s", (*s)->name);
-        for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-            bool fits = column + strlen(word) < WIDTH;
-            fprintf(to, "%s%*s%s", fits ? "" : "\n", fits ? 1 : MARGIN, "", word);
-            column = (fits ? column + 1 : MARGIN) + strlen(word);
-        }
-        putc('\n', to);
-    }
+    for (int i = 0; schemes[i]; i++)
+        text_member(to, schemes[i]->name, schemes[i]->rule, schemes[i]->paper);
 }
 
 void schemes_table(FILE *to)

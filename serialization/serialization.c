@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "serialization/kinds.h"
 
 const struct codec *const codecs[] = {
@@ -21,6 +22,12 @@ const char *codec_names(void)
 #define NAME(name) "|" #name
     return &CODECS(NAME)[1];
 #undef NAME
+}
+
+void codec_list(FILE *to)
+{
+    for (int i = 0; codecs[i]; i++)
+        text_member(to, codecs[i]->name, codecs[i]->summary, codecs[i]->paper);
 }
 
 const struct codec *codec_find(const char *name)

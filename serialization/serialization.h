@@ -26,8 +26,7 @@ struct codec {
     bool weights;        /* weights survive it; the others carry gradients, differences only */
     bool remembers;      /* error feedback */
     const struct option_set *options; /* its own; NULL: none */
-    const char *const *state; /* fields of a coder that a checkpoint must hold, ends with NULL;
-                                 NULL: none */
+    const char *const *state;         /* of a coder, for checkpoints; ends with NULL; NULL: none */
 
     /* what coder_...() below call */
     int64_t (*k)(const struct coder_options *o); /* floats that a message carries; NULL: all */
@@ -41,14 +40,14 @@ extern const struct codec *const codecs[]; /* NULL at the end */
 
 const struct codec *codec_find(const char *name); /* fatal when unknown */
 const char *codec_names(void);                    /* "f32|bf16|f16|int8|topk|randk|sign" */
+void codec_list(FILE *to);                        /* for --help: name, line, paper */
 
 struct coder_options {
-    int64_t count; /* floats of each vector, at least 1 */
-    const void
-        *own;      /* the codec's own options, as codec_own() gives them; NULL where it has none */
-    uint64_t seed; /* random choices are a function of (seed, worker, stream, messages before) */
-    int worker;    /* the sender */
-    int stream;    /* which of its vectors, e.g. the number of the server */
+    int64_t count;   /* floats of each vector, at least 1 */
+    const void *own; /* codec_own()'s; NULL where the codec has none */
+    uint64_t seed;   /* random choices are a function of (seed, worker, stream, messages before) */
+    int worker;      /* the sender */
+    int stream;      /* which of its vectors, e.g. the number of the server */
     bool only_unpacks; /* packs nothing; one such coder reads the messages of all senders */
 };
 

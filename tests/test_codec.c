@@ -463,7 +463,7 @@ static void test_garbage(void **state)
             struct codec_fixture l = codec_fixture_open(
                 codec_fixture_names[f],
                 (struct coder_options){.count = counts[n], .own = &(struct sparse_options){0.2}});
-            char *exact = malloc(l.bytes); /* nothing readable behind it */
+            char *exact = malloc(l.bytes); /* nothing readable after it */
             memcpy(exact, l.message, l.bytes);
             char *roomy = l.message;
             l.message = exact;

@@ -34,7 +34,7 @@ static double cpu_seconds(void)
 }
 
 /* Reads worker's stream up to `end`, now and then asking again for the last mini-batch or for an
- * earlier one, as aborted ones are; what a mini-batch holds may not change. seen[pass][sample]
+ * earlier one, as aborted ones are; what a mini-batch holds must not change. seen[pass][sample]
  * counts each mini-batch once. */
 static void walk(struct loader *l, int batch, int64_t passes, int count, int *seen,
                  struct random *r)

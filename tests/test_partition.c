@@ -137,15 +137,15 @@ static void is_a_function_of_its_seed(struct trial *t)
     partition_close(again);
 }
 
-/* Calls law(t) for each partition of that name: all labels, numbers of workers, and seeds. */
-static void for_all(const char *name, double alpha, void (*law)(struct trial *t))
+/* Calls rule(t) for each partition of that name: all labels, numbers of workers, and seeds. */
+static void for_all(const char *name, double alpha, void (*rule)(struct trial *t))
 {
     struct trial *t = xcalloc(1, sizeof *t);
     for (int labels = 0; labels < 2; labels++)
         for (int k = 0; k < COUNTS; k++)
             for (uint64_t seed = 1; seed <= SEEDS; seed++) {
                 open_trial(t, name, labels, worker_counts[k], seed, alpha);
-                law(t);
+                rule(t);
                 is_a_function_of_its_seed(t);
                 close_trial(t);
             }

@@ -27,7 +27,7 @@
 
 enum { FLOATS = 97, STATISTICS = 6, SEED = 7, MUTATIONS = 20000 };
 
-/* Strings of every length around the room for them; nothing is written behind it. */
+/* Strings of every length around the room for them; nothing is written beyond it. */
 static void test_json_strings(void **state)
 {
     (void)state;
@@ -179,7 +179,7 @@ static void test_round_trip(void **state)
         assert_true(statistics[i] == 0);
 }
 
-/* The complaint about these bytes, which end where a page ends that may not be touched. */
+/* The complaint about these bytes, which end where a page ends that must not be touched. */
 static const char *complaint_at_edge(const uint8_t *bytes, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (size + page - 1) / page * page;
@@ -209,7 +209,7 @@ static void test_truncated(void **state)
     }
 }
 
-/* Headers that end anywhere, with nothing behind them. */
+/* Headers that end anywhere, with nothing after them. */
 static void test_cut_headers(void **state)
 {
     (void)state;
@@ -300,7 +300,7 @@ static void test_mutations(void **state)
         fail_msg("%d of %d mutations were loaded: the test has lost its point", loaded, MUTATIONS);
 }
 
-/* A file of this header and `data` bytes 0, 1, 2, ... behind it, parsed; NULL or what is wrong. */
+/* A file of this header and `data` bytes 0, 1, 2, ... after it, parsed; NULL or what is wrong. */
 static const char *parse_text(struct small *s, const char *text, size_t data, float *w,
                               float *statistics, bool *has)
 {

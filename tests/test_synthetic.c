@@ -154,7 +154,7 @@ static double variance_ratio(const double *values, const int32_t *labels, int co
     return between / (CLASSES - 1) / (within / (count - CLASSES));
 }
 
-/* Ratios of what the colours of a image's channel are: its mean, and how much of it lies in each
+/* Ratios of what the colours of an image's channel are: its mean, and how much of it lies in each
  * eighth of the scale. */
 static void colour_ratios(const struct dataset *d, int channel, double *ratios)
 {

@@ -258,4 +258,12 @@ static void version(char *text, size_t size)
     snprintf(text, size, "NCCL %d.%d.%d", number / 10000, number / 100 % 100, number % 100);
 }
 
-const struct method method_nccl = {"nccl", fits, open, close, sum, version};
+const struct method method_nccl = {
+    .name = "nccl",
+    .summary = "NVIDIA's all-reduce, where each worker has a GPU of its own",
+    .fits = fits,
+    .open = open,
+    .close = close,
+    .sum = sum,
+    .version = version,
+};

@@ -1,0 +1,21 @@
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { MARGIN = 13, WIDTH = 79, LONGEST = 400 };
+
+void text_member(FILE *to, const char *name, const char *line, const char *paper)
+{
+    char words[LONGEST], *save = NULL;
+    size_t column = (size_t)fprintf(to, "  %-10s", name);
+    if (column >= MARGIN) /* a long name has a line of its own */
+        column = (size_t)fprintf(to, "\n%*s", MARGIN - 1, "") - 1;
+    snprintf(words, sizeof words, paper ? "%s (%s)" : "%s", line, paper);
+    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        bool fits = column + strlen(word) < WIDTH;
+        fprintf(to, "%s%*s%s", fits ? "" : "\n", fits ? 1 : MARGIN, "", word);
+        column = (fits ? column + 1 : MARGIN) + strlen(word);
+    }
+    putc('\n', to);
+}
