@@ -13,7 +13,7 @@ void text_member(FILE *to, const char *name, const char *line, const char *paper
         column = (size_t)fprintf(to, "\n%*s", MARGIN - 1, "") - 1;
     snprintf(words, sizeof words, paper ? "%s (%s)" : "%s", line, paper);
     for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        bool fits = column + strlen(word) < WIDTH;
+        bool fits = column + 1 + strlen(word) < WIDTH;
         fprintf(to, "%s%*s%s", fits ? "" : "\n", fits ? 1 : MARGIN, "", word);
         column = (fits ? column + 1 : MARGIN) + strlen(word);
     }
