@@ -1,11 +1,14 @@
 #!/usr/bin/python3
-"""The peer of bench/step.c: the same networks in PyTorch, channels last, one training step on generated images, by turns.
+"""The peer of bench/step.c: the same networks in PyTorch, channels last, one training step on
+generated images, by turns.
 
-The ResNets are those of He et al. (2016) with the stride in the 3x3 convolution, as torchvision has them; resnet20 .. resnet110 are
-the small ones of its section 4.2 with shortcuts without parameters (option A). bf16 is torch.autocast, PyTorch's own
-way. On a GPU the images lie there already. --compile MODE is torch.compile's (default, reduce-overhead: with CUDA graphs), and
-takes the fused optimizer. turns.h says what is read and printed.
+The ResNets are those of He et al. (2016) with the stride in the 3x3 convolution, as torchvision has
+them; resnet20 .. resnet110 are the small ones of its section 4.2 with shortcuts without parameters
+(option A). bf16 is torch.autocast, PyTorch's own way. On a GPU the images lie there already.
+--compile MODE is torch.compile's (default, reduce-overhead: with CUDA graphs), and takes the fused
+optimizer. turns.h says what is read and printed.
 """
+
 import argparse
 import sys
 import time
@@ -14,7 +17,9 @@ import time
 def read_words():
     sizes = [18, 34, 50, 101, 152, 20, 32, 44, 56, 110]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="resnet50", choices=["resnet%d" % size for size in sizes])
+    parser.add_argument(
+        "--network", default="resnet50", choices=["resnet%d" % size for size in sizes]
+    )
     parser.add_argument("--stem", default="cifar", choices=("cifar", "imagenet"))
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--batch", type=int, default=32)
@@ -26,8 +31,12 @@ def read_words():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--gradient", action="store_true", help="without the update")
     parser.add_argument("--turns", action="store_true")
-    parser.add_argument("--wait", action="store_true", help="for a line of input before anything is computed")
-    parser.add_argument("--check", action="store_true", help="read the words and leave; needs no torch")
+    parser.add_argument(
+        "--wait", action="store_true", help="for a line of input before anything is computed"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="read the words and leave; needs no torch"
+    )
     return parser.parse_args()
 
 
@@ -61,15 +70,25 @@ class Block(nn.Module):
     def __init__(self, inputs, width, stride, bottleneck, parameters):
         super().__init__()
         outputs = 4 * width if bottleneck else width
-        plan = [(1, width, 1), (3, width, stride), (1, outputs, 1)] if bottleneck else [(3, width, stride), (3, width, 1)]
+        plan = (
+            [(1, width, 1), (3, width, stride), (1, outputs, 1)]
+            if bottleneck
+            else [(3, width, stride), (3, width, 1)]
+        )
         layers, channels = [], inputs
         for kernel, out, step in plan:
-            layers += [nn.Conv2d(channels, out, kernel, step, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, out, kernel, step, kernel // 2, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            ]
             channels = out
         self.path = nn.Sequential(*layers[:-1])
         self.shortcut = None
         if (stride != 1 or inputs != outputs) and parameters:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
         elif stride != 1 or inputs != outputs:
             self.shortcut = Subsample(stride, outputs - inputs)
         self.relu = nn.ReLU(inplace=True)
@@ -86,15 +105,28 @@ def build(network, stem, classes=10):
     small, bottleneck = len(counts) == 3, network in ("resnet50", "resnet101", "resnet152")
     width = 16 if small else 64
     if stem == "imagenet" and not small:
-        layers = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+        layers = [
+            nn.Conv2d(3, width, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+        ]
     else:
-        layers = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers = [
+            nn.Conv2d(3, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
     channels = width
     for stage, count in enumerate(counts):
         for i in range(count):
-            layers.append(Block(channels, width << stage, 2 if stage and not i else 1, bottleneck, not small))
+            layers.append(
+                Block(channels, width << stage, 2 if stage and not i else 1, bottleneck, not small)
+            )
             channels = layers[-1].outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+    )
 
 
 def main():
@@ -107,11 +139,14 @@ def main():
     images = torch.randn(o.batch, 3, o.side, o.side).to(o.device, memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (o.batch,)).to(o.device)
     fused = {"fused": True} if o.compile else {}
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, **fused)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, **fused
+    )
     parameters = sum(p.numel() for p in model.parameters())
     if o.compile:
         model = torch.compile(model, mode=o.compile)
-    together = 10 if o.device == "cuda" else 1  # steps between two waits for the device, which may run behind
+    # Steps between two waits for the device, which may run behind.
+    together = 10 if o.device == "cuda" else 1
 
     def step():
         optimizer.zero_grad(set_to_none=o.device == "cuda")
@@ -139,7 +174,10 @@ def main():
     loss = float("nan")
     for _ in range(o.warm):
         loss = float(step())
-    print("ready backend=pytorch-%s parameters=%d loss=%.5f" % (torch.__version__, parameters, loss), flush=True)
+    print(
+        "ready backend=pytorch-%s parameters=%d loss=%.5f" % (torch.__version__, parameters, loss),
+        flush=True,
+    )
     if not o.turns:
         answer(o.seconds)
         return
