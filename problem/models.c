@@ -6,11 +6,14 @@
 #include "base/check.h"
 #include "resnet/resnet.h"
 
-const struct model_kind *const models[] = {
-    &model_resnet,
-    &model_lenet5,
-    NULL,
-};
+#define MODELS(X)                                                                                  \
+    X(resnet)                                                                                      \
+    X(lenet5)
+
+#define DECLARE(name) extern const struct model_kind model_##name;
+MODELS(DECLARE)
+#define ENTRY(name) &model_##name,
+const struct model_kind *const models[] = {MODELS(ENTRY) NULL};
 
 /* Is `name` one of "a|b|c"? */
 static bool is_among(const char *name, const char *names)
