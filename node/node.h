@@ -41,8 +41,9 @@ enum {
 /* Does what was under way go on? */
 enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };
 
-/* When is training over? As the limits say; in a replay: not yet, or with the next update. */
-enum ending { END_BY_LIMITS, END_LATER, END_WITH_NEXT };
+/* When is training over? As the limits say; in a replay: not yet, or with the next update. NOT_HERE:
+ * workers have gone on with the next update already, so nothing is evaluated, either. */
+enum ending { END_BY_LIMITS, END_LATER, END_WITH_NEXT, END_NOT_HERE };
 
 struct node {
     struct net *net;
@@ -167,7 +168,10 @@ struct weights_set {
  * worker computes with must be in n->w, in net_alloc()'s memory, whenever it handles events. */
 void node_set_evaluated(struct node *n, struct weights_set set);
 
-double node_lr(const struct node *n);   /* learning rate of the next update */
+double node_lr(const struct node *n); /* learning rate of the next update */
+double node_lr_at(const struct node *n, int64_t version, int64_t samples); /* of a later one */
+/* Rank 0: at that version with so many samples used, will it evaluate or end training? */
+bool node_stops_at(const struct node *n, int64_t version, int64_t samples);
 double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 */
 
 /* opened as the options say */

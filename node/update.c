@@ -5,20 +5,36 @@
 #include "base/check.h"
 #include "node/private.h"
 
-double node_done(const struct node *n)
+static double done_at(const struct node *n, int64_t version, int64_t samples)
 {
     const struct options *o = n->context->options;
-    double done = (double)n->samples / (double)n->context->samples_wanted;
+    double done = (double)samples / (double)n->context->samples_wanted;
     if (o->seconds > 0)
         done = fmax(done, node_clock(n) / o->seconds);
     if (o->updates > 0)
-        done = fmax(done, (double)n->version / (double)o->updates);
+        done = fmax(done, (double)version / (double)o->updates);
     return fmin(done, 1);
+}
+
+double node_done(const struct node *n)
+{
+    return done_at(n, n->version, n->samples);
+}
+
+double node_lr_at(const struct node *n, int64_t version, int64_t samples)
+{
+    return schedule_at(&n->context->schedule, done_at(n, version, samples));
 }
 
 double node_lr(const struct node *n)
 {
-    return schedule_at(&n->context->schedule, node_done(n));
+    return node_lr_at(n, n->version, n->samples);
+}
+
+bool node_stops_at(const struct node *n, int64_t version, int64_t samples)
+{
+    return samples >= n->own->evaluator.next_samples || done_at(n, version, samples) >= 1 ||
+           *n->context->stop_requested;
 }
 
 /* `lr`: the update's own. */
@@ -78,6 +94,8 @@ static void decide(struct node *n, const struct update *u)
         divergence_nan(n, u->worst);
         return;
     }
+    if (n->ending == END_NOT_HERE)
+        return;
     if (*n->context->stop_requested) {
         n->status = EXIT_STOPPED;
         n->stop = true;

@@ -1,6 +1,11 @@
 /* Decentralised schemes: workers agree among themselves and report to rank 0, which counts,
  * evaluates and says when training is over.
  *
+ * Nobody waits for rank 0: where an update is one of all workers, its reply is sent when the update
+ * before was counted. It is held back only where rank 0 will evaluate or end training. Then all
+ * workers wait at that version, and show its weights. So limits by samples and by updates are
+ * exact; a limit by seconds, or a signal to stop, ends training with the update that has begun.
+ *
  * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
  * worker shows its own, which all share (or the workers train on rank 0's memory, and nothing needs
  * to come). */
@@ -27,22 +32,68 @@ static void fetch(void *self)
     node_weights_changed(n);
 }
 
-void ps_monitor(struct ps_server *ps, bool together)
+static void reply_to_all(struct ps_server *ps)
 {
-    if (together)
-        node_before_evaluation(ps->n, fetch, ps);
+    for (int i = 0; i < ps->workers; i++)
+        ps_reply_unchanged(ps, i);
+}
+
+/* Lets the workers go on with the update after next, unless rank 0 will evaluate or end training
+ * before that. Returns whether it did. The samples of the next update are known where all workers
+ * contribute (allreduce); where some do not (eager) they are seldom more. */
+static bool reply_ahead(struct ps_server *ps)
+{
+    const struct node *n = ps->n;
+    const struct run_context *s = n->context;
+    int64_t version = n->version + 1,
+            samples = n->samples + (int64_t)s->workers * s->minibatches * s->minibatch;
+    if (n->stop || node_stops_at(n, version, samples))
+        return false;
+    for (int i = 0; i < ps->workers; i++)
+        ps_reply_ahead(ps, i, version, samples);
+    return true;
+}
+
+/* An update is what all workers report. Their replies are sent an update ahead, so that nobody
+ * waits for one. */
+static void monitor_together(struct ps_server *ps)
+{
+    struct node *n = ps->n;
     ps_reply_all(ps);
-    for (;;) {
-        const struct push *one = together ? NULL : ps_next(ps);
-        if (together ? !ps_collect(ps) : !one)
-            break;
-        if (one && one->departed)
+    for (bool ahead = reply_ahead(ps); ps_collect(ps);) {
+        n->ending = ahead ? END_NOT_HERE : END_BY_LIMITS;
+        ps_close_version(ps);
+        if (n->stop && ahead) { /* a loss is no number; the update that is under way is dropped */
+            ps_collect(ps);
+            for (int i = 0; i < ps->workers; i++)
+                ps_discard(ps, i);
+        }
+        if (n->stop || !ahead)
+            reply_to_all(ps);
+        ahead = reply_ahead(ps);
+    }
+}
+
+/* An update is what one worker reports. */
+static void monitor_each(struct ps_server *ps)
+{
+    ps_reply_all(ps);
+    for (const struct push *report; (report = ps_next(ps));) {
+        int worker = report->worker;
+        if (report->departed)
             continue;
         ps_close_version(ps);
-        for (int i = 0; i < ps->workers; i++)
-            if (ps->worker[i].reply_pending)
-                ps_reply_unchanged(ps, i);
+        ps_reply_unchanged(ps, worker);
     }
-    if (together)
-        node_before_evaluation(ps->n, NULL, NULL);
+}
+
+void ps_monitor(struct ps_server *ps, bool together)
+{
+    if (!together) {
+        monitor_each(ps);
+        return;
+    }
+    node_before_evaluation(ps->n, fetch, ps);
+    monitor_together(ps);
+    node_before_evaluation(ps->n, NULL, NULL);
 }

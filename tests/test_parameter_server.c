@@ -1,11 +1,14 @@
-/* What schemes lean on in the parameter server, asked by schemes that are made for it. */
+/* What schemes depend on in the parameter server, tested by schemes that are made for it. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 #include "tests/scheme_harness.h"
@@ -94,11 +97,160 @@ static void no_worker_starves_at_a_busy_server(void **state)
     experiment_close(&e);
 }
 
+/* --- reports of workers that agree among themselves --- */
+
+/* All make the same update, as an all-reduce would. */
+static void report_batches(struct node *n)
+{
+    struct ps_client *ps = ps_client_open(n);
+    ps_pull(ps, n->w);
+    for (int64_t version = 0; ps_wait(ps); version++) {
+        assert_int_equal(n->version, version);
+        node_batch(n);
+        n->w[0] += 1;
+        node_weights_changed(n);
+        ps_report(ps, n->w);
+        ps_pull(ps, n->w);
+    }
+    ps_client_close(ps);
+}
+
+static void watch(struct node *n)
+{
+    struct ps_server *ps = ps_server_open(n);
+    ps_monitor(ps, true);
+    ps_server_close(ps);
+}
+
+static const struct scheme reporting = {
+    .name = "allreduce", .work = report_batches, .serve = watch};
+
+/* An update takes BATCH_S of computing, and a message a quarter of that. */
+#define BATCH_S 0.1
+#define LATENCY_S 0.025
+enum { SAMPLES = WORKERS * 8 }; /* of an update */
+
+static void run_reporting(struct experiment *e, const char *limit, const char *evaluations)
+{
+    run(e, &reporting, WORKERS,
+        (const char *const[]){"samples=24000", "scheme=allreduce", "batch=8", "minibatches=1",
+                              "lr=1", "momentum=0", "sim-minibatch=0.1", "sim-latency=0.025", limit,
+                              evaluations, NULL});
+    for (int i = 0; i < WORKERS; i++) /* all end with the same update, whose weights are shown */
+        assert_int_equal(e->out.worker[i].minibatches, e->out.updates);
+    assert_int_equal(e->out.samples, e->out.updates * SAMPLES);
+    assert_true(e->out.w[0] == (float)e->out.updates);
+}
+
+static void reports_are_not_waited_for(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run_reporting(&e, "samples=2400", "eval-every=100000");
+    assert_int_equal(e.out.updates, 2400 / SAMPLES);
+    double began_s = LATENCY_S, last_s = 3 * LATENCY_S; /* the first weights; the last report and
+                                                           what ends the run */
+    double expected_s = began_s + (double)e.out.updates * BATCH_S + last_s;
+    if (e.out.seconds > expected_s + BATCH_S / 10)
+        fail_msg("%g s, but only computing should take time: %g s", e.out.seconds, expected_s);
+    experiment_close(&e);
+}
+
+/* Where an evaluation is due all wait for rank 0: two messages. */
+static void evaluations_are_waited_for(void **state)
+{
+    (void)state;
+    struct experiment e, rare;
+    run_reporting(&rare, "samples=2400", "eval-every=100000");
+    run_reporting(&e, "samples=2400", "eval-every=240");
+    double evaluations = 2400 / 240 - 1; /* without the last one */
+    double expected_s = rare.out.seconds + evaluations * 2 * LATENCY_S;
+    assert_true(e.out.seconds > expected_s - BATCH_S / 10);
+    assert_true(e.out.seconds < expected_s + BATCH_S / 10);
+    experiment_close(&e);
+    experiment_close(&rare);
+}
+
+static void reporting_workers_end_together(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run_reporting(&e, "updates=5", "eval-every=100000");
+    assert_int_equal(e.out.updates, 5);
+    experiment_close(&e);
+    run_reporting(&e, "updates=1", "eval-every=100000");
+    assert_int_equal(e.out.updates, 1);
+    experiment_close(&e);
+    run_reporting(&e, "samples=25", "eval-every=1");
+    assert_int_equal(e.out.updates, 2);
+    experiment_close(&e);
+    for (int tenths = 1; tenths <= 30; tenths++) { /* in the middle of whatever is under way */
+        char limit[40];
+        snprintf(limit, sizeof limit, "seconds=%g", 0.033 * tenths);
+        run_reporting(&e, limit, "eval-every=120");
+        assert_true(e.out.seconds >= 0.033 * tenths);
+        assert_true(e.out.seconds < 0.033 * tenths + 2 * BATCH_S + 4 * LATENCY_S);
+        experiment_close(&e);
+    }
+}
+
+static void reporting_workers_stop_together(void **state)
+{
+    (void)state;
+    struct experiment e;
+    experiment_defaults(&e, (const char *const[]){"scheme=allreduce", "batch=8", "minibatches=1",
+                                                  "samples=24000", NULL});
+    e.workers = WORKERS;
+    e.scheme = &reporting;
+    e.stop_requested = true;
+    experiment_run(&e);
+    assert_int_equal(e.out.status, EXIT_STOPPED);
+    assert_int_equal(e.out.updates, 1);
+    for (int i = 0; i < WORKERS; i++)
+        assert_int_equal(e.out.worker[i].minibatches, 1);
+    experiment_close(&e);
+}
+
+/* A loss that is no number ends the run at its update; what has begun after it is dropped. */
+static void report_nan(struct node *n)
+{
+    struct ps_client *ps = ps_client_open(n);
+    ps_pull(ps, n->w);
+    while (ps_wait(ps)) {
+        node_batch(n);
+        n->loss = n->version == 2 && n->worker == 1 ? NAN : n->loss;
+        ps_report(ps, n->w);
+        ps_pull(ps, n->w);
+    }
+    ps_client_close(ps);
+}
+
+static void work_that_was_begun_after_a_nan_is_dropped(void **state)
+{
+    (void)state;
+    const struct scheme s = {.name = "allreduce", .work = report_nan, .serve = watch};
+    struct experiment e;
+    run(&e, &s, WORKERS,
+        (const char *const[]){"scheme=allreduce", "batch=8", "minibatches=1", "samples=2400",
+                              NULL});
+    assert_int_equal(e.out.status, EXIT_NAN);
+    assert_int_equal(e.out.updates, 3);
+    assert_int_equal(e.out.server.dropped_minibatches, WORKERS);
+    for (int i = 0; i < WORKERS; i++)
+        assert_int_equal(e.out.worker[i].minibatches, 4);
+    experiment_close(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_gives_hears_of_weights_that_come_first),
         cmocka_unit_test(no_worker_starves_at_a_busy_server),
+        cmocka_unit_test(reports_are_not_waited_for),
+        cmocka_unit_test(evaluations_are_waited_for),
+        cmocka_unit_test(reporting_workers_end_together),
+        cmocka_unit_test(reporting_workers_stop_together),
+        cmocka_unit_test(work_that_was_begun_after_a_nan_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
