@@ -28,8 +28,8 @@ static struct unit_spec *append(struct builder *b, enum unit_kind kind, int out_
         fatal("%s: images of %d x %d are too small for it; take another data set or network",
               m->name, m->height, m->width);
     struct unit_spec *u = &m->unit[m->units];
-    *u =
-        (struct unit_spec){.input = b->last, .skip = NO_SKIP, .place = m->units, .stage = b->stage};
+    *u = (struct unit_spec){
+        .input = b->last, .skip = NO_SKIP, .parameter_index = m->units, .stage = b->stage};
     u->shape = (struct unit_shape){.kind = kind,
                                    .batch = m->batch,
                                    .in_c = b->c,

@@ -2,7 +2,7 @@
  *
  * A call appends a unit and returns it; the caller gives it its name and its flags, through
  * unit_name(), unit_norm() and u->shape. Parameters lie in the order of the calls unless a model
- * moves `place`. Fatal when the image is smaller than a window, or the list is full. */
+ * moves `parameter_index`. Fatal when the image is smaller than a window, or the list is full. */
 #ifndef MODEL_BUILDER_H
 #define MODEL_BUILDER_H
 

@@ -42,10 +42,10 @@ double model_unit_share(const struct model *a, int step)
 }
 
 /* The units in the order in which their parameters lie. */
-static const struct unit_spec *unit_at(const struct model *a, int place)
+static const struct unit_spec *unit_at(const struct model *a, int index)
 {
     for (int i = 0; i < a->units; i++)
-        if (a->unit[i].place == place)
+        if (a->unit[i].parameter_index == index)
             return &a->unit[i];
     return NULL;
 }

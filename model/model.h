@@ -27,7 +27,7 @@ struct unit_spec {
     char weight[64], norm[64]; /* PyTorch's module names: "layer1.0.conv1" and "layer1.0.bn1"; a
                                   dense layer's is in weight */
     bool zero_gamma;           /* its norm's first gamma is 0 instead of 1 */
-    int place; /* of its parameters in the flat vector: 0, 1, ... in PyTorch's order */
+    int parameter_index; /* of its parameters in the flat vector: 0, 1, ... in PyTorch's order */
     int stage; /* 0 stem, 1.. the stages, last + 1 the head: buckets and delays go by it */
 };
 

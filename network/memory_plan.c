@@ -10,15 +10,15 @@ enum { ALIGN = 4096 };
 
 /* How long each tensor lives. A unit's input, skip, output and saved tensor are read again in its
  * own backward. */
-static void set_lives(struct plan *p, const struct model *a, const struct unit_sizes *sizes,
+static void set_lives(struct memory_plan *p, const struct model *a, const struct unit_sizes *sizes,
                       int (*reader)[2], bool training)
 {
     int units = a->units, end = training ? 2 * units - 1 : units - 1;
     size_t images = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width *
                     sizeof(float);
-    size_t crops = (size_t)a->batch * sizeof(struct crop), laid = sizes[0].x_bytes;
-    p->images = (struct piece){laid ? laid : images, 0, 0, training ? end : 0};
-    p->arrived = (struct piece){!laid ? 0 : crops > images ? crops : images, 0, 0, 0};
+    size_t crops = (size_t)a->batch * sizeof(struct crop), loaded = sizes[0].x_bytes;
+    p->images = (struct piece){loaded ? loaded : images, 0, 0, training ? end : 0};
+    p->raw_batch = (struct piece){!loaded ? 0 : crops > images ? crops : images, 0, 0, 0};
     p->labels = (struct piece){(size_t)a->batch * sizeof(int32_t), 0, 0, end};
     p->logits_gradient =
         (struct piece){training ? sizes[units - 1].y_bytes : 0, 0, units - 1, units};
@@ -36,8 +36,8 @@ static void set_lives(struct plan *p, const struct model *a, const struct unit_s
             (struct piece){training ? sizes[i].saved_bytes : 0, 0, i, training ? back : i};
         size_t input = training && u->input != IMAGES ? sizes[u->input].y_bytes : 0;
         size_t skip = training && u->skip >= 0 ? sizes[u->skip].y_bytes : 0;
-        p->to_input[i] = (struct piece){input, 0, back, 2 * units - 1 - u->input};
-        p->to_skip[i] = (struct piece){skip, 0, back, 2 * units - 1 - u->skip};
+        p->input_gradient[i] = (struct piece){input, 0, back, 2 * units - 1 - u->input};
+        p->skip_gradient[i] = (struct piece){skip, 0, back, 2 * units - 1 - u->skip};
     }
 }
 
@@ -49,9 +49,9 @@ static int by_size(const void *a, const void *b)
                                   : x->last - y->last;
 }
 
-/* Greedy: the largest first, each at the lowest place where nothing that lives at the same time
+/* Greedy: the largest first, each at the lowest offset where nothing that lives at the same time
  * lies. */
-static void place(struct plan *p, struct piece **list, int count)
+static void assign_offsets(struct memory_plan *p, struct piece **list, int count)
 {
     qsort(list, (size_t)count, sizeof *list, by_size);
     for (int i = 0; i < count; i++) {
@@ -74,14 +74,14 @@ static void place(struct plan *p, struct piece **list, int count)
     }
 }
 
-void plan_open(struct plan *p, const struct model *a, const struct unit_sizes *sizes,
-               int (*reader)[2], bool training)
+void memory_plan_open(struct memory_plan *p, const struct model *a, const struct unit_sizes *sizes,
+                      int (*reader)[2], bool training)
 {
     int units = a->units, count = 0;
-    *p = (struct plan){.output = xcalloc((size_t)units * 4, sizeof(struct piece))};
+    *p = (struct memory_plan){.output = xcalloc((size_t)units * 4, sizeof(struct piece))};
     p->saved = p->output + units;
-    p->to_input = p->saved + units;
-    p->to_skip = p->to_input + units;
+    p->input_gradient = p->saved + units;
+    p->skip_gradient = p->input_gradient + units;
     set_lives(p, a, sizes, reader, training);
     struct piece **list = xcalloc((size_t)units * 4 + 4, sizeof *list);
     for (int i = 0; i < 4 * units; i++)
@@ -91,13 +91,13 @@ void plan_open(struct plan *p, const struct model *a, const struct unit_sizes *s
     list[count++] = &p->labels;
     if (p->logits_gradient.bytes)
         list[count++] = &p->logits_gradient;
-    if (p->arrived.bytes)
-        list[count++] = &p->arrived;
-    place(p, list, count);
+    if (p->raw_batch.bytes)
+        list[count++] = &p->raw_batch;
+    assign_offsets(p, list, count);
     xfree(list);
 }
 
-void plan_close(struct plan *p)
+void memory_plan_close(struct memory_plan *p)
 {
     xfree(p->output);
 }

@@ -1,9 +1,8 @@
-/* The walk over a list of units: forward, back, and for evaluations forward alone.
+/* A network is opened: units, offsets, two memory plans, three lists of steps; and what callers ask
+ * of it is handed to network/execute.c.
  *
- * There are two plans of where tensors lie (network/memory_plan.h). The second, smaller one serves
- * evaluation: in the same memory between gradients, in memory of its own, taken when it is first
- * needed, while a gradient is under way. Where the backend has memory of its own, what callers hand
- * in is brought there and back by network/device.c, which has a walk of its own for gradients. */
+ * The second, smaller plan (network/memory_plan.h) serves evaluations: in the same memory between
+ * gradients; in memory of its own, taken when it is first needed, while a gradient is under way. */
 #include "network/network.h"
 
 #include <assert.h>
@@ -36,7 +35,7 @@ static void set_offsets(struct network *n)
     int64_t floats = 0, statistics = 0;
     for (int at = 0; at < units; at++)
         for (int i = 0; i < units; i++)
-            if (n->a.unit[i].place == at) {
+            if (n->a.unit[i].parameter_index == at) {
                 n->offset[i] = floats;
                 floats += unit_parameters(&n->a.unit[i].shape);
                 n->statistic[i] = statistics;
@@ -47,6 +46,15 @@ static void set_offsets(struct network *n)
                 end = n->offset[i - 1] + floats_before;
         n->final_from[i] = floats_before && end > n->final_from[i - 1] ? end : n->final_from[i - 1];
     }
+}
+
+static void open_steps(struct network *n, bool training)
+{
+    const struct steps_layout layout = {&n->a, n->offset, n->final_from};
+    steps_open_evaluation(&n->evaluation_steps, &layout);
+    steps_open_statistics(&n->statistics_steps, &layout);
+    if (training)
+        steps_open_gradient(&n->gradient_steps, &layout);
 }
 
 struct network *network_open(const struct model *a, const struct backend *b, struct device *device,
@@ -74,28 +82,32 @@ struct network *network_open(const struct model *a, const struct backend *b, str
     n->labels = xcalloc((size_t)a->batch, sizeof *n->labels);
     find_readers(n);
     set_offsets(n);
-    plan_open(&n->evaluation, a, n->sizes, n->reader, false);
+    memory_plan_open(&n->evaluation, a, n->sizes, n->reader, false);
     if (training) {
-        plan_open(&n->training, a, n->sizes, n->reader, true);
+        memory_plan_open(&n->training, a, n->sizes, n->reader, true);
         assert(n->training.bytes >= n->evaluation.bytes);
         n->training.base = b->alloc(device, n->training.bytes);
     }
+    open_steps(n, training);
     if (b->device)
-        apart_open(n, training);
+        device_side_open(n, training);
     return n;
 }
 
 void network_close(struct network *n)
 {
-    if (n->apart)
-        apart_close(n);
+    if (n->side)
+        device_side_close(n);
+    steps_close(&n->gradient_steps);
+    steps_close(&n->evaluation_steps);
+    steps_close(&n->statistics_steps);
     for (int i = n->a.units - 1; i >= 0; i--)
         n->backend->unit_close(n->unit[i]);
-    void *there[] = {n->training.base, n->aside, n->statistics, n->key};
-    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        n->backend->free(n->device, there[i]);
-    plan_close(&n->training);
-    plan_close(&n->evaluation);
+    void *of_backend[] = {n->training.base, n->aside, n->statistics, n->key};
+    for (size_t i = 0; i < sizeof of_backend / sizeof *of_backend; i++)
+        n->backend->free(n->device, of_backend[i]);
+    memory_plan_close(&n->training);
+    memory_plan_close(&n->evaluation);
     void *blocks[] = {n->unit,      n->sizes,  n->offset, n->final_from,
                       n->statistic, n->reader, n->labels, n};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
@@ -113,8 +125,8 @@ int64_t network_final_from(const struct network *n, int step)
     return step < n->a.units ? model_parameters(&n->a) : n->final_from[2 * n->a.units - 1 - step];
 }
 
-struct unit_io network_io(const struct network *n, const struct plan *p, int i, struct weights w,
-                          float *g)
+struct unit_io network_io(const struct network *n, const struct memory_plan *p, int i,
+                          struct weights w, float *g)
 {
     const struct unit_spec *u = &n->a.unit[i];
     struct unit_io io = {.w = w.w + n->offset[i],
@@ -131,58 +143,14 @@ struct unit_io network_io(const struct network *n, const struct plan *p, int i, 
     for (int k = 0; k < 2 && n->reader[i][k] >= 0; k++) {
         int reader = n->reader[i][k];
         bool as_input = n->a.unit[reader].input == i;
-        from[k] = p->base + (as_input ? p->to_input[reader].offset : p->to_skip[reader].offset);
+        from[k] = p->base +
+                  (as_input ? p->input_gradient[reader].offset : p->skip_gradient[reader].offset);
     }
     io.dy = i == n->a.units - 1 ? p->base + p->logits_gradient.offset : from[0];
     io.dy2 = from[1];
-    io.dx = p->to_input[i].bytes ? p->base + p->to_input[i].offset : NULL;
-    io.dskip = p->to_skip[i].bytes ? p->base + p->to_skip[i].offset : NULL;
+    io.dx = p->input_gradient[i].bytes ? p->base + p->input_gradient[i].offset : NULL;
+    io.dskip = p->skip_gradient[i].bytes ? p->base + p->skip_gradient[i].offset : NULL;
     return io;
-}
-
-static void bring_images(struct network *n, const struct plan *p, struct images images)
-{
-    const struct model *a = &n->a;
-    size_t floats = (size_t)a->batch * (size_t)a->channels * (size_t)a->height * (size_t)a->width;
-    if (n->apart)
-        apart_images(n, p, images);
-    else
-        n->backend->upload(n->device, p->base + p->images.offset, images.floats,
-                           floats * sizeof(float));
-}
-
-static void softmax(const struct network *n, const struct plan *p, const int32_t *labels, int count,
-                    float *gradient, struct loss *loss)
-{
-    int32_t *there = (int32_t *)(p->base + p->labels.offset);
-    const float *logits = (const float *)(p->base + p->output[n->a.units - 1].offset);
-    n->backend->upload(n->device, there, labels, (size_t)n->a.batch * sizeof *labels);
-    n->backend->loss(n->device, logits, there, count, n->a.classes, n->smoothing, gradient, loss);
-}
-
-static bool walk(struct network *n, struct weights w, struct images images, const int32_t *labels,
-                 float *g, struct loss *loss, network_hook *hook, void *self)
-{
-    const struct backend *b = n->backend;
-    const struct plan *p = &n->training;
-    int units = n->a.units;
-    bring_images(n, p, images);
-    b->upload(n->device, n->key, &images.key, sizeof images.key); /* a device has no dropout yet */
-    for (int i = 0; i < units; i++) {
-        struct unit_io io = network_io(n, p, i, w, g);
-        b->forward(n->unit[i], &io, UNIT_TRAIN);
-        if (hook && !hook(self, i, network_final_from(n, i)))
-            return false;
-    }
-    softmax(n, p, labels, n->a.batch, (float *)(p->base + p->logits_gradient.offset), loss);
-    for (int i = units - 1; i >= 0; i--) {
-        struct unit_io io = network_io(n, p, i, w, g);
-        b->backward(n->unit[i], &io);
-        if (hook && !hook(self, 2 * units - 1 - i, network_final_from(n, 2 * units - 1 - i)))
-            return false;
-    }
-    b->finish(n->device);
-    return true;
 }
 
 bool network_gradient(struct network *n, struct weights w, struct images images,
@@ -190,14 +158,34 @@ bool network_gradient(struct network *n, struct weights w, struct images images,
                       void *self)
 {
     assert(n->training.base && !n->busy);
+    struct execution x = {.n = n,
+                          .steps = &n->gradient_steps,
+                          .plan = &n->training,
+                          .mode = UNIT_TRAIN,
+                          .host_w = w,
+                          .w = w,
+                          .images = images,
+                          .labels = labels,
+                          .count = n->a.batch,
+                          .host_g = g,
+                          .g = g,
+                          .loss = loss};
+    bool done;
     n->busy = true;
-    bool done = (n->apart ? apart_gradient : walk)(n, w, images, labels, g, loss, hook, self);
+    if (n->side) {
+        device_side_begin(&x);
+        done = execute_in_segments(&x, hook, self);
+        if (done)
+            *loss = n->side->host_sums[x.sums_slot];
+    } else {
+        done = execute_in_order(&x, hook, self);
+    }
     n->busy = false;
     return done;
 }
 
 /* Where an evaluation may put its tensors now. */
-static const struct plan *evaluation_plan(struct network *n)
+static const struct memory_plan *evaluation_plan(struct network *n)
 {
     bool between = n->training.base && !n->busy;
     if (!between && !n->aside)
@@ -206,29 +194,19 @@ static const struct plan *evaluation_plan(struct network *n)
     return &n->evaluation;
 }
 
-/* All units, without a way back; each norm writes or reads its part of n->statistics. */
-static const struct plan *forward(struct network *n, struct weights w, struct images images,
-                                  enum unit_mode mode)
-{
-    const struct plan *p = evaluation_plan(n);
-    bring_images(n, p, images);
-    if (n->apart)
-        w = apart_weights(n, w);
-    for (int i = 0; i < n->a.units; i++) {
-        const struct unit_shape *s = &n->a.unit[i].shape;
-        struct unit_io io = network_io(n, p, i, w, NULL);
-        io.mean = s->norm ? n->statistics + n->statistic[i] : NULL;
-        io.variance = s->norm ? io.mean + s->out_c : NULL;
-        n->backend->forward(n->unit[i], &io, mode);
-    }
-    return p;
-}
-
 void network_statistics(struct network *n, struct weights w, struct images images, double *sums)
 {
-    forward(n, w, images, UNIT_TRAIN);
-    n->backend->finish(n->device);
-    const float *statistics = n->apart ? apart_statistics(n) : n->statistics;
+    struct execution x = {.n = n,
+                          .steps = &n->statistics_steps,
+                          .plan = evaluation_plan(n),
+                          .mode = UNIT_TRAIN,
+                          .host_w = w,
+                          .w = w,
+                          .images = images};
+    if (n->side)
+        device_side_begin(&x);
+    execute_in_order(&x, NULL, NULL);
+    const float *statistics = n->side ? n->side->host_statistics : n->statistics;
     for (int i = 0; i < n->a.units; i++) {
         int channels = n->a.unit[i].shape.norm ? n->a.unit[i].shape.out_c : 0;
         const float *from = statistics + n->statistic[i];
@@ -259,13 +237,23 @@ void network_evaluate(struct network *n, struct weights w, const float *statisti
                       struct images images, const int32_t *labels, int count, struct loss *loss)
 {
     struct loss batch;
-    n->backend->upload(n->device, n->statistics, statistics,
-                       (size_t)model_statistics(&n->a) * sizeof *statistics);
+    struct execution x = {.n = n,
+                          .steps = &n->evaluation_steps,
+                          .plan = evaluation_plan(n),
+                          .mode = UNIT_INFER,
+                          .host_w = w,
+                          .w = w,
+                          .images = images,
+                          .labels = n->labels,
+                          .count = count,
+                          .statistics = statistics,
+                          .loss = &batch};
     memcpy(n->labels, labels, (size_t)count * sizeof *labels);
-    const struct plan *p = forward(n, w, images, UNIT_INFER);
-    softmax(n, p, n->labels, count, NULL, n->apart ? apart_sums(n) : &batch);
-    if (n->apart)
-        batch = apart_loss(n);
+    if (n->side)
+        device_side_begin(&x);
+    execute_in_order(&x, NULL, NULL);
+    if (n->side)
+        batch = n->side->host_sums[x.sums_slot];
     loss->sum += batch.sum;
     loss->top1 += batch.top1;
     loss->top5 += batch.top5;

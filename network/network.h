@@ -1,6 +1,6 @@
-/* A network opened on a backend: one walk over an architecture's list of units, forward and back.
+/* A network opened on a backend: a model's list of units executed forward and back.
  *
- * Activations are planned once: a tensor's place is used again as soon as nothing needs it. The
+ * Where activations lie is planned once: memory is used again as soon as nothing needs it. The
  * network has no weights: they are handed in, so that many ranks of one process can share it. */
 #ifndef NETWORK_NETWORK_H
 #define NETWORK_NETWORK_H

@@ -57,7 +57,7 @@ static int shortcut(struct builder *b, bool small, int index, int out_c, int str
         unit_norm(u, "layer%d.%d.downsample.1", b->stage, index);
         u->shape.relu = false;
     }
-    u->place++; /* its parameters come after those of the unit that adds it */
+    u->parameter_index++; /* its parameters come after those of the unit that adds it */
     return b->last;
 }
 
@@ -83,7 +83,7 @@ static void block(struct builder *b, const struct row *row, int index, int width
     u->skip = skip;
     u->shape.skip = true;
     u->zero_gamma = zero_gamma;
-    u->place -= !same;
+    u->parameter_index -= !same;
 }
 
 static void build(struct model *m, const struct model_request *request)

@@ -23,7 +23,7 @@ void fuzz_architecture(struct model *a)
                         .width = 4,
                         .units = 4};
     a->unit[0] = (struct unit_spec){
-        .input = IMAGES, .skip = NO_SKIP, .weight = "conv1", .norm = "bn1", .place = 0};
+        .input = IMAGES, .skip = NO_SKIP, .weight = "conv1", .norm = "bn1", .parameter_index = 0};
     a->unit[0].shape = (struct unit_shape){.kind = UNIT_CONV,
                                            .batch = 1,
                                            .in_c = 2,
@@ -38,8 +38,8 @@ void fuzz_architecture(struct model *a)
                                            .norm = true,
                                            .relu = true,
                                            .first = true};
-    a->unit[1] =
-        (struct unit_spec){.input = 0, .skip = NO_SKIP, .weight = "layer1.0.conv1", .place = 1};
+    a->unit[1] = (struct unit_spec){
+        .input = 0, .skip = NO_SKIP, .weight = "layer1.0.conv1", .parameter_index = 1};
     a->unit[1].shape = (struct unit_shape){.kind = UNIT_CONV,
                                            .batch = 1,
                                            .in_c = 3,
@@ -50,7 +50,7 @@ void fuzz_architecture(struct model *a)
                                            .out_w = 4,
                                            .kernel = 1,
                                            .stride = 1};
-    a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .place = 2};
+    a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .parameter_index = 2};
     a->unit[2].shape = (struct unit_shape){.kind = UNIT_MEAN_POOL,
                                            .batch = 1,
                                            .in_c = 4,
@@ -61,7 +61,8 @@ void fuzz_architecture(struct model *a)
                                            .out_w = 1,
                                            .kernel = 1,
                                            .stride = 1};
-    a->unit[3] = (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .place = 3};
+    a->unit[3] =
+        (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .parameter_index = 3};
     a->unit[3].shape = (struct unit_shape){.kind = UNIT_DENSE,
                                            .batch = 1,
                                            .in_c = 4,
