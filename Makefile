@@ -190,7 +190,7 @@ $(EMULATED_C:%.c=$(BUILD)/%_emulated): $(BUILD)/%_emulated: $(BUILD)/%.o \
 
 # The check of a new cluster (test.s) must build where little else does: it needs MPI and hwloc,
 # and of the project only what needs nothing else.
-MESSAGES := base/vector.c $(filter-out messaging/worlds.c messaging/sim/%, \
+MESSAGES := base/vector.c $(filter-out messaging/worlds.c messaging/mpi/world.c messaging/sim/%, \
     $(wildcard messaging/*.c messaging/*/*.c))
 $(BUILD)/cluster: $(call objects,$(CLUSTER_C) base/alloc.c base/check.c base/cores.c $(MESSAGES))
 	@echo '  link $@'

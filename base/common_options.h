@@ -48,12 +48,10 @@ struct rank_options {
     int64_t workers, servers;
     const char *server_device;
     const char *compress;
-    const char *allreduce, *gpu_mpi;
+    const char *allreduce;
     const char *backend, *dtype;
     bool tf32;
     int64_t threads;
-    bool pin;
-    const char *progress;
     bool early_push;
     double deadline;
     const char *kernel_cache;

@@ -15,7 +15,7 @@
 
 static bool fits(struct collective *c, char *why, size_t size)
 {
-    snprintf(why, size, "%s has no all-reduce of its own", c->n->net->world->name);
+    snprintf(why, size, "%s has no all-reduce of its own", c->n->net->world);
     return net_can_sum(c->n->net);
 }
 

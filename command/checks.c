@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "messaging/messaging.h"
 #include "serialization/serialization.h"
 
 /* Before training, not at its first evaluation: can a file be made there? */

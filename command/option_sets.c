@@ -46,20 +46,13 @@ struct option_sets option_sets(void)
     return s;
 }
 
-/* "mpi|sim" */
-static void world_names(char *text, size_t size)
-{
-    size_t used = 0;
-    for (int i = 0; worlds[i] && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", worlds[i]->name);
-}
-
 void option_choices(const char *option, char *text, size_t size)
 {
-    char partitions[200];
+    char partitions[200], known[100];
     const struct {
         const char *option, *also, *names;
     } families[] = {
+        {"world", "", world_names(known, sizeof known)},
         {"dataset", "auto|", dataset_names()},
         {"partition", "", partition_names(partitions, sizeof partitions)},
         {"optimizer", "", optimizer_rules()},
@@ -68,8 +61,6 @@ void option_choices(const char *option, char *text, size_t size)
         {"allreduce", "auto|", collective_names()},
     };
     *text = 0;
-    if (!strcmp(option, "world"))
-        world_names(text, size);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (!strcmp(families[i].option, option))
             snprintf(text, size, "%s%s", families[i].also, families[i].names);
@@ -77,11 +68,10 @@ void option_choices(const char *option, char *text, size_t size)
 
 void option_sets_use(struct options *o)
 {
-    const struct world *world = world_find(o->world);
     options_use(o, scheme_find(o->scheme)->options);
     options_use(o, codec_find(o->compress)->options);
     options_use(o, model_options(o->network));
     options_use(o, dataset_option_set(o->dataset, o->data));
     options_use(o, partition_option_set(o->partition));
-    options_use(o, world ? world->options : NULL);
+    options_use(o, world_find(o->world)->options);
 }

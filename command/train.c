@@ -232,8 +232,6 @@ static void run_rank(struct net *net, void *argument)
 static void simulate(struct run *run, struct world_options *world)
 {
     const struct sim_options *sim = options_of(&run->options, run->world->options);
-    world->latency_s = sim->sim_latency;
-    world->bandwidth = sim->sim_bandwidth;
     if (*sim->machine) {
         run->machine = machine_load(sim->machine);
         world->links = machine_links(run->machine, world->ranks);
@@ -258,11 +256,8 @@ static void open_world(struct run *run)
     const struct options *o = &run->options;
     struct world_options world = {
         .ranks = run->scheme->flags & ALONE ? 1 : (int)(o->servers + o->workers),
-        .seed = (uint64_t)o->seed,
-        .progress_thread = !strcmp(o->progress, "thread"),
-        .pin = o->pin,
-        .threads = (int)o->threads,
-        .gpu = o->gpu_mpi};
+        .threads = (int)o->threads};
+    run->world->configure(&world, o);
     if (run->world->virtual_time)
         simulate(run, &world);
     else

@@ -53,8 +53,8 @@ struct rma_window { /* memory of one rank that the others reach; the world's own
     size_t bytes;
 };
 
-struct net { /* one rank */
-    const struct world *world;
+struct net {                       /* one rank */
+    const char *world;             /* its name */
     const struct net_calls *calls; /* the functions below as this world has them */
     void *self;                    /* the world's own */
     int rank, ranks;

@@ -32,6 +32,12 @@ struct world_options {
     size_t stack_bytes;        /* sim: of each coroutine; 0: 256 KiB, mapped as it is touched */
 };
 
+/* --world mpi's own options. */
+struct mpi_options {
+    const char *gpu_mpi, *progress;
+    bool pin;
+};
+
 /* --world sim's own options. */
 struct sim_options {
     const char *machine;                              /* a file of slowness/machine.h's */
@@ -41,8 +47,10 @@ struct sim_options {
 struct world {
     const char *name;                 /* --world NAME */
     const char *line;                 /* what it is, for --help */
-    const struct option_set *options; /* its own; NULL: none */
+    const struct option_set *options; /* its own */
     bool virtual_time;
+    /* Fills in its part of *w by its own options; ranks and threads are the caller's. */
+    void (*configure)(struct world_options *w, const struct options *o);
     /* Runs body(net, argument) on every rank and returns when all that run here have returned. */
     void (*run)(const struct world_options *options, void (*body)(struct net *, void *),
                 void *argument);
@@ -51,7 +59,8 @@ struct world {
 extern const struct world world_mpi, world_sim;
 extern const struct world *const worlds[]; /* NULL ends them */
 
-const struct world *world_find(const char *name); /* NULL: there is none of that name */
+const struct world *world_find(const char *name); /* fatal when there is none of that name */
+const char *world_names(char *text, size_t size); /* "mpi|sim" */
 
 /* The two run functions by name. */
 void mpi_run(const struct world_options *options, void (*body)(struct net *, void *),

@@ -445,8 +445,8 @@ static void around_body(struct net *net, void *argument)
     for (int i = 0; i < 1000; i++)
         sum |= block[i];
     log_value(notes, sum == 0 && (uintptr_t)block % 64 == 0 && (uintptr_t)kept % 64 == 0);
-    log_value(notes, net->virtual_time && !strcmp(net->world->name, "sim") &&
-                         !strcmp(net_host(net, 1), "sim"));
+    log_value(notes,
+              net->virtual_time && !strcmp(net->world, "sim") && !strcmp(net_host(net, 1), "sim"));
     net_poll(net);
     log_value(notes, net_since_heard(net, 1));
     wait_sent(net, send_bytes(net, 1, 1, block + 900, 100)); /* up to the block's end */

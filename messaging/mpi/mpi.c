@@ -165,13 +165,6 @@ static const struct net_calls mpi_calls = {
     .sum = mpi_sum,
 };
 
-const struct world world_mpi = {
-    .name = "mpi",
-    .line = "ranks are processes under mpirun or srun, time is the clock",
-    .virtual_time = false,
-    .run = mpi_run,
-};
-
 bool mpi_takes_gpu(void)
 {
     return transport_takes_gpu();
@@ -193,8 +186,7 @@ int mpi_join(void)
     if (p)
         return p->net.ranks;
     p = xcalloc(1, sizeof *p);
-    p->net =
-        (struct net){.world = &world_mpi, .calls = &mpi_calls, .piece = TRANSPORT_PIECE, .self = p};
+    p->net = (struct net){.world = "mpi", .calls = &mpi_calls, .piece = TRANSPORT_PIECE, .self = p};
     p->transport = transport_open(&p->net.rank, &p->net.ranks);
     launcher_check(p->net.ranks);
     the_process = p;

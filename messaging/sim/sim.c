@@ -158,14 +158,6 @@ static const struct net_calls sim_calls = {
     .window_close = sim_window_close,
 };
 
-const struct world world_sim = {
-    .name = "sim",
-    .line = "ranks are coroutines of one process on a simulated network, time is a number",
-    .options = &sim_option_set,
-    .virtual_time = true,
-    .run = sim_run,
-};
-
 static void rank_body(void *argument, int index)
 {
     struct sim *sim = argument;
@@ -194,7 +186,7 @@ static struct sim *sim_open(const struct world_options *options, void (*body)(st
         options->ranks, options->stack_bytes ? options->stack_bytes : STACK, rank_body, sim);
     sim_links_open(sim);
     sim_lanes_open(sim);
-    const struct net net = {.world = &world_sim,
+    const struct net net = {.world = "sim",
                             .calls = &sim_calls,
                             .ranks = options->ranks,
                             .cores = 1,

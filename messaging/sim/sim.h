@@ -195,6 +195,4 @@ void sim_window_get(struct rma_window *window, void *into, size_t offset, size_t
 void sim_window_add(struct rma_window *window, const float *from, int64_t offset, int64_t count);
 void sim_window_close(struct rma_window *window);
 
-extern const struct option_set sim_option_set; /* options.c */
-
 #endif

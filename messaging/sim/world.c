@@ -1,7 +1,5 @@
-/* The rows of --world sim's own options. */
-#include <stddef.h>
-
-#include "messaging/sim/sim.h"
+/* The simulated world describes itself: its options, its run. */
+#include "base/options.h"
 #include "messaging/worlds.h"
 
 #define AT(field) offsetof(struct sim_options, field)
@@ -40,7 +38,24 @@ static const struct option_row rows[] = {
      .most = 1e9},
     {0}};
 
-const struct option_set sim_option_set = {.title = "The simulated network (--world sim)",
-                                          .owner = "--world sim",
-                                          .rows = rows,
-                                          .size = sizeof(struct sim_options)};
+static const struct option_set option_set = {.title = "The simulated network (--world sim)",
+                                             .owner = "--world sim",
+                                             .rows = rows,
+                                             .size = sizeof(struct sim_options)};
+
+static void configure(struct world_options *w, const struct options *o)
+{
+    const struct sim_options *own = options_of(o, &option_set);
+    w->seed = (uint64_t)o->seed;
+    w->latency_s = own->sim_latency;
+    w->bandwidth = own->sim_bandwidth;
+}
+
+const struct world world_sim = {
+    .name = "sim",
+    .line = "ranks are coroutines of one process on a simulated network, time is a number",
+    .virtual_time = true,
+    .options = &option_set,
+    .configure = configure,
+    .run = sim_run,
+};
