@@ -12,7 +12,7 @@
  *   RESUME(seconds) ->               every rank goes on where it was; seconds: how long all had
  *                                    waited for what rank 0 prepared
  *
- * Cost: one copy of the weights to each rank of another host; a few headers else. */
+ * Cost: a copy of the set's weights to each rank of another host; a few headers else. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -76,10 +76,12 @@ void evaluation_release(struct node *n, struct request **sent_to)
     }
 }
 
+/* Means and variances at these weights, over all shards, at every rank. */
 static void gather_statistics(struct node *n, struct weights w)
 {
     struct problem *p = n->context->problem;
-    double *sums = n->own->evaluator.sums;
+    const struct evaluator *e = &n->own->evaluator;
+    double *sums = e->sums;
     size_t count = (size_t)p->statistics, bytes = count * sizeof *sums;
     memset(sums, 0, bytes);
     p->kind->statistics(p, w, n->rank, n->net->ranks, sums, progress, n);
@@ -88,8 +90,8 @@ static void gather_statistics(struct node *n, struct weights w)
             net_send(n->net, 0, &(struct header){.tag = TAG_PARTIAL}, sums, bytes);
         node_await(n, sent, "the sums of an evaluation", 0);
         net_release(n->net, sent);
-        net_release(n->net, evaluation_receive(n, 0, TAG_STATISTICS, n->own->evaluator.statistics,
-                                               count * sizeof(float)));
+        net_release(n->net,
+                    evaluation_receive(n, 0, TAG_STATISTICS, e->statistics, count * sizeof(float)));
         return;
     }
     for (int r = 1; r < n->net->ranks; r++) {
@@ -102,12 +104,13 @@ static void gather_statistics(struct node *n, struct weights w)
             sums[i] += theirs[i];
         net_release(n->net, come);
     }
-    p->kind->finish_statistics(p, sums, n->own->evaluator.statistics);
-    evaluation_send(n, n->own->evaluator.copies, &(struct header){.tag = TAG_STATISTICS},
-                    n->own->evaluator.statistics, count * sizeof(float));
-    evaluation_release(n, n->own->evaluator.copies);
+    p->kind->finish_statistics(p, sums, e->statistics);
+    evaluation_send(n, e->copies, &(struct header){.tag = TAG_STATISTICS}, e->statistics,
+                    count * sizeof(float));
+    evaluation_release(n, e->copies);
 }
 
+/* At rank 0 of all shards, elsewhere of this rank's. */
 static struct loss gather_loss(struct node *n, struct weights w)
 {
     struct problem *p = n->context->problem;
