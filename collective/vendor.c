@@ -39,8 +39,8 @@ static void sum_at(struct collective *c, float *vector, int64_t count)
     net_release(c->n->net, list[1]);
 }
 
-/* c->own is the device buffer; NULL: the sum is made where the vector lies. The first sum is of nothing, at
- * once: see above. */
+/* c->own is the device buffer; NULL: the sum is made where the vector lies. The first sum is of
+ * nothing, at once: see above. */
 static void open(struct collective *c)
 {
     const struct device_buffer_kind *kind = c->n->context->problem->device_buffer;

@@ -1,9 +1,9 @@
 /* A thread that makes numbered things ahead of need, into a ring of slots.
  *
- * Invariant: thing i lies in slot i % slots. The caller holds one thing, the last that it got; the thread
- * makes the slots - 1 that follow it, in order, and sleeps. Asking for the held one or for a later
- * one that is made costs nothing; asking for any other starts the ring anew there. One caller at a
- * time. */
+ * Invariant: thing i lies in slot i % slots. The caller holds one thing, the last that it got; the
+ * thread makes the slots - 1 that follow it, in order, and sleeps. Asking for the held one or for a
+ * later one that is made costs nothing; asking for any other starts the ring anew there. One caller
+ * at a time. */
 #ifndef DATA_LOADER_PREFETCH_H
 #define DATA_LOADER_PREFETCH_H
 

@@ -1,7 +1,7 @@
 /* One worker's endless stream of samples: which one is at which position.
  *
- * Invariant: position p of the stream belongs to pass p / count; each pass has all samples of the shard,
- * each once, in an order that depends on (shard, seed, worker, pass) alone. */
+ * Invariant: position p of the stream belongs to pass p / count; each pass has all samples of the
+ * shard, each once, in an order that depends on (shard, seed, worker, pass) alone. */
 #ifndef DATA_LOADER_STREAM_H
 #define DATA_LOADER_STREAM_H
 

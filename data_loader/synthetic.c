@@ -4,11 +4,11 @@
  * An image is a plain ground with a slope of brightness, and on it a rectangle filled with the
  * class's texture in two random colours, at a random position, phase, size, tilt and mirror, under
  * noise. Every texture covers exactly half of its tile and colours, positions and noise don't
- * depend on the class: so no pixel's mean and no colour tells one class from another, a linear model
- * finds next to nothing, and a small neighbourhood tells all. Classes are closed under mirroring
- * (augmentation flips). Whole numbers only, keyed by (seed, half, sample): the same bytes on every
- * machine, other ones for training and test. About 10 us an image of 32 x 32 x 3. A set of up to
- * 1 GiB lies in memory, a larger one is made image by image when it is read. */
+ * depend on the class: so no pixel's mean and no colour tells one class from another, a linear
+ * model finds next to nothing, and a small neighbourhood tells all. Classes are closed under
+ * mirroring (augmentation flips). Whole numbers only, keyed by (seed, half, sample): the same bytes
+ * on every machine, other ones for training and test. About 10 us an image of 32 x 32 x 3. A set of
+ * up to 1 GiB lies in memory, a larger one is made image by image when it is read. */
 #include "data_loader/synthetic.h"
 
 #include <stddef.h>

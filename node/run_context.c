@@ -84,7 +84,7 @@ static void open_problem(struct run_context *c, const struct run_context_request
                                   .speeds = speeds,
                                   .serves = r->serves,
                                   .trains = r->trains,
-                                  .ahead = r->simulated ? 0 : (int)c->options->prefetch});
+                                  .prefetch = r->simulated ? 0 : (int)c->options->prefetch});
     xfree(speeds);
 }
 

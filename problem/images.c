@@ -28,7 +28,7 @@ struct image {
     size_t scratch_bytes;
     struct crop *crops; /* one mini-batch of an evaluation, where a data set is resident */
     int32_t *labels;
-    int ahead;
+    int prefetch;
     int workers;    /* among which the samples are partitioned, 0: not known before the streams */
     double *speeds; /* [workers], NULL: all equal */
 };
@@ -80,8 +80,8 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
     o.batch = p->minibatch;
     o.augment = q->options->augment;
     o.crops = q->training_resident;
-    o.prefetch = o.crops ? 0 : q->ahead; /* drawing them takes no time */
-    if (!q->ahead &&
+    o.prefetch = o.crops ? 0 : q->prefetch; /* drawing them takes no time */
+    if (!q->prefetch &&
         !q->backend->device) /* a device still copies from it when an evaluation comes in between */
         o.scratch = q->scratch;
     o.register_memory = problem_register_memory;
@@ -292,7 +292,7 @@ static bool find_cache(const struct options *o, char *path, size_t size)
     return true;
 }
 
-static void list_spared(struct problem *p, const struct image *q)
+static void list_no_decay(struct problem *p, const struct image *q)
 {
     int count;
     struct tensor *tensors = model_tensors(&q->model, &count);
@@ -343,7 +343,7 @@ void image_open(struct problem *p, const struct problem_options *po)
     p->kind = &image_kind;
     p->self = q;
     q->options = o;
-    q->ahead = po->ahead;
+    q->prefetch = po->prefetch;
     open_data(p, q, o);
     partition_samples(p, q, po);
     const struct dataset *d = q->training;
@@ -381,7 +381,7 @@ void image_open(struct problem *p, const struct problem_options *po)
     p->statistics_batches =
         d->count / p->minibatch < o->eval_batches ? d->count / p->minibatch : o->eval_batches;
     p->steps = 2 * q->model.units;
-    list_spared(p, q);
+    list_no_decay(p, q);
     problem_register_memory(p, q->scratch, q->scratch_bytes);
     if (q->backend->device && o->data_on_device)
         open_residents(p, q, po->trains);

@@ -78,7 +78,7 @@ struct problem_options {
     const double *speeds; /* [workers]; samples a second to any scale, for --partition speed; NULL:
                              all equal; borrowed for the call */
     bool trains, serves;
-    int ahead; /* mini-batches prepared ahead by a thread; 0 where ranks share one process */
+    int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };
 
 struct problem *problem_open(const struct problem_options *o); /* fatal on what cannot be */

@@ -7,6 +7,7 @@
  * Rank 0 only watches: it counts, evaluates the first worker's weights (all have the same bits) and
  * gives the rate. Cost: 2 (W - 1) / W n floats sent by each worker (--allreduce), two heads to and
  * from rank 0. Staleness 0. The direct sum runs in worker order and gives the same bits as ssgd.
+ * With --compress the slices travel packed (collective/collective.h).
  * Goyal et al. 2017, arXiv:1706.02677; ring: Patarasuk, Yuan 2009. */
 #include "collective/collective.h"
 #include "parameter_server/parameter_server.h"

@@ -1,5 +1,5 @@
-/* Augmentation: crops and mirrors by the rule, evenly drawn, the same whoever draws. A failure prints
- * the case that repeats it. */
+/* Augmentation: crops and mirrors by the rule, evenly drawn, the same whoever draws. A failure
+ * prints the case that repeats it. */
 #include "data_loader/augment.h"
 
 #include <setjmp.h>
@@ -139,14 +139,14 @@ static void crops_are_the_images(void **state)
     levels_fill(&levels, &d);
     dataset_levels(&d, by_byte);
     assert_memory_equal(by_byte, levels.of, CHANNELS * sizeof by_byte[0]);
-    for (int ahead = 0; ahead <= 2; ahead += 2)
+    for (int prefetch = 0; prefetch <= 2; prefetch += 2)
         for (int augment = 0; augment < 2; augment++) {
             struct loader_options o = {.batch = BATCH,
                                        .seed = 3,
                                        .worker = 1,
                                        .workers = 3,
                                        .augment = augment,
-                                       .prefetch = ahead};
+                                       .prefetch = prefetch};
             struct loader *made = loader_open(&d, &o);
             o.crops = true;
             struct loader *told = loader_open(&d, &o);

@@ -58,17 +58,18 @@ static void walk(struct loader *l, int batch, int64_t passes, int count, int *se
     xfree(stream);
 }
 
-static void check_passes(const struct dataset *d, int workers, int batch, int ahead)
+static void check_passes(const struct dataset *d, int workers, int batch, int prefetch)
 {
     enum { PASSES = 3 };
     int count = (int)d->count, *seen = xcalloc(PASSES * (size_t)count, sizeof *seen);
     int64_t sum = 0;
     struct random r = random_at(RANDOM_TEST, (uint64_t)workers, (uint64_t)batch, (uint64_t)count,
-                                (uint64_t)ahead);
+                                (uint64_t)prefetch);
     for (int w = 0; w < workers; w++) {
         struct loader *l = loader_open(
-            d, &(struct loader_options){
-                   .batch = batch, .seed = 5, .worker = w, .workers = workers, .prefetch = ahead});
+            d,
+            &(struct loader_options){
+                .batch = batch, .seed = 5, .worker = w, .workers = workers, .prefetch = prefetch});
         int64_t shard = loader_shard(l);
         assert_true(shard == count / workers || shard == (count + workers - 1) / workers);
         sum += shard;
@@ -78,9 +79,9 @@ static void check_passes(const struct dataset *d, int workers, int batch, int ah
     assert_int_equal(sum, count);
     for (int i = 0; i < PASSES * count; i++)
         if (seen[i] != 1)
-            fail_msg(
-                "%d samples, %d workers, batch %d, ahead %d: sample %d comes %d times in pass %d",
-                count, workers, batch, ahead, i % count, seen[i], i / count);
+            fail_msg("%d samples, %d workers, batch %d, prefetch %d: sample %d comes %d times in "
+                     "pass %d",
+                     count, workers, batch, prefetch, i % count, seen[i], i / count);
     xfree(seen);
 }
 
@@ -214,7 +215,7 @@ static void preparing_ahead_changes_no_bit(void **state)
     enum { BATCH = 6, STEPS = 1500 };
     struct dataset d = dataset_fixture_random(50);
     float *scratch = xcalloc(BATCH * SIZE, sizeof *scratch);
-    for (int ahead = 1; ahead <= 5; ahead++) {
+    for (int prefetch = 1; prefetch <= 5; prefetch++) {
         struct loader_options o = {.batch = BATCH,
                                    .seed = 3,
                                    .worker = 1,
@@ -222,16 +223,16 @@ static void preparing_ahead_changes_no_bit(void **state)
                                    .augment = true,
                                    .scratch = scratch};
         struct loader *now = loader_open(&d, &o);
-        o.prefetch = ahead;
+        o.prefetch = prefetch;
         struct loader *before = loader_open(&d, &o);
-        struct random r = random_at(RANDOM_TEST, 11, (uint64_t)ahead, 0, 0);
+        struct random r = random_at(RANDOM_TEST, 11, (uint64_t)prefetch, 0, 0);
         int64_t index = 0;
         for (int step = 0; step < STEPS; step++, index = wander(index, &r)) {
             struct batch a = loader_batch(before, index), b = loader_batch(now, index);
             if (memcmp(a.images, b.images, BATCH * SIZE * sizeof(float)) ||
                 memcmp(a.samples, b.samples, BATCH * sizeof(int32_t)) ||
                 memcmp(a.labels, b.labels, BATCH * sizeof(int32_t)))
-                fail_msg("ahead %d, step %d: mini-batch %lld differs", ahead, step,
+                fail_msg("prefetch %d, step %d: mini-batch %lld differs", prefetch, step,
                          (long long)index);
             if (random_below(&r, 40) == 0)
                 usleep(200); /* lets the thread fill its ring */
@@ -261,9 +262,9 @@ static void reading_one_by_one_changes_no_bit(void **state)
     by_one.kind = &reads;
     by_one.self = (void *)d.pixels;
     by_one.pixels = NULL;
-    for (int ahead = 0; ahead < 3; ahead++) {
+    for (int prefetch = 0; prefetch < 3; prefetch++) {
         struct loader_options o = {
-            .batch = BATCH, .seed = 3, .workers = 3, .augment = true, .prefetch = ahead};
+            .batch = BATCH, .seed = 3, .workers = 3, .augment = true, .prefetch = prefetch};
         struct loader *a = loader_open(&d, &o), *b = loader_open(&by_one, &o);
         o.crops = true;
         struct loader *c = loader_open(&by_one, &o);

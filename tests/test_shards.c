@@ -91,68 +91,64 @@ static void open_loader(const void *argument)
     loader_close(loader_open(&r->d, &r->o));
 }
 
-/* A partition that leaves somebody without a sample says which worker, why, and what to
- * change, whoever asks. */
+static const double speeds[] = {1, 1, 1e-9, 1};
+
+static const struct {
+    struct loader_options o;
+    const char *words[5];
+    int code, count;
+} cases[] = {
+    {{.partition = "split", .workers = 4},
+     {"3 training samples are too few for 4 workers", "fewer workers"},
+     EXIT_USER,
+     3},
+    {{.partition = "label", .workers = 4},
+     {"3 training samples are too few for 4 workers", "fewer workers"},
+     EXIT_USER,
+     3},
+    {{.partition = "shared", .workers = 4}, {NULL}, 0, 3},
+    {{.partition = "label", .workers = 4},
+     {"--partition label: worker ", " of 0 .. 3 would", "its class", "fewer workers"},
+     EXIT_USER,
+     40},
+    {{.partition = "label-unscaled", .workers = 4},
+     {"--partition label-unscaled: worker ", "its class"},
+     EXIT_USER,
+     40},
+    {{.partition = "label", .workers = 2}, {NULL}, 0, 40},
+    {{.partition = "dirichlet", .workers = 4, .partition_own = &(struct dirichlet_options){1e-4}},
+     {"--partition dirichlet: worker ", "larger --dirichlet"},
+     EXIT_USER,
+     40},
+    {{.partition = "dirichlet", .workers = 4, .partition_own = &(struct dirichlet_options){100}},
+     {NULL},
+     0,
+     40},
+    {{.partition = "dirichlet", .workers = 1, .partition_own = &(struct dirichlet_options){0}},
+     {"--dirichlet 0: take 1e-9 to 1e9"},
+     EXIT_USER,
+     40},
+    {{.partition = "dirichlet", .workers = 1, .partition_own = &(struct dirichlet_options){2e9}},
+     {"--dirichlet 2e+09: take 1e-9 to 1e9"},
+     EXIT_USER,
+     40},
+    {{.partition = "speed", .workers = 4, .speeds = speeds},
+     {"--partition speed: worker 2 of 0 .. 3", "--slow"},
+     EXIT_USER,
+     40},
+    {{.partition = "speed", .workers = 2, .speeds = speeds}, {NULL}, 0, 40},
+    {{.partition = "spilt", .workers = 1},
+     {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"},
+     EXIT_USER,
+     40},
+};
+
+/* A partition that leaves somebody without a sample says which worker, why, and what to change,
+ * whoever asks. */
 static void empty_shards_are_refused(void **state)
 {
     (void)state;
     const int32_t labels[40] = {[17] = 1}; /* one of class 1, the rest of class 0 */
-    const double speeds[] = {1, 1, 1e-9, 1};
-    const struct {
-        struct loader_options o;
-        const char *words[5];
-        int code, count;
-    } cases[] = {
-        {{.partition = "split", .workers = 4},
-         {"3 training samples are too few for 4 workers", "fewer workers"},
-         EXIT_USER,
-         3},
-        {{.partition = "label", .workers = 4},
-         {"3 training samples are too few for 4 workers", "fewer workers"},
-         EXIT_USER,
-         3},
-        {{.partition = "shared", .workers = 4}, {NULL}, 0, 3},
-        {{.partition = "label", .workers = 4},
-         {"--partition label: worker ", " of 0 .. 3 would", "its class", "fewer workers"},
-         EXIT_USER,
-         40},
-        {{.partition = "label-unscaled", .workers = 4},
-         {"--partition label-unscaled: worker ", "its class"},
-         EXIT_USER,
-         40},
-        {{.partition = "label", .workers = 2}, {NULL}, 0, 40},
-        {{.partition = "dirichlet",
-          .workers = 4,
-          .partition_own = &(struct dirichlet_options){1e-4}},
-         {"--partition dirichlet: worker ", "larger --dirichlet"},
-         EXIT_USER,
-         40},
-        {{.partition = "dirichlet",
-          .workers = 4,
-          .partition_own = &(struct dirichlet_options){100}},
-         {NULL},
-         0,
-         40},
-        {{.partition = "dirichlet", .workers = 1, .partition_own = &(struct dirichlet_options){0}},
-         {"--dirichlet 0: take 1e-9 to 1e9"},
-         EXIT_USER,
-         40},
-        {{.partition = "dirichlet",
-          .workers = 1,
-          .partition_own = &(struct dirichlet_options){2e9}},
-         {"--dirichlet 2e+09: take 1e-9 to 1e9"},
-         EXIT_USER,
-         40},
-        {{.partition = "speed", .workers = 4, .speeds = speeds},
-         {"--partition speed: worker 2 of 0 .. 3", "--slow"},
-         EXIT_USER,
-         40},
-        {{.partition = "speed", .workers = 2, .speeds = speeds}, {NULL}, 0, 40},
-        {{.partition = "spilt", .workers = 1},
-         {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"},
-         EXIT_USER,
-         40},
-    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct asked r = {.d = dataset_fixture_labels(labels, cases[i].count, CLASSES),
                           .o = cases[i].o};

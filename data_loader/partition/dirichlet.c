@@ -25,8 +25,8 @@ static double draw_log_gamma(struct random *r, double shape)
     }
 }
 
-/* Gamma variates, divided by their sum, are a Dirichlet variate; deal_in_proportion() divides. The greatest
- * is scaled to 1, so the sum is not 0. */
+/* Gamma variates, divided by their sum, are a Dirichlet variate; deal_in_proportion() divides. The
+ * greatest is scaled to 1, so the sum is not 0. */
 static void draw_weights(const struct partition_options *o, int label, double *weight)
 {
     const struct dirichlet_options *own = o->own;

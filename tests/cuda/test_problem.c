@@ -134,7 +134,7 @@ static void open_problem(struct opened *o, const char *cache, const char *option
                                                         .minibatch = atoi(batch),
                                                         .threads = 1,
                                                         .trains = trains,
-                                                        .ahead = 2});
+                                                        .prefetch = 2});
 }
 
 static void progress(void *self)
