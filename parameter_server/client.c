@@ -15,7 +15,7 @@ struct link { /* to one server */
     struct range slice;
     int64_t version;             /* of the slice here: servers that race count for themselves */
     struct request *push, *pull; /* under way */
-    struct request *early;       /* the next push, which leaves while its vector becomes final */
+    struct request *early;       /* the next push, sent while its vector becomes final */
     struct coder *pack, *unpack; /* NULL: floats are sent as they lie */
     char *packed;                /* the push on the wire */
 };
@@ -155,7 +155,7 @@ static struct push_note describe(struct ps_client *ps)
     return note;
 }
 
-/* One slice of the push; `vector` NULL: the header alone. What left early is whole with it. */
+/* One slice of the push; `vector` NULL: the header alone. A push that left early is complete with it. */
 static void push_slice(struct ps_client *ps, int server, struct header *header, const float *vector)
 {
     struct node *n = ps->n;

@@ -18,9 +18,10 @@
 
 #include "node/node.h"
 
-/* --- a worker --- */
-
 struct ps_client;
+struct ps_server;
+
+/* --- a worker --- */
 
 struct ps_client *ps_client_open(struct node *n);
 void ps_client_close(struct ps_client *ps); /* departs, unless it has */
@@ -28,31 +29,28 @@ void ps_client_close(struct ps_client *ps); /* departs, unless it has */
 /* The plainest worker: pulls, computes a batch, pushes its sum, until training is over. */
 void ps_work(struct node *n);
 
-/* Pushes what the node has finished: `vector` sums n->finished mini-batches at n->version; nothing
- * finished: the header alone. n->clock goes with it. The server will reply. */
+/* Pushes `vector`, the sum of n->finished mini-batches at n->version (none: the header alone), with
+ * n->clock. The server will reply. */
 void ps_push(struct ps_client *ps, const float *vector);
 void ps_push_async(struct ps_client *ps, const float *vector); /* the same; no reply */
 void ps_request(struct ps_client *ps);                         /* nothing is pushed; a reply */
 
-/* Reports what is finished, by the header alone. `weights`, those after it, are shown when rank 0
- * asks; they must not change before ps_wait(). */
+/* Reports what is finished, by the header alone. `weights` are those after it, which rank 0 may ask
+ * for; they must not change before ps_wait(). */
 void ps_report(struct ps_client *ps, const float *weights);
 
-/* Posts the receives of the next reply (the first is version 0). ps_wait() puts it into `into`:
- * n->w or another vector. */
+/* Posts the receives of the next reply (the first is version 0), for ps_wait() to put `into`. */
 void ps_pull(struct ps_client *ps, float *into);
 
 /* Waits for the pull; sets n->version, n->lr and n->samples; the pushed vector is the worker's
  * again. False: training is over, or over for this worker (--depart). */
 bool ps_wait(struct ps_client *ps);
 bool ps_pull_ready(struct ps_client *ps); /* will ps_wait() return at once? */
-/* the request that the pull still waits for: for node_set_interrupt() */
+/* what a pull still waits for: for node_set_interrupt() */
 struct request *const *ps_pending_pull(const struct ps_client *ps);
 
 void ps_flush(struct ps_client *ps); /* waits until the pushed vector is the worker's again */
-
-/* The same with a pull under way, where a server may want its weights taken before it looks at a
- * push. False: the pull has come first. */
+/* The same under a pull: a server may want its weights taken first. False: the pull has come. */
 bool ps_flush_or_pull(struct ps_client *ps);
 
 /* The next mini-batch ends with ps_push() or ps_push_async() of n->sum, and nothing drops it. The
@@ -61,20 +59,17 @@ bool ps_flush_or_pull(struct ps_client *ps);
 void ps_stream_next(struct ps_client *ps);
 void ps_batch(struct ps_client *ps);
 
-/* Departs, saying how many signals this worker has sent. Returns, when all workers have departed,
- * how many were sent to it. */
+/* Departs, and says how many signals it has sent. Returns how many were sent to it, when all workers
+ * have departed. */
 int64_t ps_depart(struct ps_client *ps, int64_t signals);
 
 /* --- a server --- */
-
-struct ps_server;
 
 struct push {
     int worker;
     bool departed;                /* the worker has: there is no push */
     bool asks;                    /* a reply is pending */
     int64_t minibatches, samples; /* whose gradients it sums; 0: nothing was finished */
-    double loss;                  /* summed over samples */
     int64_t version, staleness;   /* of the weights it was computed at; updates since then */
     int64_t clock;                /* the worker's n->clock */
     const void *bytes;            /* as they came; NULL without mini-batches */
@@ -87,37 +82,30 @@ void ps_server_close(struct ps_server *ps); /* returns when all workers have dep
 struct range ps_slice(const struct ps_server *ps); /* its floats in the whole vector */
 int ps_present(const struct ps_server *ps);        /* workers that have not departed */
 
-/* Waits until every worker that is present has pushed at the open version; false when all have
- * departed. */
+/* Waits until every worker that is present has pushed at this version. False: all have departed. */
 bool ps_collect(struct ps_server *ps);
 
-/* Waits for the next push of any worker, or for a departure, in the order of --replay if there is
- * one; NULL when all have departed. Once training is over, what still comes is dropped and pending
- * replies are sent in here. */
+/* Waits for the next push or departure of any worker, in the order of --replay if there is one.
+ * NULL: all have departed. Once training is over, it drops what comes, and replies. */
 const struct push *ps_next(struct ps_server *ps);
 
 const struct push *ps_received(const struct ps_server *ps, int worker); /* what is here of it */
-/* its push as floats, [slice], until the next update */
+/* its push as floats, [slice]; valid until the next update */
 const float *ps_vector(struct ps_server *ps, int worker);
-/* the next update takes this, [slice], for the worker's push */
+/* the next update uses this vector, [slice], in place of its push */
 void ps_replace(struct ps_server *ps, int worker, const float *vector);
-/* drops its push; mini-batches in it are counted as dropped */
-void ps_discard(struct ps_server *ps, int worker);
+void ps_discard(struct ps_server *ps, int worker); /* its mini-batches are counted as dropped */
 
-/* One update from all pushes that are here. It counts them, and releases them. `scale` is by
- * worker, 0 leaves one out.
- *   ps_step     the optimizer's step with the gradient sum_i scale[i] x push of worker i, in worker
- *               order
- *   ps_average  w = sum_i scale[i] x push of worker i + (1 - sum of scales) x w
- *   ps_add      w = w + sum_i scale[i] x push of worker i
- * --server-device gpu does this there, bit for bit. n->w is whole when they return; nobody else
- * writes a server's n->w. */
+/* One update from all pushes p_i that are here, summed in worker order. It counts them, and releases
+ * them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.
+ *   ps_step     the optimizer's step with the gradient sum_i s_i p_i
+ *   ps_average  w = sum_i s_i p_i + (1 - sum_i s_i) w
+ *   ps_add      w = w + sum_i s_i p_i */
 void ps_step(struct ps_server *ps, const double *scale);
 void ps_average(struct ps_server *ps, const double *scale);
 void ps_add(struct ps_server *ps, const double *scale);
 
-/* Or push by push: ps_accumulate() adds one to the sum under way, counts and releases it;
- * ps_step_accumulated() makes the optimizer's step with scale x that sum. */
+/* The same push by push: adds one to the sum under way; steps with scale x that sum. */
 void ps_accumulate(struct ps_server *ps, int worker);
 void ps_step_accumulated(struct ps_server *ps, double scale);
 
@@ -125,11 +113,11 @@ void ps_reply(struct ps_server *ps, int worker);           /* with the weights *
 void ps_reply_unchanged(struct ps_server *ps, int worker); /* without: it has the newest */
 void ps_reply_all(struct ps_server *ps);                   /* to all whose reply is pending */
 
-/* Workers agree among themselves: counts their reports, update by update, until training is over.
- * Together: an update is what all of them report; else each reports its own. */
+/* Counts what workers that agree among themselves report, until training is over. Together: an
+ * update is of all of them, and none waits for its reply; else each reports its own. */
 void ps_monitor(struct ps_server *ps, bool together);
 
-/* Signals go through rank 0 from now on, which relays the first of a round to every other worker. */
+/* From now on rank 0 relays the first signal of a round to every other worker. */
 void ps_relay_signals(struct ps_server *ps);
 
 #endif

@@ -30,7 +30,7 @@ struct replay {
     int64_t taken;         /* events of the replay */
     bool failed;           /* to write the record, which was said */
     int notes;             /* of other servers have come */
-    bool told;             /* they have this one's */
+    bool notified;         /* they have this one's */
 };
 
 /* The lines of the head that must be equal. To be freed. What is free to differ decides when
@@ -257,13 +257,13 @@ static void check_expected(const struct ps_server *ps)
         r->expected.kind == EVENT_PUSH ? "push" : "departure", r->expected.worker, why);
 }
 
-/* Where a record has run out, its server tells the others. Where it ends, training is over. */
+/* Where a record has run out, its server notifies the others. At its end training is over. */
 static struct event next_expected(struct ps_server *ps)
 {
     struct replay *r = ps->replay;
     struct node *n = ps->n;
     if (r->expected.kind == EVENT_ANY)
-        replay_tell(ps, true);
+        replay_notify(ps, true);
     bool ends = ps->stop_received || (n->rank == 0 && r->expected.kind == EVENT_END);
     n->stop |= ends && !replay_goes_on(r);
     if (!n->stop)
@@ -308,12 +308,12 @@ void replay_take_note(struct ps_server *ps, const struct header *m)
     replay_expect_note(ps);
 }
 
-void replay_tell(struct ps_server *ps, bool drop)
+void replay_notify(struct ps_server *ps, bool drop)
 {
     struct replay *r = ps->replay;
     const struct replay_note note = {.drop = drop};
-    for (int s = 0; s < ps->servers && !r->told && r->replay; s++)
+    for (int s = 0; s < ps->servers && !r->notified && r->replay; s++)
         if (s != ps->n->rank)
             send_note(ps->n->net, s, TAG_REPLAY, note);
-    r->told = true;
+    r->notified = true;
 }

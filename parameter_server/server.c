@@ -103,7 +103,7 @@ void ps_server_close(struct ps_server *ps)
 {
     struct net *net = ps->n->net;
     ps_send_stop(ps);
-    replay_tell(ps, false);
+    replay_notify(ps, false);
     ps_farewell(ps);
     for (int i = 0; i < ps->workers; i++)
         net_release(net, ps->recv[RECV_PUSH + i]);
@@ -162,7 +162,6 @@ static void accept_push(struct ps_server *ps, int worker)
                                .asks = !(m->flags & PUSH_NO_REPLY),
                                .minibatches = note.minibatches,
                                .samples = note.samples,
-                               .loss = note.loss,
                                .version = m->version,
                                .staleness = n->version - m->version + note.staleness,
                                .clock = note.clock,

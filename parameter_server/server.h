@@ -88,7 +88,7 @@ int ps_rank_of(const struct ps_server *ps, int worker);
 int64_t ps_slice_count(const struct ps_server *ps);
 
 /* Waits for the next push or departure that is `expected`, and accepts it. EVENT_CONTROL: a control
- * message was handled instead, or what came is not what is expected and was left where it is. */
+ * message was handled instead, or what came is not expected and stays where it is. */
 struct event ps_next_event(struct ps_server *ps, struct event expected);
 
 /* The worker's push is used: its vector is the worker's again, its next push is awaited. */
@@ -109,8 +109,8 @@ void ps_await_replies_taken(struct ps_server *ps);
 /* Takes the control message that is received at that RECV_*. */
 void ps_handle_control(struct ps_server *ps, int index);
 
-/* Of those who have said that they depart, the next one that the scheme is to know of: anybody, or
- * the one that is expected; -1: nobody. */
+/* Of the DEPARTING workers, the next that the scheme is to know of: any, or the one expected; -1:
+ * none. */
 int ps_next_departure(const struct ps_server *ps, struct event expected);
 void ps_mark_departed(struct ps_server *ps, int worker);
 
@@ -142,10 +142,10 @@ struct event replay_expected(const struct replay *r);
 bool replay_goes_on(const struct replay *r); /* more events are expected here: the end waits */
 void replay_drop(struct replay *r);          /* the rest of it is free */
 
-/* Each of several servers in a replay tells each other once, when its record has run out or at the
- * latest when it closes (`drop` false). After a record has run out its server may take what the
+/* Each of several servers in a replay notifies each other once, when its record has run out, or at
+ * the latest when it closes (`drop` false). After a record has run out its server may take what the
  * other records do not expect, so all are dropped. */
-void replay_tell(struct ps_server *ps, bool drop);
+void replay_notify(struct ps_server *ps, bool drop);
 void replay_expect_note(struct ps_server *ps); /* posts the receive, where one more will come */
 void replay_take_note(struct ps_server *ps, const struct header *m);
 

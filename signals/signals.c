@@ -1,4 +1,4 @@
-/* Signals between workers: see signals/signals.h. */
+/* Signals between workers: counted and timed where they are read. */
 #include "signals/signals.h"
 
 #include <math.h>
@@ -11,27 +11,27 @@ struct signals signals_open(struct node *n, bool relay)
                             .posted = net_recv(n->net, NET_ANY, TAG_SIGNAL, NULL, 0)};
 }
 
-static void note(struct signals *s, const struct header *m)
+static void count(struct signals *s, const struct header *m)
 {
-    struct signal_counters *a = &s->n->counters.signals;
-    double took = net_now(s->n->net) - m->sent_s;
+    struct signal_counters *counters = &s->n->counters.signals;
+    double latency_s = net_now(s->n->net) - m->sent_s;
     s->received++;
     if (m->version < s->round)
-        a->late++;
+        counters->late++;
     if (m->version < s->round || m->version <= s->newest)
         return;
     s->newest = m->version;
-    s->n->signal_s = took;
-    a->heard++;
-    a->latency_s += took;
-    a->worst_s = fmax(a->worst_s, took);
+    s->n->signal_s = latency_s;
+    counters->heard++;
+    counters->latency_s += latency_s;
+    counters->worst_s = fmax(counters->worst_s, latency_s);
 }
 
 bool signals_heard(struct signals *s)
 {
     struct net *net = s->n->net;
     while (net_wait(net, &s->posted, 1, 0) == 0) {
-        note(s, net_header(s->posted));
+        count(s, net_header(s->posted));
         net_release(net, s->posted);
         s->posted = net_recv(net, NET_ANY, TAG_SIGNAL, NULL, 0);
     }
@@ -41,14 +41,14 @@ bool signals_heard(struct signals *s)
 void signals_send(struct signals *s)
 {
     const struct node *n = s->n;
-    const struct header head = {.tag = TAG_SIGNAL, .version = s->round};
+    const struct header header = {.tag = TAG_SIGNAL, .version = s->round};
     s->sent++;
     s->n->counters.signals.sent++;
     if (s->relay)
-        net_send(n->net, 0, &head, NULL, 0);
+        net_send(n->net, 0, &header, NULL, 0);
     for (int i = 0; i < n->context->workers && !s->relay; i++)
         if (i != n->worker)
-            net_send(n->net, n->context->servers + i, &head, NULL, 0);
+            net_send(n->net, n->context->servers + i, &header, NULL, 0);
 }
 
 void signals_close(struct signals *s, int64_t sent_to_me)

@@ -1,9 +1,10 @@
-/* A word to everybody: "push what you have".
+/* Signals between workers: "push what you have finished".
  *
- * A signal names a round (a version of the weights, where all workers agree on versions). One of a
- * round gone by is late and means nothing; one ahead of this worker's round has overtaken the
- * weights and is remembered: nothing is ordered between different senders. Cost: W - 1 heads a
- * signal; with a relaying server one, and W - 1 a round. */
+ * A signal is a header without payload that names a round: a version of the weights, where all
+ * workers agree on versions. A signal of an earlier round is late and is ignored. One of a later
+ * round has overtaken the weights (messages of different senders have no order) and is remembered.
+ *
+ * Cost: W - 1 headers per signal. Where rank 0 relays: one per signal, and W - 1 per round. */
 #ifndef SIGNALS_SIGNALS_H
 #define SIGNALS_SIGNALS_H
 
@@ -11,23 +12,23 @@
 
 struct signals {
     struct node *n;
-    struct request *posted; /* for the next one: what to listen to */
-    bool relay;             /* signals go to rank 0, which passes them on (ps_relay_signals) */
-    int64_t round;          /* this worker's */
+    struct request *posted; /* the receive of the next one: for node_set_interrupt() */
+    bool relay;             /* they go to rank 0, which passes them on (ps_relay_signals()) */
+    int64_t round;          /* this worker's; its owner sets it */
     int64_t newest;         /* round that a signal has named; -1: none yet */
     int64_t sent, received;
 };
 
 struct signals signals_open(struct node *n, bool relay);
 
-/* Reads those that have come; true when one asks for what this worker has in its round. Counts and
- * times them in the account. */
+/* Reads those that have come, and counts them. Does one ask for what this worker has finished in
+ * its round? */
 bool signals_heard(struct signals *s);
 
 void signals_send(struct signals *s); /* of this worker's round, to every other worker */
 
-/* Reads all that were ever sent to this worker (`sent_to_me` in all: ps_depart() tells), so that
- * none is left unread. */
+/* Reads the rest of the `sent_to_me` signals that were ever sent to this worker (ps_depart()
+ * returns that), so that none stays unread. */
 void signals_close(struct signals *s, int64_t sent_to_me);
 
 #endif
