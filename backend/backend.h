@@ -81,6 +81,8 @@ struct device_options {
                 */
     const char
         *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
+    const char *without; /* algorithms of a convolution to leave out, "winograd,simd"; NULL: none.
+                            Only where backend.without */
     bool quiet;
     int number; /* of this rank among those of its host: with several GPUs it takes that one (modulo
                    how many there are) */
@@ -111,7 +113,8 @@ struct backend {
     bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
     /* Where has() says no: the reason, in words; NULL: it knows none but the type. */
     void (*why_not)(enum backend_dtype dtype, char *text, size_t size);
-    bool tf32; /* can it round products of float32 to TF32, for speed? */
+    bool tf32;    /* can it round products of float32 to TF32, for speed? */
+    bool without; /* has it algorithms that can be left out? Unknown names are fatal in open() */
     struct device *(*open)(const struct device_options *);
     void (*close)(struct device *);
     /* x_from and skip_from: the units that write x and skip (NULL: the images; no skip), so that

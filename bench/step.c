@@ -2,11 +2,12 @@
  * images a second.
  *
  *   step [--network resnet50] [--stem cifar|imagenet] [--side PIXELS] [--batch N] [--threads N]
- *     [--dtype f32|bf16] [--backend NAME]
- *        [--cache FILE] [--warm STEPS] [--seconds S] [--gradient] [--turns]     (turns.h; without
- *            --turns: S seconds and one line)
+ *        [--dtype f32|bf16] [--backend NAME] [--cache FILE] [--warm STEPS] [--seconds S]
+ *        [--gradient] [--without NAME[,NAME]] [--turns]
  *
- * --gradient leaves out the update; --check reads the words and leaves. The peer is
+ * With --turns see turns.h; else S seconds and one line. --gradient leaves out the update.
+ * --without leaves out algorithms of a convolution (as_is, inner, product, direct, simd, winograd):
+ * what is each of them worth? --check reads the words and exits. The peer is
  * bench/pytorch.py with the same words. No loader and no messages: those are measured on the whole
  * program. */
 #include <getopt.h>
@@ -27,7 +28,7 @@
 enum { CLASSES = 10, CHANNELS = 3, MOST = 100000, MOST_PIXELS = 1 << 28, PAGE = 4096 };
 
 struct setting {
-    const char *network, *stem, *dtype, *backend, *cache;
+    const char *network, *stem, *dtype, *backend, *cache, *without;
     int side, batch, threads, warm;
     const char *seconds_text;
     bool gradient, check, turns;
@@ -61,7 +62,7 @@ static void read_arguments(struct setting *s, int argc, char **argv)
         {"side", NULL, &s->side, NULL},         {"batch", NULL, &s->batch, NULL},
         {"threads", NULL, &s->threads, NULL},   {"warm", NULL, &s->warm, NULL},
         {"gradient", NULL, NULL, &s->gradient}, {"check", NULL, NULL, &s->check},
-        {"turns", NULL, NULL, &s->turns},
+        {"turns", NULL, NULL, &s->turns},       {"without", &s->without, NULL, NULL},
     };
     enum { WORDS = sizeof known / sizeof *known };
     struct option words[WORDS + 1] = {{0}};
@@ -122,8 +123,13 @@ static void open_step(struct step *s)
                                         .width = o->side,
                                         .own = &(struct resnet_options){.stem = o->stem}});
     s->backend = backend_find(o->backend, dtype);
-    s->device = s->backend->open(&(struct device_options){
-        .threads = o->threads, .dtype = dtype, .cache = o->cache, .quiet = true});
+    if (o->without && !s->backend->without)
+        fatal("--without: backend %s has no algorithms to leave out", s->backend->name);
+    s->device = s->backend->open(&(struct device_options){.threads = o->threads,
+                                                          .dtype = dtype,
+                                                          .cache = o->cache,
+                                                          .without = o->without,
+                                                          .quiet = true});
     s->network = network_open(&s->model, s->backend, s->device, 0, true);
     s->count = model_parameters(&s->model);
     s->w = take(s, 0, (size_t)s->count);
@@ -142,7 +148,8 @@ static void open_step(struct step *s)
         (struct range){0, s->count}, NULL, 0);
     if (!o->gradient)
         /* the update is the GPU's, too */
-        optimizer_offload(s->optimizer, s->backend->device->optimizer, s->w, 1, 0);
+        optimizer_offload(s->optimizer, s->backend->device ? s->backend->device->optimizer : NULL,
+                          s->w, 1, 0);
     optimizer_register_memory(s->optimizer, s->g, (size_t)s->count * sizeof *s->g);
 }
 
@@ -178,7 +185,7 @@ static double measure(void *self)
 }
 
 /* Pairs of an output and a tap, along one axis, in which the tap sees the image. */
-static double living(int in, int out, const struct unit_shape *u)
+static double active(int in, int out, const struct unit_shape *u)
 {
     int count = 0;
     for (int o = 0; o < out; o++)
@@ -197,8 +204,8 @@ static double needed_flops(const struct model *a)
     for (int i = 0; i < a->units; i++) {
         const struct unit_shape *u = &a->unit[i].shape;
         double forward = u->kind == UNIT_CONV
-                             ? 2.0 * u->in_c * u->out_c * living(u->in_h, u->out_h, u) *
-                                   living(u->in_w, u->out_w, u)
+                             ? 2.0 * u->in_c * u->out_c * active(u->in_h, u->out_h, u) *
+                                   active(u->in_w, u->out_w, u)
                              : unit_flops(u) / u->batch;
         sum += forward * (u->first ? 2 : 3);
     }
@@ -209,8 +216,15 @@ int main(int argc, char **argv)
 {
     struct step *s = xcalloc(1, sizeof *s);
     struct rusage use;
-    s->setting = (struct setting){"resnet50", "cifar", "f32", "auto", NULL,  32,   32,
-                                  1,          2,       "5",   false,  false, false};
+    s->setting = (struct setting){.network = "resnet50",
+                                  .stem = "cifar",
+                                  .dtype = "f32",
+                                  .backend = "auto",
+                                  .side = 32,
+                                  .batch = 32,
+                                  .threads = 1,
+                                  .warm = 2,
+                                  .seconds_text = "5"};
     read_arguments(&s->setting, argc, argv);
     if (s->setting.check)
         return 0;

@@ -13,15 +13,7 @@ static const double most_samples = 1e15; /* sums of a few of them stay exact */
 static struct schedule schedule_of(const struct options *o)
 {
     struct schedule s = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup, .gamma = o->gamma};
-    char *copy = strdup(o->milestones), *save = NULL, *end;
-    for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-        double at = strtod(word, &end);
-        if (*end || !(at >= 0 && at <= 1) || s.step_count == 8)
-            fatal("--milestones '%s' is not a list of at most 8 parts of the run like 0.5,0.75",
-                  o->milestones);
-        s.steps[s.step_count++] = at;
-    }
-    free(copy);
+    schedule_set_milestones(&s, o->milestones);
     return s;
 }
 

@@ -1,9 +1,9 @@
 /* What a gradient does to the weights, and how fast: update rules and learning-rate schedules.
  *
- * Rules work on a range of the flat vector (a server has a slice, a bucket may come early), one
- * pass over memory, on the threads that are given. Sources: SGD and Nesterov as in PyTorch (m <- mu
- * m + g + decay w; w <- w - rate m, or g + mu m), Adam (Kingma, Ba 2015), AdamW (Loshchilov, Hutter
- * 2019: decay apart from the gradient), Adagrad (Duchi 2011). */
+ * A rule works on a range of the flat vector (a server has a slice, a bucket may come early), in
+ * one pass over memory, on the threads that are given. Each float is computed alone: the same bits
+ * on any number of threads and any cut. The rules' formulas and papers are in their tables, a file
+ * each beside this header; the schedules' in schedule.c. */
 #ifndef OPTIMIZER_OPTIMIZER_H
 #define OPTIMIZER_OPTIMIZER_H
 
@@ -14,8 +14,7 @@
 #include "optimizer/device.h"
 
 struct optimizer_options {
-    const char
-        *rule; /* "sgd", "nesterov", "adam", "adamw", "adagrad"; optimizer_rules() lists them */
+    const char *rule;       /* one of optimizer_rules() */
     double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
     double beta1, beta2, epsilon;
     int threads;
@@ -23,8 +22,8 @@ struct optimizer_options {
 
 struct optimizer;
 
-/* State for the `slice` of a vector. Weight decay spares the `no_decay` ranges (sorted, of the
- * whole vector's indices; copied). An unknown rule is fatal. */
+/* State for the `slice` of a vector. Weights in the `no_decay` ranges (sorted, of the whole vector's
+ * indices; copied) do not decay. Fatal on an unknown rule or a number out of its range. */
 struct optimizer *optimizer_open(const struct optimizer_options *options, struct range slice,
                                  const struct range *no_decay, int no_decay_count);
 void optimizer_close(struct optimizer *o);
@@ -45,40 +44,42 @@ int64_t optimizer_state_bytes(const struct optimizer *o);
 void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale,
                    int sources);
 
-/* A source at a time: optimizer_accumulate() adds it to what is kept, optimizer_step_accumulated()
- * steps with scale x all of that and begins anew. */
+/* A source at a time: optimizer_accumulate() adds it to an accumulator, zero at first;
+ * optimizer_step_accumulated() steps with scale x the accumulator, which is zero then. */
 void optimizer_accumulate(struct optimizer *o, const float *source);
 void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, double lr);
 
-/* From now on, before the first step, the slice's weights and all that o remembers are held by
- * `kind` (optimizer/device.h; NULL: here, as ever). Nobody but o changes w then; the calls above
+/* From now on, before the first step, a device optimizer of this kind (optimizer/device.h; NULL:
+ * none) holds the slice's weights and the rule's state. Nobody but o changes w then; the calls above
  * change it as they would here, bit for bit, and leave no sum in g. `sources`, `number`: as in
  * struct device_optimizer_options. */
 void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
                        int sources, int number);
 bool optimizer_is_offloaded(const struct optimizer *o);
 
-/* Of one that is away; else they do nothing. Sources may lie in this block, which stays where it is
- * until o is closed. A source may be brought before the call that uses it, and is not changed until
- * that or optimizer_discard() has returned. */
+/* Of an offloaded one; else they do nothing. Sources may lie in a registered block, which stays
+ * where it is until o is closed. A source may be prefetched before the call that uses it, and does
+ * not change until that or optimizer_discard() has returned. */
 void optimizer_register_memory(struct optimizer *o, const void *block, size_t bytes);
 void optimizer_prefetch(struct optimizer *o, const float *source);
 void optimizer_discard(struct optimizer *o, const float *source);
 
 struct schedule {
-    const char *shape; /* "constant", "step", "exponential", "cosine", "one-cycle" */
+    const char *shape; /* one of schedule_shapes() */
     double lr;         /* the greatest */
-    double warmup;     /* part of the run (0 .. 1) in which the rate rises linearly from rate/25 */
-    double steps[8];   /* step: parts of the run at which the rate is multiplied by gamma */
+    double warmup;     /* part of the run (0 .. 1) in which the rate rises linearly from lr/25 */
+    double steps[8];   /* step: milestones, parts of the run at which lr is multiplied by gamma */
     int step_count;
     double gamma; /* step: factor; exponential: rate at the end / rate at the start */
 };
 
-/* The rate when the part `done` (0 .. 1) of the run lies behind. Cosine and exponential fall over
- * what the warm-up leaves of the run; cosine ends at 0; one-cycle rises in a line from rate/25 for
- * 0.3 of the run and falls to rate/1e4 (Smith 2018), it needs no warm-up. An unknown shape or a
- * number out of its range is fatal. */
+/* Milestones from text like "0.5,0.75"; "": none. Fatal on anything else, or on more than fit. */
+void schedule_set_milestones(struct schedule *s, const char *text);
+
+/* The rate when the part `done` (0 .. 1) of the run is over. Cosine and exponential fall over what
+ * the warm-up leaves of the run; one-cycle needs no warm-up. Fatal on an unknown shape or a number
+ * out of its range. */
 double schedule_at(const struct schedule *s, double done);
-const char *schedule_shapes(void);
+const char *schedule_shapes(void); /* "constant|step|exponential|cosine|one-cycle" */
 
 #endif

@@ -386,6 +386,12 @@ static void asks(const void *schedule)
     schedule_at(schedule, 0);
 }
 
+static void parses(const void *milestones)
+{
+    struct schedule s = {.shape = "step"};
+    schedule_set_milestones(&s, milestones);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -398,7 +404,8 @@ static void test_mistakes(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct optimizer_options bad[6] = {good, good, good, good, good, good};
         bad[0].momentum = bad[1].decay = bad[2].beta1 = bad[3].beta2 = bad[4].epsilon = wrong[i];
-        bad[5].epsilon = 1e-60; /* no float */
+        bad[5].epsilon = 1e-60;               /* no float */
+        bad[0].rule = i ? "sgd" : "nesterov"; /* each rule judges its own numbers */
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
             assert_dies(EXIT_USER, opens, &bad[k], (const char *const[]){": give", NULL});
         const struct schedule fine = {
@@ -408,6 +415,10 @@ static void test_mistakes(void **state)
         for (size_t k = 0; k < sizeof worse / sizeof *worse; k++)
             assert_dies(EXIT_USER, asks, &worse[k], (const char *const[]){": give", NULL});
     }
+    const char *milestones[] = {"0.5,x", "0.5,1.5", "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9"};
+    for (size_t i = 0; i < sizeof milestones / sizeof *milestones; i++)
+        assert_dies(EXIT_USER, parses, milestones[i],
+                    (const char *const[]){"--milestones '", milestones[i], NULL});
     struct schedule s = {.shape = "cosinus", .lr = 0.1};
     assert_dies(
         EXIT_USER, asks, &s,
@@ -417,6 +428,11 @@ static void test_mistakes(void **state)
 static void test_names(void **state)
 {
     (void)state;
+    struct schedule s = {.shape = "step"};
+    schedule_set_milestones(&s, "0.5,0.75");
+    assert_true(s.step_count == 2 && s.steps[0] == 0.5 && s.steps[1] == 0.75);
+    schedule_set_milestones(&s, "");
+    assert_int_equal(s.step_count, 0);
     assert_string_equal(optimizer_rules(), "sgd|nesterov|adam|adamw|adagrad");
     assert_string_equal(schedule_shapes(), "constant|step|exponential|cosine|one-cycle");
 }

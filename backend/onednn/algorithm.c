@@ -1,6 +1,11 @@
 /* Each algorithm has its own file; this one only dispatches. */
 #include "backend/onednn/algorithm.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
 #include "backend/onednn/direct.h"
 #include "backend/onednn/product.h"
 #include "backend/onednn/simd.h"
@@ -13,6 +18,22 @@ const char *algorithm_name(int which)
         [ALGORITHM_PRODUCT] = "product", [ALGORITHM_DIRECT] = "direct",
         [ALGORITHM_SIMD] = "simd",       [ALGORITHM_WINOGRAD] = "winograd"};
     return names[which];
+}
+
+void algorithms_leave_out(const char *list, bool left_out[ALGORITHMS])
+{
+    char *copy = strdup(list), *save = NULL;
+    for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        int which = 0;
+        while (which < ALGORITHMS && strcmp(word, algorithm_name(which)))
+            which++;
+        if (which == ALGORITHMS)
+            fatal("--without: unknown algorithm '%s'; known are as_is, inner, product, direct, "
+                  "simd, winograd",
+                  word);
+        left_out[which] = true;
+    }
+    free(copy);
 }
 
 bool algorithm_open(struct algorithm *algorithm, int which, const struct device *d,

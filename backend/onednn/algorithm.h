@@ -5,15 +5,6 @@
 
 #include "backend/onednn/device.h"
 
-enum {
-    /* before them the library's, by enum method */
-    ALGORITHM_PRODUCT = METHODS,
-    ALGORITHM_DIRECT,
-    ALGORITHM_SIMD,
-    ALGORITHM_WINOGRAD,
-    ALGORITHMS
-};
-
 /* One direction, opened in one algorithm: one of the pointers is not NULL. */
 struct algorithm {
     struct pass *library;
@@ -24,6 +15,9 @@ struct algorithm {
 };
 
 const char *algorithm_name(int which);
+
+/* Marks the algorithms of a list like "winograd,simd". Fatal on an unknown name. */
+void algorithms_leave_out(const char *list, bool left_out[ALGORITHMS]);
 
 /* False when this algorithm cannot do it. */
 bool algorithm_open(struct algorithm *algorithm, int which, const struct device *d,

@@ -83,6 +83,8 @@ static int open_all(struct device *d, enum direction dir, const struct unit_shap
     int count = 0;
     for (int w = ALGORITHMS - 1; w >= 0; w--) {
         struct algorithm algorithm;
+        if (d->left_out[w])
+            continue;
         if (!algorithm_open(&algorithm, w, d, dir, s, x, y) ||
             (count && algorithm_is_reference(&algorithm))) {
             algorithm_close(&algorithm);
@@ -136,6 +138,10 @@ static int fastest(struct device *d, enum direction dir, const struct unit_shape
     char *other = layout_bytes(x) + layout_bytes(y) > SMALL_BYTES ? xcalloc(CACHE_BYTES, 1) : NULL;
     struct candidate candidate[ALGORITHMS];
     int count = open_all(d, dir, s, x, y, verification, candidate);
+    if (!count && d->restricted)
+        fatal("--without leaves no algorithm for a %s convolution of %d x %dx%dx%d to %d channels, "
+              "kernel %d; leave fewer out",
+              direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel);
     CHECK(count,
           "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad "
           "%d, that computes it",
@@ -147,18 +153,23 @@ static int fastest(struct device *d, enum direction dir, const struct unit_shape
     return candidate[0].which;
 }
 
+/* The fastest of all is the fastest of fewer, too. A choice among fewer is never stored in the
+ * file. */
 static void open_direction(struct algorithm *algorithm, struct device *d, enum direction dir,
                            const struct unit_shape *s, const struct layout *x,
                            const struct layout *y)
 {
     char key[CHOICE_KEY];
     write_key(key, dir, s, x, y);
-    const char *kept = choices_find(d->choices, key);
-    for (int w = 0; kept && w < ALGORITHMS; w++)
-        if (!strcmp(kept, algorithm_name(w)) && algorithm_open(algorithm, w, d, dir, s, x, y))
+    const char *stored = d->restricted ? choices_find(d->restricted, key) : NULL;
+    if (!stored)
+        stored = choices_find(d->choices, key);
+    for (int w = 0; stored && w < ALGORITHMS; w++)
+        if (!strcmp(stored, algorithm_name(w)) && !d->left_out[w] &&
+            algorithm_open(algorithm, w, d, dir, s, x, y))
             return;
     int which = fastest(d, dir, s, x, y, algorithm);
-    choices_store(d->choices, key, algorithm_name(which));
+    choices_store(d->restricted ? d->restricted : d->choices, key, algorithm_name(which));
 }
 
 struct convolution *convolution_open(struct device *d, const struct unit_shape *s,

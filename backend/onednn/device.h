@@ -9,9 +9,21 @@
 #include "backend/onednn/library.h"
 #include "backend/onednn/tile.h"
 
+/* Of a convolution. */
+enum {
+    /* before them the library's, by enum method */
+    ALGORITHM_PRODUCT = METHODS,
+    ALGORITHM_DIRECT,
+    ALGORITHM_SIMD,
+    ALGORITHM_WINOGRAD,
+    ALGORITHMS
+};
+
 struct device {
     struct library *library;
     struct choices *choices;
+    struct choices *restricted; /* of this run alone, where algorithms are left out; else NULL */
+    bool left_out[ALGORITHMS];
     struct blas blas;          /* may be none */
     const struct tiles *tiles; /* of our own convolutions, NULL: this machine has none */
     int threads;

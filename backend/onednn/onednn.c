@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/onednn/algorithm.h"
 #include "backend/onednn/convolution.h"
 #include "backend/onednn/dense.h"
 #include "backend/onednn/norm.h"
@@ -57,12 +58,17 @@ static struct device *device_open(const struct device_options *options)
     snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(),
              d->tiles ? d->tiles->name : "no tiles", d->threads, d->bf16 ? "bf16" : "f32");
     d->choices = choices_open(options->cache, setting);
+    if (options->without) {
+        algorithms_leave_out(options->without, d->left_out);
+        d->restricted = choices_open(NULL, setting);
+    }
     return d;
 }
 
 static void device_close(struct device *d)
 {
     choices_close(d->choices);
+    choices_close(d->restricted);
     library_close(d->library);
     xfree(d->scratch);
     xfree(d);
@@ -251,6 +257,7 @@ const struct backend backend_onednn = {
     .name = "onednn",
     .version = version,
     .has = has,
+    .without = true,
     .open = device_open,
     .close = device_close,
     .unit_open = unit_open,

@@ -1,0 +1,33 @@
+/* Adagrad. Floats read and written a weight: 3 + 2. */
+#include <math.h>
+
+#include "base/simd.h"
+#include "optimizer/kinds.h"
+
+/* We never look at errno: told so, the compiler vectorises the root. */
+float sqrtf(float) __attribute__((const));
+
+SIMD_LOOP adagrad_loop(const struct step_coefficients *c, float *restrict w,
+                       const float *restrict g, float *restrict m, float *restrict v, int64_t count)
+{
+    (void)v;
+    const float lr = c->lr, decay = c->decay, epsilon = c->epsilon;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        float d = g[i] + decay * w[i];
+        m[i] += d * d;
+        w[i] -= lr * d / (sqrtf(m[i]) + epsilon);
+    }
+}
+
+RULE_KERNEL(adagrad)
+
+const struct rule rule_adagrad = {
+    .name = "adagrad",
+    .formula = "d = g + decay w; m += d^2; w -= lr d / (sqrt(m) + epsilon)",
+    .paper = "Duchi, Hazan, Singer 2011",
+    .states = 1,
+    .kernel = adagrad,
+    .step = STEP_ADAGRAD,
+    .check = check_epsilon,
+};

@@ -1,0 +1,69 @@
+/* Adam, and AdamW, whose weight decay is decoupled from the gradient. Floats read and written a
+ * weight: 4 + 3. The corrections of the bias go into lr and epsilon (Kingma and Ba, end of section
+ * 2), which saves a division a weight. */
+#include <float.h>
+#include <math.h>
+
+#include "base/check.h"
+#include "base/simd.h"
+#include "optimizer/kinds.h"
+
+/* We never look at errno: told so, the compiler vectorises the root. */
+float sqrtf(float) __attribute__((const));
+
+SIMD_LOOP adam_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
+                    float *restrict m, float *restrict v, int64_t count)
+{
+    const struct step_coefficients q = *c;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        float d = g[i] + q.decay * w[i];
+        m[i] = q.beta1 * m[i] + q.fresh1 * d;
+        v[i] = q.beta2 * v[i] + q.fresh2 * d * d;
+        w[i] = q.keep * w[i] - q.lr * m[i] / (sqrtf(v[i]) + q.epsilon);
+    }
+}
+
+RULE_KERNEL(adam)
+
+void check_epsilon(const struct optimizer_options *o)
+{
+    if (!(o->epsilon >= FLT_MIN && o->epsilon <= FLT_MAX))
+        fatal("--epsilon %g: give a number from %g up", o->epsilon, FLT_MIN);
+}
+
+static void check(const struct optimizer_options *o)
+{
+    if (!(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
+        fatal("--beta1 %g --beta2 %g: give numbers from 0 to below 1", o->beta1, o->beta2);
+    check_epsilon(o);
+}
+
+static void correct(const struct optimizer_options *o, int64_t step, double *bias, double *root)
+{
+    *bias = 1 - pow(o->beta1, (double)step);
+    *root = sqrt(1 - pow(o->beta2, (double)step));
+}
+
+const struct rule rule_adam = {
+    .name = "adam",
+    .formula = "d = g + decay w; m, v: means of d, d^2; w -= lr m / (sqrt(v) + epsilon)",
+    .paper = "Kingma, Ba 2015",
+    .states = 2,
+    .kernel = adam,
+    .step = STEP_ADAM,
+    .check = check,
+    .correct = correct,
+};
+
+const struct rule rule_adamw = {
+    .name = "adamw",
+    .formula = "m, v: means of g, g^2; w = (1 - lr decay) w - lr m / (sqrt(v) + epsilon)",
+    .paper = "Loshchilov, Hutter 2019",
+    .states = 2,
+    .kernel = adam,
+    .step = STEP_ADAM,
+    .decoupled = true,
+    .check = check,
+    .correct = correct,
+};

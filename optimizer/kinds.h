@@ -1,0 +1,53 @@
+/* The update rules: a file beside this header, and a line in this list.
+ *
+ * A rule works on a range of the flat vector in one pass over memory. Each float is computed alone
+ * and in one order of operations, that of PyTorch's kernels (without their fused multiply-adds): a
+ * result depends neither on the threads nor on how the vector is cut. */
+#ifndef OPTIMIZER_KINDS_H
+#define OPTIMIZER_KINDS_H
+
+#include "optimizer/optimizer.h"
+
+#define RULES(X)                                                                                   \
+    X(sgd)                                                                                         \
+    X(nesterov)                                                                                    \
+    X(adam)                                                                                        \
+    X(adamw)                                                                                       \
+    X(adagrad)
+
+/* One step on `count` floats of w with their gradient g; m and v are the states, NULL where the
+ * rule has none. */
+typedef void rule_kernel(const struct step_coefficients *c, float *w, const float *g, float *m,
+                         float *v, int64_t count);
+
+struct rule {
+    const char *name, *formula, *paper;
+    int states; /* vectors that it remembers, 0 to 2; zero at first */
+    rule_kernel *kernel;
+    enum step_rule step; /* the same on a device */
+    bool decoupled;      /* weight decay acts on the weights, not through the gradient */
+    /* The rule without momentum, which remembers nothing; NULL: momentum means nothing to it. */
+    const struct rule *stateless;
+    /* Fatal on a number of its own that is out of its range; NULL: it has none. */
+    void (*check)(const struct optimizer_options *o);
+    /* Corrections of the bias at this step (1, 2, ..): lr x root / bias, epsilon x root; NULL: 1.  */
+    void (*correct)(const struct optimizer_options *o, int64_t step, double *bias, double *root);
+};
+
+#define DECLARE_RULE(name) extern const struct rule rule_##name;
+RULES(DECLARE_RULE)
+#undef DECLARE_RULE
+
+extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the list */
+
+/* Makes the function name() out of the loop name_loop(), see base/simd.h. */
+#define RULE_KERNEL(name)                                                                          \
+    SIMD(name,                                                                                     \
+         (const struct step_coefficients *c, float *w, const float *g, float *m, float *v,         \
+          int64_t count),                                                                          \
+         (c, w, g, m, v, count))
+
+void check_momentum(const struct optimizer_options *o); /* sgd.c */
+void check_epsilon(const struct optimizer_options *o);  /* adam.c */
+
+#endif

@@ -1,0 +1,56 @@
+/* SGD with momentum as in PyTorch, and without. Floats read and written a weight: 3 + 2; without
+ * momentum 2 + 1. */
+#include "base/check.h"
+#include "base/simd.h"
+#include "optimizer/kinds.h"
+
+SIMD_LOOP plain_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
+                     float *restrict m, float *restrict v, int64_t count)
+{
+    (void)m, (void)v;
+    const float lr = c->lr, decay = c->decay;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++)
+        w[i] -= lr * (g[i] + decay * w[i]);
+}
+
+RULE_KERNEL(plain)
+
+SIMD_LOOP sgd_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
+                   float *restrict m, float *restrict v, int64_t count)
+{
+    (void)v;
+    const float lr = c->lr, momentum = c->momentum, decay = c->decay;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        m[i] = momentum * m[i] + (g[i] + decay * w[i]);
+        w[i] -= lr * m[i];
+    }
+}
+
+RULE_KERNEL(sgd)
+
+void check_momentum(const struct optimizer_options *o)
+{
+    if (!(o->momentum >= 0 && o->momentum < 1))
+        fatal("--momentum %g: give a number from 0 to below 1", o->momentum);
+}
+
+const struct rule rule_plain = {
+    .name = "sgd",
+    .formula = "w -= lr (g + decay w)",
+    .paper = "Robbins, Monro 1951",
+    .kernel = plain,
+    .step = STEP_PLAIN,
+};
+
+const struct rule rule_sgd = {
+    .name = "sgd",
+    .formula = "m = momentum m + g + decay w; w -= lr m",
+    .paper = "Polyak 1964, as in PyTorch",
+    .states = 1,
+    .kernel = sgd,
+    .step = STEP_SGD,
+    .stateless = &rule_plain,
+    .check = check_momentum,
+};
