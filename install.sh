@@ -174,7 +174,9 @@ keep_default_mpi() {
     local name now
     while read -r name _ now; do
         case $name in
-        mpi | mpirun | mpi-*) "${as_root[@]}" update-alternatives --set "$name" "$now" >>"$log" 2>&1 ;;
+        mpi | mpirun | mpi-*)
+            "${as_root[@]}" update-alternatives --set "$name" "$now" >>"$log" 2>&1
+            ;;
         esac
     done < <(update-alternatives --get-selections 2>/dev/null)
 }

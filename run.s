@@ -7,17 +7,19 @@
 # One run, on a laptop or on a cluster, from any folder:
 #
 #   bash run.s [experiments/NAME.ini] [options of nbsgd]   mpirun -n 5 (RANKS=9: with eight workers)
-#   sbatch run.s ...                     the same under Slurm; sbatch -n 17 -c 8: sixteen workers, 8 cores each
+#   sbatch run.s ...                     the same under Slurm; sbatch -n 17 -c 8: sixteen workers,
+#                                        8 cores each
 #   sbatch --array=1-5 run.s ...         five seeds: the array's index is --seed
 #
-# Without a file it trains ResNet-50 on CIFAR-10 with nbssgd for a few minutes of two cores. A file, also by
-# --config FILE, takes the place of all these settings. Relative paths are those of the folder it is called
-# from, results/ too. Data: --data, else $DATA, else data/ here or beside this script, else the archive is
-# downloaded there, else (no network) the program makes its own images and says so.
-# Time and signals: 120 s before the limit Slurm sends SIGTERM to the ranks, which evaluate, save and exit
-# with code 6; with --save FILE the next job goes on with --init FILE. A job that Slurm requeues (a host
-# died) starts anew in a folder of its own.
-# NBSGD: the program, if it is not ./nbsgd beside this script. MPIRUN, LAUNCH: see launch/launch.sh.
+# Without a file it trains ResNet-50 on CIFAR-10 with nbssgd for a few minutes of two cores. A file,
+# also by --config FILE, takes the place of all these settings. Relative paths are those of the
+# folder it is called from, results/ too. Data: --data, else $DATA, else data/ here or beside this
+# script, else the archive is downloaded there, else (no network) the program makes its own images
+# and says so.
+# Time and signals: 120 s before the limit Slurm sends SIGTERM to the ranks, which
+# evaluate, save and exit with code 6; with --save FILE the next job goes on with --init FILE. A job
+# that Slurm requeues (a host died) starts anew in a folder of its own. NBSGD: the program, if it is
+# not ./nbsgd beside this script. MPIRUN, LAUNCH: see launch/launch.sh.
 set -euo pipefail
 
 # Under Slurm a copy of this file runs from elsewhere: Slurm knows where it came from.
@@ -27,17 +29,21 @@ find_home() {
     if [ -e "$home/launch/launch.sh" ] || [ -z "${SLURM_JOB_ID:-}" ]; then return; fi
     home=${SLURM_SUBMIT_DIR:-$PWD}
     if [ -e "$home/launch/launch.sh" ]; then return; fi
-    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p)
+    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' |
+        sed -n 1p)
     home=$(dirname "${file:-$home/none}")
 }
 find_home
-[ -e "$home/launch/launch.sh" ] || { echo "run.s: the project's folder is not found from $home" >&2; exit 2; }
+[ -e "$home/launch/launch.sh" ] || {
+    echo "run.s: the project's folder is not found from $home" >&2
+    exit 2
+}
 # shellcheck source=launch/launch.sh
 . "$home/launch/launch.sh"
 program=${NBSGD:-$home/nbsgd}
 
-# These settings make the most of a minute or two: the stem that is fast on small images, residual blocks
-# that begin as the identity, and Adam, which finds its step by itself.
+# These settings make the most of a minute or two: the stem that is fast on small images, residual
+# blocks that begin as the identity, and Adam, which finds its step by itself.
 options=(--scheme nbssgd --network resnet50 --stem imagenet --zero-gamma --optimizer adam --lr 0.001
     --batch 128 --minibatches 4 --samples 32000 --eval-samples 1000)
 file=''
@@ -70,19 +76,23 @@ given() { # NAME: does the user say --NAME, on the command line or in the file?
 }
 without_images() { # a problem that needs none
     [[ " ${words[*]} " =~ \ --network[\ =]quadratic\  ]] ||
-        { [ -n "$file" ] && grep -E '^[[:space:]]*network[[:space:]]*[=:][[:space:]]*quadratic' "$file" >/dev/null; }
+        { [ -n "$file" ] && grep -E '^[[:space:]]*network[[:space:]]*[=:][[:space:]]*quadratic' \
+        "$file" >/dev/null; }
 }
 
 [ -x "$program" ] || build nbsgd
-if [ -z "${DATA:-}" ] && ! given data && ! given dataset && ! without_images && [ ! -d data/cifar-10-batches-bin ]; then
+if [ -z "${DATA:-}" ] && ! given data && ! given dataset && ! without_images &&
+    [ ! -d data/cifar-10-batches-bin ]; then
     if "$home/data_loader/fetch" "$home/data"; then
         export DATA=$home/data
     else
-        echo "run.s: no CIFAR-10: training on generated images instead (--data DIR or DATA=DIR names a folder that has it)" >&2
+        echo "run.s: no CIFAR-10: training on generated images instead (--data DIR or DATA=DIR" \
+            "names a folder that has it)" >&2
     fi
 fi
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then options+=(--seed "$SLURM_ARRAY_TASK_ID"); fi
-if [ -n "${SLURM_JOB_ID:-}" ] && ! given results; then # jobs that start in one second must not share a folder
+# jobs that start in one second must not share a folder
+if [ -n "${SLURM_JOB_ID:-}" ] && ! given results; then
     name=run-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}
     options+=(--results "results/$name${SLURM_RESTART_COUNT:+-again$SLURM_RESTART_COUNT}")
 fi

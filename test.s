@@ -3,15 +3,18 @@
 #SBATCH --ntasks=5
 #SBATCH --time=00:10:00
 #
-# Is this cluster fit for nbsgd? Half a minute of measuring and a verdict in words; exit code 0 when it is.
+# Is this cluster fit for nbsgd? Half a minute of measuring and a verdict in words; exit code 0 when
+# it is.
 #
 #   bash test.s                     here: mpirun -n 5 (RANKS=2: fewer)
-#   sbatch -N 2 -n 8 test.s         under Slurm, on two hosts, so that the network between them is measured too
-#   ... test.s --machine [FILE]     also writes what nbsgd --world sim --machine FILE takes (results/machine.ini)
+#   sbatch -N 2 -n 8 test.s         under Slurm, on two hosts, so that their network is measured too
+#   ... test.s --machine [FILE]     also writes what nbsgd --world sim --machine FILE takes
+#                                   (results/machine.ini)
 #
-# Needs MPI with its hwloc, and a C compiler; only the compute times of the machine file come from nbsgd, where
-# that is built: NETWORKS='resnet20 resnet50' STEM=cifar SAMPLES=32 (a mini-batch) DTYPE=f32 THREADS=1 (a rank).
-# bench/cluster/ holds the program. NBSGD, MPIRUN, LAUNCH: as in run.s.
+# Needs MPI with its hwloc, and a C compiler; only the compute times of the machine file come from
+# nbsgd, where that is built: NETWORKS='resnet20 resnet50' STEM=cifar SAMPLES=32 (a mini-batch)
+# DTYPE=f32 THREADS=1 (a rank). bench/cluster/ holds the program. NBSGD, MPIRUN, LAUNCH: as in
+# run.s.
 set -euo pipefail
 export LC_ALL=C # numbers are written and read with a point
 
@@ -22,11 +25,15 @@ find_home() {
     if [ -e "$home/launch/launch.sh" ] || [ -z "${SLURM_JOB_ID:-}" ]; then return; fi
     home=${SLURM_SUBMIT_DIR:-$PWD}
     if [ -e "$home/launch/launch.sh" ]; then return; fi
-    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p)
+    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' |
+        sed -n 1p)
     home=$(dirname "${file:-$home/none}")
 }
 find_home
-[ -e "$home/launch/launch.sh" ] || { echo "test.s: the project's folder is not found from $home" >&2; exit 2; }
+[ -e "$home/launch/launch.sh" ] || {
+    echo "test.s: the project's folder is not found from $home" >&2
+    exit 2
+}
 # shellcheck source=launch/launch.sh
 . "$home/launch/launch.sh"
 program=${NBSGD:-$home/nbsgd} cluster=${CLUSTER:-$home/build/release/cluster}
@@ -54,14 +61,18 @@ mkdir -p "$(dirname "$machine")"
 echo
 "${launch[@]}" "$cluster" --machine "$machine"
 
-stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1} unlimited=1000000000
+stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1}
+unlimited=1000000000
 printf '\n[minibatch_s]\n' >>"$machine"
 if [ ! -x "$program" ]; then
-    echo "# Nothing was measured: nbsgd was not built. Its form: resnet50 cifar 32 f32 1 = SECONDS JITTER" >>"$machine"
-    echo "test.s: $machine has no compute times, since nbsgd is not built: \`make nbsgd\`, then this again; or write them there yourself" >&2
+    echo "# Nothing was measured: nbsgd was not built. Its form:" >>"$machine"
+    echo "# resnet50 cifar 32 f32 1 = SECONDS JITTER" >>"$machine"
+    echo "test.s: $machine has no compute times, since nbsgd is not built: \`make nbsgd\`, then" \
+        "this again; or write them there yourself" >&2
     exit 0
 fi
-# Here: a worker on every core and a server, which sleeps meanwhile. Elsewhere the allocation says how many ranks there are.
+# Here: a worker on every core and a server, which sleeps meanwhile. Elsewhere the allocation says
+# how many ranks there are.
 if [ -n "$alone" ]; then
     workers=$(($("$cluster" --cores) / threads))
     launch_words "$program" $((workers > 1 ? workers + 1 : 2))
@@ -69,12 +80,14 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for network in ${NETWORKS:-resnet20 resnet50}; do
-    "${launch[@]}" "$program" --scheme ssgd --network "$network" --stem "$stem" --dataset synthetic --dtype "$dtype" \
-        --threads "$threads" --batch "$samples" --minibatches 1 --seconds 10 --samples $unlimited --eval-every $unlimited \
-        --eval-samples "$samples" --eval-batches 1 --results "$scratch/$network" >"$scratch/log" 2>&1 ||
+    "${launch[@]}" "$program" --scheme ssgd --network "$network" --stem "$stem" \
+        --dataset synthetic --dtype "$dtype" --threads "$threads" --batch "$samples" \
+        --minibatches 1 --seconds 10 --samples $unlimited --eval-every $unlimited \
+        --eval-samples "$samples" --eval-batches 1 --results "$scratch/$network" \
+        >"$scratch/log" 2>&1 ||
         { cat "$scratch/log" >&2; exit 1; }
-    # The mean over the workers' mini-batches, and how much each worker's own differ: standard deviation / mean.
-    # Columns have names.
+    # The mean over the workers' mini-batches, and how much each worker's own differ: standard
+    # deviation / mean. Columns have names.
     seconds=$(awk -F, '
         /^#/ { next }
         !head++ { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -82,10 +95,12 @@ for network in ${NETWORKS:-resnet20 resnet50}; do
             s += $at["compute_s"]; n += $at["minibatches"]
             v += $at["minibatches"] * $at["minibatch_deviation_s"] ^ 2
         }
-        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }' "$scratch/$network/ranks.csv")
+        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }' \
+        "$scratch/$network/ranks.csv")
     [ -n "$seconds" ] || { echo "test.s: $network left no compute times" >&2; exit 1; }
     echo "$network $stem $samples $dtype $threads = $seconds" >>"$machine"
-    echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$([ "$threads" = 1 ] || echo s)):" \
+    plural=$([ "$threads" = 1 ] || echo s)
+    echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$plural):" \
         "${seconds% *} s, jitter ${seconds#* }"
 done
 echo "test.s: $machine describes this cluster: nbsgd --world sim --machine $machine"

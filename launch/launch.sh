@@ -1,4 +1,5 @@
-# How ranks are started here. run.s, test.s and the tests read this file; $home is the project's folder.
+# How ranks are started here. run.s, test.s and the tests read this file; $home is the project's
+# folder.
 #
 #   launch_words PROGRAM RANKS   sets the array `launch` to what stands before PROGRAM
 #   mpirun_words PROGRAM         the same without Slurm, and without the number of ranks
@@ -6,9 +7,10 @@
 #   mpi_of PROGRAM               the MPI library that PROGRAM was built with, in the same words
 #   build TARGET ...             make, once for all jobs that start together
 #
-# $LAUNCH, where it is given, is taken as it is (LAUNCH="srun --mpi=pmix"). Under Slurm srun starts the ranks,
-# if it speaks what the library speaks: PMI-2 for MPICH, PMIx for Open MPI. Else $MPIRUN does, one word or
-# several ("mpirun --oversubscribe"); without it the launcher of the library that PROGRAM was built with.
+# $LAUNCH, where it is given, is taken as it is (LAUNCH="srun --mpi=pmix"). Under Slurm srun starts
+# the ranks, if it speaks what the library speaks: PMI-2 for MPICH, PMIx for Open MPI. Else $MPIRUN
+# does, one word or several ("mpirun --oversubscribe"); without it the launcher of the library that
+# PROGRAM was built with.
 # shellcheck shell=bash disable=SC2034
 : "${home:?}"
 
@@ -79,7 +81,8 @@ launch_words() { # PROGRAM RANKS
         return
     fi
     if [ -n "${SLURM_JOB_ID:-}" ] && ! slurm_answers; then
-        echo "launch: SLURM_JOB_ID is set, but no Slurm answers here; its variables are not used" >&2
+        echo "launch: SLURM_JOB_ID is set, but no Slurm answers here; its variables are not used" \
+            >&2
         unset "${!SLURM_@}" # every launcher would go by them, and wait for ever
     fi
     if [ -n "${SLURM_JOB_ID:-}" ]; then
@@ -87,12 +90,15 @@ launch_words() { # PROGRAM RANKS
         find_pmi "$1"
         if [ -n "$pmi" ]; then
             launch=(srun "--mpi=$pmi" --kill-on-bad-exit=1)
-            if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then launch+=("--cpus-per-task=$SLURM_CPUS_PER_TASK"); fi
+            if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
+                launch+=("--cpus-per-task=$SLURM_CPUS_PER_TASK")
+            fi
             return
         fi
     fi
     if ! mpirun_words "$1"; then
-        echo "launch: no ${launch[0]} here; \`./install.sh run\` installs MPICH's, MPIRUN=... names another" >&2
+        echo "launch: no ${launch[0]} here; \`./install.sh run\` installs MPICH's, MPIRUN=..." \
+            "names another" >&2
         exit 2
     fi
     launch+=(-n "$ranks")
@@ -101,5 +107,6 @@ launch_words() { # PROGRAM RANKS
 build() {
     mkdir -p "$home/build"
     # Without the variable, which nproc would obey: it is for the program's threads.
-    flock "$home/build/lock" make -s -C "$home" -j"$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)" "$@" >&2
+    flock "$home/build/lock" make -s -C "$home" \
+        -j"$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)" "$@" >&2
 }

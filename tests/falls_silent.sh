@@ -8,7 +8,7 @@ deadline=5 patience=90 # seconds; the ranks' own limit, and this script's for an
 
 options=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --minibatches 2
     --eval-batches 1 --threads 1
-    --delay constant:0.02 --samples 100000000 --deadline $deadline)
+    --delay constant:0.02 --samples 100000000 --deadline "$deadline")
 small=(--eval-every 64 --eval-samples 16)
 # Eight runs that time the kernels of a sanitizer's build at once take minutes.
 if [ "$sanitized" = 1 ] && [[ $("$nbsgd" --version) == *openblas* ]]; then
@@ -54,9 +54,12 @@ ended() { # NAME: loads what it ended with into $code and $out
 }
 in_time() { # NAME SECONDS
     local took=$(($(stat -c %Y "$1/code") - $(cat "$1/struck")))
-    [ $took -le "$2" ] || { echo "it took $took s, not at most $2"; return 1; }
+    [ "$took" -le "$2" ] || { echo "it took $took s, not at most $2"; return 1; }
 }
-nobody_left() { ! kill -0 $(cat "$1"/pid.*) 2>/dev/null; } # shellcheck disable=SC2046
+nobody_left() {
+    # shellcheck disable=SC2046 # a process a word
+    ! kill -0 $(cat "$1"/pid.*) 2>/dev/null
+}
 rows_kept() { [ "$(rows "$1/run/eval.csv" | awk -F, 'NF == 8' | wc -l)" -ge 2 ]; }
 
 # The weights start a run whose first evaluation is the last one of the run that saved them.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Several hosts, with names and addresses of their own and nothing but a network between them (bench/lan makes them on this machine): the
-# messages hold their contract, a run gives the simulator's bits, and nothing is left of the hosts, however they end.
+# Several hosts, with names and addresses of their own and nothing but a network between them
+# (bench/lan makes them on this machine): the messages hold their contract, a run gives the
+# simulator's bits, and nothing is left of the hosts, however they end.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
@@ -19,8 +20,8 @@ run "$lan" --hosts 0 true
 check 'no hosts' ends 2 usage
 
 gone() { # no process is left in these namespaces
-    local i space left
-    for i in {1..50}; do
+    local space left
+    for _ in {1..50}; do
         left=''
         for space in "$@"; do
             if readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -qxF "$space"; then left=$space; fi
@@ -33,11 +34,15 @@ gone() { # no process is left in these namespaces
 }
 run "$lan" readlink /proc/self/ns/net
 mapfile -t spaces <<<"$out"
-check 'networks of their own' eval '[ ${#spaces[@]} = 2 ] && [ "${spaces[0]}" != "${spaces[1]}" ] && [ "${spaces[0]}" != "$(readlink /proc/self/ns/net)" ]'
+all_differ() { # WORD ...
+    [ "$(printf '%s\n' "$@" | sort -u | wc -l)" = $# ]
+}
+check 'two networks' [ ${#spaces[@]} = 2 ]
+check 'of their own' all_differ "${spaces[@]}" "$(readlink /proc/self/ns/net)"
 check 'nothing is left' gone "${spaces[@]}"
 again='' out=''
 "$lan" sh -c 'readlink /proc/self/ns/net; exec sleep 100' >spaces 2>/dev/null &
-for i in {1..50}; do [ "$(wc -l <spaces)" = 2 ] && break; sleep 0.1; done
+for _ in {1..50}; do [ "$(wc -l <spaces)" = 2 ] && break; sleep 0.1; done
 mapfile -t spaces <spaces
 check 'two hosts to be ended' [ ${#spaces[@]} = 2 ]
 kill $!
@@ -51,15 +56,18 @@ for program in mpi_messaging mpi_collective; do
     fi
 done
 
-net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4 --minibatches 2 --updates 2
+net=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64 --batch 4
+    --minibatches 2 --updates 2
     --eval-samples 4 --eval-batches 1 --scheme ssgd)
 run "$nbsgd" --world sim --workers 4 "${net[@]}" --save sim.safetensors --results sim
 check 'ssgd on sim' ends 0
 for progress in poll thread; do
-    run "$lan" --hosts 2 -n 5 "$nbsgd" "${net[@]}" --no-pin --progress $progress --save $progress.safetensors --results $progress
+    run "$lan" --hosts 2 -n 5 "$nbsgd" "${net[@]}" --no-pin --progress $progress \
+        --save $progress.safetensors --results $progress
     check "ssgd on two hosts, $progress" ends 0
     check "ssgd on two hosts, $progress: the bits of sim" cmp sim.safetensors $progress.safetensors
-    check "ssgd on two hosts, $progress: their names" eval '[ "$(column '$progress'/ranks.csv host | sort -u | paste -sd" ")" = "host1 host2" ]'
+    check "ssgd on two hosts, $progress: their names" eval \
+        '[ "$(column '$progress'/ranks.csv host | sort -u | paste -sd" ")" = "host1 host2" ]'
 done
 
 finish

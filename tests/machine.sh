@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The file that test.s writes is one that the simulator takes: links measured between two pretended hosts, then a run on them.
+# The file that test.s writes is one that the simulator takes: links measured between two pretended
+# hosts, then a run on them.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 cluster=$(dirname "$nbsgd")/cluster
@@ -8,30 +9,42 @@ cluster=$(dirname "$nbsgd")/cluster
 has() { # KEYS ...: each once, with a number above 0
     local key
     for key in "$@"; do
-        [ "$(grep -cE "^$key = [0-9.e+-]*[1-9]" machine.ini)" = 1 ] || { echo "no $key in: $(cat machine.ini)"; return 1; }
+        [ "$(grep -cE "^$key = [0-9.e+-]*[1-9]" machine.ini)" = 1 ] || {
+            echo "no $key in: $(cat machine.ini)"
+            return 1
+        }
     done
 }
 
 run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$cluster" --machine machine.ini
-check 'a cluster of two hosts is measured' ends 0 'within a host: latency' 'between hosts: latency' '2 ranks of a host at once' 'Sums of vectors'
-check 'its file has every link' has ranks_per_host latency_s bandwidth_bytes_per_s host_bandwidth_bytes_per_s local_latency_s \
+check 'a cluster of two hosts is measured' ends 0 'within a host: latency' \
+    'between hosts: latency' '2 ranks of a host at once' 'Sums of vectors'
+check 'its file has every link' has ranks_per_host latency_s bandwidth_bytes_per_s \
+    host_bandwidth_bytes_per_s local_latency_s \
     local_bandwidth_bytes_per_s vector_bandwidth_bytes_per_s
 
-tiny=(--scheme ssgd --network resnet20 --dataset synthetic --train-samples 200 --batch 16 --minibatches 2 --updates 3 --eval-samples 20
+tiny=(--scheme ssgd --network resnet20 --dataset synthetic --train-samples 200 --batch 16
+    --minibatches 2 --updates 3 --eval-samples 20
     --eval-batches 1 --threads 1 --workers 3)
 run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results a
-check 'without compute times it is refused by the key' ends 2 "machine.ini.*'resnet20 cifar 8 f32 1 = "
+check 'without compute times it is refused by the key' ends 2 \
+    "machine.ini.*'resnet20 cifar 8 f32 1 = "
 printf '[minibatch_s]\nresnet20 cifar 8 f32 1 = 0.25\n[rank 2]\nspeed = 0.5\n' >>machine.ini
 run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results b
 check 'with them it runs' ends 0
 near() { # SECONDS WANTED
-    awk "BEGIN { exit !($1 > $2 - 0.001 && $1 < $2 + 0.05) }" || { echo "$1 is not about $2"; return 1; }
+    awk "BEGIN { exit !($1 > $2 - 0.001 && $1 < $2 + 0.05) }" || {
+        echo "$1 is not about $2"
+        return 1
+    }
 }
-check 'a rank computes as long as the file says' near "$(column b/ranks.csv compute_s | sed -n 2p)" 1.5
+check 'a rank computes as long as the file says' near \
+    "$(column b/ranks.csv compute_s | sed -n 2p)" 1.5
 check 'one of speed 0.5 twice as long' near "$(column b/ranks.csv compute_s | sed -n 3p)" 3
 check 'hosts have names' [ "$(column b/ranks.csv host | paste -sd' ')" = 'sim-0 sim-0 sim-1 sim-1' ]
 
-# A pull within a host costs one copy at local_bandwidth, whatever sums of vectors run at: 1,000 floats, 1 s each, 3 updates.
+# A pull within a host costs one copy at local_bandwidth, whatever sums of vectors run at: 1,000
+# floats, 1 s each, 3 updates.
 cat >toy.ini <<'END'
 ranks_per_host = 4
 local_latency_s = 0
@@ -41,8 +54,10 @@ END
 toy=(--world sim --workers 3 --scheme ssgd --network quadratic --updates 3 --threads 1)
 run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
 check 'a toy on that machine runs' ends 0
-check 'a pull is charged once, as a copy within the host' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 4
-# Workers who sum among themselves read and write 8 / 3 vectors each, all at once, at the same rate: two vectors a second.
+check 'a pull is charged once, as a copy within the host' near \
+    "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 4
+# Workers who sum among themselves read and write 8 / 3 vectors each, all at once, at the same rate:
+# two vectors a second.
 summed() { # METHOD: of the second worker, who begins with a pull
     run "$nbsgd" "${toy[@]}" --scheme allreduce --allreduce "$1" --machine toy.ini --results sums
     check "$1 sums on that machine" ends 0
@@ -54,14 +69,17 @@ summed ring
 check 'a ring likewise' near "$sum_s" 6.004
 sed -i 's/ranks_per_host = 4/latency_s = 0\nbandwidth_bytes_per_s = 1e6/' toy.ini
 run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
-check 'between hosts as vector work, behind the wire' near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 0.008
+check 'between hosts as vector work, behind the wire' near \
+    "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 0.008
 summed direct
 check 'a sum likewise' near "$sum_s" 0.01
 
-# A signal may be on its way for longer than all that comes behind it: its worker stays until it has read it.
+# A signal may be on its way for longer than all that comes behind it: its worker stays until it has
+# read it.
 printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0.5\n' >slow.ini
 for inflight in finish carry; do
-    run "$nbsgd" --world sim --network quadratic --workers 3 --slow 2=1.5 --updates 9 --scheme nbssgd --nb-inflight $inflight \
+    run "$nbsgd" --world sim --network quadratic --workers 3 --slow 2=1.5 --updates 9 \
+        --scheme nbssgd --nb-inflight $inflight \
         --machine slow.ini --results slow
     check "a signal on a slow link is read before the end, $inflight" ends 0
 done
@@ -74,12 +92,17 @@ check 'with a jitter it runs' ends 0
 run "$nbsgd" "${varied[@]}" 2 --results s2
 run "$nbsgd" "${varied[@]}" 2 --results s3
 run "$nbsgd" "${varied[@]}" 2 --results s4 --seed 2
-check 'times vary as the file says' awk "BEGIN { s = $(column s1/ranks.csv minibatch_deviation_s | sed -n 2p) / 0.25; exit !(s > 0.14 && s < 0.26) }"
-check 'around the same mean' awk "BEGIN { m = $(column s1/ranks.csv compute_s | sed -n 2p) / 40; exit !(m > 0.235 && m < 0.265) }"
-check 'the same again with the same seed' [ "$(column s2/ranks.csv compute_s) $(column s2/ranks.csv wait_s)" = \
+check 'times vary as the file says' awk "BEGIN { s = $(column s1/ranks.csv minibatch_deviation_s |
+    sed -n 2p) / 0.25; exit !(s > 0.14 && s < 0.26) }"
+check 'around the same mean' awk "BEGIN { m = $(column s1/ranks.csv compute_s |
+    sed -n 2p) / 40; exit !(m > 0.235 && m < 0.265) }"
+check 'the same again with the same seed' [ \
+    "$(column s2/ranks.csv compute_s) $(column s2/ranks.csv wait_s)" = \
     "$(column s3/ranks.csv compute_s) $(column s3/ranks.csv wait_s)" ]
-check 'with another seed others' [ "$(column s3/ranks.csv compute_s)" != "$(column s4/ranks.csv compute_s)" ]
-check 'without one they are all alike' [ "$(column b/ranks.csv minibatch_deviation_s | sed -n 2p)" = 0.000000 ]
+check 'with another seed others' [ "$(column s3/ranks.csv compute_s)" != \
+    "$(column s4/ranks.csv compute_s)" ]
+check 'without one they are all alike' [ "$(column b/ranks.csv minibatch_deviation_s | sed -n 2p)" \
+    = 0.000000 ]
 
 run env NBSGD_HOSTS=1 "$mpirun" -n 2 "$cluster" --machine machine.ini
 check 'one host alone' ends 0

@@ -1,21 +1,34 @@
 #!/usr/bin/env bash
-# The real world's messages, and what is built on them, in other shapes than mpi_messaging's and mpi_collective's own five ranks on one
-# host: fewer and more ranks, between pretended hosts (NBSGD_HOSTS), with a progress thread; then bad ends: the launcher's exit code
-# is the cause's, and nobody hangs.
+# The real world's messages, and what is built on them, in other shapes than mpi_messaging's and
+# mpi_collective's own five ranks on one host: fewer and more ranks, between pretended hosts
+# (NBSGD_HOSTS), with a progress thread; then bad ends: the launcher's exit code is the cause's, and
+# nobody hangs.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-program=${BUILD:-build/release}/tests/mpi_messaging sums=${BUILD:-build/release}/tests/mpi_collective mpirun=${MPIRUN:-mpirun} passed=0 failed=0
+program=${BUILD:-build/release}/tests/mpi_messaging
+sums=${BUILD:-build/release}/tests/mpi_collective mpirun=${MPIRUN:-mpirun} passed=0 failed=0
 command -v "$mpirun" >/dev/null || { echo "SKIPPED: no $mpirun"; exit 77; }
-for built in "$program" "$sums"; do [ -x "$built" ] || { echo "SKIPPED: $built is not built"; exit 77; }; done
+for built in "$program" "$sums"; do
+    [ -x "$built" ] || {
+        echo "SKIPPED: $built is not built"
+        exit 77
+    }
+done
 
 verdict() { # ok|bad, what, the command that repeats it
-    if [ "$1" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: $2; again: $3"; fi
+    if [ "$1" = ok ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)) && echo "FAILED: $2; again: $3"
+    fi
 }
 
 passes() { # ranks, hosts, command: all its tests
     local ranks=$1 hosts=$2 out
     shift 2
-    if out=$(NBSGD_HOSTS=$hosts timeout 300 "$mpirun" -n "$ranks" "$@" 2>&1) && grep -q '^[1-9][0-9]* passed, 0 failed$' <<<"$out"; then
+    if out=$(NBSGD_HOSTS=$hosts timeout 300 "$mpirun" -n "$ranks" "$@" 2>&1) &&
+        grep -q '^[1-9][0-9]* passed, 0 failed$' <<<"$out"
+    then
         verdict ok
     else
         grep -vE '\[ +(RUN|OK) +\]' <<<"$out" | tail -n 20
@@ -28,11 +41,14 @@ end() { # code expected, words that must be said, hosts, command
     shift 3
     out=$(NBSGD_HOSTS=$hosts timeout 60 "$mpirun" "$@" 2>&1)
     code=$?
-    if [ $code = "$expected" ] && grep -q "$words" <<<"$out" && ! grep -q 'BAD TERMINATION\|Abort(' <<<"$out"; then
+    if [ $code = "$expected" ] && grep -q "$words" <<<"$out" &&
+        ! grep -q 'BAD TERMINATION\|Abort(' <<<"$out"
+    then
         verdict ok
     else
         echo "$out"
-        verdict bad "exit code $code instead of $expected, or not the words \"$words\", or noise" "NBSGD_HOSTS=$hosts $mpirun $*"
+        verdict bad "exit code $code instead of $expected, or not the words \"$words\", or noise" \
+            "NBSGD_HOSTS=$hosts $mpirun $*"
     fi
 }
 
@@ -54,10 +70,13 @@ end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 1 -n 2 "$pr
 end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 2 -n 2 "$program" --long
 end 2 'rank 1 on .*: ends with 2' 1 -n 4 "$program" --end 2
 end 5 'rank 0 on .*: rank 3 on .* sent no heartbeat' 1 -n 4 "$sums" --stop vendor
-end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 -n 4 "$sums" --lose
-# Killed: this launcher would kill all the others at once, unless a shell stands between and it is told not to.
+end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 -n 4 "$sums" \
+    --lose
+# Killed: this launcher would kill all the others at once, unless a shell stands between and it is
+# told not to.
 # shellcheck disable=SC2016
-end 5 'rank [023] on .*: rank 1 is gone' 1 -disable-auto-cleanup -n 4 sh -c '"$0" --kill; exit $?' "$program"
+end 5 'rank [023] on .*: rank 1 is gone' 1 -disable-auto-cleanup -n 4 sh -c '"$0" --kill; exit $?' \
+    "$program"
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

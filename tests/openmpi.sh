@@ -9,7 +9,8 @@
 export NBSGD=$nbsgd OMP_WAIT_POLICY=passive
 unset MPIRUN LAUNCH
 
-toy=(--network quadratic --optimizer sgd --batch 64 --minibatches 2 --samples 20000 --eval-every 5000)
+toy=(--network quadratic --optimizer sgd --batch 64 --minibatches 2 --samples 20000
+    --eval-every 5000)
 for scheme in ssgd nbssgd asgd; do
     run bash "$home/run.s" "${toy[@]}" --scheme $scheme --lr 0.05 --results $scheme
     check "$scheme by run.s: five ranks" ends 0 '4 workers and 1 server'
@@ -41,7 +42,8 @@ else
 fi
 other=$home/build/release/nbsgd
 if [ -x "$other" ] && [ "$(mpi_of "$other")" = hydra ]; then
-    run env NBSGD="$other" MPIRUN=mpirun.openmpi RANKS=3 bash "$home/run.s" "${exact[@]}" --results mixed
+    run env NBSGD="$other" MPIRUN=mpirun.openmpi RANKS=3 bash "$home/run.s" "${exact[@]}" \
+        --results mixed
     check "Open MPI's launcher is named by a program of MPICH" ends 2 "$mixed.*MPICH"
     run env NBSGD="$other" bash "$home/run.s" "${exact[@]}" --results mpich
     check "a program of MPICH gets its own launcher" ends 0

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# run.s and test.s on a real Slurm: one node, this machine, set up in a temporary folder and taken down again.
+# run.s and test.s on a real Slurm: one node, this machine, set up in a temporary folder and taken
+# down again.
 #
-# munged, slurmctld and slurmd run as root from a configuration of their own, without systemd, cgroups or accounting, on free
-# ports, so that a Slurm that is here already is not touched. The node claims 8 cores: five ranks fit on two. Exit code 77:
-# not root, or no packages. Called by `make test-slurm`.
+# munged, slurmctld and slurmd run as root from a configuration of their own, without systemd,
+# cgroups or accounting, on free ports, so that a Slurm that is here already is not touched. The
+# node claims 8 cores: five ranks fit on two. Exit code 77: not root, or no packages. Called by
+# `make test-slurm`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # Nothing of a job that this may run in, nothing of the make that started it.
@@ -66,7 +68,8 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=8 State=UNKNOWN
 PartitionName=trial Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 
-# No plugin here uses cgroups, but slurmd loads the code for them, and the one for v2 refuses a container without /sys/fs/cgroup.
+# No plugin here uses cgroups, but slurmd loads the code for them, and the one for v2 refuses a
+# container without /sys/fs/cgroup.
 echo CgroupPlugin=cgroup/v1 >"$dir/cgroup.conf"
 
 start() { # NAME COMMAND ...: a daemon in the foreground of a background job
@@ -75,7 +78,8 @@ start() { # NAME COMMAND ...: a daemon in the foreground of a background job
     "$@" >"$dir/$name.log" 2>&1 &
     daemons+=($!)
 }
-start munged munged --foreground --force --key-file="$dir/munge/key" --socket="$dir/munge/socket" --pid-file="$dir/munge/pid" \
+start munged munged --foreground --force --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
+    --pid-file="$dir/munge/pid" \
     --log-file="$dir/munge/log" --seed-file="$dir/munge/seed"
 for _ in {1..100}; do [ -S "$dir/munge/socket" ] && break; sleep 0.1; done
 start slurmctld slurmctld -D
@@ -104,16 +108,22 @@ node_is_up() {
     return 1
 }
 
-state_of() { scontrol show job -o "$1" 2>/dev/null | grep -o ' JobState=[A-Z_]*' | sort -u | paste -sd' '; }
+state_of() {
+    scontrol show job -o "$1" 2>/dev/null | grep -o ' JobState=[A-Z_]*' | sort -u | paste -sd' '
+}
 
-# Submits with sbatch, waits at most $1 seconds, and wants all of the job COMPLETED; then $job, and the output in $dir/$job*.out.
+# Submits with sbatch, waits at most $1 seconds, and wants all of the job COMPLETED; then $job, and
+# the output in $dir/$job*.out.
 completes() {
     local limit=$1 state=''
     shift
     job=$(sbatch --parsable --output="$dir/%A-%a.out" "$@") || return 1
     for ((s = 0; s < limit; s++)); do
         state=$(state_of "$job")
-        case $state in *PENDING* | *RUNNING* | *CONFIGURING* | *COMPLETING* | '') sleep 1 ;; *) break ;; esac
+        case $state in
+        *PENDING* | *RUNNING* | *CONFIGURING* | *COMPLETING* | '') sleep 1 ;;
+        *) break ;;
+        esac
     done
     [ "$state" = ' JobState=COMPLETED' ] && return 0
     echo "sbatch $*: $state after $s s"
@@ -123,9 +133,11 @@ completes() {
     return 1
 }
 
-# What happens two minutes before the time limit (#SBATCH --signal=TERM@120): the ranks get SIGTERM, save, and leave with 6.
+# What happens two minutes before the time limit (#SBATCH --signal=TERM@120): the ranks get SIGTERM,
+# save, and leave with 6.
 leaves_in_time() {
-    job=$(sbatch --parsable --output="$dir/%j-.out" run.s "${tiny[@]}" --samples 50000000 --save "$dir/weights.safetensors") || return 1
+    job=$(sbatch --parsable --output="$dir/%j-.out" run.s "${tiny[@]}" --samples 50000000 \
+        --save "$dir/weights.safetensors") || return 1
     for _ in {1..120}; do grep -qs 'evaluated at' "$dir/$job"*.out && break; sleep 0.5; done
     rm -f "$dir/weights.safetensors"
     scancel --signal=TERM "$job"
@@ -133,7 +145,8 @@ leaves_in_time() {
         case $(state_of "$job") in *RUNNING* | *COMPLETING*) sleep 0.5 ;; *) break ;; esac
     done
     rm -rf "results/run-$job"
-    scontrol show job -o "$job" | grep -q ' ExitCode=6:0 ' && [ -s "$dir/weights.safetensors" ] && return 0
+    scontrol show job -o "$job" | grep -q ' ExitCode=6:0 ' && [ -s "$dir/weights.safetensors" ] &&
+        return 0
     scontrol show job -o "$job" | grep -oE '(JobState|ExitCode)=[^ ]*'
     ls -l "$dir"/*.safetensors
     tail -n 40 "$dir/$job"*.out
@@ -151,11 +164,13 @@ if [ $failed = 0 ]; then
     holds 'sbatch test.s is COMPLETED' completes 120 test.s
     holds 'it saw five ranks that know each other' says 'Ranks and hosts: 5 ranks on 1 host'
     holds 'it found the machine fit' says '^Fit'
-    tiny=(--network resnet20 --dataset synthetic --batch 32 --minibatches 4 --samples 512 --eval-samples 200)
+    tiny=(--network resnet20 --dataset synthetic --batch 32 --minibatches 4 --samples 512
+        --eval-samples 200)
     holds 'sbatch --array=3-4 run.s is COMPLETED' completes 240 --array=3-4 run.s "${tiny[@]}"
     for seed in 3 4; do
         folder=results/run-$job-$seed
-        holds "task $seed trained with seed $seed and left $folder" grep -qE "\"seed\": *$seed\b" "$folder/summary.json"
+        holds "task $seed trained with seed $seed and left $folder" grep -qE "\"seed\": *$seed\b" \
+            "$folder/summary.json"
         rm -rf "$folder"
     done
     holds 'run.s on SIGTERM: the weights are saved, exit code 6' leaves_in_time
