@@ -50,7 +50,7 @@ static double wall_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void results_made(struct results *r, FILE *f, const char *name)
+void results_flush(struct results *r, FILE *f, const char *name)
 {
     if ((!f || fflush(f) || ferror(f)) && !r->full) {
         r->full = true;
@@ -67,7 +67,7 @@ FILE *results_file(struct results *r, const char *name, bool head)
     FILE *f = fopen(path, "w");
     if (f && head)
         fputs(r->head, f);
-    results_made(r, f, name);
+    results_flush(r, f, name);
     return f;
 }
 
@@ -126,7 +126,7 @@ static void write_config(struct results *r, const char *text)
     if (!f)
         fatal("--results: cannot write into %s (%s)", r->folder, strerror(errno));
     fputs(text, f);
-    results_made(r, f, "config.ini");
+    results_flush(r, f, "config.ini");
     fclose(f);
 }
 
@@ -147,7 +147,7 @@ struct results *results_open(const struct results_options *o)
     r->events = results_file(r, "events.jsonl", false);
     if (r->rows)
         fputs("seconds,samples,updates,epoch,loss,top1,top5,training_loss\n", r->rows);
-    results_made(r, r->rows, "eval.csv");
+    results_flush(r, r->rows, "eval.csv");
     return r;
 }
 
@@ -170,7 +170,7 @@ void results_partition(struct results *r, int ranks, int workers, int classes,
             fprintf(f, ",%lld", (long long)mine[c]);
     }
     fputs("\n", f);
-    results_made(r, f, "partition.csv");
+    results_flush(r, f, "partition.csv");
     fclose(f);
 }
 
@@ -188,7 +188,7 @@ void results_evaluation(struct results *r, const struct evaluation *s)
         fprintf(r->rows, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds,
                 (long long)s->samples, (long long)s->updates, s->epoch, s->loss, s->top1, s->top5,
                 s->training_loss);
-        results_made(r, r->rows, "eval.csv");
+        results_flush(r, r->rows, "eval.csv");
     }
     if (r->evaluations == r->room) {
         r->room = r->room ? 2 * r->room : 64;
@@ -217,7 +217,7 @@ void results_candidate(struct results *r, const char *of, const struct evaluatio
     }
     fprintf(r->candidates, "%.6f,%lld,%lld,%s,%.6f,%.4f,%.4f\n", e->seconds, (long long)e->samples,
             (long long)e->updates, of, e->loss, e->top1, e->top5);
-    results_made(r, r->candidates, "candidates.csv");
+    results_flush(r, r->candidates, "candidates.csv");
 }
 
 double results_best(const struct results *r)
@@ -235,7 +235,7 @@ void results_event(struct results *r, const char *name, double seconds,
         return;
     json_write(r->events, JSON_FIELDS(JSON_TEXT("event", name), JSON_FIXED("seconds", seconds)),
                fields, false);
-    results_made(r, r->events, "events.jsonl");
+    results_flush(r, r->events, "events.jsonl");
 }
 
 static void clock_text(char *to, size_t size, double s)

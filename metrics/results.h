@@ -26,7 +26,7 @@ struct results {
 
 /* a new file in the folder; NULL is reported once */
 FILE *results_file(struct results *r, const char *name, bool head);
-/* after a write: reports a failure once */
-void results_made(struct results *r, FILE *f, const char *name);
+/* after a write: what was written goes to the file; a failure is reported once */
+void results_flush(struct results *r, FILE *f, const char *name);
 
 #endif

@@ -115,7 +115,7 @@ static void write_ranks(struct results *r, const struct run_summary *s)
             write_cell(f, &columns[k], &s->counters[i]);
         fputs("\n", f);
     }
-    results_made(r, f, "ranks.csv");
+    results_flush(r, f, "ranks.csv");
     fclose(f);
 }
 
@@ -135,7 +135,7 @@ static void write_histograms(struct results *r, const struct counters *server)
         for (int i = 0; i < HISTOGRAM; i++)
             if (list[k].h->bin[i])
                 fprintf(f, "%s,%d,%lld\n", list[k].name, i, (long long)list[k].h->bin[i]);
-    results_made(r, f, "histograms.csv");
+    results_flush(r, f, "histograms.csv");
     fclose(f);
 }
 
@@ -225,7 +225,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     if (!f)
         return;
     json_write(f, fields, NULL, true);
-    results_made(r, f, "summary.json");
+    results_flush(r, f, "summary.json");
     fclose(f);
 }
 
