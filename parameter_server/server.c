@@ -153,7 +153,7 @@ static void accept_push(struct ps_server *ps, int worker)
     size_t bytes = note.minibatches && !(m->flags & PUSH_REPORT) ? whole : 0;
     CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came",
           (long long)m->version, m->from, bytes, (unsigned long long)m->bytes);
-    CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0,
+    CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0 && note.samples >= 0,
           "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
     from->state = WORKER_PUSHED;

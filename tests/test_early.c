@@ -33,14 +33,14 @@ static struct rank_log run(int ranks, double bandwidth, void (*body)(struct net 
     return notes;
 }
 
-static void seal(struct net *net, struct request *request, int64_t version)
+static void commit(struct net *net, struct request *request, int64_t version)
 {
     net_send_commit(net, request, &(struct header){.tag = 5, .version = version});
     wait_sent(net, request);
 }
 
-/* A piece long before the rest, two together, the last one with the head. A part of a piece does
- * not leave. */
+/* A piece long before the rest, two together, the last one with the header. A part of a
+ * piece is not sent. */
 static void grow_body(struct net *net, void *argument)
 {
     if (net->rank > 0) {
@@ -53,7 +53,7 @@ static void grow_body(struct net *net, void *argument)
         net_send_ready(net, request, PIECE);
         net_advance(net, T);
         memset(payload, 7, PIECE);
-        seal(net, request, 3);
+        commit(net, request, 3);
         net_free(net, payload);
         return;
     }
@@ -64,7 +64,7 @@ static void grow_body(struct net *net, void *argument)
         const char *data = net_data(receive);
         CHECK(net_header(receive)->bytes == WHOLE && data[0] == 7 && data[PIECE] == 0,
               "another payload came");
-        CHECK(net_header(receive)->sent_s == 1 + 11 * T, "it was sent when it was sealed");
+        CHECK(net_header(receive)->sent_s == 1 + 11 * T, "it was sent when it was committed");
         log_value(argument, (double)take(net, receive));
         log_value(argument, net_now(net));
     }
@@ -77,16 +77,16 @@ static void a_payload_moves_while_it_grows(void **state)
 {
     (void)state;
     struct rank_log notes = run(2, BANDWIDTH, grow_body);
-    /* the wire was busy with two pieces when it was sealed */
+    /* the link was busy with two pieces when it was committed */
     EXPECT(&notes, 3, 1 + L + 13 * T + H);
     notes = run(2, 0, grow_body);
     EXPECT(&notes, 3, 1 + L + 11 * T);
-    /* six pieces and two heads are left when the second ones are ready */
+    /* six pieces and two headers remain when the second ones are ready */
     notes = run(3, BANDWIDTH, grow_body);
     EXPECT(&notes, 3, 1 + L + 15 * T + H, 3, 1 + L + 16 * T + 2 * H);
 }
 
-/* What is sealed later is sent later, whatever of it has come before. */
+/* What is committed later is sent later, whatever part of it has come before. */
 static void order_body(struct net *net, void *argument)
 {
     if (net->rank == 1) {
@@ -100,13 +100,13 @@ static void order_body(struct net *net, void *argument)
     net_send_ready(net, request, 1);
     net_advance(net, 1);
     send_head(net, 1, 5, 1);
-    seal(net, second, 2);
-    seal(net, request, 3);
+    commit(net, second, 2);
+    commit(net, request, 3);
     net_free(net, payload);
     net_free(net, other);
 }
 
-static void a_message_is_sent_when_it_is_sealed(void **state)
+static void a_message_is_sent_when_it_is_committed(void **state)
 {
     (void)state;
     struct rank_log notes = run(2, BANDWIDTH, order_body);
@@ -115,7 +115,7 @@ static void a_message_is_sent_when_it_is_sealed(void **state)
 
 /* --- training */
 
-/* A vector of the toy is 4,000 bytes, four of the lab's pieces; of a mini-batch's 16 steps and 0.1
+/* A vector of the quadratic is 4,000 bytes, four of the harness's pieces; of a mini-batch's 16 steps and 0.1
  * s the first half is forward's, so a piece is ready every second step. */
 enum { VECTOR = 4000, UPDATES = 50 };
 
@@ -133,7 +133,7 @@ static struct option_list describe(const char *scheme, int workers, bool early, 
     return w;
 }
 
-/* What an update gains: the push but for the piece that is ready last, or, where wires are slow,
+/* What an update gains: the push but for the piece that is ready last, or, where links are slow,
  * the time from the first piece that is ready to the last. With several workers no more and no
  * less: the weights come to them one after the other, and so do their pushes. */
 static void a_push_hides_behind_backward(void **state)
@@ -162,7 +162,7 @@ static void a_push_hides_behind_backward(void **state)
         }
 }
 
-/* Other formats pack the whole vector: nothing leaves early, nothing changes. */
+/* Other codecs pack the whole vector: nothing is sent early, nothing changes. */
 static void what_is_packed_waits(void **state)
 {
     (void)state;
@@ -180,9 +180,9 @@ static void what_is_packed_waits(void **state)
 static const char *const delays[] = {"constant:0", "exponential:0.05",
                                      "uniform:0,0.2@0;uniform:0,0.5"};
 
-/* The same bits where arrivals do not decide, or come in a recorded order; elsewhere the
+/* The same bits where the order of pushes does not decide, or is a recorded one; elsewhere the
  * simulator's strictness and the schemes' own tests, which run with it. Several servers, batches,
- * slow wires. */
+ * slow links. */
 static void no_result_changes(void **state)
 {
     (void)state;
@@ -246,7 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_payload_moves_while_it_grows),
-        cmocka_unit_test(a_message_is_sent_when_it_is_sealed),
+        cmocka_unit_test(a_message_is_sent_when_it_is_committed),
         cmocka_unit_test(a_push_hides_behind_backward),
         cmocka_unit_test(what_is_packed_waits),
         cmocka_unit_test(no_result_changes),

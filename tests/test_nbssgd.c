@@ -3,8 +3,8 @@
  *
  * Promises of a locked server without carry: a version's update is the mean of exactly the
  * gradients that were computed at its weights (staleness 0), each sample of a share is used once,
- * in order, aborts or not. The simulator adds its own: no mail is left unread, no request leaks,
- * nobody waits for ever. */
+ * in order, aborts or not. The simulator adds its own: no message stays unread, no request leaks,
+ * nobody waits without end. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,13 +111,13 @@ static void every_gradient_counts_once_in_its_version(void **state)
         check_parts(&e);
         assert_true(fabs(e.out.w[0] - (double)e.out.updates) < 1e-3 * (double)e.out.updates);
         assert_int_equal(e.out.server.staleness.bin[0], e.out.server.staleness.count);
-        int64_t announced = 0;
+        int64_t sent = 0;
         for (int i = 0; i < e.workers; i++) {
             aborted += e.out.worker[i].aborted_minibatches;
             late += e.out.worker[i].signals.late;
-            announced += e.out.worker[i].signals.sent;
+            sent += e.out.worker[i].signals.sent;
         }
-        twice += announced > e.out.updates;
+        twice += sent > e.out.updates;
         empty += (int64_t)e.out.server.contributions.sum < e.out.updates * e.workers;
         experiment_close(&e);
     }
@@ -160,15 +160,15 @@ static void two_finishers_in_one_version(void **state)
     experiment_run(&e);
     check_streams(&e);
     check_parts(&e);
-    int64_t announced = 0, late = 0;
+    int64_t sent = 0, late = 0;
     for (int i = 0; i < 4; i++) {
-        announced += e.out.worker[i].signals.sent;
+        sent += e.out.worker[i].signals.sent;
         late += e.out.worker[i].signals.late;
     }
     /* equal speeds: all four finish before any signal has arrived */
-    assert_int_equal(announced, 4 * e.out.updates);
+    assert_int_equal(sent, 4 * e.out.updates);
     /* each is read in the next version, those of the last one after the end */
-    assert_int_equal(late, 3 * announced);
+    assert_int_equal(late, 3 * sent);
     experiment_close(&e);
 }
 
@@ -220,7 +220,7 @@ static void a_signal_ahead_of_the_weights_is_remembered(void **state)
     experiment_close(&e);
 }
 
-/* The same contributions in any order of arrival: the workers push fixed vectors after random
+/* The same contributions in any order of pushes: the workers push fixed vectors after random
  * pauses. */
 struct fixed {
     struct run_context context;

@@ -9,8 +9,10 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "parameter_server/messages.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
+#include "tests/death_test.h"
 #include "tests/scheme_harness.h"
 
 enum { ROUNDS = 300, WORKERS = 3 };
@@ -95,6 +97,92 @@ static void no_worker_starves_at_a_busy_server(void **state)
     for (int i = 0; i < WORKERS; i++)
         assert_in_range(e.out.worker[i].minibatches, ROUNDS / WORKERS - 1, ROUNDS / WORKERS + 2);
     experiment_close(&e);
+}
+
+/* --- departures --- */
+
+static void serve_and_count(struct node *n)
+{
+    struct ps_server *ps = ps_server_open(n);
+    int departures = 0;
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
+        assert_int_equal(ps_present(ps), a->departed || departures ? WORKERS - 1 : WORKERS);
+        assert_ptr_equal(a, ps_received(ps, a->worker));
+        if (a->departed) {
+            assert_int_equal(a->worker, 1);
+            assert_int_equal(a->minibatches, 0);
+            departures++;
+            continue;
+        }
+        ps_step(ps, all);
+        ps_reply(ps, a->worker);
+    }
+    assert_int_equal(departures, 1);
+    assert_int_equal(ps_present(ps), 0);
+    ps_server_close(ps);
+}
+
+static void a_departure_is_an_event_once(void **state)
+{
+    (void)state;
+    const struct scheme s = {.name = "asgd", .work = ps_work, .serve = serve_and_count};
+    struct experiment e;
+    run(&e, &s, WORKERS,
+        (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=400",
+                              "depart=2=3", NULL});
+    assert_int_equal(e.out.worker[1].minibatches, 3);
+    assert_int_equal(e.out.samples, 400);
+    experiment_close(&e);
+}
+
+/* --- messages that no worker would send --- */
+
+static const struct damage {
+    const char *what, *said;
+    int64_t version, minibatches;
+    size_t bytes;
+} damages[] = {
+    {"a vector that is too short", "bytes expected, 400 came", 0, 1, 400},
+    {"a vector without mini-batches", "0 bytes expected, 400 came", 0, 0, 400},
+    {"a later version than there is", "this server is at version 0", 7, 0, 0},
+    {"a negative version", "this server is at version 0", -1, 0, 0},
+};
+
+/* --updates says which. */
+static void push_damaged(struct node *n)
+{
+    const struct damage *d = &damages[n->context->options->updates];
+    const struct push_note note = {.minibatches = d->minibatches};
+    struct header header = {.tag = TAG_PUSH, .version = d->version};
+    struct ps_client *ps = ps_client_open(n);
+    ps_pull(ps, n->w);
+    ps_wait(ps);
+    header_pack(&header, note);
+    net_send(n->net, 0, &header, d->bytes ? n->sum : NULL, d->bytes);
+    ps_pull(ps, n->w);
+    ps_wait(ps);
+    ps_client_close(ps);
+}
+
+static void run_damaged(const void *argument)
+{
+    const struct scheme s = {.name = "asgd", .work = push_damaged, .serve = serve_slowly};
+    const struct damage *d = argument;
+    struct experiment e;
+    char updates[20];
+    snprintf(updates, sizeof updates, "updates=%d", (int)(d - damages));
+    run(&e, &s, 1,
+        (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=400", updates,
+                              NULL});
+}
+
+static void damaged_pushes_end_the_run(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
+        assert_dies(EXIT_WORLD, run_damaged, &damages[i],
+                    (const char *const[]){"push of version", "from rank 1", damages[i].said, NULL});
 }
 
 /* --- reports of workers that agree among themselves --- */
@@ -246,6 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_gives_hears_of_weights_that_come_first),
         cmocka_unit_test(no_worker_starves_at_a_busy_server),
+        cmocka_unit_test(a_departure_is_an_event_once),
+        cmocka_unit_test(damaged_pushes_end_the_run),
         cmocka_unit_test(reports_are_not_waited_for),
         cmocka_unit_test(evaluations_are_waited_for),
         cmocka_unit_test(reporting_workers_end_together),

@@ -26,8 +26,8 @@ enum { SEEDS = 40 };
 #endif
 enum { WORD_BYTES = 4, DEPARTED = 1 << 30, MOST_SERVERS = 3, BANDWIDTH = 40000 };
 
-static char folder[] = "/tmp/nbsgd-replay-XXXXXX"; /* of all tests; each overwrites what the one
-                                                      before has left there */
+static char folder[] = "/tmp/nbsgd-replay-XXXXXX"; /* of all tests; each overwrites the files of
+                                                      the one before */
 
 static int open_folder(void **state)
 {
@@ -116,7 +116,7 @@ static struct option_list draw(const char *scheme, int servers, uint64_t seed)
         "", "softsync=2 n-push=2 n-fetch=3 ssp-staleness=0",
         "softsync=1 n-push=1 n-fetch=2 ssp-staleness=1 backup-workers=2",
         "stale-bound=4 warm-start=0.3 stale-lr=inverse"};
-    static const char *const leaves[] = {
+    static const char *const departures[] = {
         "", "", "", "", "depart=%d=4", "depart=%d=0,%d=7", "depart=%d=2,%d=5,%d=4,%d=4", ""};
     static const int amount[] = {300, 40, 3};
     char limit[60], leave[60], all[300];
@@ -125,7 +125,8 @@ static struct option_list draw(const char *scheme, int servers, uint64_t seed)
     if (kind == 2 && strstr(manner, "warm"))
         manner = "";
     snprintf(limit, sizeof limit, limits[kind], amount[kind]);
-    snprintf(leave, sizeof leave, leaves[seed % 8], servers, servers + 1, servers + 2, servers + 3);
+    snprintf(leave, sizeof leave, departures[seed % 8], servers, servers + 1, servers + 2,
+             servers + 3);
     snprintf(all, sizeof all, "eval-every=64 %s %s %s", limit, manner, leave);
     return describe(scheme, servers, seed, all);
 }
