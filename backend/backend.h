@@ -156,7 +156,8 @@ int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
 void unit_describe(const struct unit_shape *shape, char *text, size_t size);
 bool unit_is_basic(const struct unit_shape *shape); /* one of those that a ResNet needs */
 /* Fatal: the backend of that name has no such unit; names those that have it. */
-_Noreturn void unit_unsupported(const char *backend, const struct unit_shape *shape);
+void unit_unsupported(const char *backend, const struct unit_shape *shape)
+    __attribute__((noreturn)); /* C++ compiles this header, too */
 
 double unit_flops(const struct unit_shape *shape); /* of one forward pass of the batch, taps in the
                                                       padding counted; 2 per multiply-add */

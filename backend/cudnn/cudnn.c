@@ -123,7 +123,7 @@ static void choose_plans(struct unit *u)
         workspace = workspace ? workspace : cuda_alloc(d, CONVOLVE_WORKSPACE);
         cuda_ready(d);
         convolve_time(u->convolve, dir, operand, workspace, CONVOLVE_WORKSPACE);
-        choices_keep(d->choices, key, convolve_plan(u->convolve, dir)->name);
+        choices_store(d->choices, key, convolve_plan(u->convolve, dir)->name);
     }
     for (int i = 0; i < OPERANDS && workspace; i++)
         cuda_free(d, operand[i]);

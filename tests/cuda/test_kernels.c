@@ -119,8 +119,19 @@ static void compare_channels(struct gpu *gpu, const struct trial *t, const char 
 /* What follows a convolution, through one that changes nothing. */
 static struct unit_shape plane_of(int rows, int channels, int flags)
 {
-    return (struct unit_shape){UNIT_CONV, rows, channels, 1,         1,         channels,  1,    1,
-                               1,         1,    0,        flags & 1, flags & 2, flags & 4, false};
+    return (struct unit_shape){.kind = UNIT_CONV,
+                               .batch = rows,
+                               .in_c = channels,
+                               .in_h = 1,
+                               .in_w = 1,
+                               .out_c = channels,
+                               .out_h = 1,
+                               .out_w = 1,
+                               .kernel = 1,
+                               .stride = 1,
+                               .norm = flags & 1,
+                               .skip = flags & 2,
+                               .relu = flags & 4};
 }
 
 static void set_identity(const struct trial *t)
