@@ -326,14 +326,26 @@ static bool has_effect(const struct option_store *s, const char *name)
     return false;
 }
 
+/* "--scheme asgd, --scheme dcasgd": of all sets that have the row. */
+static void list_owners(const struct option_store *s, const char *name, char *to, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < s->entry_count && used < size; i++)
+        if (!strcmp(s->entries[i].row->name, name))
+            used += (size_t)snprintf(to + used, size - used, "%s%s", used ? ", " : "",
+                                     s->sets[s->entries[i].set]->owner);
+}
+
 void options_refuse_unused(const struct options *o)
 {
     const struct option_store *s = o->store;
+    char owners[200];
     for (int i = 0; i < s->entry_count; i++) {
-        const struct option_entry *e = &s->entries[i];
-        if (e->source == FROM_LINE && !has_effect(s, e->row->name))
-            fatal("--%s belongs to %s and has no effect in this run; leave it out", e->row->name,
-                  s->sets[e->set]->owner);
+        const char *name = s->entries[i].row->name;
+        if (s->entries[i].source != FROM_LINE || has_effect(s, name))
+            continue;
+        list_owners(s, name, owners, sizeof owners);
+        fatal("--%s belongs to %s and has no effect in this run; leave it out", name, owners);
     }
 }
 
