@@ -1,14 +1,12 @@
-/* Synchronous SGD without a server: workers sum their gradients among themselves, and each makes
- * the same step.
+/* Synchronous SGD without a server: workers sum their gradients, and each makes the same step.
  *
- *   w(v+1) = w(v) - rate x (1 / W B) sum over W workers, B mini-batches of grad f(w(v)),   on every
- *       worker
+ *   w(v+1) = w(v) - lr (1 / W B) sum over W workers, B mini-batches of grad f(w(v))
  *
- * Rank 0 only watches: it counts, evaluates the first worker's weights (all have the same bits) and
- * gives the rate. Cost: 2 (W - 1) / W n floats sent by each worker (--allreduce), two heads to and
- * from rank 0. Staleness 0. The direct sum runs in worker order and gives the same bits as ssgd.
- * With --compress the slices travel packed (collective/collective.h).
- * Goyal et al. 2017, arXiv:1706.02677; ring: Patarasuk, Yuan 2009. */
+ * Rank 0 only watches: it counts, gives the learning rate and evaluates the first worker's weights.
+ * All workers hold the same bits. The direct sum runs in worker order and gives the bits of ssgd.
+ * Cost of an update: each worker sends 2 (W - 1) / W n floats (--allreduce), and one message
+ * without a vector to and from rank 0. Staleness 0. With --compress slices travel packed.
+ * Goyal et al. 2017, arXiv:1706.02677; the ring: Patarasuk, Yuan 2009. */
 #include "collective/collective.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"

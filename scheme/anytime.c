@@ -1,11 +1,12 @@
 /* Anytime mini-batch: every worker computes for the same time, and contributes as many mini-batches
  * as it has finished.
  *
- *   w(v+1) = w(v) - rate x (sum of all finished mini-batches' gradients at w(v)) / (their number)
+ *   w(v+1) = w(v) - lr (sum of all finished mini-batches' gradients at w(v)) / (their number)
  *
- * The time, --anytime-seconds, counts from the arrival of the weights; what is under way when it is
- * over is dropped and done again. Cost as ssgd. Staleness 0. Ferdinand, Al-Lawati, Draper, Nokleby
- * ICLR 2019, arXiv:2006.05752 (with a server in place of their consensus). */
+ * The time, --anytime-seconds, begins when the weights arrive. A mini-batch that is computing at
+ * its end is dropped and done again. Cost as ssgd. Staleness 0.
+ * Ferdinand, Al-Lawati, Draper, Nokleby ICLR 2019, arXiv:2006.05752, with a server in place of the
+ * paper's consensus. */
 #include <math.h>
 
 #include "base/alloc.h"

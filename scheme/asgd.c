@@ -1,24 +1,21 @@
-/* Asynchronous SGD: every push makes an update at once, nobody waits for anybody.
+/* Asynchronous SGD: every push makes an update at once, no worker waits for another.
  *
- *   w(v+1) = w(v) - rate_s x (1 / B) sum over B mini-batches of grad f(w(v - s)),   s: updates
- *       since that worker pulled
+ *   w(v+1) = w(v) - lr_s (1 / B) sum over B mini-batches of grad f(w(v - s))
  *
- * An update costs its worker one push and one pull of n floats. Staleness: about W - 1, unbounded.
- * Options:
- *   --stale-lr inverse   rate_s = rate / max(1, s): Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950,
- *                        equation 6. The gradient is
- *                          divided, which is the same under sgd and nesterov; rules that rescale
- *                            gradients are refused
- *   --softsync N           n-softsync of the same paper: an update from the mean of floor(W / N)
- *                          pushes, staleness about N
- *   --stale-bound S        pushes staler than S are dropped: Maranjyan, Tyurin, Richtarik 2025
- *                          (Ringmaster ASGD), arXiv:2501.16168 */
+ * s, the staleness, counts the updates since that worker pulled: about W - 1, unbounded. An update
+ * costs its worker one push and one pull of n floats. Options:
+ *   --stale-lr inverse   lr_s = lr / max(1, s): equation 6 of Zhang, Gupta, Lian, Liu 2016,
+ *                        arXiv:1511.05950. The gradient is divided, which is the same under sgd and
+ *                        nesterov; rules that rescale gradients are refused
+ *   --softsync N         n-softsync of the same paper: one update from the mean of floor(W / N)
+ *                        pushes; the staleness is about N
+ *   --stale-bound S      pushes staler than S are dropped: Ringmaster ASGD, Maranjyan, Tyurin,
+ *                        Richtarik 2025, arXiv:2501.16168 */
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/scheme.h"
+#include "scheme/groups.h"
 
 struct asgd_options {
     const char *stale_lr;
@@ -75,35 +72,12 @@ static void work(struct node *n)
 static void serve(struct node *n)
 {
     const struct asgd_options *o = options_of(n->context->options, &option_set);
-    int workers = n->context->workers, here = 0;
-    int group = o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1;
-    bool inverse = !strcmp(o->stale_lr, "inverse");
-    struct ps_server *ps = ps_server_open(n);
-    double *scale = xcalloc((size_t)workers, sizeof *scale);
-    n->races = true;
-    ps_reply_all(ps);
-    for (const struct push *a; (a = ps_next(ps));) {
-        int worker = a->worker;
-        if (o->stale_bound && a->staleness > o->stale_bound) {
-            ps_discard(ps, worker);
-            ps_reply(ps, worker);
-            continue;
-        }
-        if (!a->departed) {
-            scale[worker] = inverse && a->staleness > 1 ? 1 / (double)a->staleness : 1;
-            here++;
-        }
-        if (!here || (here < group && here < ps_present(ps)))
-            continue;
-        for (int i = 0; i < workers; i++) /* fewer than a group once workers have left */
-            scale[i] /= (double)here * n->context->minibatches;
-        ps_step(ps, scale);
-        ps_reply_all(ps);
-        memset(scale, 0, (size_t)workers * sizeof *scale);
-        here = 0;
-    }
-    xfree(scale);
-    ps_server_close(ps);
+    int workers = n->context->workers;
+    groups_serve(n, &(struct groups){.size = o->softsync && o->softsync < workers
+                                                 ? workers / (int)o->softsync
+                                                 : 1,
+                                     .stalest = o->stale_bound ? o->stale_bound : INT64_MAX,
+                                     .by_staleness = !strcmp(o->stale_lr, "inverse")});
 }
 
 const struct scheme scheme_asgd = {

@@ -1,18 +1,15 @@
 /* Synchronous SGD with backup workers: the first W - b gradients of a version make the update,
  * later ones are dropped.
  *
- *   w(v+1) = w(v) - rate x (1 / N B) sum of the first N = W - b workers' gradients at w(v)
+ *   w(v+1) = w(v) - lr (1 / N B) sum of the first N = W - b workers' gradients at w(v)
  *
- * A late push carries its version: it is dropped when it comes, and its worker gets the newest
- * weights at once. Cost as ssgd. Staleness 0. With --backup-workers 0 the scheme is ssgd, bit for
- * bit. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2.1 and algorithms 3
- * and 4. */
-#include <string.h>
-
-#include "base/alloc.h"
+ * A late push is known by its version. It is dropped when it comes, and its worker gets the newest
+ * weights at once. With --backup-workers 0 the scheme is ssgd, bit for bit. Cost as ssgd.
+ * Staleness 0. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2.1 and
+ * algorithms 3 and 4. */
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/scheme.h"
+#include "scheme/groups.h"
 
 struct backup_options {
     int64_t backup_workers;
@@ -52,33 +49,7 @@ static void work(struct node *n)
 static void serve(struct node *n)
 {
     const struct backup_options *o = options_of(n->context->options, &option_set);
-    int workers = n->context->workers, wanted = workers - (int)o->backup_workers, here = 0;
-    struct ps_server *ps = ps_server_open(n);
-    double *scale = xcalloc((size_t)workers, sizeof *scale);
-    n->races = true;
-    ps_reply_all(ps);
-    for (const struct push *a; (a = ps_next(ps));) {
-        int worker = a->worker;
-        if (a->staleness > 0) {
-            ps_discard(ps, worker);
-            ps_reply(ps, worker);
-            continue;
-        }
-        if (!a->departed) {
-            scale[worker] = 1;
-            here++;
-        }
-        if (!here || (here < wanted && here < ps_present(ps)))
-            continue;
-        for (int i = 0; i < workers; i++) /* fewer than wanted once workers have left */
-            scale[i] /= (double)here * n->context->minibatches;
-        ps_step(ps, scale);
-        ps_reply_all(ps);
-        memset(scale, 0, (size_t)workers * sizeof *scale);
-        here = 0;
-    }
-    xfree(scale);
-    ps_server_close(ps);
+    groups_serve(n, &(struct groups){.size = n->context->workers - (int)o->backup_workers});
 }
 
 const struct scheme scheme_backup = {

@@ -1,14 +1,15 @@
 /* Delay-compensated asynchronous SGD: a stale gradient is corrected by how far the weights have
  * moved since it was computed.
  *
- *   g' = g + lambda_t g . g . (w - w_bak(i)),   w(v+1) = w(v) - rate x g'      (. element by
- *                                               element)
+ *   g' = g + lambda_t g . g . (w - w_bak(i)),   w(v+1) = w(v) - lr g'      (. is elementwise)
  *
- * w_bak(i) is a copy of the weights taken when they were sent to worker i; g is the mean of its B
- * mini-batches. constant: lambda_t = lambda; adaptive: lambda_t = lambda / sqrt(MeanSquare + eps),
- * MeanSquare = m MeanSquare + (1 - m) g . g, one for all workers as in the paper (the authors' code
- * keeps one for each). Messages as asgd; the server keeps W copies of its slice. At staleness 0 w =
- * w_bak and the scheme is asgd. Zheng et al. ICML 2017, arXiv:1609.08326, section 4. */
+ * w_bak(i): a copy of the weights that were sent to worker i; g: the mean of its B mini-batches.
+ *   --dc constant   lambda_t = lambda
+ *   --dc adaptive   lambda_t = lambda / sqrt(MeanSquare + eps), where MeanSquare = m MeanSquare +
+ *                   (1 - m) g . g; one for all workers as in the paper (the authors' code has one
+ *                   for each)
+ * Messages as asgd; the server keeps W copies of its slice. At staleness 0 w = w_bak, and the
+ * scheme is asgd. Zheng et al. ICML 2017, arXiv:1609.08326, section 4. */
 #include <math.h>
 #include <string.h>
 

@@ -1,17 +1,17 @@
-/* Downpour SGD: workers move on their own, push what they have gathered every n_push batches, fetch
- * every n_fetch.
+/* Downpour SGD: workers move on their own, push their gradients every n_push batches, and fetch the
+ * weights every n_fetch.
  *
- *   worker  w_i <- w_i - (rate / B) g after each batch, g its sum over B mini-batches; delta_i <-
- *           delta_i + g; every n_push batches:
- *           push delta_i, delta_i <- 0; every n_fetch batches: w_i <- w
- *   server  w <- w - (rate / B) delta_i by its optimizer (the paper's: sgd, or adagrad with a rate
- *           about ten times as great)
+ *   worker  after each batch, g its sum over B mini-batches:
+ *             w_i <- w_i - (lr / B) g,  delta_i <- delta_i + g
+ *           every n_push batches: push delta_i, delta_i <- 0;  every n_fetch batches: w_i <- w
+ *   server  w <- w - (lr / B) delta_i by its optimizer (the paper's: sgd, or adagrad with a
+ *           learning rate about ten times as great)
  *
- * So with --optimizer sgd and no momentum the server moves as far as the worker did. A push is not
- * waited for, a fetch is; with n_push = n_fetch = 1 both are one message and its answer, the local
- * move is overwritten, and the scheme is asgd. With --warm-start the first worker trains alone for
- * that part of the run. Cost: n floats every n_push batches and n every n_fetch. Staleness
- * unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
+ * So with --optimizer sgd and no momentum the server moves as far as the worker did. A worker waits
+ * for a fetch, not for a push. With n_push = n_fetch = 1 both are one message and its reply, the
+ * local move is overwritten, and the scheme is asgd. With --warm-start the first worker trains
+ * alone for that part of the run. Cost: n floats every n_push batches and n every n_fetch.
+ * Staleness unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"

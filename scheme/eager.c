@@ -1,16 +1,17 @@
-/* Eager SGD: an all-reduce begins as soon as one worker has finished its batch; whoever has not
- * gives what it has, or zero.
+/* Eager SGD: an all-reduce begins as soon as one worker has finished its batch. The others give
+ * what they have finished, or zero.
  *
- *   w(v+1) = w(v) - rate x (1 / W B) sum over workers of the gradients finished since the last
- *       all-reduce,   on every worker
+ *   w(v+1) = w(v) - lr (1 / W B) sum over workers of the gradients finished since the last
+ *            all-reduce, on every worker
  *
- * solo: whoever finishes a batch during which no all-reduce took place triggers the next one; one
- * that comes too late leaves its gradient for the next. majority: a worker drawn at random for each
- * version triggers, the others that have finished wait for it, so that half of them contribute on
- * average. A mini-batch goes on under an all-reduce: its gradient is then as many versions stale as
- * took place meanwhile. Rank 0 only watches. Cost: 2 (W - 1) / W n floats sent by each worker
- * (--allreduce), W - 1 signals. Staleness unbounded, 1 for most. Li, Ben-Nun, Di Girolamo,
- * Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
+ *   solo      the first to finish a batch within a version triggers the next all-reduce; a later
+ *             one keeps its gradient for the one after
+ *   majority  a worker drawn at random for each version triggers; others that have finished wait
+ *             for it, so that half of them contribute on average
+ * A mini-batch goes on during an all-reduce: its gradient is as many versions stale as were made
+ * while it ran. Rank 0 only watches. Cost of an update: each worker sends 2 (W - 1) / W n floats
+ * (--allreduce); W - 1 signals. Staleness mostly 0 or 1, unbounded.
+ * Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
 #include <math.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ struct worker {
     bool computing, stepped; /* a mini-batch is under way; newest is ahead of n->w */
 };
 
-/* One all-reduce, one step, one word to rank 0. */
+/* One all-reduce, one step, one report to rank 0. */
 static void take_part(struct worker *k)
 {
     struct node *n = k->n;
@@ -126,7 +127,7 @@ static void finish(struct worker *k, int64_t began_at)
         } else {
             while (!signals_heard(&k->signals)) {
                 struct request *list[2] = {NULL, k->signals.posted};
-                node_wait(n, list, 2, INFINITY, "the word to sum", NET_ANY);
+                node_wait(n, list, 2, INFINITY, "the signal to sum", NET_ANY);
             }
         }
     }

@@ -1,15 +1,14 @@
 /* Elastic averaging SGD: workers explore on their own; every tau mini-batches an elastic force
- * pulls each and the centre together.
+ * pulls each worker and the centre together.
  *
- *   every tau mini-batches: d = alpha (w_i - w~);  w_i <- w_i - d;  w~ <- w~ + d,   alpha = beta /
- *                                                  W
- *   in between:             w_i <- w_i - rate g(w_i)              (eamsgd: Nesterov's momentum
- *                           --momentum at the worker)
+ *   every tau mini-batches: d = alpha (w_i - w~);  w_i <- w_i - d;  w~ <- w~ + d
+ *   in between:             w_i <- w_i - lr g(w_i)
  *
- * The worker asks for the centre w~, and both use the same d, so the force is symmetric and the sum
- * of all weights is conserved (a lossy wire changes what the centre gets). The centre is what is
- * evaluated. Cost: n floats down and n up every tau mini-batches. No gradient is ever stale: they
- * are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
+ * alpha = beta / W (--easgd-beta), tau: --local-steps. eamsgd: local steps with Nesterov's momentum
+ * (--momentum). The worker asks for the centre w~, and both use the same d: the force is symmetric
+ * and the sum of all weights is conserved, unless --compress changes what the centre gets. The
+ * centre is evaluated. Cost: n floats down and n up every tau mini-batches. No gradient is stale:
+ * they are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
 #include <string.h>
 
 #include "base/alloc.h"

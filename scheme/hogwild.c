@@ -1,14 +1,14 @@
-/* Hogwild: all workers read and write the same weights, without any lock and without asking.
+/* Hogwild: all workers read and write the same weights, without any lock.
  *
- *   w <- w - (rate / B) sum over B mini-batches of g(w),   whatever others write meanwhile
+ *   w <- w - (lr / B) sum over B mini-batches of g(w),   whatever others write at the same time
  *
- * Workers of rank 0's host compute straight on its memory and step with plain loads and stores:
- * reads are torn, and of two writes at once one is lost. On other hosts the weights are fetched
- * one-sided before a batch, and the step is added to them element by element. Behind the weights
- * lie PROBES floats that every step raises by 1 in the same way: what they miss in the end is what
- * was lost. Rank 0 computes nothing: it counts the updates and evaluates. No vector is sent on one
- * host; two heads an update. Each worker has its own --momentum (the paper has none). Staleness
- * unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+ * Workers of rank 0's host compute on its memory and step with plain loads and stores: reads are
+ * torn, and of two writes at once one is lost. On other hosts the weights are fetched one-sided
+ * before a batch, and the step is added to them element by element. After the weights there are
+ * PROBES floats that every step raises by 1 in the same way: what they miss at the end is what was
+ * lost. Rank 0 computes nothing: it counts updates and evaluates. Cost of an update: no vector on
+ * one host, two messages without a vector. Each worker has its own --momentum (the paper has none).
+ * Staleness about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
@@ -19,7 +19,7 @@ struct worker {
     struct node *n;
     struct rma_window *region;
     float *shared; /* the weights and the probes themselves; NULL on another host */
-    float *before; /* there: the weights as they were fetched, then the step */
+    float *before; /* on another host: the weights as they were fetched, then the step */
     struct optimizer
         *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
 };
@@ -77,7 +77,7 @@ static void work(struct node *n)
     size_t bytes = shared_floats(n) * sizeof(float);
     struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
-    bool training = ps_wait(ps); /* rank 0's word to begin: from here on it waits for nobody */
+    bool training = ps_wait(ps); /* rank 0 has begun; from now on it waits for no one */
     struct worker k = {.n = n, .region = net_window_open(n->net, 0, NULL, bytes)};
     float *own = n->w, *copy = NULL;
     k.shared = net_window_data(k.region);
@@ -93,7 +93,7 @@ static void work(struct node *n)
             fetch(&k);
         node_clear(n);
         while (n->finished < n->context->minibatches) {
-            node_weights_changed(n); /* others have written meanwhile */
+            node_weights_changed(n); /* others have written to them */
             node_minibatch(n);
         }
         step(&k);

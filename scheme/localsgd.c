@@ -1,12 +1,13 @@
-/* Local SGD: H steps of its own on each worker, then the mean of their weights.
+/* Local SGD: each worker makes H steps of its own, then the server takes the mean of their weights.
  *
  *   w_i <- optimizer(w_i, g(w_i)), H times;   w <- w + (1 / W) sum_i (w_i - w)
  *
- * A step is a mini-batch; the workers' optimizers keep their momentum, which is not averaged. What
- * travels is the difference w_i - w, so that every wire format carries it. Cost: n floats up and n
- * down every H mini-batches. --post-local P: H = 1 for the first part P of the run. With H = 1,
- * plain SGD, the scheme is ssgd with one mini-batch a batch. Stich ICLR 2019, arXiv:1805.09767;
- * post-local: Lin, Stich, Patel, Jaggi ICLR 2020, arXiv:1808.07217. */
+ * A step is a mini-batch. The workers' optimizers keep their momentum, which is not averaged. The
+ * difference w_i - w is pushed, so that every codec carries it. With --post-local P, H = 1 for the
+ * first part P of the run. With H = 1 and plain SGD the scheme is ssgd with one mini-batch per
+ * batch. Cost: n floats up and n down every H mini-batches.
+ * Stich ICLR 2019, arXiv:1805.09767; post-local: Lin, Stich, Patel, Jaggi ICLR 2020,
+ * arXiv:1808.07217. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"

@@ -1,21 +1,21 @@
-/* Non-blocking synchronous SGD: the first to finish its batch signals, everybody pushes what it has
- * at once, nobody waits for the slowest.
+/* Non-blocking synchronous SGD: the first to finish its batch signals, every worker pushes what it
+ * has at once, and no worker waits for the slowest.
  *
- *   w(v+1) = w(v) - rate x (sum of the gradients at w(v) of all mini-batches finished in version v)
- *     / (their number)
+ *   w(v+1) = w(v) - lr (sum of the gradients at w(v) of all mini-batches finished in version v)
+ *            / (their number)
  *
- * A version costs each worker one push and one pull of n floats, and the finisher W - 1 signals
- * without payload. Staleness 0, but for --nb-inflight carry (an interrupted mini-batch counts in
- * the version it ends in) and --nb-server racing. He, Dube 2022, arXiv:2211.00889; the choices it
- * leaves open are the options --nb-*.
+ * Cost of a version: one push and one pull of n floats for each worker, and W - 1 signals without
+ * payload from the one that finishes first. Staleness 0, except with --nb-inflight carry (an
+ * interrupted mini-batch counts in the version it ends in) and --nb-server racing. He, Dube 2022,
+ * arXiv:2211.00889; the choices that the paper leaves open are the options --nb-*
+ * (nbssgd_options.c).
  *
- * With a racing server versions differ between workers, so a signal's round is a logical clock,
- * which each exchange moves past the newest signal heard; else it is the version. */
+ * With a racing server versions differ between workers. A signal's round is then a logical clock,
+ * which each exchange moves past the newest signal heard; otherwise it is the version. */
 #include "scheme/nbssgd.h"
 
 #include <string.h>
 
-#include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
 #include "signals/signals.h"
 
@@ -49,7 +49,7 @@ static void exchange(struct worker *k, float *into)
     k->under_way = true;
 }
 
-/* The next weights are here, or are waited for: a new version begins. */
+/* Waits for the next weights, if they have not come yet: a new version begins. */
 static void land(struct worker *k)
 {
     struct signals *s = &k->signals;
@@ -156,52 +156,4 @@ void nbssgd_work(struct node *n)
     }
     node_set_interrupt(n, NULL, NULL, NULL);
     close_worker(&k);
-}
-
-/* How much each worker's push counts in one update; 0 for all when nothing was finished. */
-static void weigh(const struct node *n, const struct ps_server *ps, bool weights, bool full,
-                  double *scale)
-{
-    int workers = n->context->workers;
-    double total = 0;
-    for (int i = 0; i < workers; i++)
-        total += (double)ps_received(ps, i)->minibatches;
-    if (full)
-        total = (double)workers * n->context->minibatches;
-    for (int i = 0; i < workers; i++) {
-        double minibatches = (double)ps_received(ps, i)->minibatches;
-        scale[i] = minibatches > 0 ? (weights ? minibatches : 1) / total : 0;
-    }
-}
-
-/* Locked: the pushes of all workers make one update. Racing: each makes its own at once; pushed
- * weights then move the server's by their part of a whole version, so that they count as in the
- * locked case. */
-void nbssgd_serve(struct node *n)
-{
-    const struct nbssgd_options *o = options_of(n->context->options, &nbssgd_option_set);
-    bool weights = is(o->nb_payload, "weights"), full = is(o->nb_weigh, "full");
-    struct ps_server *ps = ps_server_open(n);
-    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
-    n->races = is(o->nb_server, "racing");
-    if (is(o->nb_signal, "relay"))
-        ps_relay_signals(ps);
-    ps_reply_all(ps);
-    for (;;) {
-        const struct push *one = n->races ? ps_next(ps) : NULL;
-        int worker = one ? one->worker : -1;
-        if (n->races ? !one : !ps_collect(ps))
-            break;
-        if (one && one->departed)
-            continue;
-        weigh(n, ps, weights, full || (n->races && weights), scale);
-        if (one && !one->minibatches) /* met by a signal with nothing finished: no update, so
-                                           nobody's staleness */
-            ps_discard(ps, worker);
-        else
-            (weights ? ps_average : ps_step)(ps, scale);
-        n->races ? ps_reply(ps, worker) : ps_reply_all(ps);
-    }
-    xfree(scale);
-    ps_server_close(ps);
 }

@@ -1,5 +1,5 @@
 /* nbssgd's table, the rows of its options, and what does not go together; nbssgd.c is the
- * algorithm. */
+ * worker, nbssgd_server.c the server. */
 #include "scheme/nbssgd.h"
 
 #include <string.h>
@@ -69,7 +69,7 @@ static void check(const struct options *o, int workers)
 const struct scheme scheme_nbssgd = {
     .name = "nbssgd",
     .rule =
-        "the first to finish its batch signals, all push what they have: w -= rate x mean gradient",
+        "the first to finish its batch signals, all push what they have: w -= lr x mean gradient",
     .paper = "He, Dube 2022, arXiv:2211.00889",
     .flags = BOUNDED | PUSHES | COMPRESSES,
     .messages = "W pushes, W pulls, W - 1 signals",

@@ -1,14 +1,14 @@
-/* Rennala SGD: an update needs S mini-batch gradients at the current version, from whichever
- * workers.
+/* Rennala SGD: an update needs S mini-batch gradients at the current version, from any workers.
  *
- *   w(v+1) = w(v) - rate x (1 / S) sum of the first S gradients at w(v)
+ *   w(v+1) = w(v) - lr (1 / S) sum of the first S gradients at w(v)
  *
- * A worker gives every mini-batch's gradient and goes on at the same weights, until new ones come:
- * what is under way then is dropped and done again (the paper lets it end in vain), a gradient that
- * comes too late is dropped. Fast workers give more; nobody is waited for. Cost: n floats a
- * mini-batch up, n an update and worker down. Staleness 0. S is --rennala-batch, by default workers
- * x mini-batches: with equal speeds the scheme is then ssgd. Tyurin, Richtarik NeurIPS 2023,
- * arXiv:2305.12387, algorithm 2 and method 4. */
+ * A worker pushes every mini-batch's gradient and goes on at the same weights until new ones come.
+ * A mini-batch that is computing then is dropped and done again (in the paper it runs to its end in
+ * vain); a gradient that comes too late is dropped. Fast workers give more, and no worker waits
+ * for another. S is --rennala-batch, by default workers x mini-batches: at equal speeds
+ * the scheme is then ssgd.
+ * Cost: n floats up per mini-batch, n down per update and worker. Staleness 0.
+ * Tyurin, Richtarik NeurIPS 2023, arXiv:2305.12387, algorithm 2 and method 4. */
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
@@ -38,8 +38,8 @@ static enum node_flow hear(void *self)
     return ps_pull_ready(self) ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
-/* Asks for the next weights, so that they are owed, by a server that hears of the end before it has
- * made them, too. */
+/* Asks for the next weights before they exist: a server that learns of the end first will reply,
+ * too. */
 static void ask(struct node *n, struct ps_client *ps)
 {
     ps_request(ps);
@@ -82,7 +82,7 @@ static void serve(struct node *n)
     const struct run_context *s = n->context;
     const struct rennala_options *o = options_of(s->options, &option_set);
     int64_t wanted = o->rennala_batch ? o->rennala_batch : (int64_t)s->workers * s->minibatches,
-            here = 0;
+            accumulated = 0;
     struct ps_server *ps = ps_server_open(n);
     n->races = true;
     ps_reply_all(ps);
@@ -96,21 +96,21 @@ static void serve(struct node *n)
             continue;
         }
         ps_accumulate(ps, worker);
-        if (++here < wanted)
+        if (++accumulated < wanted)
             continue;
         ps_step_accumulated(ps, 1.0 / (double)wanted);
         ps_reply_all(ps);
-        here = 0;
+        accumulated = 0;
     }
     ps_server_close(ps);
 }
 
 const struct scheme scheme_rennala = {
     .name = "rennala",
-    .rule = "an update from the first S mini-batches at its version, from whomever",
+    .rule = "an update from the first S mini-batches at its version, from any workers",
     .paper = "Tyurin, Richtarik 2023, arXiv:2305.12387",
     .flags = BOUNDED | PUSHES | COMPRESSES,
-    .messages = "S pushes, W heads that ask, W pulls",
+    .messages = "S pushes, W requests, W pulls",
     .floats = "n a mini-batch + n",
     .staleness = "0",
     .options = &option_set,

@@ -1,6 +1,6 @@
-/* Plain SGD in one process: the truth that the others are compared with.
+/* Plain SGD in one process: what the others are compared with.
  *
- *   w <- w - rate x (1 / W B) sum over W workers' batches of B mini-batches of grad f(w)
+ *   w <- w - lr (1 / W B) sum over W workers' batches of B mini-batches of grad f(w)
  *
  * It draws the same samples in the same order as W workers would (--workers), sums in the same
  * order, and sends nothing. */
@@ -43,7 +43,7 @@ static void work(struct node *n)
 
 const struct scheme scheme_serial = {
     .name = "serial",
-    .rule = "one process walks through all workers' batches: w -= rate x mean gradient",
+    .rule = "one process walks through all workers' batches: w -= lr x mean gradient",
     .paper = "Robbins, Monro 1951",
     .flags = SYNC | EXACT | BOUNDED | ALONE,
     .messages = "none",

@@ -1,9 +1,9 @@
-/* Synchronous SGD with a parameter server: everybody waits for the slowest.
+/* Synchronous SGD with a parameter server: every worker waits for the slowest.
  *
- *   w(v+1) = w(v) - rate x (1 / W B) sum over W workers, B mini-batches of grad f(w(v))
+ *   w(v+1) = w(v) - lr (1 / W B) sum over W workers, B mini-batches of grad f(w(v))
  *
  * A version costs each worker one push and one pull of n floats. Staleness 0. The sum runs in
- * worker order, so the bits don't depend on who was first. Chen, Pan, Monga, Bengio, Jozefowicz
+ * worker order, so its bits do not depend on who was first. Chen, Pan, Monga, Bengio, Jozefowicz
  * 2016, arXiv:1604.00981, section 2. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
@@ -33,7 +33,7 @@ static void serve(struct node *n)
 
 const struct scheme scheme_ssgd = {
     .name = "ssgd",
-    .rule = "every worker a batch, the server waits for all: w -= rate x mean gradient",
+    .rule = "every worker a batch, the server waits for all: w -= lr x mean gradient",
     .paper = "Chen et al. 2016, arXiv:1604.00981",
     .flags = SYNC | EXACT | BOUNDED | PUSHES | COMPRESSES,
     .messages = "W pushes, W pulls",

@@ -1,16 +1,15 @@
-/* Stale synchronous parallel: a worker may be at most s batches ahead of the slowest; who is
- * further waits at the server when it reads.
+/* Stale synchronous parallel: a worker may be at most s batches ahead of the slowest; one that is
+ * further ahead waits at the server when it reads.
  *
- *   worker  at clock c: its weights must hold all updates of clocks <= c - s - 1, else it reads and
- *           waits for that; g at w_i;
- *           pushes it, moves w_i by it (it reads its own writes), c <- c + 1
- *   server  w <- w - rate x (1 / W B) g_i at each push; answers a reader at clock c when the
- *           slowest worker has finished c - s batches
+ *   worker  at clock c its weights must hold all updates of clocks <= c - s - 1, else it reads, and
+ *           waits for that; it pushes g(w_i), moves w_i by it (it reads its own writes), c <- c + 1
+ *   server  w <- w - lr (1 / W B) g_i at each push; replies to a reader at clock c when the slowest
+ *           worker has finished c - s batches
  *
- * Each push counts for 1 / W, so that with --ssp-staleness 0, where all read at every clock and w
- * moves by the mean gradient of all between two reads, the scheme is ssgd (plain SGD; with momentum
- * W small steps are not one). Cost: n floats a batch, and n a read: every batch at s = 0, as seldom
- * as the slack allows else. Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
+ * Each push counts for 1 / W. With --ssp-staleness 0 all read at every clock, and w moves by the
+ * mean gradient between two reads: the scheme is ssgd (plain SGD; with momentum W small steps are
+ * not one). Cost: n floats per batch, and n per read: every batch at s = 0, else as seldom as s
+ * allows. Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
