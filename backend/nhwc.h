@@ -128,7 +128,7 @@ void nhwc_shortcut(const struct unit_shape *s, const float *x, int first, int la
 void nhwc_shortcut_back(const struct unit_shape *s, const float *dy, const float *dy2, int first,
                         int last, float *dx);
 
-/* Dropout by the key's mask (dropout.h); key == NULL: nothing is dropped. dx may not be dy. */
+/* Dropout by the key's mask (dropout.h); key == NULL: nothing is dropped. dx must not be dy. */
 void nhwc_dropout(const struct unit_shape *s, const uint64_t *key, const float *x, int first,
                   int last, float *y);
 void nhwc_dropout_back(const struct unit_shape *s, const uint64_t *key, const float *dy,

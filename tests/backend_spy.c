@@ -1,4 +1,4 @@
-/* The book: for each address the hash of what was written there last. A tensor is read with the
+/* The record: for each address the hash of what was written there last. A tensor is read with the
  * length with which it was written, and by the contract its bytes are the same then. Backends are
  * tables without a `self`: hence the one static state. */
 #include "tests/backend_spy.h"
@@ -35,7 +35,7 @@ struct entry {
 static struct {
     const struct backend *real;
     struct backend table;
-    bool books;
+    bool records;
     int units, entries, blocks;
     struct unit_seen unit[MAX_UNITS];
     struct entry entry[MOST_TENSORS];
@@ -64,7 +64,7 @@ static struct entry *find(const void *at)
 
 static void wrote(const void *at, size_t bytes)
 {
-    if (!spy.books || !at || !bytes)
+    if (!spy.records || !at || !bytes)
         return;
     struct entry *e = find(at);
     assert_true(e || spy.entries < MOST_TENSORS);
@@ -76,7 +76,7 @@ static void wrote(const void *at, size_t bytes)
 static void reads(const struct unit_seen *u, const char *step, const char *what, const void *at,
                   size_t bytes)
 {
-    if (!spy.books || !at || !bytes)
+    if (!spy.records || !at || !bytes)
         return;
     const struct entry *e = find(at);
     int unit = (int)(u - spy.unit);
@@ -166,11 +166,11 @@ static void *obtain_block(struct device *d, size_t bytes)
     return (void *)block->at;
 }
 
-const struct backend *spy_on(const struct backend *real, bool books)
+const struct backend *spy_on(const struct backend *real, bool records)
 {
     memset(&spy, 0, sizeof spy);
     spy.real = real;
-    spy.books = books;
+    spy.records = records;
     spy.table = *real;
     spy.table.unit_open = unit_open;
     spy.table.forward = forward;

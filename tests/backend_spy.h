@@ -1,17 +1,17 @@
-/* A backend between a network and the real one, that sees what the network's contract hides. One
+/* A backend between a network and the real one, which sees what the network's contract hides. One
  * network at a time.
  *
- * It keeps book of every tensor that a unit, the loss or an upload wrote, and fails the test when a
+ * It records every tensor that a unit, the loss or an upload wrote, and fails the test when a
  * unit is about to read one that was never written, or that something else has overwritten since:
- * so it judges the plan of places. For backends whose memory the host can read. */
+ * so it judges the memory plan. For backends whose memory the host can read. */
 #ifndef TESTS_BACKEND_SPY_H
 #define TESTS_BACKEND_SPY_H
 
 #include "backend/backend.h"
 
-/* The spied backend; what was seen before is forgotten. `books`: keep book (costs a hash of each
- * tensor at each reading). */
-const struct backend *spy_on(const struct backend *real, bool books);
+/* The spied backend; what was seen before is forgotten. `records`: record tensors (costs a hash of
+ * each tensor at each reading). */
+const struct backend *spy_on(const struct backend *real, bool records);
 
 const float *spy_logits(void); /* of the last loss: what the last unit wrote, as it lies */
 

@@ -1,9 +1,9 @@
 /* backend_double: the reference's loops compiled for double, under the contract of
  * backend/backend.h.
  *
- * With it a walk over a network can be held against PyTorch's double and against finite differences
- * to seven digits, where float32 leaves three to five. Scratch as in the reference backend: one for
- * all units, as large as the greediest wants it. */
+ * With it a network's execution can be compared with PyTorch's double and against finite
+ * differences to seven digits, where float32 leaves three to five. Scratch as in the reference
+ * backend: one for all units, as large as the greediest wants it. */
 #include <math.h>
 #include <string.h>
 

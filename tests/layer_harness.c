@@ -1,4 +1,4 @@
-/* The walk: units in order, then back; gradients go where the chain says. All of a backend is
+/* Execution: units in order, then back; gradients go where the chain says. All of a backend is
  * reached through its table. */
 #include "tests/layer_harness.h"
 

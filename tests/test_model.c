@@ -238,7 +238,7 @@ static void test_first_weights(void **state)
     }
 }
 
-/* A pure function of architecture and seed: the size of batch and images does not matter, the seed
+/* A pure function of model and seed: the size of batch and images does not matter, the seed
  * does. */
 static void test_first_weights_by_key(void **state)
 {

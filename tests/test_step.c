@@ -3,10 +3,10 @@
  *
  * reference/step.txt keeps PyTorch's numbers: losses, logits, and of each tensor its norm, its sum
  * with signs, and three elements. The loops in double must meet them to the digits of the file:
- * that judges the walk, and what a unit means. Every real engine must meet them as well as its type
- * allows: that judges its kernels in the company of all others. An error is relative: of a loss to
- * the loss, of logits to the greatest, of a norm or sum to the norm, of an element to the root mean
- * square. Rounding of w itself is allowed for in the weights' change. */
+ * that judges the execution, and what a unit means. Every real engine must meet them as well as its
+ * type allows: that judges its kernels in the company of all others. An error is relative: of a
+ * loss to the loss, of logits to the greatest, of a norm or sum to the norm, of an element to the
+ * root mean square. Rounding of w itself is allowed for in the weights' change. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ enum kind { LOSS, LOGITS, GRADIENT, CHANGE, STATISTIC, KINDS };
 static const char *const kind_name[KINDS] = {"loss", "logits", "gradient", "change", "statistic"};
 static const double lr = 0.005, momentum = 0.9, decay = 0.01; /* as in reference/step.py */
 
-struct codec_fixture {
+struct digest_line {
     char what[WORD];
     int count;
     double value[MOST_VALUES];
@@ -39,7 +39,7 @@ struct codec_fixture {
 struct part {
     char network[WORD], stem[WORD];
     struct fixture_options options;
-    struct codec_fixture line[MOST_LINES];
+    struct digest_line line[MOST_LINES];
     int lines;
 };
 
@@ -61,9 +61,9 @@ static void read_case(struct part *p, const char *text)
 }
 
 /* "gradient conv1.weight 1.5 -2e-3 ...": words up to the first number, then numbers. */
-static void read_line(struct codec_fixture *l, char *text)
+static void read_line(struct digest_line *l, char *text)
 {
-    *l = (struct codec_fixture){.count = 0};
+    *l = (struct digest_line){.count = 0};
     for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) {
         char *end;
         double value = strtod(word, &end);
@@ -115,18 +115,18 @@ static int unload(void **state)
 /* Goes down the lines of a case; the greatest error of each kind is kept. */
 struct judge {
     const struct part *part;
-    const struct network_fixture *rig;
+    const struct network_fixture *fixture;
     int next;
     double worst[KINDS];
     char where[KINDS][2 * WORD];
 };
 
-static const struct codec_fixture *expect(struct judge *j, const char *what, int count)
+static const struct digest_line *expect(struct judge *j, const char *what, int count)
 {
-    const struct codec_fixture *l = &j->part->line[j->next++];
+    const struct digest_line *l = &j->part->line[j->next++];
     if (j->next > j->part->lines || strcmp(l->what, what) || l->count != count)
         fail_msg("%s: where we have `%s`, of %d numbers, the reference has `%s`, of %d",
-                 j->rig->name, what, count, l->what, l->count);
+                 j->fixture->name, what, count, l->what, l->count);
     return l;
 }
 
@@ -159,10 +159,10 @@ static void count_hits(const struct network_fixture *r, const double *logits, in
 
 static void judge_loss(struct judge *j, const struct loss *loss)
 {
-    const struct network_fixture *r = j->rig;
+    const struct network_fixture *r = j->fixture;
     bool wide = r->engine.backend == &backend_double;
-    const struct codec_fixture *sum = expect(j, "loss", 1),
-                               *logits = expect(j, "logits", r->a.batch * r->a.classes);
+    const struct digest_line *sum = expect(j, "loss", 1),
+                             *logits = expect(j, "logits", r->a.batch * r->a.classes);
     log_value(j, LOSS, fabs(loss->sum - sum->value[0]) / sum->value[0], "", "");
     double greatest = 0, error = 0;
     for (int i = 0; i < logits->count; i++) {
@@ -185,7 +185,7 @@ static void judge_tensor(struct judge *j, enum kind kind, const struct tensor *t
 {
     char what[WORD];
     snprintf(what, sizeof what, "%s %.80s", kind_name[kind], t->name);
-    const struct codec_fixture *l = expect(j, what, 2 + ELEMENTS);
+    const struct digest_line *l = expect(j, what, 2 + ELEMENTS);
     double squares = 0, sum = 0, size = l->value[0], deviation = size / sqrt((double)t->count);
     for (int64_t i = 0; i < t->count; i++) {
         double is = v[place_of(t, i)];
@@ -267,17 +267,17 @@ static void judge_evaluation(struct judge *j, struct network_fixture *r)
 static void judge_part(const struct part *p, const struct engine *engine, int threads,
                        const double allowed[KINDS])
 {
-    struct network_fixture rig;
-    struct judge j = {.part = p, .rig = &rig};
+    struct network_fixture fixture;
+    struct judge j = {.part = p, .fixture = &fixture};
     struct fixture_options options = p->options;
     options.threads = threads;
     struct engine spied = *engine;
     spied.backend = spy_on(engine->backend, false);
-    fixture_open(&rig, &spied, &options);
-    rig.engine.backend = engine->backend;
-    judge_training(&j, &rig);
-    judge_evaluation(&j, &rig);
-    fixture_close(&rig);
+    fixture_open(&fixture, &spied, &options);
+    fixture.engine.backend = engine->backend;
+    judge_training(&j, &fixture);
+    judge_evaluation(&j, &fixture);
+    fixture_close(&fixture);
     char text[400] = "";
     bool fine = true;
     for (int k = 0; k < KINDS; k++) {
@@ -285,11 +285,11 @@ static void judge_part(const struct part *p, const struct engine *engine, int th
                  j.worst[k]);
         fine &= j.worst[k] <= allowed[k];
     }
-    print_message("%s:%s\n", rig.name, text);
+    print_message("%s:%s\n", fixture.name, text);
     for (int k = 0; k < KINDS && !fine; k++)
         if (!(j.worst[k] <= allowed[k]))
-            print_error("%s: %s %s: error %.3g, allowed %.3g\n", rig.name, kind_name[k], j.where[k],
-                        j.worst[k], allowed[k]);
+            print_error("%s: %s %s: error %.3g, allowed %.3g\n", fixture.name, kind_name[k],
+                        j.where[k], j.worst[k], allowed[k]);
     assert_true(fine);
 }
 

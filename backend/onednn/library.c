@@ -106,7 +106,7 @@ static struct window window_of(int in, int out, const struct unit_shape *s)
     return (struct window){first, last - first + 1, s->pad - first, after > 0 ? after : 0};
 }
 
-/* What a row of x is to the library: part of a image, or for inner products a pixel or a whole
+/* What a row of x is to the library: part of an image, or for inner products a pixel or a whole
  * image. */
 enum form { FORM_CONVOLUTION, FORM_PIXELS, FORM_IMAGES, FORM_NONE };
 

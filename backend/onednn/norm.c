@@ -33,8 +33,8 @@ static int64_t rows_of(const struct layout *l)
 }
 
 /* Runs the kernel over all rows, in chunks of neighbouring ones. */
-static void walk(const struct layout *l, int threads, rows_kernel *kernel,
-                 const struct rows *shared)
+static void for_rows(const struct layout *l, int threads, rows_kernel *kernel,
+                     const struct rows *shared)
 {
     int64_t rows = rows_of(l);
     int chunks = chunks_of(rows, ROWS_A_SUM, threads);
@@ -48,8 +48,8 @@ static void walk(const struct layout *l, int threads, rows_kernel *kernel,
 
 /* The same with sums: float32 over some rows, double over a chunk of them, all chunks together in
  * n->sums[0 .. 2 c - 1]. */
-static void walk_summing(const struct norm *n, const struct layout *l, int threads,
-                         rows_kernel *kernel, const struct rows *shared)
+static void sum_over_rows(const struct norm *n, const struct layout *l, int threads,
+                          rows_kernel *kernel, const struct rows *shared)
 {
     int64_t rows = rows_of(l);
     int chunks = chunks_of(rows, ROWS_A_SUM, threads), channels = l->c;
@@ -128,7 +128,7 @@ void norm_measure(const struct norm *n, const struct layout *l, int threads, con
     double count = (double)rows_of(l);
     take_origin(n, l, z);
     struct rows r = {.z = z, .origin = n->bias};
-    walk_summing(n, l, threads, kernels_of(l)->measure, &r);
+    sum_over_rows(n, l, threads, kernels_of(l)->measure, &r);
     for (int c = 0; c < l->c; c++) {
         double shifted = n->sums[c] / count, spread = n->sums[l->c + c] / count - shifted * shifted;
         spread = spread > 0 ? spread : 0;
@@ -163,7 +163,7 @@ void norm_apply(const struct norm *n, const struct layout *l, int threads, const
         r.scale = n->scale;
         r.shift = n->shift;
     }
-    walk(l, threads, kernels_of(l)->apply, &r);
+    for_rows(l, threads, kernels_of(l)->apply, &r);
 }
 
 void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads, const void *z,
@@ -175,7 +175,7 @@ void norm_sum_gradient(const struct norm *n, const struct layout *l, int threads
     r.origin = n->mean;
     r.scale = n->scale;
     r.shift = n->shift;
-    walk_summing(n, l, threads, kernels_of(l)->sum_gradient, &r);
+    sum_over_rows(n, l, threads, kernels_of(l)->sum_gradient, &r);
     for (int c = 0; c < l->c; c++) {
         double beta = n->sums[c], gamma = n->sums[l->c + c] * (double)n->inverse[c];
         dbeta[c] = (float)beta;
@@ -196,14 +196,14 @@ void norm_gradient(const struct norm *n, const struct layout *l, int threads, co
     r.from_dy = n->from_dy;
     r.from_z = n->from_z;
     r.bias = n->bias;
-    walk(l, threads, kernels_of(l)->gradient, &r);
+    for_rows(l, threads, kernels_of(l)->gradient, &r);
 }
 
 void norm_mask(const struct layout *l, int threads, const struct output_gradient *in, void *masked)
 {
     struct rows r = {.y = in->y, .dy = in->dy, .dy2 = in->dy2, .relu = in->relu, .out = masked};
     assert(!in->relu || in->y);
-    walk(l, threads, kernels_of(l)->mask, &r);
+    for_rows(l, threads, kernels_of(l)->mask, &r);
 }
 
 void norm_bias(const struct norm *n, int channels, const float *bias)

@@ -1,7 +1,7 @@
 /* What follows a convolution: batch normalisation, addition of the skipped path, ReLU; forward and
  * back, in two passes each.
  *
- * All walk over the tensors at memory speed: forward reads z once for the statistics and once to
+ * All read the tensors at memory speed: forward reads z once for the statistics and once to
  * write y; backward reads once for the sums (and writes the masked gradient where it is asked for)
  * and once to write dz. Arithmetic is float32, sums are float32 over a few rows and double above.
  * The same call gives the same bits for the same number of threads. */

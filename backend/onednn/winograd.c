@@ -32,7 +32,7 @@ struct winograd {
     int threads;
     int n, h, w;      /* images */
     int x_c, y_c;     /* channels */
-    int down, across; /* squares of a image */
+    int down, across; /* squares of an image */
     int block;        /* squares at a time */
     bool private;     /* each thread has its own squares; to the weights also its own sums */
 };

@@ -16,7 +16,7 @@ enum conv_algorithm {
     CONV_POINTWISE, /* 1x1, stride 1: the pixels are the rows */
     CONV_IM2COL,    /* patches are copied into rows, a block at a time */
     CONV_BY_ROW, /* large images, stride 1, same size out: patches of one kernel row; its other rows
-                    see the same patches, some rows off, so a image takes one product for each
+                    see the same patches, some rows off, so an image takes one product for each
                     kernel row */
     CONV_BY_POSITION, /* tiny images: one product for each output pixel and each kernel row that it
                          sees, over the whole batch: no patches, and no work on taps that see
@@ -29,7 +29,7 @@ enum conv_algorithm {
 struct conv_plan {
     enum conv_algorithm algorithm;
     int threads;
-    int64_t pixels, patch; /* output pixels of a image; floats of a patch: kernel x kernel x in_c */
+    int64_t pixels, patch; /* output pixels of an image; floats of a patch, kernel^2 in_c */
     struct {
         int teams, blocks; /* blocks of a team's rows; its threads cut the output channels */
         size_t patches;    /* floats, of a team */
@@ -48,7 +48,7 @@ struct conv_plan {
 
 struct conv_plan conv_plan(const struct unit_shape *s, int threads);
 
-/* CONV_BY_ROW, pixels of a image: what kernel row `ky` adds to outputs to .. to+rows-1 comes from
+/* CONV_BY_ROW, pixels of an image: what kernel row `ky` adds to outputs to .. to+rows-1 comes from
  * patches from .. from+rows-1. */
 struct conv_band {
     int ky;

@@ -89,7 +89,7 @@ static void make_blocks(const struct forward *f, int thread)
     }
 }
 
-/* A image at a time; no work on kernel rows that lie in the padding. */
+/* An image at a time; no work on kernel rows that lie in the padding. */
 static void make_rows(const struct forward *f, int thread)
 {
     const struct unit_shape *s = f->s;

@@ -2,11 +2,11 @@
  *
  * Elements are `real`, defined by whoever includes this file: float in ref.c, double where tests
  * take finite differences. Sums over channels, taps, pixels and images are doubles. Images lie as
- * [batch][h][w][c], weights as backend/backend.h says. Law: one thread sums one output in one fixed
- * order, so the bits depend neither on the number of threads nor on the width of the machine's
- * vectors. Cost: the inner loop always runs over channels, which are contiguous; about one
- * multiply-add a cycle. Sources: He et al. 2015 (blocks, option A), Ioffe and Szegedy 2015 (batch
- * norm; epsilon and its place as in PyTorch). */
+ * [batch][h][w][c], weights as backend/backend.h says. Invariant: one thread sums one output in one
+ * fixed order, so the bits depend neither on the number of threads nor on the width of the
+ * machine's vectors. Cost: the inner loop always runs over channels, which are contiguous; about
+ * one multiply-add a cycle. Sources: He et al. 2015 (blocks, option A), Ioffe and Szegedy 2015
+ * (batch norm; epsilon and its place as in PyTorch). */
 #ifndef BACKEND_REF_KERNELS_H
 #define BACKEND_REF_KERNELS_H
 

@@ -1,4 +1,4 @@
-/* The oracle: the kernels of kernels.h in float32 behind the contract of backend/backend.h.
+/* The oracle: the kernels of kernels.h in float32, under the contract of backend/backend.h.
  *
  * Tensors lie plainly as [batch][h][w][c]. Scratch belongs to the device and is as large as the
  * largest unit opened so far. Cost: ResNet-20 at batch 16 takes about half a second a step on one
