@@ -41,8 +41,8 @@ enum {
 /* Does what was under way go on? */
 enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };
 
-/* When is training over? As the limits say; in a replay: not yet, or with the next update. NOT_HERE:
- * workers have gone on with the next update already, so nothing is evaluated, either. */
+/* When is training over? As the limits say; in a replay: not yet, or with the next update.
+ * NOT_HERE: workers have gone on with the next update already, so nothing is evaluated either. */
 enum ending { END_BY_LIMITS, END_LATER, END_WITH_NEXT, END_NOT_HERE };
 
 struct node {
