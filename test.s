@@ -7,9 +7,8 @@
 # it is.
 #
 #   bash test.s                     here: mpirun -n 5 (RANKS=2: fewer)
-#   sbatch -N 2 -n 8 test.s         under Slurm, on two hosts, so that their network is measured too
-#   ... test.s --machine [FILE]     also writes what nbsgd --world sim --machine FILE takes
-#                                   (results/machine.ini)
+#   sbatch -N 2 -n 8 test.s         under Slurm, on two hosts: measures the network between them
+#   ... test.s --machine [FILE]     also writes a file for nbsgd --world sim --machine FILE
 #
 # Needs MPI with its hwloc, and a C compiler; only the compute times of the machine file come from
 # nbsgd, where that is built: NETWORKS='resnet20 resnet50' STEM=cifar SAMPLES=32 (a mini-batch)
@@ -25,15 +24,15 @@ find_home() {
     if [ -e "$home/launch/launch.sh" ] || [ -z "${SLURM_JOB_ID:-}" ]; then return; fi
     home=${SLURM_SUBMIT_DIR:-$PWD}
     if [ -e "$home/launch/launch.sh" ]; then return; fi
-    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -nE 's/^ *Command=([^ ]+).*/\1/p' |
-        sed -n 1p)
+    file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null |
+        sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p)
     home=$(dirname "${file:-$home/none}")
 }
 find_home
-[ -e "$home/launch/launch.sh" ] || {
+if [ ! -e "$home/launch/launch.sh" ]; then
     echo "test.s: the project's folder is not found from $home" >&2
     exit 2
-}
+fi
 # shellcheck source=launch/launch.sh
 . "$home/launch/launch.sh"
 program=${NBSGD:-$home/nbsgd} cluster=${CLUSTER:-$home/build/release/cluster}
@@ -65,8 +64,8 @@ stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS
 unlimited=1000000000
 printf '\n[minibatch_s]\n' >>"$machine"
 if [ ! -x "$program" ]; then
-    echo "# Nothing was measured: nbsgd was not built. Its form:" >>"$machine"
-    echo "# resnet50 cifar 32 f32 1 = SECONDS JITTER" >>"$machine"
+    echo "# no times: nbsgd was not built. A line: resnet50 cifar 32 f32 1 = SECONDS JITTER" \
+        >>"$machine"
     echo "test.s: $machine has no compute times, since nbsgd is not built: \`make nbsgd\`, then" \
         "this again; or write them there yourself" >&2
     exit 0
@@ -80,11 +79,11 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for network in ${NETWORKS:-resnet20 resnet50}; do
-    "${launch[@]}" "$program" --scheme ssgd --network "$network" --stem "$stem" \
-        --dataset synthetic --dtype "$dtype" --threads "$threads" --batch "$samples" \
-        --minibatches 1 --seconds 10 --samples $unlimited --eval-every $unlimited \
-        --eval-samples "$samples" --eval-batches 1 --results "$scratch/$network" \
-        >"$scratch/log" 2>&1 ||
+    job=(--scheme ssgd --network "$network" --stem "$stem" --dataset synthetic --dtype "$dtype"
+        --threads "$threads" --batch "$samples" --minibatches 1 --seconds 10 --samples "$unlimited"
+        --eval-every "$unlimited" --eval-samples "$samples" --eval-batches 1
+        --results "$scratch/$network")
+    "${launch[@]}" "$program" "${job[@]}" >"$scratch/log" 2>&1 ||
         { cat "$scratch/log" >&2; exit 1; }
     # The mean over the workers' mini-batches, and how much each worker's own differ: standard
     # deviation / mean. Columns have names.
@@ -95,8 +94,8 @@ for network in ${NETWORKS:-resnet20 resnet50}; do
             s += $at["compute_s"]; n += $at["minibatches"]
             v += $at["minibatches"] * $at["minibatch_deviation_s"] ^ 2
         }
-        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }' \
-        "$scratch/$network/ranks.csv")
+        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }
+        ' "$scratch/$network/ranks.csv")
     [ -n "$seconds" ] || { echo "test.s: $network left no compute times" >&2; exit 1; }
     echo "$network $stem $samples $dtype $threads = $seconds" >>"$machine"
     plural=$([ "$threads" = 1 ] || echo s)

@@ -81,8 +81,7 @@ launch_words() { # PROGRAM RANKS
         return
     fi
     if [ -n "${SLURM_JOB_ID:-}" ] && ! slurm_answers; then
-        echo "launch: SLURM_JOB_ID is set, but no Slurm answers here; its variables are not used" \
-            >&2
+        echo "launch: SLURM_JOB_ID is set, but no Slurm answers; its variables are not used" >&2
         unset "${!SLURM_@}" # every launcher would go by them, and wait for ever
     fi
     if [ -n "${SLURM_JOB_ID:-}" ]; then
@@ -97,8 +96,8 @@ launch_words() { # PROGRAM RANKS
         fi
     fi
     if ! mpirun_words "$1"; then
-        echo "launch: no ${launch[0]} here; \`./install.sh run\` installs MPICH's, MPIRUN=..." \
-            "names another" >&2
+        echo "launch: no ${launch[0]} here; \`./install.sh run\` installs MPICH's," \
+            "MPIRUN=... names another" >&2
         exit 2
     fi
     launch+=(-n "$ranks")
@@ -107,6 +106,7 @@ launch_words() { # PROGRAM RANKS
 build() {
     mkdir -p "$home/build"
     # Without the variable, which nproc would obey: it is for the program's threads.
-    flock "$home/build/lock" make -s -C "$home" \
-        -j"$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)" "$@" >&2
+    local jobs
+    jobs=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+    flock "$home/build/lock" make -s -C "$home" -j"$jobs" "$@" >&2
 }

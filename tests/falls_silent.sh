@@ -56,10 +56,8 @@ in_time() { # NAME SECONDS
     local took=$(($(stat -c %Y "$1/code") - $(cat "$1/struck")))
     [ "$took" -le "$2" ] || { echo "it took $took s, not at most $2"; return 1; }
 }
-nobody_left() {
-    # shellcheck disable=SC2046 # a process a word
-    ! kill -0 $(cat "$1"/pid.*) 2>/dev/null
-}
+# shellcheck disable=SC2046
+nobody_left() { ! kill -0 $(cat "$1"/pid.*) 2>/dev/null; }
 rows_kept() { [ "$(rows "$1/run/eval.csv" | awk -F, 'NF == 8' | wc -l)" -ge 2 ]; }
 
 # The weights start a run whose first evaluation is the last one of the run that saved them.

@@ -5,21 +5,19 @@
 # nobody hangs.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-program=${BUILD:-build/release}/tests/mpi_messaging
-sums=${BUILD:-build/release}/tests/mpi_collective mpirun=${MPIRUN:-mpirun} passed=0 failed=0
+tests=${BUILD:-build/release}/tests mpirun=${MPIRUN:-mpirun} passed=0 failed=0
+program=$tests/mpi_messaging sums=$tests/mpi_collective
 command -v "$mpirun" >/dev/null || { echo "SKIPPED: no $mpirun"; exit 77; }
 for built in "$program" "$sums"; do
-    [ -x "$built" ] || {
-        echo "SKIPPED: $built is not built"
-        exit 77
-    }
+    [ -x "$built" ] || { echo "SKIPPED: $built is not built"; exit 77; }
 done
 
 verdict() { # ok|bad, what, the command that repeats it
     if [ "$1" = ok ]; then
         passed=$((passed + 1))
     else
-        failed=$((failed + 1)) && echo "FAILED: $2; again: $3"
+        failed=$((failed + 1))
+        echo "FAILED: $2; again: $3"
     fi
 }
 
@@ -27,8 +25,7 @@ passes() { # ranks, hosts, command: all its tests
     local ranks=$1 hosts=$2 out
     shift 2
     if out=$(NBSGD_HOSTS=$hosts timeout 300 "$mpirun" -n "$ranks" "$@" 2>&1) &&
-        grep -q '^[1-9][0-9]* passed, 0 failed$' <<<"$out"
-    then
+        grep -q '^[1-9][0-9]* passed, 0 failed$' <<<"$out"; then
         verdict ok
     else
         grep -vE '\[ +(RUN|OK) +\]' <<<"$out" | tail -n 20
@@ -42,8 +39,7 @@ end() { # code expected, words that must be said, hosts, command
     out=$(NBSGD_HOSTS=$hosts timeout 60 "$mpirun" "$@" 2>&1)
     code=$?
     if [ $code = "$expected" ] && grep -q "$words" <<<"$out" &&
-        ! grep -q 'BAD TERMINATION\|Abort(' <<<"$out"
-    then
+        ! grep -q 'BAD TERMINATION\|Abort(' <<<"$out"; then
         verdict ok
     else
         echo "$out"
@@ -70,13 +66,13 @@ end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 1 -n 2 "$pr
 end 3 'rank 0 sent 2000 bytes with tag [0-9]* to a receive for 1000' 2 -n 2 "$program" --long
 end 2 'rank 1 on .*: ends with 2' 1 -n 4 "$program" --end 2
 end 5 'rank 0 on .*: rank 3 on .* sent no heartbeat' 1 -n 4 "$sums" --stop vendor
-end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 -n 4 "$sums" \
-    --lose
+end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 \
+    -n 4 "$sums" --lose
 # Killed: this launcher would kill all the others at once, unless a shell stands between and it is
 # told not to.
 # shellcheck disable=SC2016
-end 5 'rank [023] on .*: rank 1 is gone' 1 -disable-auto-cleanup -n 4 sh -c '"$0" --kill; exit $?' \
-    "$program"
+end 5 'rank [023] on .*: rank 1 is gone' 1 \
+    -disable-auto-cleanup -n 4 sh -c '"$0" --kill; exit $?' "$program"
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

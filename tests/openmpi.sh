@@ -42,8 +42,8 @@ else
 fi
 other=$home/build/release/nbsgd
 if [ -x "$other" ] && [ "$(mpi_of "$other")" = hydra ]; then
-    run env NBSGD="$other" MPIRUN=mpirun.openmpi RANKS=3 bash "$home/run.s" "${exact[@]}" \
-        --results mixed
+    run env NBSGD="$other" MPIRUN=mpirun.openmpi RANKS=3 \
+        bash "$home/run.s" "${exact[@]}" --results mixed
     check "Open MPI's launcher is named by a program of MPICH" ends 2 "$mixed.*MPICH"
     run env NBSGD="$other" bash "$home/run.s" "${exact[@]}" --results mpich
     check "a program of MPICH gets its own launcher" ends 0

@@ -79,8 +79,7 @@ start() { # NAME COMMAND ...: a daemon in the foreground of a background job
     daemons+=($!)
 }
 start munged munged --foreground --force --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
-    --pid-file="$dir/munge/pid" \
-    --log-file="$dir/munge/log" --seed-file="$dir/munge/seed"
+    --pid-file="$dir/munge/pid" --log-file="$dir/munge/log" --seed-file="$dir/munge/seed"
 for _ in {1..100}; do [ -S "$dir/munge/socket" ] && break; sleep 0.1; done
 start slurmctld slurmctld -D
 start slurmd slurmd -D
@@ -145,8 +144,8 @@ leaves_in_time() {
         case $(state_of "$job") in *RUNNING* | *COMPLETING*) sleep 0.5 ;; *) break ;; esac
     done
     rm -rf "results/run-$job"
-    scontrol show job -o "$job" | grep -q ' ExitCode=6:0 ' && [ -s "$dir/weights.safetensors" ] &&
-        return 0
+    scontrol show job -o "$job" | grep -q ' ExitCode=6:0 ' &&
+        [ -s "$dir/weights.safetensors" ] && return 0
     scontrol show job -o "$job" | grep -oE '(JobState|ExitCode)=[^ ]*'
     ls -l "$dir"/*.safetensors
     tail -n 40 "$dir/$job"*.out
@@ -169,8 +168,8 @@ if [ $failed = 0 ]; then
     holds 'sbatch --array=3-4 run.s is COMPLETED' completes 240 --array=3-4 run.s "${tiny[@]}"
     for seed in 3 4; do
         folder=results/run-$job-$seed
-        holds "task $seed trained with seed $seed and left $folder" grep -qE "\"seed\": *$seed\b" \
-            "$folder/summary.json"
+        holds "task $seed trained with seed $seed and left $folder" \
+            grep -qE "\"seed\": *$seed\b" "$folder/summary.json"
         rm -rf "$folder"
     done
     holds 'run.s on SIGTERM: the weights are saved, exit code 6' leaves_in_time
