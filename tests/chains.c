@@ -99,3 +99,11 @@ const struct chain chains[ALL_CHAINS] = {
                 BIASED(IMAGES, 1, 5, 2), POOL(0, 2, 2, 0), BIASED(1, 3, 5, 2), POOL(2, 2, 2, 0),
                 HIDDEN(3, 20), DROPOUT(4, 0.3f), HIDDEN(5, 14), DENSE(6)}},
 };
+
+struct chain chain_without_relu(const struct chain *chain)
+{
+    struct chain linear = *chain;
+    for (int i = 0; i < MOST_UNITS; i++)
+        linear.link[i].relu = false;
+    return linear;
+}

@@ -23,4 +23,6 @@ enum {
 
 extern const struct chain chains[ALL_CHAINS];
 
+struct chain chain_without_relu(const struct chain *chain); /* the same units, no ReLU */
+
 #endif

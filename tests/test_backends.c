@@ -240,14 +240,6 @@ static void end(const struct progress *p, const char *what)
                               p->worst[i][dtype].text);
 }
 
-static struct chain without_relu(const struct chain *chain)
-{
-    struct chain linear = *chain;
-    for (int i = 0; i < MOST_UNITS; i++)
-        linear.link[i].relu = false;
-    return linear;
-}
-
 /* The first seed under which no activation is so near to where it matters that two backends may
  * differ about its side. */
 static void open_safely(struct trial *t, const struct chain *chain, struct size size)
@@ -274,7 +266,7 @@ static void test_odd_shapes(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int c = (int)i % 2; c <= CHAINS; c += 2) {
             struct trial t;
-            struct chain chain = c < CHAINS ? chains[c] : without_relu(&chains[STAGE]);
+            struct chain chain = c < CHAINS ? chains[c] : chain_without_relu(&chains[STAGE]);
             open_safely(&t, &chain, sizes[i]);
             check_trial(&t, c < CHAINS ? SAFE : LINEAR, &p);
             trial_close(&t);
@@ -314,7 +306,7 @@ static void test_real_shapes(void **state)
     begin(&p);
     for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
         struct trial t;
-        struct chain linear = without_relu(&chains[real[i].chain]);
+        struct chain linear = chain_without_relu(&chains[real[i].chain]);
         if (real[i].size.width > WIDEST)
             continue;
         trial_open(&t, real[i].care == LINEAR ? &linear : &chains[real[i].chain], real[i].size, 1);
@@ -414,13 +406,67 @@ static void needs_room_to_save(struct unit *u, const struct unit_io *io, enum un
         reference()->forward(u, io, mode);
 }
 
+static void drops_nothing_back(struct unit *u, const struct unit_io *io)
+{
+    struct unit_io broken = *io;
+    broken.key = NULL;
+    reference()->backward(u, &broken);
+}
+
+static void drops_others(struct unit *u, const struct unit_io *io, enum unit_mode mode)
+{
+    const uint64_t key = *io->key + 1;
+    struct unit_io broken = *io;
+    broken.key = &key;
+    reference()->forward(u, &broken, mode);
+}
+
+static void drops_in_inference(struct unit *u, const struct unit_io *io, enum unit_mode mode)
+{
+    reference()->forward(u, io, io->mean && mode == UNIT_INFER ? mode : UNIT_TRAIN);
+}
+
+static struct verdict verdict_of(const struct trial *t, const struct backend *broken,
+                                 const struct outcome *truth, const struct distance *allowed)
+{
+    struct outcome is;
+    run_on(t, broken, &(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true},
+           AGAIN, &is);
+    struct distance d = distance_of(t, &is, truth);
+    outcome_close(&is);
+    return judge(&d, allowed);
+}
+
+/* Of dropout: the mask must be the key's, in both directions, and none in inference. */
+static void test_dropout_can_fail(void **state)
+{
+    (void)state;
+    struct backend broken[] = {*reference(), *reference(), *reference()};
+    struct trial t;
+    struct outcome truth;
+    struct distance allowed[DTYPES];
+    broken[0].backward = drops_nothing_back;
+    broken[1].forward = drops_others;
+    broken[2].forward = drops_in_inference;
+    open_safely(&t, &chains[DROPPED], (struct size){3, 3, 4, 4, 3});
+    run_reference(&t, 1, ONCE, &truth);
+    allow(&t, &truth, SAFE, allowed);
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        struct verdict v = verdict_of(&t, &broken[i], &truth, &allowed[DTYPE_F32]);
+        if (v.share <= 1)
+            fail_msg("broken dropout %d passes: %s", (int)i, v.text);
+    }
+    outcome_close(&truth);
+    trial_close(&t);
+}
+
 static void test_comparison_can_fail(void **state)
 {
     (void)state;
     enum { WHOLE, BROKEN = 7 };
     struct backend broken[BROKEN];
     struct trial t;
-    struct outcome truth, is;
+    struct outcome truth;
     struct distance allowed[DTYPES];
     for (int i = 0; i < BROKEN; i++)
         broken[i] = *reference();
@@ -434,15 +480,10 @@ static void test_comparison_can_fail(void **state)
     run_reference(&t, 1, ONCE, &truth);
     allow(&t, &truth, SAFE, allowed);
     for (int i = 0; i < BROKEN; i++) {
-        run_on(&t, &broken[i],
-               &(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true}, AGAIN,
-               &is);
-        struct distance d = distance_of(&t, &is, &truth);
-        struct verdict v = judge(&d, &allowed[DTYPE_F32]);
+        struct verdict v = verdict_of(&t, &broken[i], &truth, &allowed[DTYPE_F32]);
         if (i == WHOLE ? v.share != 0 : v.share <= 1)
             fail_msg("broken backend %d (%d: whole) is at %.2g of what is allowed (%s)", i, WHOLE,
                      v.share, v.text);
-        outcome_close(&is);
     }
     outcome_close(&truth);
     trial_close(&t);
@@ -451,9 +492,9 @@ static void test_comparison_can_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_comparison_can_fail),  cmocka_unit_test(test_reference_threads),
-        cmocka_unit_test(test_nan_reaches_the_loss), cmocka_unit_test(test_odd_shapes),
-        cmocka_unit_test(test_real_shapes),
+        cmocka_unit_test(test_comparison_can_fail), cmocka_unit_test(test_dropout_can_fail),
+        cmocka_unit_test(test_reference_threads),   cmocka_unit_test(test_nan_reaches_the_loss),
+        cmocka_unit_test(test_odd_shapes),          cmocka_unit_test(test_real_shapes),
     };
     return cmocka_run_group_tests_name("backends", tests, NULL, NULL);
 }
