@@ -40,8 +40,10 @@ INLINE void pack_as(uint16_t *to, const float *from, int64_t count, const int cu
         memcpy(&sum, &magnitude, sizeof sum);
         sum += 0.5f;
         memcpy(&small, &sum, sizeof small);
-        int32_t half = (magnitude - rebias + (1 << (cut - 1)) - 1 + (magnitude >> cut & 1)) >> cut;
-        half = half > infinite ? infinite : half;
+        uint32_t rounded = (uint32_t)magnitude - (uint32_t)rebias + (1u << (cut - 1)) - 1 +
+                           ((uint32_t)magnitude >> cut & 1);
+        int32_t half = (int32_t)rounded >> cut; /* wraps for a NaN alone, which is cut below */
+        half = rebias && half > infinite ? infinite : half;
         half = rebias && magnitude < least_normal ? (int32_t)small - BESIDE : half;
         half = magnitude > FLOAT_INFINITE ? infinite | quiet | (magnitude >> cut & fraction) : half;
         to[i] = (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)half);
@@ -55,7 +57,7 @@ INLINE void unpack_as(float *to, const uint16_t *from, int64_t count, const int 
     for (int64_t i = 0; i < count; i++) {
         uint32_t half = from[i], small;
         int32_t magnitude = (int32_t)(half & 0x7fff) << cut,
-                shifted = magnitude + rebias + (1 << 23);
+                shifted = (int32_t)((uint32_t)magnitude + (uint32_t)rebias + (1u << 23));
         float fraction;
         memcpy(&fraction, &shifted, sizeof fraction);
         fraction -= 0x1p-14f;
@@ -63,7 +65,7 @@ INLINE void unpack_as(float *to, const uint16_t *from, int64_t count, const int 
         int32_t bits = magnitude + rebias;
         bits = magnitude >= infinite << cut ? bits + rebias : bits;
         bits = rebias && magnitude < 1 << 23 ? (int32_t)small : bits;
-        uint32_t whole = (uint32_t)bits | (half & 0x8000) << 16;
+        uint32_t whole = rebias ? (uint32_t)bits | (half & 0x8000) << 16 : half << cut;
         memcpy(&to[i], &whole, sizeof whole);
     }
 }
