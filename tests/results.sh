@@ -56,7 +56,7 @@ used() { # OWNERS: options of a run: those of all runs, and its members'
         '$5 != "Print and exit" && (!$8 || index(owners, $8)) { print $1 }' | sort
 }
 check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" \
-    "$(used '--scheme nbssgd, --network resnet*, --dataset synthetic')"
+    "$(used '--scheme nbssgd, --network resnet*, --dataset synthetic, --world mpi')"
 
 check 'jq reads the summary' is "$(jq -r '.scheme, .workers' a/summary.json | paste -sd' ')" \
     'nbssgd 4'
