@@ -38,9 +38,8 @@ struct unit_shape {
     int kernel, stride, pad;
     bool norm, skip, relu; /* UNIT_CONV: what follows the convolution, skip has the output's shape;
                               UNIT_DENSE: relu */
-    bool
-        first; /* its input is the batch of images, float32 NHWC (a device: as load_batch() left it); no
-                   gradient of it is wanted */
+    bool first;  /* its input is the batch of images, float32 NHWC (a device: as load_batch() left
+                   it); no gradient of it is wanted */
     bool bias;   /* UNIT_CONV: adds one number an output channel; not together with norm */
     bool hidden; /* UNIT_DENSE: y is an activation like any other, in the backend's type */
     float drop;  /* UNIT_DROPOUT: probability, 0 <= drop < 1 */

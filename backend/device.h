@@ -29,9 +29,9 @@ struct device_buffer;
 
 /* A vector of the host and its place on the GPU where its rank computes.
  *
- * All is queued: the stream waits for earlier uploads, downloads wait for the stream. Vectors lie in
- * registered memory, so that copies keep nobody waiting. They stay where they are, and what comes
- * down is not read, until is_done(). */
+ * All is queued: the stream waits for earlier uploads, downloads wait for the stream. Vectors lie
+ * in registered memory, so that copies keep nobody waiting. They stay where they are, and what
+ * comes down is not read, until is_done(). */
 struct device_buffer_kind {
     /* The GPU that the n-th rank of a host takes, in words: ranks of a host with the same words use
      * the same GPU. */

@@ -2,8 +2,8 @@
  *
  * A training step has 2 x units steps: forward 0 .. units-1, then backward in reverse. Every tensor
  * (a unit's output, what it saves, each gradient of an output) lives from the step that writes it
- * to the last that reads it; two tensors whose lives do not meet may lie in the same memory. A plan for
- * evaluation is forward only. */
+ * to the last that reads it; two tensors whose lives do not meet may lie in the same memory. A plan
+ * for evaluation is forward only. */
 #ifndef NETWORK_MEMORY_PLAN_H
 #define NETWORK_MEMORY_PLAN_H
 

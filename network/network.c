@@ -236,7 +236,7 @@ void network_finish_statistics(const struct network *n, const double *sums, int6
 void network_evaluate(struct network *n, struct weights w, const float *statistics,
                       struct images images, const int32_t *labels, int count, struct loss *loss)
 {
-    struct loss batch;
+    struct loss batch = {0};
     struct execution x = {.n = n,
                           .steps = &n->evaluation_steps,
                           .plan = evaluation_plan(n),

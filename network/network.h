@@ -21,10 +21,9 @@ void network_close(struct network *n);
 int64_t network_bytes(const struct network *n); /* of activations */
 
 /* Called after each unit's forward (step 0 .. units-1) and each unit's backward (step units .. 2
- * units - 1); `from` is the first float of g that is final by now. False: leave at once. On a device
- * it is called while the device computes, many times for one step and for
- * others never; steps never fall, the last call has the last step, `from` tells what has
- * arrived. */
+ * units - 1); `from` is the first float of g that is final by now. False: leave at once. On a
+ * device it is called while the device computes, many times for one step and for others never;
+ * steps never fall, the last call has the last step, `from` tells what has arrived. */
 typedef bool network_hook(void *self, int step, int64_t from);
 int64_t network_final_from(const struct network *n, int step); /* that `from` */
 

@@ -53,8 +53,8 @@ struct device_optimizer_kind {
     void (*prefetch)(struct device_optimizer *, const float *vector); /* starts its upload; once */
     void (*discard)(struct device_optimizer *, const float *vector);  /* waits for that upload */
 
-    /* The rule's step with the gradient sum_i scale[i] x source[i], summed in the order of the list.
-     * coefficients[1] where weights decay, coefficients[0] in no_decay. */
+    /* The rule's step with the gradient sum_i scale[i] x source[i], summed in the order of the
+     * list. coefficients[1] where weights decay, coefficients[0] in no_decay. */
     void (*step)(struct device_optimizer *, const struct step_coefficients coefficients[2],
                  const float *const *source, const double *scale, int sources);
     /* w = sum_i scale[i] x source[i]; the copy of the weights may be one of the sources, once. */

@@ -30,7 +30,7 @@ struct rule {
     const struct rule *stateless;
     /* Fatal on a number of its own that is out of its range; NULL: it has none. */
     void (*check)(const struct optimizer_options *o);
-    /* Corrections of the bias at this step (1, 2, ..): lr x root / bias, epsilon x root; NULL: 1.  */
+    /* Corrections of the bias at this step (1, 2, ..): lr x root / bias, epsilon x root; NULL: 1 */
     void (*correct)(const struct optimizer_options *o, int64_t step, double *bias, double *root);
 };
 

@@ -22,8 +22,8 @@ struct optimizer_options {
 
 struct optimizer;
 
-/* State for the `slice` of a vector. Weights in the `no_decay` ranges (sorted, of the whole vector's
- * indices; copied) do not decay. Fatal on an unknown rule or a number out of its range. */
+/* State for the `slice` of a vector. Weights in the `no_decay` ranges (sorted, of the whole
+ * vector's indices; copied) do not decay. Fatal on an unknown rule or a number out of its range. */
 struct optimizer *optimizer_open(const struct optimizer_options *options, struct range slice,
                                  const struct range *no_decay, int no_decay_count);
 void optimizer_close(struct optimizer *o);
@@ -50,9 +50,9 @@ void optimizer_accumulate(struct optimizer *o, const float *source);
 void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, double lr);
 
 /* From now on, before the first step, a device optimizer of this kind (optimizer/device.h; NULL:
- * none) holds the slice's weights and the rule's state. Nobody but o changes w then; the calls above
- * change it as they would here, bit for bit, and leave no sum in g. `sources`, `number`: as in
- * struct device_optimizer_options. */
+ * none) holds the slice's weights and the rule's state. Nobody but o changes w then; the calls
+ * above change it as they would here, bit for bit, and leave no sum in g. `sources`, `number`: as
+ * in struct device_optimizer_options. */
 void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
                        int sources, int number);
 bool optimizer_is_offloaded(const struct optimizer *o);

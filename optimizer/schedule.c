@@ -12,7 +12,8 @@ enum { MOST_MILESTONES = sizeof((struct schedule *)NULL)->steps / sizeof(double)
 
 struct schedule_kind {
     const char *name, *formula, *paper;
-    /* Factor on the rate when `part` of the time after the warm-up is over, and `done` of the run. */
+    /* Factor on the rate when `part` of the time after the warm-up is over, and `done` of the
+     * run. */
     double (*factor)(const struct schedule *s, double part, double done);
     /* Fatal on a number of its own that is out of its range; NULL: it has none. */
     void (*check)(const struct schedule *s);

@@ -155,7 +155,8 @@ static struct push_note describe(struct ps_client *ps)
     return note;
 }
 
-/* One slice of the push; `vector` NULL: the header alone. A push that left early is complete with it. */
+/* One slice of the push; `vector` NULL: the header alone. A push that left early is complete with
+ * it. */
 static void push_slice(struct ps_client *ps, int server, struct header *header, const float *vector)
 {
     struct node *n = ps->n;

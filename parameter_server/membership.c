@@ -58,7 +58,8 @@ static void relay_signal(struct ps_server *ps, const struct header *signal)
         }
 }
 
-/* A worker departs only after its last push was used: that was borrowed, or it asked for a reply. */
+/* A worker departs only after its last push was used: that was borrowed, or it asked for a
+ * reply. */
 static void take_departure(struct ps_server *ps, const struct header *m)
 {
     struct ps_worker *from = &ps->worker[m->from - ps->servers];

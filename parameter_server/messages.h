@@ -1,6 +1,6 @@
 /* What the messages between workers and servers say: a struct for the body of each kind.
  *
- *   TAG_PUSH      worker -> server   push_note; payload: the pushed slice, none without mini-batches
+ *   TAG_PUSH      worker -> server   push_note; payload: the slice, none without mini-batches
  *   TAG_PARAMS    server -> worker   reply_note; payload: the slice of weights, or none
  *   TAG_SHOW      worker -> rank 0   payload: the weights that decentralised workers agree on
  *   TAG_DEPART    worker -> server   depart_note: it pushes no more

@@ -59,8 +59,8 @@ bool ps_flush_or_pull(struct ps_client *ps);
 void ps_stream_next(struct ps_client *ps);
 void ps_batch(struct ps_client *ps);
 
-/* Departs, and says how many signals it has sent. Returns how many were sent to it, when all workers
- * have departed. */
+/* Departs, and says how many signals it has sent. Returns how many were sent to it, when all
+ * workers have departed. */
 int64_t ps_depart(struct ps_client *ps, int64_t signals);
 
 /* --- a server --- */
@@ -96,8 +96,8 @@ const float *ps_vector(struct ps_server *ps, int worker);
 void ps_replace(struct ps_server *ps, int worker, const float *vector);
 void ps_discard(struct ps_server *ps, int worker); /* its mini-batches are counted as dropped */
 
-/* One update from all pushes p_i that are here, summed in worker order. It counts them, and releases
- * them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.
+/* One update from all pushes p_i that are here, summed in worker order. It counts them, and
+ * releases them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.
  *   ps_step     the optimizer's step with the gradient sum_i s_i p_i
  *   ps_average  w = sum_i s_i p_i + (1 - sum_i s_i) w
  *   ps_add      w = w + sum_i s_i p_i */

@@ -13,6 +13,34 @@ enum { FLOATS = 97, STATISTICS = 6 };
 
 static const float untouched = -7.25e-20f;
 
+/* The mean of each channel, and a dense layer. */
+static void add_head(struct model *a)
+{
+    a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .parameter_index = 2};
+    a->unit[2].shape = (struct unit_shape){.kind = UNIT_MEAN_POOL,
+                                           .batch = 1,
+                                           .in_c = 4,
+                                           .in_h = 4,
+                                           .in_w = 4,
+                                           .out_c = 4,
+                                           .out_h = 1,
+                                           .out_w = 1,
+                                           .kernel = 1,
+                                           .stride = 1};
+    a->unit[3] =
+        (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .parameter_index = 3};
+    a->unit[3].shape = (struct unit_shape){.kind = UNIT_DENSE,
+                                           .batch = 1,
+                                           .in_c = 4,
+                                           .in_h = 1,
+                                           .in_w = 1,
+                                           .out_c = 5,
+                                           .out_h = 1,
+                                           .out_w = 1,
+                                           .kernel = 1,
+                                           .stride = 1};
+}
+
 void fuzz_architecture(struct model *a)
 {
     *a = (struct model){.name = "small",
@@ -50,29 +78,7 @@ void fuzz_architecture(struct model *a)
                                            .out_w = 4,
                                            .kernel = 1,
                                            .stride = 1};
-    a->unit[2] = (struct unit_spec){.input = 1, .skip = NO_SKIP, .parameter_index = 2};
-    a->unit[2].shape = (struct unit_shape){.kind = UNIT_MEAN_POOL,
-                                           .batch = 1,
-                                           .in_c = 4,
-                                           .in_h = 4,
-                                           .in_w = 4,
-                                           .out_c = 4,
-                                           .out_h = 1,
-                                           .out_w = 1,
-                                           .kernel = 1,
-                                           .stride = 1};
-    a->unit[3] =
-        (struct unit_spec){.input = 2, .skip = NO_SKIP, .weight = "fc", .parameter_index = 3};
-    a->unit[3].shape = (struct unit_shape){.kind = UNIT_DENSE,
-                                           .batch = 1,
-                                           .in_c = 4,
-                                           .in_h = 1,
-                                           .in_w = 1,
-                                           .out_c = 5,
-                                           .out_h = 1,
-                                           .out_w = 1,
-                                           .kernel = 1,
-                                           .stride = 1};
+    add_head(a);
 }
 
 /* Does each tensor stand in the file, in PyTorch's order of its floats? */

@@ -182,7 +182,8 @@ void harness_open(struct harness *k, const struct trial *t, const struct backend
         b->finish(k->d);
         b->free(k->d, floats);
     }
-    k->key = upload(k, &(uint64_t){KEY}, sizeof *k->key);
+    const uint64_t key = KEY;
+    k->key = upload(k, &key, sizeof key);
     k->labels = upload(k, t->labels, (size_t)t->size.batch * sizeof *t->labels);
     k->dlogits = b->alloc(k->d, k->sizes[t->units - 1].y_bytes);
 }

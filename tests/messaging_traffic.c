@@ -128,7 +128,7 @@ struct traffic_note { /* the whole body */
 
 static struct traffic_note traffic_note_at(int64_t version)
 {
-    struct traffic_note note;
+    struct traffic_note note = {0};
     for (size_t i = 0; i < sizeof note.word / sizeof *note.word; i++)
         note.word[i] = version * (int64_t)(3 + i);
     return note;

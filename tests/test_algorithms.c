@@ -2,10 +2,10 @@
  * direction?
  *
  * The backend verifies an algorithm on some elements and silently takes another where it is wrong.
- * So a broken kernel would hurt nobody but the clock: here each is asked directly, on odd shapes, by
- * every set of instructions that this machine has, and every element is compared with plain loops.
- * Numbers are small multiples of 1/16, so float32 sums are exact in any order, and equality is
- * asked for. */
+ * So a broken kernel would hurt nobody but the clock: here each is asked directly, on odd shapes,
+ * by every set of instructions that this machine has, and every element is compared with plain
+ * loops. Numbers are small multiples of 1/16, so float32 sums are exact in any order, and equality
+ * is asked for. */
 #include <math.h>
 #include <omp.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* A network on a device (tests/fake_device.h): does it give the reference's bits, whatever happens on the way, and does it keep its promises to
- * the hook and to the device? */
+/* A network on a device (tests/fake_device.h): does it give the reference's bits, whatever happens
+ * on the way, and does it keep its promises to the hook and to the device? */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -368,8 +368,8 @@ static bool peek(void *self, int step, int64_t from)
     return true;
 }
 
-/* From crops out of a resident data set, and now and then from floats in between, come the reference's bits;
- * of a resident data set only crops travel. */
+/* From crops out of a resident data set, and now and then from floats in between, come the
+ * reference's bits; of a resident data set only crops travel. */
 static void check_resident_data_sets(struct network_fixture *r)
 {
     const struct engine engine = {
@@ -455,7 +455,8 @@ static void test_raw_batch(void **state)
 }
 
 /* Each unit once forward and once back, in order; hook points and final floats as the hook hears
- * them; every float of w goes up once and every float of g comes down once; segments have no gap. */
+ * them; every float of w goes up once and every float of g comes down once; segments have no
+ * gap. */
 static void test_steps(void **state)
 {
     (void)state;

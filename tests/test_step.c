@@ -214,11 +214,9 @@ static void judge_training(struct judge *j, struct network_fixture *r)
     int count;
     struct tensor *tensors = model_tensors(&r->a, &count);
     float *change = xcalloc((size_t)r->floats, sizeof *change);
-    // cppcheck-suppress legacyUninitvar
-    struct optimizer *rule = optimizer_open(
-        &(struct optimizer_options){
-            .rule = "sgd", .momentum = momentum, .decay = decay, .threads = 1},
-        (struct range){0, r->floats}, NULL, 0);
+    const struct optimizer_options options = {
+        .rule = "sgd", .momentum = momentum, .decay = decay, .threads = 1};
+    struct optimizer *rule = optimizer_open(&options, (struct range){0, r->floats}, NULL, 0);
     double rounding = r->engine.dtype == DTYPE_BF16 ? 0x1p-8 : 1e-7;
     vector_copy(change, r->w, r->floats, 1);
     for (int step = 0; step < 2; step++) {

@@ -206,8 +206,8 @@ static void test_repeats(void **state)
     for_engines(TF32, &networks[SMALL], check_repeats);
 }
 
-/* With TF32 allowed, other plans are taken, and remembered separately: neither setting finds the other's
- * in the file of choices. */
+/* With TF32 allowed, other plans are taken, and remembered separately: neither setting finds the
+ * other's in the file of choices. */
 static void test_choices_are_stored_separately(void **state)
 {
     (void)state;

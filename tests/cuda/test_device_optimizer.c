@@ -305,7 +305,8 @@ static void test_schemes(void **state)
             check_scheme(cases[i].scheme, cases[i].more, servers);
 }
 
-/* A run of ten updates with a scheme and a device optimizer of the test's own, where they are given. */
+/* A run of ten updates with a scheme and a device optimizer of the test's own, where they are
+ * given. */
 static void run_ten(struct experiment *e, const char *name, const struct scheme *scheme,
                     const struct device_optimizer_kind *device_optimizer)
 {
@@ -354,8 +355,8 @@ static void test_left_out(void **state)
         experiment_close(&e[i]);
 }
 
-/* The device optimizer itself, seen from outside: how many sources were brought before the call that uses
- * them. */
+/* The device optimizer itself, seen from outside: how many sources were brought before the call
+ * that uses them. */
 static const struct device_optimizer_kind *watched;
 static const float *ahead[MOST];
 static int aheads, brought;
