@@ -115,8 +115,8 @@ static void a_message_is_sent_when_it_is_committed(void **state)
 
 /* --- training */
 
-/* A vector of the quadratic is 4,000 bytes, four of the harness's pieces; of a mini-batch's 16 steps and 0.1
- * s the first half is forward's, so a piece is ready every second step. */
+/* A vector of the quadratic is 4,000 bytes, four of the harness's pieces; of a mini-batch's 16
+ * steps and 0.1 s the first half is forward's, so a piece is ready every second step. */
 enum { VECTOR = 4000, UPDATES = 50 };
 
 static struct option_list describe(const char *scheme, int workers, bool early, double push_s)
