@@ -204,30 +204,38 @@ static void judge_set(struct node *n)
     weights_set_release(n);
 }
 
-/* Rank 0 brings the weights up to date, and calls the others. Returns the seconds that it took:
- * all waited, so the clock is set back by them. */
+/* Rank 0 brings the weights up to date, and calls the others. Returns the seconds that it took, and
+ * that all had waited for it: the clock is set back by them. */
 static double prepare(struct node *n)
 {
-    const struct evaluator *e = &n->own->evaluator;
+    struct evaluator *e = &n->own->evaluator;
     double began_s = net_now(n->net);
+    if (e->waiting_since_s > 0)
+        began_s = fmin(began_s, e->waiting_since_s);
+    e->waiting_since_s = 0;
     if (e->prepare)
         e->prepare(e->prepare_self);
     double took_s = net_now(n->net) - began_s;
     struct header header = {.tag = TAG_PAUSE, .version = n->races ? 0 : n->version};
     header_pack(&header, e->set);
     evaluation_send(n, NULL, &header, NULL, 0);
+    if (e->called)
+        e->called(e->called_self);
     return took_s;
 }
 
-/* Ends the evaluation on all ranks. Returns the seconds that rank 0 prepared. */
-static double resume(struct node *n, double prepared_s)
+/* Rank 0 ends the evaluation on all ranks. */
+static void resume(struct node *n, double prepared_s)
 {
-    if (n->rank == 0) {
-        struct header header = {.tag = TAG_RESUME};
-        header_pack(&header, prepared_s);
-        evaluation_send(n, NULL, &header, NULL, 0);
-        return prepared_s;
-    }
+    struct header header = {.tag = TAG_RESUME};
+    header_pack(&header, prepared_s);
+    evaluation_send(n, NULL, &header, NULL, 0);
+}
+
+/* The others wait for that. Returns the seconds that rank 0 prepared. */
+static double await_resume(struct node *n)
+{
+    double prepared_s;
     struct request *come = evaluation_receive(n, 0, TAG_RESUME, NULL, 0);
     header_unpack(net_header(come), prepared_s);
     net_release(n->net, come);
@@ -240,12 +248,26 @@ void evaluation_run(struct node *n)
     int64_t every = n->context->evaluate_every;
     double prepared_s = n->rank == 0 ? prepare(n) : 0, began_s = net_now(n->net) - prepared_s;
     judge_set(n);
-    began_s -= resume(n, prepared_s) - prepared_s;
+    if (n->rank > 0)
+        began_s -= await_resume(n);
     double stopped_s = net_now(n->net) - began_s;
     n->own->clock.stopped_s += stopped_s;
     n->counters.eval_s += stopped_s;
     e->current = true;
     e->next_samples = (n->samples / every + 1) * every;
+    if (n->rank == 0)
+        resume(n, prepared_s);
+}
+
+void node_on_evaluation(struct node *n, void (*called)(void *), void *self)
+{
+    n->own->evaluator.called = called;
+    n->own->evaluator.called_self = self;
+}
+
+void node_waiting_since(struct node *n, double net_s)
+{
+    n->own->evaluator.waiting_since_s = net_s;
 }
 
 void node_before_evaluation(struct node *n, void (*prepare_weights)(void *), void *self)

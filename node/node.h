@@ -156,6 +156,14 @@ void node_final_evaluation(struct node *n);
  * wait for rank 0's reply; it takes no time of the training clock. NULLs: w is up to date. */
 void node_before_evaluation(struct node *n, void (*prepare)(void *self), void *self);
 
+/* Rank 0: all workers wait since net_now() showed this; if it evaluates now, the training clock is
+ * set back to then. */
+void node_waiting_since(struct node *n, double net_s);
+
+/* Rank 0: called(self) is called when all ranks were called to an evaluation. What it sends them they
+ * find after it, and it takes no time of the training clock. NULLs: nothing. */
+void node_on_evaluation(struct node *n, void (*called)(void *self), void *self);
+
 /* What evaluations judge. The first of these that is set is the primary: its rows are eval.csv's,
  * --target and --save mean it. Rows of the others go to candidates.csv. */
 struct weights_set {

@@ -46,6 +46,9 @@ struct control {
 struct evaluator {
     void (*prepare)(void *self); /* node_before_evaluation()'s */
     void *prepare_self;
+    void (*called)(void *self); /* node_on_evaluation()'s */
+    void *called_self;
+    double waiting_since_s;  /* node_waiting_since()'s; 0: not known */
     double *sums;            /* batch-norm sums, in memory that can be sent */
     float *statistics;       /* their means and variances; the same */
     struct request **copies; /* [ranks]: the statistics, as they were sent to each */

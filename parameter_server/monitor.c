@@ -54,6 +54,26 @@ static bool reply_ahead(struct ps_server *ps)
     return true;
 }
 
+/* After an evaluation all workers go on with the next update, unless training is over. The call to
+ * it goes first, so each takes part with the weights of this version. */
+static void release(void *self)
+{
+    struct ps_server *ps = self;
+    if (!ps->n->stop)
+        reply_to_all(ps);
+    ps->replied = !ps->n->stop;
+}
+
+/* When the last worker sent its report: from then on all wait, if they wait. */
+static double last_report_s(const struct ps_server *ps)
+{
+    double last_s = 0;
+    for (int i = 0; i < ps->workers; i++)
+        if (ps->worker[i].state == WORKER_PUSHED)
+            last_s = fmax(last_s, net_header(ps->recv[RECV_PUSH + i])->sent_s);
+    return last_s;
+}
+
 /* An update is what all workers report. Their replies are sent an update ahead, so that nobody
  * waits for one. */
 static void monitor_together(struct ps_server *ps)
@@ -62,13 +82,15 @@ static void monitor_together(struct ps_server *ps)
     ps_reply_all(ps);
     for (bool ahead = reply_ahead(ps); ps_collect(ps);) {
         n->ending = ahead ? END_NOT_HERE : END_BY_LIMITS;
+        node_waiting_since(n, last_report_s(ps));
+        ps->replied = ahead;
         ps_close_version(ps);
-        if (n->stop && ahead) { /* a loss is no number; the update that is under way is dropped */
+        if (n->stop && ps->replied) { /* no number, or --target: what is under way is dropped */
             ps_collect(ps);
             for (int i = 0; i < ps->workers; i++)
                 ps_discard(ps, i);
         }
-        if (n->stop || !ahead)
+        if (n->stop || !ps->replied)
             reply_to_all(ps);
         ahead = reply_ahead(ps);
     }
@@ -94,6 +116,8 @@ void ps_monitor(struct ps_server *ps, bool together)
         return;
     }
     node_before_evaluation(ps->n, fetch, ps);
+    node_on_evaluation(ps->n, release, ps);
     monitor_together(ps);
     node_before_evaluation(ps->n, NULL, NULL);
+    node_on_evaluation(ps->n, NULL, NULL);
 }

@@ -77,6 +77,7 @@ struct ps_server {
 
     bool relays; /* signals */
     int64_t relayed, newest_signal;
+    bool replied;       /* rank 0, monitor.c: in the evaluation of this version, to all */
     bool stop_sent;     /* rank 0: the other servers know that training is over */
     bool stop_received; /* the others: rank 0 has said so */
     struct replay *replay;
