@@ -176,6 +176,7 @@ static void check_problems(const char *cache, bool trains)
     assert_true(evaluation[0].sum > 0 && (!trains || loss[0].sum > 0));
     for (int k = 0; k < 2; k++) {
         problem_close(o[k].problem);
+        options_close(&o[k].options);
         xfree(g[k]);
         xfree(sums[k]);
     }
@@ -213,6 +214,7 @@ static void test_tf32(void **state)
         assert_true(p->kind->gradient(p, s, 0, (struct weights){w, 0}, g, &loss[k], NULL, NULL));
         p->kind->stream_close(p, s);
         problem_close(p);
+        options_close(&o.options);
         xfree(w);
         xfree(g);
     }
@@ -264,6 +266,7 @@ static void test_batches_are_registered(void **state)
         assert_int_equal(registered_bytes, 0);
         p->kind = kind;
         problem_close(p);
+        options_close(&o.options);
     }
     unlink(cache);
 }
