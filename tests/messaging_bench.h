@@ -14,7 +14,7 @@ struct bench {
     struct net *net;
     uint64_t seed;
     int rounds, wrong, failed, argc;
-    bool far; /* some other rank lives on another host */
+    bool remote; /* some other rank lives on another host */
     char **argv;
 };
 

@@ -18,7 +18,7 @@ struct plan {
     size_t bytes;
     bool into;     /* how it is received, unless its tag is TAG_ANY */
     bool grows;    /* sent as it becomes ready */
-    double hold_s; /* how long a loan lasts */
+    double hold_s; /* how long a payload is referenced */
 };
 
 static int plan_at(const struct bench *b, int round, int from, int to, struct plan list[MOST])
@@ -43,7 +43,7 @@ struct item { /* a request of a round */
     bool sends, held;
     int from, tag, nth; /* nth receive of its (from, tag) */
     double hold_s;
-    int met; /* whose message came, and when its loan is to end */
+    int met; /* whose message came, and when it is to be released */
     int64_t version;
     double drop_s;
 };

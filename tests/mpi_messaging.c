@@ -37,7 +37,7 @@ static struct header big_mail(const struct bench *b, int tag, int64_t version)
     return (struct header){.tag = tag, .version = version, .count = b->net->rank};
 }
 
-/* A payload that was lent within a host lies in a block that stays; nobody vouches for one from
+/* A payload that was borrowed within a host lies in a block that stays; nobody guarantees one from
  * another host. */
 static void check_block(struct bench *b, const struct request *r, bool wire)
 {
@@ -131,7 +131,7 @@ static void test_big_pull_and_take_back(void **state)
     bench_verdict(b);
 }
 
-/* The sender's request is done when the loan ends, and not before; with a buffer it is done without
+/* The sender's request is done when the payload is released, and not before; with a buffer it is done without
  * any drop. */
 static void test_loans(void **state)
 {
@@ -145,13 +145,13 @@ static void test_loans(void **state)
         struct header header = big_mail(b, TAG_LOAN, way);
         struct request *sent = net_send(net, next, &header, block, bytes),
                        *got = net_recv(net, last, TAG_LOAN, NULL, 0);
-        bench_await(b, &got, 1, "a loan");
+        bench_await(b, &got, 1, "a reference");
         EXPECT(b, net_wait(net, &sent, 1, net_now(net) + 0.2) < 0,
-               "a send of %zu bytes was done before its loan had ended", bytes);
+               "a send of %zu bytes was done before it was released", bytes);
         net_barrier(net);
         bench_check(b, net_header(got), net_data(got));
         net_release(net, got);
-        bench_await(b, &sent, 1, "the end of a loan");
+        bench_await(b, &sent, 1, "the release");
         net_release(net, sent);
 
         header = big_mail(b, TAG_LOAN, way);
@@ -308,10 +308,10 @@ static void test_silence(void **state)
         net_barrier(net);
     } else {
         pid_t pid = (pid_t)bench_hear(b, 1, TAG_READY).count;
-        double least = b->far ? 5.5 : 2.2, patience = b->far ? 5.4 : 1.9, begin = net_now(net),
-               silence = 0, asleep = 0;
+        double least = b->remote ? 5.5 : 2.2, patience = b->remote ? 5.4 : 1.9,
+               begin = net_now(net), silence = 0, asleep = 0;
         if (net->rank == net->ranks - 1)
-            net_advance(net, least); /* in one piece: the signs of life must come from within */
+            net_advance(net, least); /* in one piece: the heartbeats must come from within */
         while ((silence = net_since_heard(net, 1)) < least && net_now(net) < begin + 15) {
             net_advance(net, 0.05);
             asleep = fmax(asleep, net->ranks > 2 ? net_since_heard(net, net->ranks - 1) : 0);
@@ -365,12 +365,12 @@ static void test_memory(void **state)
             struct request *sent =
                 net_send(net, next, &header, block[i] + skip, ((size_t)1 << i) - skip);
             struct request *got = net_recv(net, last, TAG_LOAN, NULL, 0);
-            bench_await(b, &got, 1, "a small loan");
+            bench_await(b, &got, 1, "a small reference");
             uint64_t key = bench_key(last, net->rank, TAG_LOAN, i) + skip;
             EXPECT(b, bench_differs(net_data(got), net_header(got)->bytes, key) < 0,
                    "block %d arrived changed", i);
             net_release(net, got);
-            bench_await(b, &sent, 1, "the end of a small loan");
+            bench_await(b, &sent, 1, "a small release");
             net_release(net, sent);
         }
         for (int i = 0; i < 20; i++)
@@ -449,7 +449,7 @@ static void body(struct net *net, void *argument)
     struct bench *b = argument;
     b->net = net;
     for (int i = 0; i < net->ranks; i++)
-        b->far = b->far || strcmp(net_host(net, i), net_host(net, net->rank)) != 0;
+        b->remote = b->remote || strcmp(net_host(net, i), net_host(net, net->rank)) != 0;
     if (option(b, "--speed")) {
         messaging_speed(net);
         return;

@@ -248,7 +248,7 @@ static void loan_body(struct net *net, void *argument)
         send_head(net, 1, 2, (int64_t)(intptr_t)payload);
         wait_sent(net, sent);
         log_value(notes, net_now(net));
-        payload[7] = 8; /* the loan is over */
+        payload[7] = 8; /* it was released */
         wait_sent(net, send_bytes(net, 1, 1, payload, BYTES));
         log_value(notes, net_now(net));
         net_free(net, payload);
@@ -421,7 +421,7 @@ static void cancel_body(struct net *net, void *argument)
     struct request *none = net_recv(net, 1, 2, NULL, 0);
     net_advance(net, 1);
     net_release(net, none);
-    log_value(argument, (double)take_from(net, 1, 1)); /* waited as mail */
+    log_value(argument, (double)take_from(net, 1, 1)); /* waited without a receive */
 }
 
 static void test_cancel(void **state)
@@ -466,7 +466,7 @@ static void test_memory_silence_counters(void **state)
     EXPECT(&notes, 1, 1, 0, 1, 1, INFINITY);
 }
 
-/* Everybody leaves the second barrier when the last has come: rank 0 first, then the others behind
+/* Everybody leaves the second barrier when the last has come: rank 0 first, then the others after
  * one another. */
 static void barrier_body(struct net *net, void *argument)
 {
@@ -506,7 +506,7 @@ static void parts_body(struct net *net, void *argument)
     net_release(net, come);
     log_value(notes, net_advance_parts(net, part, 4)); /* nothing more has come: all */
     log_value(notes, net_now(net));
-    /* is there at once: the next call ends behind its first part */
+    /* is there at once: the next call ends after its first part */
     net_release(net, net_recv(net, 0, 6, NULL, 0));
     log_value(notes, net_advance_parts(net, part, 4));
     log_value(notes, net_now(net));

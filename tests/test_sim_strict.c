@@ -111,7 +111,7 @@ static void truncated_body(struct net *net, void *argument)
     }
 }
 
-/* Of four, one is taken on arrival and one as mail. */
+/* Of four, one is taken on arrival and one after it waited. */
 static void unread_body(struct net *net, void *argument)
 {
     (void)argument;
@@ -124,7 +124,7 @@ static void unread_body(struct net *net, void *argument)
     }
 }
 
-/* argument: NULL changes it under way to a receive that copies, else while it is lent */
+/* argument: NULL changes it under way to a receive that copies, else while it is referenced */
 static void changed_body(struct net *net, void *argument)
 {
     char into[BYTES];

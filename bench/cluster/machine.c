@@ -25,8 +25,9 @@ static const double pause_s = 2e-3; /* longer than anybody spins */
 
 struct cluster {
     const char *path;
-    int near, far, local_ranks, pairs; /* lowest other rank on rank 0's host, on another; ranks on
-                                          rank 0's host; of them with a partner on far's */
+    int local, remote, local_ranks,
+        pairs; /* lowest other rank on rank 0's host, on another; ranks on
+                                          rank 0's host; of them with a partner on remote's */
     /* 0: there is nobody to measure with */
     double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES];
     double host_bandwidth, vector_bandwidth;
@@ -85,15 +86,15 @@ static bool same_host(struct net *net, int a, int b)
 static void look_around(struct net *net, struct cluster *c)
 {
     int theirs = 0;
-    c->near = c->far = NET_ANY;
+    c->local = c->remote = NET_ANY;
     for (int r = 0; r < net->ranks; r++) {
-        bool near = same_host(net, r, 0);
-        c->local_ranks += near;
-        if (r > 0 && near && c->near == NET_ANY)
-            c->near = r;
-        if (!near && c->far == NET_ANY)
-            c->far = r;
-        theirs += !near && same_host(net, r, c->far);
+        bool here = same_host(net, r, 0);
+        c->local_ranks += here;
+        if (r > 0 && here && c->local == NET_ANY)
+            c->local = r;
+        if (!here && c->remote == NET_ANY)
+            c->remote = r;
+        theirs += !here && same_host(net, r, c->remote);
     }
     c->pairs = c->local_ranks < theirs ? c->local_ranks : theirs;
 }
@@ -126,7 +127,7 @@ static int member(struct net *net, int host_of, int number)
     return NET_ANY;
 }
 
-/* The first `pairs` ranks of rank 0's host each send to one of far's at once. Rank 0 learns the
+/* The first `pairs` ranks of rank 0's host each send to one of remote's at once. Rank 0 learns the
  * longest time, without the answer's. */
 static double stream(struct net *net, const struct cluster *c, int pairs, const void *vector)
 {
@@ -135,7 +136,7 @@ static double stream(struct net *net, const struct cluster *c, int pairs, const 
         double longest_s = 0;
         net_barrier(net);
         for (int i = 0; i < pairs; i++) {
-            int from = member(net, 0, i), to = member(net, c->far, i);
+            int from = member(net, 0, i), to = member(net, c->remote, i);
             if (net->rank == to) {
                 get(net, from, NULL);
                 tell(net, from, 0);
@@ -214,7 +215,7 @@ static void write_machine(struct net *net, struct cluster *c)
                 "slowness/machine.h says what the keys mean.\n",
                 net->ranks, c->local_ranks, net_host(net, 0), net->cores,
                 net->cores > 1 ? "s" : "");
-        if (c->far == NET_ANY)
+        if (c->remote == NET_ANY)
             fprintf(to, "# Between hosts nothing was measured: there was one.\n");
         fprintf(to, "ranks_per_host = %d\n", c->local_ranks);
         write_place(to, c, BETWEEN, "");
@@ -245,12 +246,12 @@ static void measure(struct net *net, void *argument)
     for (int i = 0; i < VECTOR; i++)
         vector[i] = 1e-3f * (float)(i % 1000);
     look_around(net, c);
-    if (c->near != NET_ANY) {
-        signals_to(net, c->near, &c->latency_s[WITHIN], &c->jitter_s[WITHIN]);
+    if (c->local != NET_ANY) {
+        signals_to(net, c->local, &c->latency_s[WITHIN], &c->jitter_s[WITHIN]);
         c->bandwidth[WITHIN] = VECTOR_BYTES / copies(net, c, own, vector);
     }
-    if (c->far != NET_ANY) {
-        signals_to(net, c->far, &c->latency_s[BETWEEN], &c->jitter_s[BETWEEN]);
+    if (c->remote != NET_ANY) {
+        signals_to(net, c->remote, &c->latency_s[BETWEEN], &c->jitter_s[BETWEEN]);
         c->bandwidth[BETWEEN] = VECTOR_BYTES / stream(net, c, 1, vector);
         if (c->pairs > 1)
             c->host_bandwidth = (double)c->pairs * VECTOR_BYTES / stream(net, c, c->pairs, vector);

@@ -1,10 +1,10 @@
 /* The memory that the ranks of one host share: blocks to send from, a mailbox ring for each rank, a
- * doorbell, a sign of life.
+ * doorbell, a heartbeat.
  *
  * Every rank owns one file without a name (memfd_create): it dies with the last process that has it
- * open, whatever killed the others, and the size of /dev/shm is no limit to it. Mates open it
+ * open, whatever killed the others, and the size of /dev/shm is no limit to it. Local ranks open it
  * through /proc/PID/fd and map a block when they first hear of it. Payloads are mapped read-only at
- * the local_rank's, regions writable. A mailbox ring is a ring for each pair of ranks with one
+ * the local rank's, rma windows writable. A mailbox ring is a ring for each pair of ranks with one
  * writer and one reader; what finds it full waits in the writer's memory (segment_flush), so that
  * nobody ever waits for room and no circle of full rings can form. */
 #ifndef MESSAGING_MPI_SEGMENT_H
@@ -51,7 +51,7 @@ const void *segment_resolve(struct segment *s, int from, const struct envelope *
  * segment_resolve() returned; NULL: none does. */
 const void *segment_block(const struct segment *s, int from, const void *data, size_t *bytes);
 
-/* The same for a region: mapped anew, to be written to as well, until segment_unmap() is given
+/* The same for an rma window: mapped anew, to be written to as well, until segment_unmap() is given
  * what this returned. */
 void *segment_map(struct segment *s, int from, const struct envelope *e);
 void segment_unmap(void *data, const struct envelope *e);
@@ -69,7 +69,7 @@ bool segment_rang(const struct segment *s); /* whether it rang since then */
 /* wakes that local_rank, or (from another thread) oneself */
 void segment_ring(struct segment *s, int rank);
 
-void segment_alive(struct segment *s, int64_t now_ns); /* leaves a sign of life */
+void segment_alive(struct segment *s, int64_t now_ns); /* leaves a heartbeat */
 /* seconds; INFINITY when the local_rank is gone or dead */
 double segment_since_heard(const struct segment *s, int rank, int64_t now_ns);
 void segment_set_gone(struct segment *s);                /* says that this rank is gone */

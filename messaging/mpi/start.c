@@ -30,7 +30,7 @@ static void find_local_ranks(struct process *p)
     int rank = p->net.rank, ranks = p->net.ranks, hosts = pretended_hosts();
     struct endpoint *own = xcalloc(1, sizeof *own);
     p->segment = segment_open(rank, ranks, &own->segment);
-    gethostname(own->host, 64); /* Linux has no longer ones; name_hosts() needs room behind it */
+    gethostname(own->host, 64); /* Linux has no longer ones; name_hosts() needs room after it */
     own->cores = core_set_own();
     own->available = cores_available();
     p->endpoint = xcalloc((size_t)ranks, sizeof *p->endpoint);
