@@ -51,7 +51,7 @@ bool network_gradient(struct network *n, struct weights w, struct images images,
                       const int32_t *labels, float *g, struct loss *loss, network_hook *hook,
                       void *self);
 
-/* Forward with the batch's own statistics; adds to sums[] each norm's mean and, behind it, its mean
+/* Forward with the batch's own statistics; adds to sums[] each norm's mean and, after it, its mean
  * square (variance + mean^2), in the order of the statistics. */
 void network_statistics(struct network *n, struct weights w, struct images images, double *sums);
 

@@ -16,7 +16,7 @@ struct optimizer {
     const struct rule *rule;
     int64_t count, steps;
     float *state[2], *accumulated; /* NULL until something is */
-    struct range *no_decay; /* indices of the slice, clipped to it; the last begins behind all */
+    struct range *no_decay; /* indices of the slice, clipped to it; the last begins after all */
     int no_decay_count;
     const struct device_optimizer_kind *device_kind;
     struct device_optimizer *device; /* NULL: all is in the host's memory */
@@ -49,7 +49,7 @@ static const struct rule *find_rule(const char *name)
     fatal("--optimizer: unknown rule '%s'; known are %s", name, optimizer_rules());
 }
 
-/* Keeps what lies in the slice, neighbours joined, and a range behind all as the end. */
+/* Keeps what lies in the slice, neighbours joined, and a range after all as the end. */
 static void set_no_decay(struct optimizer *o, struct range slice, const struct range *no_decay,
                          int count)
 {
@@ -149,7 +149,7 @@ static const struct range *no_decay_from(const struct optimizer *o, int64_t at)
     return &o->no_decay[low];
 }
 
-/* Steps on floats `at` of the slice, kept and no_decay ranges in turn; w is the whole slice, g
+/* Steps on floats `at` of the slice, decaying and no_decay ranges in turn; w is the whole slice, g
  * begins at `at`. */
 static void update(const struct optimizer *o, const struct step_coefficients c[2], float *w,
                    const float *g, struct range at)

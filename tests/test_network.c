@@ -60,7 +60,7 @@ static struct weights weights_of(const struct network_fixture *r)
     return (struct weights){r->w, r->weights_version};
 }
 
-static bool stop_behind_the_loss(void *self, int step, int64_t from)
+static bool stop_after_the_loss(void *self, int step, int64_t from)
 {
     (void)from;
     return step < *(const int *)self;
@@ -70,7 +70,7 @@ static double loss_at(struct network_fixture *r, const float *w)
 {
     struct loss loss = {0};
     network_gradient(r->network, (struct weights){w, 0}, r->images, r->labels, r->g, &loss,
-                     stop_behind_the_loss, &r->a.units);
+                     stop_after_the_loss, &r->a.units);
     return loss.sum / r->a.batch;
 }
 
@@ -314,7 +314,7 @@ static void test_evaluation_inside_a_gradient(void **state)
     for_each_engine(&large, check_visits);
 }
 
-static void check_stamps(struct network_fixture *r)
+static void check_weights_versions(struct network_fixture *r)
 {
     static const uint64_t unknown = 0;
     float *truth[2];
@@ -350,10 +350,10 @@ static void check_stamps(struct network_fixture *r)
         xfree(truth[k]);
 }
 
-static void test_stamps(void **state)
+static void test_weights_versions(void **state)
 {
     (void)state;
-    for_each_engine(&small, check_stamps);
+    for_each_engine(&small, check_weights_versions);
 }
 
 /* A gradient, whatever was computed before it and whatever the memory holds; with `cache` in a
@@ -483,73 +483,16 @@ static void test_plan(void **state)
     }
 }
 
-/* All outputs and saved tensors live when backward begins: nothing can do with less, and the
- * gradients that come then must fit into what is free by and by. Only opened, on the plain loops,
- * whose tensors are as large as they must be. */
-static void test_bytes_of_training(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name, *stem;
-        int side;
-    } of[] = {{"resnet20", "cifar", 32}, {"resnet50", "cifar", 32}, {"resnet50", "imagenet", 64}};
-    const struct backend *ref = backend_find("ref", DTYPE_F32);
-    for (int i = 0; i < 3; i++) {
-        struct model a;
-        const struct resnet_options own = {.stem = of[i].stem};
-        const struct model_request request = {.name = of[i].name,
-                                              .batch = 32,
-                                              .classes = 10,
-                                              .channels = 3,
-                                              .height = of[i].side,
-                                              .width = of[i].side,
-                                              .own = &own};
-        model_resnet.build(&a, &request);
-        struct device *d =
-            ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
-        struct network *n = network_open(&a, spy_on(ref, false), d, 0, true);
-        double bytes = (double)network_bytes(n), part = bytes / (double)spy_kept();
-        print_message("%s, %s stem, batch 32 of %d x %d: %.1f MB, %.3f of what must be kept\n",
-                      a.name, of[i].stem, of[i].side, of[i].side, 1e-6 * bytes, part);
-        assert_true(part >= 1 && part <= 1.1);
-        network_close(n);
-        ref->close(d);
-    }
-}
-
-/* An evaluation alone wants no more than what a block holds at once: its input, its skip and two
- * tensors of its own. */
-static void test_bytes_of_evaluation(void **state)
-{
-    (void)state;
-    struct engine engines[MOST_ENGINES];
-    list_engines(engines);
-    struct fixture_options options = large;
-    options.model.name = "resnet50";
-    struct network_fixture r;
-    fixture_open(&r, &engines[0], &options);
-    struct network *n = network_open(&r.a, spy_on(engines[0].backend, false), r.device, 0, false);
-    struct loss loss = {0};
-    network_evaluate(n, weights_of(&r), r.statistics, r.images, r.labels, r.a.batch, &loss);
-    double outputs = (double)network_bytes(n) / (double)spy_greatest();
-    print_message("%s: an evaluation takes the memory of %.2f outputs\n", r.name, outputs);
-    assert_true(outputs >= 2 && outputs <= 4);
-    network_close(n);
-    fixture_close(&r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finite_differences),
         cmocka_unit_test(test_hook),
         cmocka_unit_test(test_evaluation_inside_a_gradient),
-        cmocka_unit_test(test_stamps),
+        cmocka_unit_test(test_weights_versions),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_part_of_a_batch),
         cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_bytes_of_training),
-        cmocka_unit_test(test_bytes_of_evaluation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

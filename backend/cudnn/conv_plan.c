@@ -1,4 +1,4 @@
-/* cuDNN's graph API (cudnn_graph.h) behind plans (plan.h). The only file that calls it.
+/* cuDNN's graph API (cudnn_graph.h) as plans (conv_plan.h). The only file that calls it.
  *
  * A pass is one operation of an operation graph. The heuristics answer with engine configurations:
  * a kernel and its settings (knobs), about 40 in mode A, then about 10 of the fallback list, which
@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 
 enum { DIMENSIONS = 4, SPATIAL = 2 };
-enum { CONVOLUTION = OPERANDS, OPERATION, GRAPH, PARTS }; /* of plans.part, behind the tensors */
+enum { CONVOLUTION = OPERANDS, OPERATION, GRAPH, PARTS }; /* of plans.part, after the tensors */
 
 _Static_assert(PARTS == sizeof((struct plans *)0)->part / sizeof(void *),
                "plan.h makes room for the parts");

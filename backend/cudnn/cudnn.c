@@ -24,7 +24,7 @@ struct unit {
     struct unit_shape padded;         /* the convolution's, channels as they lie */
     enum backend_dtype dtype;         /* of its operands */
     struct convolve *convolve;        /* NULL: no convolution and no dense layer */
-    size_t statistics_at, weights_at; /* in saved, behind z */
+    size_t statistics_at, weights_at; /* in saved, after z */
 };
 
 static size_t aligned(size_t bytes)
@@ -52,7 +52,7 @@ static int64_t taps(const struct unit_shape *s)
     return (int64_t)s->kernel * s->kernel;
 }
 
-/* Floats of the convolution's weights in w; behind them lie gamma and beta, or the bias. */
+/* Floats of the convolution's weights in w; after them gamma and beta, or the bias. */
 static int64_t plain_weights(const struct unit_shape *s)
 {
     return s->out_c * taps(s) * s->in_c;
@@ -229,7 +229,7 @@ static void write_gradient(const struct unit *u, const struct unit_io *io, const
                          u->shape.in_c, io->g);
 }
 
-/* Of a norm: the statistics lie behind z, in inference they are given. */
+/* Of a norm: the statistics lie after z; in inference they are given. */
 static struct kernel_norm norm_of(const struct unit *u, const struct unit_io *io,
                                   enum unit_mode mode)
 {

@@ -1,13 +1,12 @@
-/* A server's weights on a GPU: pushes go up, are summed and stepped with there, and the new weights
- * come down, all of it piece by piece.
+/* A server's weights on a GPU: pushes are uploaded, summed and stepped with, and the new weights are
+ * downloaded, all of it piece by piece.
  *
  * Three streams. A piece is computed as soon as it is up in all sources, and comes down while the
- * next one is computed; what was brought while others were waited for is up already. So a step
- * takes about as long as the way up of the sources that came last, or the weights' way down. Over
- * the bus: 4 bytes a float and source up, 4 down. On the GPU: floats x (1 + states + sources), and
- * once more when something is kept. Order: a source's place is written again only when all that was
- * computed from it before is done (`computed`); what comes down has been waited for when a call
- * returns, since others read it then. */
+ * next one is computed; what was prefetched is up already. So a step takes as long as the upload of
+ * the sources that came last, or the download of the weights. Over the bus: 4 bytes a float and
+ * source up, 4 down. On the GPU: floats x (1 + states + sources), and once more for an accumulator.
+ * Order: a source's slot is written again only when all that was computed from it is done
+ * (`computed`). A call returns when the weights are down, since others read them then. */
 #include <assert.h>
 #include <stdbool.h>
 
@@ -15,11 +14,10 @@
 #include "backend/cudnn/device.h"
 #include "base/alloc.h"
 
-enum {
-    PIECE = 1 << 19
-}; /* floats: 2 MiB cost little to ask for, and a pipeline of them fills soon */
+/* Floats: 2 MiB cost little to ask for, and a pipeline of them fills soon. */
+enum { PIECE = 1 << 19 };
 
-struct source_slot {     /* for a source */
+struct source_slot {
     const float *vector; /* the host's; NULL: free */
     float *data;         /* [count], the GPU's */
     cudaEvent_t up;      /* all of it is uploaded */
@@ -34,13 +32,12 @@ struct device_optimizer {
     struct device_optimizer_options options; /* no_decay is the GPU's */
     int gpu;
     cudaStream_t up, compute, down;
-    cudaEvent_t *piece;                /* this piece is up of all that was brought so far */
-    cudaEvent_t ready, computed;       /* a piece that may come down; all that reads places */
+    cudaEvent_t *piece;                /* this piece is up of all prefetched so far */
+    cudaEvent_t ready, computed;       /* a piece that may come down; all that reads slots */
     float *w, *state[2], *accumulated; /* NULL until something is */
     float *partial; /* [PIECE], where there are more sources than a kernel takes */
     struct source_slot *slot, **late; /* [sources]; late: those that come up during this call */
-    const float **from; /* [sources + 1], where the terms of this call's sum lie, the weights or
-                           what is kept among them */
+    const float **from;               /* [sources + 1], the terms of this call's sum, on the GPU */
     int lates;
     struct registration *registered;
     int registrations, room;
@@ -126,7 +123,7 @@ static struct device_optimizer *open_on_gpu(const struct device_optimizer_option
     CUDA(cudaMemcpyAsync(ranges, o->no_decay, no_decay, cudaMemcpyHostToDevice, h->compute));
     CUDA(cudaMemcpyAsync(h->w, o->w, (size_t)o->count * sizeof *o->w, cudaMemcpyHostToDevice,
                          h->compute));
-    CUDA(cudaStreamSynchronize(h->compute)); /* zeros come before what other streams bring */
+    CUDA(cudaStreamSynchronize(h->compute)); /* zeros come before the uploads of other streams */
     return h;
 }
 
@@ -221,7 +218,7 @@ static void discard(struct device_optimizer *h, const float *vector)
     p->vector = NULL;
 }
 
-/* Finds where the sources lie here; those that do not yet are late. */
+/* Finds where the sources lie on the GPU; those that do not yet are late. */
 static void find(struct device_optimizer *h, const float *const *source, int sources)
 {
     h->lates = 0;
@@ -269,7 +266,7 @@ static void step_piece(const struct device_optimizer *h,
     kernel_step(h->compute, &u, terms, at.to - at.from);
 }
 
-/* Piece by piece: brings the late ones, sums what h->from says, and steps with the sum, or puts it
+/* Piece by piece: uploads the late ones, sums what h->from says, and steps with the sum, or puts it
  * into `to` (no step_coefficients). */
 static void compute(struct device_optimizer *h, const double *scale, int sources,
                     const struct step_coefficients *step_coefficients, float *to)

@@ -2,7 +2,7 @@
  * update of the weights.
  *
  * Tensors: activations and their gradients are [rows][kernel_padded(channels)] elements of one
- * type, a row for each pixel of each image, aligned to 16 bytes. The channels behind the last are
+ * type, a row for each pixel of each image, aligned to 16 bytes. The channels after the last are
  * padding: every call writes zeros there and counts on zeros. Weights, statistics, their gradients
  * and logits are float32 without padding, aligned to a float. All pointers are the device's; what
  * is written overlaps nothing that is read, but where it says so. Order: a call queues one kernel
@@ -35,7 +35,7 @@ static inline int kernel_padded(int channels)
  * calls leave its head at zero. */
 size_t kernel_scratch_bytes(int channels, int batch);
 
-/* to[to_rows][padded] = from[rows][channels], cast; rows behind the last become zero. Images, and
+/* to[to_rows][padded] = from[rows][channels], cast; rows after the last become zero. Images, and
  * weights: there a row is one tap of one output channel, and to_rows has the taps of the
  * padding's. */
 void kernel_cast(cudaStream_t stream, enum backend_dtype type, const float *from, int64_t rows,

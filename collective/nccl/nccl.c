@@ -233,14 +233,14 @@ static void sum(struct collective *c, float *vector, double scale)
 {
     struct nccl *k = c->own;
     const struct device_buffer_kind *kind = buffers(c);
-    float *there = kind->data(k->buffer);
+    float *data = kind->data(k->buffer);
     ncclRedOp_t op = operation(k, scale);
     collective_meet(c);
     for (int64_t from = 0; from < c->count; from += PIECE) {
         int64_t count = c->count - from < PIECE ? c->count - from : PIECE;
         kind->upload(k->buffer, vector, from, count);
         settle(k,
-               k->call.ncclAllReduce(there + from, there + from, (size_t)count, ncclFloat, op,
+               k->call.ncclAllReduce(data + from, data + from, (size_t)count, ncclFloat, op,
                                      k->comm, kind->stream(k->buffer)),
                "ncclAllReduce");
         kind->download(k->buffer, vector, from, count);

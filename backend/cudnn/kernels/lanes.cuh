@@ -113,7 +113,7 @@ static __device__ inline lanes load_sum(bool there, const void *from, const void
     return v;
 }
 
-/* Eight channels of a vector of float32, zero behind the last. */
+/* Eight channels of a vector of float32, zero after the last. */
 static __device__ inline lanes load_channels(const float *from, int channel, int channels)
 {
     lanes v;

@@ -111,7 +111,7 @@ static __global__ void __launch_bounds__(TEAM)
     }
 }
 
-/* PAIR rows of z and of the gradient g that gets through ReLU there; zero behind the last row. */
+/* PAIR rows of z and of the gradient g that gets through ReLU there; zero after the last row. */
 enum { PAIR = 2 };
 
 struct output_gradient {
