@@ -12,7 +12,7 @@ fi
 test_programs() {
     local name
     if [ "$mode" = --rehearse ]; then
-        printf '%s\n' "${TESTS:-$build/tests/test_apart}"
+        printf '%s\n' "${TESTS:-$build/tests/test_device}"
         return
     fi
     for name in tests/cuda/test_*.c; do
@@ -55,7 +55,7 @@ commands_tests() {
     done
     checker=$(sanitizer)
     [ -n "$checker" ] && [ "$mode" != --rehearse ] || return 0
-    for program in kernels vectors device holder resident; do
+    for program in kernels vectors device device_optimizer problem; do
         command_is "tests memcheck $program" "$checker" --tool memcheck --error-exitcode 9 \
             "$build/tests/cuda/test_$program"
     done
