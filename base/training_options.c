@@ -19,8 +19,7 @@ static const struct option_row training_rows[] = {
      .offset = AT(network),
      .preset = "resnet50",
      .placeholder = "NAME",
-     .help =
-         "resnet18 .. resnet152, He's resnet20 .. resnet110, or quadratic (a toy of 1,000 floats)"},
+     .help = "what is trained; the list is below"},
     {.name = "label-smoothing",
      .type = OPTION_REAL,
      .flags = OPTION_BELOW,

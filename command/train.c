@@ -39,6 +39,8 @@ static char *epilog(void)
     FILE *f = open_memstream(&text, &size);
     fputs("Schemes:\n", f);
     schemes_list(f);
+    fputs("\nNetworks (--network):\n", f);
+    model_list(f);
     fputs("\nCodecs (--compress):\n", f);
     codec_list(f);
     fputs("\nSums among workers (--allreduce):\n", f);

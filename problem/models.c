@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "resnet/resnet.h"
 
 #define MODELS(X)                                                                                  \
@@ -41,6 +42,23 @@ void model_names(char *text, size_t size)
     text[0] = 0;
     for (int i = 0; models[i] && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", models[i]->names);
+}
+
+void model_list(FILE *to)
+{
+    for (int i = 0; models[i]; i++) {
+        char line[600];
+        const char *dash = strchr(models[i]->names, '|');
+        int length = dash ? (int)(dash - models[i]->names) : (int)strlen(models[i]->names);
+        char first[40];
+        snprintf(first, sizeof first, "%.*s", length, models[i]->names);
+        snprintf(line, sizeof line, "%s%s%s", models[i]->summary, dash ? "; also " : "",
+                 dash ? dash + 1 : "");
+        for (char *at = strchr(line, '|'); at; at = strchr(at, '|'))
+            *at = ' ';
+        text_member(to, first, line, models[i]->paper);
+    }
+    text_member(to, "quadratic", "a toy of 1,000 floats, without images", NULL);
 }
 
 void model_build(struct model *m, const struct model_request *request, const struct options *o)

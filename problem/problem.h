@@ -91,6 +91,7 @@ uint64_t problem_weights_version(struct problem *p);
 extern const struct model_kind *const models[];
 const struct model_kind *model_find(const char *name);
 void model_names(char *text, size_t size); /* "resnet18|...|lenet5" */
+void model_list(FILE *to);                 /* of --help: each member, and the quadratic toy */
 /* A member's own options; NULL: it has none, or there is no such member. */
 const struct option_set *model_options(const char *name);
 const char *model_variant(const struct options *o); /* model_kind.variant's, of --network */

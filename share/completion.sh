@@ -7,6 +7,8 @@ program=$1
 
 schemes=$("$program" --print-schemes | sed -nE 's/^\| `([a-z]+)` .*/\1/p' | paste -sd' ')
 
+networks=$("$program" --version | sed -n 's/^networks: //p')
+
 cat <<'END'
 # bash completion of nbsgd. Generated: share/completion.sh.
 _nbsgd() {
@@ -16,7 +18,7 @@ _nbsgd() {
     if [ "$option" = = ]; then option=${COMP_WORDS[COMP_CWORD - 2]}; fi
     case $option in
 END
-"$program" --print-options | awk -F'\t' -v schemes="$schemes" '
+"$program" --print-options | awk -F'\t' -v schemes="$schemes" -v networks="$networks" '
 function put(name, how) {
     if (seen[name]++) return
     printf "    --%s)\n        %s\n        return\n        ;;\n", name, how
@@ -28,6 +30,7 @@ function words(list) {
 }
 $2 == "flag" { next }
 $1 == "scheme" { put($1, words(schemes)); next }
+$1 == "network" { put($1, words(networks)); next }
 $6 != "" { put($1, words($6)); next }
 $7 == "DIR" { put($1, complete("-d")); next }
 $7 == "FILE" { put($1, complete("-f")); next }

@@ -22,13 +22,20 @@ options() {
     }'
 }
 
-schemes() { # from the table in Markdown: name, rule, messages, floats, staleness, paper
-    "$program" --print-schemes | plain | awk -F' [|] ' '
-    /^[|] `/ {
-        name = $1; gsub(/[|` ]/, "", name)
-        paper = $6; sub(/ [|]$/, "", paper)
-        print ".TP\n.B " name "\n" $2 " (" paper ")"
-    }'
+families() { # the lists at the end of --help: "Title (--option):", then "  name  text", wrapped
+    "$program" --help | sed -n '/^Schemes:/,$p' | plain | awk '
+    /^(Commands|Examples)/ { exit }
+    /^[A-Z].*:$/ {
+        sub(/:$/, "")
+        title = $0; sub(/ \(.*/, "", title)
+        print ".SH \"" toupper(title) substr($0, length(title) + 1) "\""
+        next
+    }
+    /^  [^ ]/ {
+        name = $1; sub(/^ +[^ ]+ */, "")
+        print ".TP\n.B " name
+    }
+    NF { sub(/^ +/, ""); print "\\&" $0 }'
 }
 
 cat <<END
@@ -72,9 +79,8 @@ all options, briefly
 .TP
 .B \-\-version
 version, backends and libraries
-.SH SCHEMES
 END
-schemes
+families
 cat <<END
 .SH EXIT STATUS
 .TP

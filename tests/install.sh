@@ -45,6 +45,7 @@ else
     }
     check 'completion: an option' completes nbsgd --sche '--scheme --schedule'
     check 'completion: a scheme' completes nbsgd --scheme nb nbssgd
+    check 'completion: a network' completes nbsgd --network = lene lenet5
     check 'completion: a choice after =' completes nbsgd --stem = c cifar
     run "${make[@]}" uninstall
     check 'make uninstall leaves no file' [ -z "$(find root -type f)" ]

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
-"""Prints the table `by_pytorch` of test_units.c: what PyTorch, in double, makes of units whose numbers follow a formula.
+"""Prints the table `by_pytorch` of test_units.c: what PyTorch, in double, makes of units whose
+numbers follow a formula.
 
-Element i (in the order that backend/backend.h gives) of x, skip, w and dy is sin or cos of a multiple of i; a tensor is reported as
-the sum of element i times cos(i). Run: python3 tests/pytorch_units.py
+Element i (in the order that backend/backend.h gives) of x, skip, w and dy is sin or cos of a
+multiple of i; a tensor is reported as the sum of element i times cos(i). Run: python3
+tests/pytorch_units.py
 """
+
 import math
 import torch
 import torch.nn.functional as F
@@ -23,7 +26,9 @@ CASES = [  # kind, batch, in_c, in_h, in_w, out_c, kernel, stride, pad, norm, sk
 
 def series(function, step, start, shape):
     count = math.prod(shape)
-    return torch.tensor([function(step * i + start) for i in range(count)], dtype=torch.float64).reshape(shape)
+    return torch.tensor(
+        [function(step * i + start) for i in range(count)], dtype=torch.float64
+    ).reshape(shape)
 
 
 def checksum(t):
@@ -45,18 +50,27 @@ def run(kind, batch, in_c, in_h, in_w, out_c, kernel, stride, pad, norm, skip, r
     if kind == "CONV":
         count = out_c * kernel * kernel * in_c
         w = series(math.cos, 0.9, 0.0, (count + 2 * out_c * norm,)).requires_grad_()
-        y = F.conv2d(nchw(x), nchw(w[:count].reshape(out_c, kernel, kernel, in_c)), stride=stride, padding=pad)
+        y = F.conv2d(
+            nchw(x),
+            nchw(w[:count].reshape(out_c, kernel, kernel, in_c)),
+            stride=stride,
+            padding=pad,
+        )
         if norm:
             mean = checksum(y.mean((0, 2, 3)))
             variance = checksum(y.var((0, 2, 3), unbiased=False))
-            y = F.batch_norm(y, None, None, w[count : count + out_c], w[count + out_c :], training=True, eps=1e-5)
+            y = F.batch_norm(
+                y, None, None, w[count : count + out_c], w[count + out_c :], training=True, eps=1e-5
+            )
         if skip:
             s = series(math.sin, 0.3, 0.4, tuple(nhwc(y).shape)).requires_grad_()
             y = y + nchw(s)
         y = nhwc(F.relu(y) if relu else y)
     elif kind == "DENSE":
         w = series(math.cos, 0.9, 0.0, (out_c * in_c + out_c,)).requires_grad_()
-        y = F.linear(x.reshape(batch, in_c), w[: out_c * in_c].reshape(out_c, in_c), w[out_c * in_c :])
+        y = F.linear(
+            x.reshape(batch, in_c), w[: out_c * in_c].reshape(out_c, in_c), w[out_c * in_c :]
+        )
     elif kind == "MAX_POOL":
         y = nhwc(F.max_pool2d(nchw(x), kernel, stride, pad))
     elif kind == "MEAN_POOL":
@@ -64,7 +78,9 @@ def run(kind, batch, in_c, in_h, in_w, out_c, kernel, stride, pad, norm, skip, r
     else:  # as the option A of the usual CIFAR ResNets, but the zeros all behind
         y = F.pad(x[:, ::stride, ::stride, :], (0, out_c - in_c))
     y.backward(series(math.cos, 0.5, 0.3, tuple(y.shape)))
-    sums = [checksum(y), checksum(x.grad)] + [checksum(t.grad) if t is not None else 0.0 for t in (s, w)]
+    sums = [checksum(y), checksum(x.grad)] + [
+        checksum(t.grad) if t is not None else 0.0 for t in (s, w)
+    ]
     out_h, out_w = y.shape[1:3] if y.dim() == 4 else (1, 1)
     shape = [batch, in_c, in_h, in_w, out_c, out_h, out_w, kernel, stride, pad, norm, skip, relu]
     return shape, sums + [float(mean), float(variance)]
@@ -72,7 +88,9 @@ def run(kind, batch, in_c, in_h, in_w, out_c, kernel, stride, pad, norm, skip, r
 
 def loss(classes, smoothing):
     batch = 4
-    logits = torch.tensor([(i * 37 % 64 - 32) / 8 for i in range(batch * classes)], dtype=torch.float64)
+    logits = torch.tensor(
+        [(i * 37 % 64 - 32) / 8 for i in range(batch * classes)], dtype=torch.float64
+    )
     logits = logits.reshape(batch, classes).requires_grad_()
     labels = torch.tensor([3 * b % classes for b in range(batch)])
     total = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
@@ -83,7 +101,10 @@ def loss(classes, smoothing):
 print("static const struct truth by_pytorch[] = {")
 for case in CASES:
     shape, sums = run(*case)
-    print("    {{UNIT_%s, %s, 0}, {%s}}," % (case[0], ", ".join(map(str, shape)), ", ".join("%.15g" % v for v in sums)))
+    print(
+        "    {{UNIT_%s, %s, 0}, {%s}},"
+        % (case[0], ", ".join(map(str, shape)), ", ".join("%.15g" % v for v in sums))
+    )
 print("};\nstatic const struct loss_truth losses_by_pytorch[] = {")
 for case in [(10, 0.0), (10, 0.125), (7, 0.25), (2, 0.5)]:
     print("    {%d, %.15g, {%s}}," % (*case, ", ".join("%.15g" % v for v in loss(*case))))

@@ -50,10 +50,8 @@ check 'and keeps the order of modules' ends 0
 
 toy=$folder/copy/$build/nbsgd
 run "$toy" --help
-check '--help lists scheme, own option, codec and data set' ends 0 '--toy-scale=X' \
-    'toyscheme +ssgd, each update scaled' 'toycodec' 'toydata'
-run "$toy" --version
-check '--version lists codec and model' ends 0 'toycodec' 'toymodel'
+check '--help lists all four, and the own option' ends 0 '--toy-scale=X' \
+    'toyscheme +ssgd, each update scaled' 'toycodec' 'toydata' 'toymodel +one dense layer'
 common=(--backend ref --threads 1 --batch 12 --minibatches 2 --lr 0.05 --samples 2000
     --eval-every 500 --network toymodel --dataset toydata)
 sim=("$toy" --world sim --workers 3 "${common[@]}")

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """Writes optimizer.txt beside itself: what PyTorch's optimizers make of ten weights in five steps.
 
-A case is a line `case RULE momentum decay beta1 beta2 epsilon`, the first weights, and for each step a line
-`step RATE`, the gradient and the weights after it. Weights 3 and 4 are spared by weight decay (a parameter group of their own).
+A case is a line `case RULE momentum decay beta1 beta2 epsilon`, the first weights, and for each
+step a line `step RATE`, the gradient and the weights after it. Weights 3 and 4 are spared by weight
+decay (a parameter group of their own).
 """
+
 import os
 import torch
 
@@ -53,7 +55,10 @@ def main():
             beta1, beta2, epsilon = 0.9, 0.99, 1e-10 if rule == "adagrad" else 1e-8
             w = torch.randn(WEIGHTS)
             spared, rest = w[mask].clone().requires_grad_(), w[~mask].clone().requires_grad_()
-            groups = [{"params": [spared], "weight_decay": 0.0}, {"params": [rest], "weight_decay": decay}]
+            groups = [
+                {"params": [spared], "weight_decay": 0.0},
+                {"params": [rest], "weight_decay": decay},
+            ]
             rule_of_torch = optimizer(rule, groups, momentum, beta1, beta2, epsilon)
             print("case", rule, line([momentum, decay, beta1, beta2, epsilon]), file=out)
             print(line(w.tolist()), file=out)

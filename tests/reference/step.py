@@ -1,27 +1,28 @@
 #!/usr/bin/python3
-"""What PyTorch, in double, makes of two training steps and an evaluation, in numbers that test_network.c compares.
+"""What PyTorch, in double, makes of two training steps and an evaluation, in numbers that
+test_network.c compares.
 
     step.py            writes step.txt and torchvision.txt beside itself (about three minutes)
     step.py measure    prints how far PyTorch's own float32 is from it: what the test may allow
     step.py search     prints each seed's margin (see CASES)
 
-Weights, images and labels follow a formula that both sides compute: element i of tensor k is a hash of (seed, k, i), made a
-float32. What goes into a ReLU is kept from 0 by a beta of 3 deviations in even channels, of -3 in odd ones: so float32 and
-double seldom fall on different sides, which would move a gradient by 1 / sqrt(elements). The last gamma of a bottleneck is
-small: so gradients do not explode.
-step.txt has a part for each case:
+Weights, images and labels follow a formula that both sides compute: element i of tensor k is a hash
+of (seed, k, i), made a float32. What goes into a ReLU is kept from 0 by a beta of 3 deviations in
+even channels, of -3 in odd ones: so float32 and double seldom fall on different sides, which would
+move a gradient by 1 / sqrt(elements). The last gamma of a bottleneck is small: so gradients do not
+explode. step.txt has a part for each case:
 
-    case NETWORK STEM BATCH HEIGHT WIDTH CLASSES SMOOTHING SEED
-    loss SUM, logits ...              step 1, on batch 0
-    gradient TENSOR DIGEST            of each tensor
-    loss SUM, logits ...              step 2, on batch 1: SGD with momentum and weight decay on all tensors
-    change TENSOR DIGEST              weights after two steps less weights before them
-    statistic TENSOR DIGEST           mean and biased variance of all samples of BATCHES batches, at the first weights
-    loss SUM, logits ...              evaluation of batch 0 with these statistics, at the first weights
+case NETWORK STEM BATCH HEIGHT WIDTH CLASSES SMOOTHING SEED loss SUM, logits ... step 1, on batch 0
+gradient TENSOR DIGEST of each tensor loss SUM, logits ... step 2, on batch 1: SGD with momentum and
+weight decay on all tensors change TENSOR DIGEST weights after two steps less weights before them
+statistic TENSOR DIGEST mean and biased variance of all samples of BATCHES batches, at the first
+weights loss SUM, logits ... evaluation of batch 0 with these statistics, at the first weights
 
-DIGEST: the L2 norm, the sum of element i times the hash of (SIGNS, i), the elements at 1/6, 3/6 and 5/6 of the tensor.
-torchvision.txt has the names and shapes of torchvision's state_dict, in its order.
+DIGEST: the L2 norm, the sum of element i times the hash of (SIGNS, i), the elements at 1/6, 3/6 and
+5/6 of the tensor. torchvision.txt has the names and shapes of torchvision's state_dict, in its
+order.
 """
+
 import math
 import os
 import sys
@@ -31,8 +32,9 @@ import torch
 import torchvision
 from torchvision.models.resnet import BasicBlock
 
-# The last number is the seed: of 0 .. 7 the one with the widest margin, that is, where nothing comes so near to a ReLU's 0, and no second
-# greatest to the greatest of a pool, in parts of the tensor's root mean square.
+# The last number is the seed: of 0 .. 7 the one with the widest margin, that is, where nothing
+# comes so near to a ReLU's 0, and no second greatest to the greatest of a pool, in parts of the
+# tensor's root mean square.
 CASES = [
     ("resnet20", "cifar", 4, 32, 32, 10, 0.0, 6),
     ("resnet18", "cifar", 3, 16, 24, 7, 0.1, 3),
@@ -40,8 +42,16 @@ CASES = [
     ("resnet50", "imagenet", 4, 64, 64, 10, 0.0, 6),
 ]
 RATE, MOMENTUM, DECAY, BATCHES = 0.005, 0.9, 0.01, 3
-SEED, LABELS, SIGNS, IMAGES = 4096, 998, 999, 1000  # keys: SEED x seed + the tensor's place, or one of these; + the batch's number
-STANDARD = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])}
+SEED, LABELS, SIGNS, IMAGES = (
+    4096,
+    998,
+    999,
+    1000,
+)  # keys: SEED x seed + the tensor's place, or one of these; + the batch's number
+STANDARD = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3]),
+}
 
 
 def bits(key, count):
@@ -54,7 +64,7 @@ def bits(key, count):
 
 def uniform(key, count):
     """In [-1, 1), 24 bits: a float32 holds it."""
-    return (bits(key, count) >> numpy.uint64(8)).astype(numpy.float64) / 2.0 ** 23 - 1.0
+    return (bits(key, count) >> numpy.uint64(8)).astype(numpy.float64) / 2.0**23 - 1.0
 
 
 class ShortcutA(torch.nn.Module):
@@ -65,7 +75,9 @@ class ShortcutA(torch.nn.Module):
         self.channels = channels
 
     def forward(self, x):
-        return torch.nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.channels - x.shape[1]))
+        return torch.nn.functional.pad(
+            x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.channels - x.shape[1])
+        )
 
 
 class Small(torch.nn.Module):
@@ -79,8 +91,18 @@ class Small(torch.nn.Module):
         for stage in range(3):
             wide, first = 16 << stage, max(8 << stage, 16)
             strides = [1 + (stage > 0)] + [1] * (blocks - 1)
-            setattr(self, "layer%d" % (stage + 1), torch.nn.Sequential(*[
-                BasicBlock(wide if i else first, wide, s, ShortcutA(wide) if s > 1 else None) for i, s in enumerate(strides)]))
+            setattr(
+                self,
+                "layer%d" % (stage + 1),
+                torch.nn.Sequential(
+                    *[
+                        BasicBlock(
+                            wide if i else first, wide, s, ShortcutA(wide) if s > 1 else None
+                        )
+                        for i, s in enumerate(strides)
+                    ]
+                ),
+            )
         self.fc = torch.nn.Linear(64, classes)
 
     def forward(self, x):
@@ -117,14 +139,20 @@ def batch_at(number, case, dtype):
     """Images are filled as they lie in C, [batch][h][w][c]."""
     _, _, batch, height, width, classes, _, seed = case
     flat = math.sqrt(3.0) * uniform(SEED * seed + IMAGES + number, batch * height * width * 3)
-    images = torch.from_numpy(flat.astype(numpy.float32).reshape(batch, height, width, 3)).permute(0, 3, 1, 2)
-    labels = bits(SEED * seed + LABELS, batch * BATCHES)[number * batch:][:batch] % numpy.uint64(classes)
+    images = torch.from_numpy(flat.astype(numpy.float32).reshape(batch, height, width, 3)).permute(
+        0, 3, 1, 2
+    )
+    labels = bits(SEED * seed + LABELS, batch * BATCHES)[number * batch :][:batch] % numpy.uint64(
+        classes
+    )
     return images.contiguous().to(dtype), torch.from_numpy(labels.astype(numpy.int64))
 
 
 def digest(tensor):
     v = tensor.detach().double().numpy().ravel()
-    return [math.sqrt((v * v).sum()), (v * uniform(SIGNS, v.size)).sum()] + [v[v.size * (2 * j + 1) // 6] for j in range(3)]
+    return [math.sqrt((v * v).sum()), (v * uniform(SIGNS, v.size)).sum()] + [
+        v[v.size * (2 * j + 1) // 6] for j in range(3)
+    ]
 
 
 def forward(model, images, labels, smoothing, lines):
@@ -137,13 +165,19 @@ def forward(model, images, labels, smoothing, lines):
 
 def pooled(inputs):
     """Mean and biased variance of each channel over all that came."""
-    return [(x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)) for x in (torch.cat(i) for i in inputs)]
+    return [
+        (x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False))
+        for x in (torch.cat(i) for i in inputs)
+    ]
 
 
 def set_statistics(model, batches):
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     inputs = [[] for _ in norms]
-    hooks = [m.register_forward_hook(lambda _, x, __, seen=seen: seen.append(x[0].detach())) for m, seen in zip(norms, inputs)]
+    hooks = [
+        m.register_forward_hook(lambda _, x, __, seen=seen: seen.append(x[0].detach()))
+        for m, seen in zip(norms, inputs)
+    ]
     with torch.no_grad():
         for images, _ in batches:
             model(images)
@@ -162,7 +196,10 @@ def train(model, case, batches, lines):
         if step == 0:
             lines += [("gradient " + k, digest(p.grad)) for k, p in model.named_parameters()]
         rule.step()
-    lines += [("change " + k, digest(p.double() - before[k].double())) for k, p in model.named_parameters()]
+    lines += [
+        ("change " + k, digest(p.double() - before[k].double()))
+        for k, p in model.named_parameters()
+    ]
 
 
 def prepared(case, dtype):
@@ -178,7 +215,9 @@ def run(case, dtype):
     train(model, case, batches, lines)
     set_weights(model, case[-1])
     set_statistics(model, batches)
-    lines += [("statistic " + k, digest(t)) for k, t in model.state_dict().items() if "running" in k]
+    lines += [
+        ("statistic " + k, digest(t)) for k, t in model.state_dict().items() if "running" in k
+    ]
     with torch.no_grad():
         forward(model.eval(), *batches[0], case[6], lines)
     return lines
@@ -195,7 +234,11 @@ def margin(case):
 
     def pool(_, inputs):  # behind a ReLU: a padding of 0 is as good as any
         x = inputs[0].detach()
-        first, second = torch.nn.functional.unfold(x.flatten(0, 1)[:, None], 3, padding=1, stride=2).topk(2, 1).values.unbind(1)
+        first, second = (
+            torch.nn.functional.unfold(x.flatten(0, 1)[:, None], 3, padding=1, stride=2)
+            .topk(2, 1)
+            .values.unbind(1)
+        )
         least.append(((first - second)[second > 0].min() / x.pow(2).mean().sqrt()).item())
 
     for module in model.modules():
@@ -232,9 +275,16 @@ def measure():
             kind, truth, found = what.split()[0], numpy.asarray(truth), numpy.asarray(found)
             scale = abs(truth).max() if kind in ("loss", "logits") else truth[0]
             both = worst.setdefault(kind, [0.0, 0.0])
-            both[0] = max(both[0], abs(found - truth)[:2 if kind not in ("loss", "logits") else None].max() / scale)
+            both[0] = max(
+                both[0],
+                abs(found - truth)[: 2 if kind not in ("loss", "logits") else None].max() / scale,
+            )
             both[1] = max(both[1], abs(found[-3:] - truth[-3:]).max() / scale)
-        print(*case[:5], *("%s %.1e (elements %.1e of the norm)" % (k, *v) for k, v in worst.items()), sep=", ")
+        print(
+            *case[:5],
+            *("%s %.1e (elements %.1e of the norm)" % (k, *v) for k, v in worst.items()),
+            sep=", "
+        )
 
 
 def search():

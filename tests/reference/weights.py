@@ -1,13 +1,15 @@
 #!/usr/bin/python3
-"""The other side of the weight files: torchvision's ResNets, and safetensors read and written by struct, json and numpy.
+"""The other side of the weight files: torchvision's ResNets, and safetensors read and written by
+struct, json and numpy.
 
-    weights.py write FOLDER    NETWORK.safetensors (random weights and statistics), and NETWORK.truth: images (float32, NHWC), and
-                               the loss of each image for each label (float64), in eval mode
-    weights.py check FOLDER    NETWORK.saved.safetensors, written by us from what we read of the first: torchvision loads it, it has
-                               the same tensors bit for bit, in the order of torchvision's state_dict
+weights.py write FOLDER NETWORK.safetensors (random weights and statistics), and NETWORK.truth:
+images (float32, NHWC), and the loss of each image for each label (float64), in eval mode weights.py
+check FOLDER NETWORK.saved.safetensors, written by us from what we read of the first: torchvision
+loads it, it has the same tensors bit for bit, in the order of torchvision's state_dict
 
 Exits with 77 where torchvision is missing.
 """
+
 import json
 import struct
 import sys
@@ -25,11 +27,15 @@ TYPES = {"F32": numpy.float32, "I64": numpy.int64}
 
 
 def write(path, tensors):
-    header, data = {"__metadata__": {"written by": "weights.py \u2014 \"numpy\""}}, b""
+    header, data = {"__metadata__": {"written by": 'weights.py \u2014 "numpy"'}}, b""
     for name in sorted(tensors):
         array = tensors[name]
         kind = next(k for k, t in TYPES.items() if array.dtype == t)
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
+        header[name] = {
+            "dtype": kind,
+            "shape": list(array.shape),
+            "data_offsets": [len(data), len(data) + array.nbytes],
+        }
         data += array.tobytes()
     text = json.dumps(header).encode()
     with open(path, "wb") as file:
@@ -42,7 +48,9 @@ def read(path, ours):
         header, data = json.loads(file.read(length)), file.read()
     header.pop("__metadata__", None)
     end = 0
-    for entry in sorted(header.values(), key=lambda e: e["data_offsets"]):  # as the format wants it: no gap, no overlap, no rest
+    for entry in sorted(
+        header.values(), key=lambda e: e["data_offsets"]
+    ):  # as the format wants it: no gap, no overlap, no rest
         assert entry["data_offsets"][0] == end, entry
         end = entry["data_offsets"][1]
     assert end == len(data)
@@ -50,8 +58,12 @@ def read(path, ours):
     for name, entry in header.items():
         first, last = entry["data_offsets"]
         if ours:
-            assert (8 + length + first) % numpy.dtype(TYPES[entry["dtype"]]).itemsize == 0, name + " is not aligned"
-        arrays[name] = numpy.frombuffer(data[first:last], TYPES[entry["dtype"]]).reshape(entry["shape"])
+            assert (8 + length + first) % numpy.dtype(TYPES[entry["dtype"]]).itemsize == 0, (
+                name + " is not aligned"
+            )
+        arrays[name] = numpy.frombuffer(data[first:last], TYPES[entry["dtype"]]).reshape(
+            entry["shape"]
+        )
     return arrays
 
 
@@ -77,12 +89,17 @@ def write_all(folder):
         torch.manual_seed(1)
         generator = torch.Generator().manual_seed(2)
         model = randomised(network(name), generator)
-        write("%s/%s.safetensors" % (folder, name), {k: v.numpy() for k, v in model.state_dict().items()})
+        write(
+            "%s/%s.safetensors" % (folder, name),
+            {k: v.numpy() for k, v in model.state_dict().items()},
+        )
         images = torch.randn(IMAGES, 3, SIDE, SIDE, generator=generator)
         with torch.no_grad():
             losses = -torch.log_softmax(model.double()(images.double()), 1)
         with open("%s/%s.truth" % (folder, name), "wb") as file:
-            file.write(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes() + losses.numpy().tobytes())
+            file.write(
+                images.permute(0, 2, 3, 1).contiguous().numpy().tobytes() + losses.numpy().tobytes()
+            )
 
 
 def check_all(folder):
@@ -91,13 +108,20 @@ def check_all(folder):
         saved = read("%s/%s.saved.safetensors" % (folder, name), True)
         model = network(name)
         assert list(saved) == list(model.state_dict()), "the order of the tensors"
-        model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in saved.items()}, strict=True)
+        model.load_state_dict(
+            {k: torch.from_numpy(v.copy()) for k, v in saved.items()}, strict=True
+        )
         for key, array in saved.items():
             if key.endswith("num_batches_tracked"):
                 assert array.shape == () and array == 0, key
             else:
-                assert array.tobytes() == first[key].tobytes() and array.shape == first[key].shape, key
-        print("%s: %d tensors, %d floats" % (name, len(saved), sum(a.size for a in saved.values() if a.dtype == numpy.float32)))
+                assert (
+                    array.tobytes() == first[key].tobytes() and array.shape == first[key].shape
+                ), key
+        print(
+            "%s: %d tensors, %d floats"
+            % (name, len(saved), sum(a.size for a in saved.values() if a.dtype == numpy.float32))
+        )
 
 
 {"write": write_all, "check": check_all}[sys.argv[1]](sys.argv[2])
