@@ -68,8 +68,7 @@ static void check(const struct options *o, int workers)
 
 const struct scheme scheme_nbssgd = {
     .name = "nbssgd",
-    .rule =
-        "the first to finish its batch signals, all push what they have: w -= lr x mean gradient",
+    .rule = "the first to finish its batch signals, all push what they have, nobody waits",
     .paper = "He, Dube 2022, arXiv:2211.00889",
     .flags = BOUNDED | PUSHES | COMPRESSES,
     .messages = "W pushes, W pulls, W - 1 signals",

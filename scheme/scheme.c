@@ -74,12 +74,33 @@ void schemes_list(FILE *to)
         text_member(to, schemes[i]->name, schemes[i]->rule, schemes[i]->paper);
 }
 
+/* "Papers: serial Robbins 1951; ...", in lines of 100 columns. */
+static void print_papers(FILE *to)
+{
+    enum { WIDTH = 100 };
+    int column = fprintf(to, "\nPapers:");
+    for (int i = 0; schemes[i]; i++) {
+        char text[200];
+        int length = snprintf(text, sizeof text, "`%s` %s%s", schemes[i]->name, schemes[i]->paper,
+                              schemes[i + 1] ? ";" : ".");
+        if (column + 1 + length > WIDTH)
+            column = fprintf(to, "\n%s", text) - 1;
+        else
+            column += fprintf(to, " %s", text);
+    }
+    fputc('\n', to);
+}
+
 void schemes_table(FILE *to)
 {
-    fputs("| scheme | rule | messages an update | floats of a worker an update | staleness | paper "
-          "|\n|---|---|---|---|---|---|\n",
+    fputs("| scheme | an update of the weights |\n|---|---|\n", to);
+    for (int i = 0; schemes[i]; i++)
+        fprintf(to, "| `%s` | %s |\n", schemes[i]->name, schemes[i]->rule);
+    fputs("\n| scheme | messages an update | floats of a worker | staleness |\n"
+          "|---|---|---|---|\n",
           to);
-    for (const struct scheme *const *s = schemes; *s; s++)
-        fprintf(to, "| `%s` | %s | %s | %s | %s | %s |\n", (*s)->name, (*s)->rule, (*s)->messages,
-                (*s)->floats, (*s)->staleness, (*s)->paper);
+    for (int i = 0; schemes[i]; i++)
+        fprintf(to, "| `%s` | %s | %s | %s |\n", schemes[i]->name, schemes[i]->messages,
+                schemes[i]->floats, schemes[i]->staleness);
+    print_papers(to);
 }

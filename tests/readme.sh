@@ -6,7 +6,7 @@
 . "$(dirname "$0")/checks.bash"
 
 help=$("$nbsgd" --help)
-table() { sed -n '/^<!-- the table of schemes/,/^<!-- end of the table/p' "$1" | grep '^|'; }
+table() { sed -n '/^<!-- the table of schemes/,/^<!-- end of the table/p' "$1" | grep -v '^<!--'; }
 same_table() {
     diff <(table "$home/README.md") <("$nbsgd" --print-schemes) || {
         echo 'make readme brings it up to date'
@@ -15,7 +15,7 @@ same_table() {
 }
 check "README's table of schemes is the program's" same_table
 
-in_table() { table "$home/README.md" | sed -nE 's/^\| `([a-z]+)` .*/\1/p'; }
+in_table() { table "$home/README.md" | sed -nE 's/^\| `([a-z]+)` .*/\1/p' | awk '!seen[$0]++'; }
 in_help() { sed -nE '/^Schemes:/,/^$/s/^  ([a-z]+) .*/\1/p' <<<"$help"; }
 same_list() { [ "$(in_table | wc -l)" -ge 3 ] && diff <(in_table) <(in_help); }
 check 'and --help lists the same schemes' same_list
