@@ -11,16 +11,15 @@
 
 int ps_present(const struct ps_server *ps)
 {
-    int present = 0;
-    for (int i = 0; i < ps->workers; i++)
-        present += ps->worker[i].state != WORKER_DEPARTED;
-    return present;
+    return ps->present;
 }
 
 int ps_next_departure(const struct ps_server *ps, struct event expected)
 {
     bool any = expected.kind == EVENT_ANY;
-    for (int i = 0; i < ps->workers && (any || expected.kind == EVENT_DEPARTURE); i++)
+    if (!ps->departing || (!any && expected.kind != EVENT_DEPARTURE))
+        return -1;
+    for (int i = 0; i < ps->workers; i++)
         if (ps->worker[i].state == WORKER_DEPARTING && (any || i == expected.worker))
             return i;
     return -1;
@@ -29,6 +28,8 @@ int ps_next_departure(const struct ps_server *ps, struct event expected)
 void ps_mark_departed(struct ps_server *ps, int worker)
 {
     ps->worker[worker].state = WORKER_DEPARTED;
+    ps->departing--;
+    ps->present--;
     ps->worker[worker].push = (struct push){.worker = worker, .departed = true};
 }
 
@@ -68,6 +69,7 @@ static void take_departure(struct ps_server *ps, const struct header *m)
     CHECK(from->state == WORKER_COMPUTING, "rank %d departs, but its last push is not used yet",
           m->from);
     from->state = WORKER_DEPARTING;
+    ps->departing++;
     from->signals_sent = note.signals;
     node_mark_departed(ps->n, m->from);
     ps->recv[RECV_DEPART] = net_recv(ps->n->net, NET_ANY, TAG_DEPART, NULL, 0);

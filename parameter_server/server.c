@@ -77,7 +77,7 @@ struct ps_server *ps_server_open(struct node *n)
     size_t workers = (size_t)n->context->workers;
     ps->n = n;
     ps->servers = n->context->servers;
-    ps->workers = n->context->workers;
+    ps->workers = ps->present = n->context->workers;
     ps->slice = node_slice(n, n->rank);
     ps->worker = xcalloc(workers, sizeof *ps->worker);
     ps->recv = xcalloc(RECV_PUSH + workers, sizeof *ps->recv);
@@ -188,10 +188,10 @@ static int wait_for(struct ps_server *ps, int first, int count, const char *what
 {
     struct request **list = ps->list;
     memcpy(list, ps->recv, RECV_PUSH * sizeof *list);
-    for (int k = 0; k < count; k++) {
-        int worker = (first + k) % ps->workers;
+    for (int k = 0, worker = first; k < count; k++) {
         bool is_here = ps->worker[worker].state == WORKER_PUSHED;
         list[RECV_PUSH + k] = is_here ? NULL : ps->recv[RECV_PUSH + worker];
+        worker = worker + 1 == ps->workers ? 0 : worker + 1;
     }
     send_ahead(ps);
     int index = node_wait(ps->n, list, RECV_PUSH + count, INFINITY, what, peer);

@@ -61,6 +61,7 @@ struct ps_server {
     int servers, workers;
     struct range slice;
     struct ps_worker *worker; /* [workers] */
+    int present, departing;   /* workers that have not departed; of these, that say they do */
     struct request **recv;    /* [RECV_PUSH + workers] */
     struct request **list;    /* those of them that are waited for */
     int first; /* of several pushes that are here that of the first worker from this one on is
