@@ -47,10 +47,12 @@ struct process {
     struct endpoint *endpoint; /* by rank */
     bool *local, *remote; /* by rank: reached through the segment; on another host. Neither: this */
     int remote_count;
-    int64_t *heard_ns; /* by rank of another host: its last heartbeat; GONE */
-    int accessed;      /* ranks that move bytes from or to a window of this one's */
-    bool spin;         /* every rank of the host has cores of its own */
-    bool departed;     /* the run is over, only the library's end is left */
+    /* By rank of another host: its last heartbeat; GONE. The program reads it while the progress
+     * thread writes. */
+    _Atomic int64_t *heard_ns;
+    int accessed;  /* ranks that move bytes from or to a window of this one's */
+    bool spin;     /* every rank of the host has cores of its own */
+    bool departed; /* the run is over, only the library's end is left */
     struct process_clock clock;
     struct progress_thread thread;
 };

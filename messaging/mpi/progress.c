@@ -200,8 +200,8 @@ double process_since_heard(const struct process *p, int rank)
         return 0;
     if (p->local[rank])
         return segment_since_heard(p->segment, rank, clock_ns());
-    return p->heard_ns[rank] == GONE ? INFINITY
-                                     : fmax(0, 1e-9 * (double)(clock_ns() - p->heard_ns[rank]));
+    int64_t heard_ns = p->heard_ns[rank];
+    return heard_ns == GONE ? INFINITY : fmax(0, 1e-9 * (double)(clock_ns() - heard_ns));
 }
 
 void process_start_thread(struct process *p)
