@@ -160,8 +160,8 @@ void node_before_evaluation(struct node *n, void (*prepare)(void *self), void *s
  * set back to then. */
 void node_waiting_since(struct node *n, double net_s);
 
-/* Rank 0: called(self) is called when all ranks were called to an evaluation. What it sends them they
- * find after it, and it takes no time of the training clock. NULLs: nothing. */
+/* Rank 0: called(self) is called when all ranks were called to an evaluation. What it sends them
+ * they find after it, and it takes no time of the training clock. NULLs: nothing. */
 void node_on_evaluation(struct node *n, void (*called)(void *self), void *self);
 
 /* What evaluations judge. The first of these that is set is the primary: its rows are eval.csv's,

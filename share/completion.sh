@@ -5,7 +5,7 @@
 set -euo pipefail
 program=$1
 
-schemes=$("$program" --print-schemes | sed -nE 's/^\| `([a-z]+)` .*/\1/p' | paste -sd' ')
+schemes=$("$program" --print-schemes | sed -nE 's/^\| `([a-z]+)` .*/\1/p' | sort -u | paste -sd' ')
 
 networks=$("$program" --version | sed -n 's/^networks: //p')
 

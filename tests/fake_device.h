@@ -1,9 +1,9 @@
 /* A GPU made of the reference backend, for tests of what the host does with one.
  *
  * Its memory cannot be read or written by the host (a touch is a fault of the machine), and a
- * pointer of the host's that reaches it fails the test. Its calls are queued: uploads, computing and
- * downloads are three queues that move on only when somebody asks how far it is, each as early or
- * as late as the contract allows. Segments are run once, then recorded, then replayed from what
+ * pointer of the host's that reaches it fails the test. Its calls are queued: uploads, computing
+ * and downloads are three queues that move on only when somebody asks how far it is, each as early
+ * or as late as the contract allows. Segments are run once, then recorded, then replayed from what
  * was recorded, and a recording that differs from the first run fails the test, as does any call
  * that a recording could not hold. */
 #ifndef TESTS_FAKE_DEVICE_H

@@ -131,8 +131,8 @@ static void test_big_pull_and_take_back(void **state)
     bench_verdict(b);
 }
 
-/* The sender's request is done when the payload is released, and not before; with a buffer it is done without
- * any drop. */
+/* The sender's request is done when the payload is released, and not before; with a buffer it is
+ * done without any drop. */
 static void test_loans(void **state)
 {
     struct bench *b = bench_of(state);

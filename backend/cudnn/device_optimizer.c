@@ -1,5 +1,5 @@
-/* A server's weights on a GPU: pushes are uploaded, summed and stepped with, and the new weights are
- * downloaded, all of it piece by piece.
+/* A server's weights on a GPU: pushes are uploaded, summed and stepped with, and the new weights
+ * are downloaded, all of it piece by piece.
  *
  * Three streams. A piece is computed as soon as it is up in all sources, and comes down while the
  * next one is computed; what was prefetched is up already. So a step takes as long as the upload of
