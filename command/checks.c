@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "messaging/messaging.h"
+#include "problem/problem.h"
 #include "serialization/serialization.h"
 
 /* Before training, not at its first evaluation: can a file be made there? */
@@ -28,7 +29,7 @@ static void check_save(const char *path)
     free(folder);
 }
 
-static void check_pairs(const struct options *o)
+void check_values(const struct options *o)
 {
     if (o->batch % o->minibatches)
         fatal("--batch %lld is not divided by --minibatches %lld: take a batch that is a multiple "
@@ -76,8 +77,8 @@ static void check_ranks(const struct options *o, const struct scheme *scheme, in
 
 void check_run(const struct options *o, const struct scheme *scheme, int started)
 {
+    problem_check(o);
     options_refuse_unused(o);
-    check_pairs(o);
     check_save(o->save);
     codec_find(o->compress);
     run_context_check(o);

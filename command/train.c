@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "base/cores.h"
 #include "collective/collective.h"
 #include "command/checks.h"
@@ -16,6 +17,7 @@
 #include "data_loader/data_loader.h"
 #include "messaging/messaging.h"
 #include "model/model.h"
+#include "problem/problem.h"
 #include "scheme/scheme.h"
 #include "serialization/serialization.h"
 #include "slowness/slowness.h"
@@ -82,6 +84,8 @@ static void parse(struct run *run, int argc, char **argv)
 
 static void print_network(const struct options *o)
 {
+    if (!strcmp(o->network, problem_toy))
+        fatal("--print-network: %s has no units; name another --network", o->network);
     struct model *m = xcalloc(1, sizeof *m);
     model_build(m,
                 &(struct model_request){.name = o->network,
@@ -272,6 +276,7 @@ static int train(int argc, char **argv, volatile sig_atomic_t *stop_requested)
     struct run *run = xcalloc(1, sizeof *run);
     run->stop_requested = stop_requested;
     parse(run, argc, argv);
+    check_values(&run->options);
     if (!prints(&run->options)) {
         check_run(&run->options, run->scheme, started);
         if (!run->options.check_options)

@@ -33,7 +33,7 @@ const struct model_kind *model_find(const char *name)
         if (is_among(name, models[i]->names))
             return models[i];
     model_names(names, sizeof names);
-    fatal("--network: unknown network '%s'; known are %s|quadratic", name, names);
+    fatal("--network: unknown network '%s'; known are %s|%s", name, names, problem_toy);
 }
 
 void model_names(char *text, size_t size)
@@ -58,7 +58,7 @@ void model_list(FILE *to)
             *at = ' ';
         text_member(to, first, line, models[i]->paper);
     }
-    text_member(to, "quadratic", "a toy of 1,000 floats, without images", NULL);
+    text_member(to, problem_toy, "a toy of 1,000 floats, without images", NULL);
 }
 
 void model_build(struct model *m, const struct model_request *request, const struct options *o)

@@ -7,14 +7,20 @@
 #include "base/check.h"
 #include "problem/kinds.h"
 
+const char problem_toy[] = "quadratic";
+
+void problem_check(const struct options *o)
+{
+    if (strcmp(o->network, problem_toy))
+        model_find(o->network);
+}
+
 struct problem *problem_open(const struct problem_options *o)
 {
-    const char *name = o->options->network;
-    if (strcmp(name, "quadratic"))
-        model_find(name); /* an unknown name is refused before any data are opened */
+    problem_check(o->options); /* before any data are opened */
     struct problem *p = xcalloc(1, sizeof *p);
     p->minibatch = o->minibatch;
-    if (!strcmp(name, "quadratic"))
+    if (!strcmp(o->options->network, problem_toy))
         quadratic_open(p, o);
     else
         image_open(p, o);

@@ -81,6 +81,10 @@ struct problem_options {
     int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };
 
+extern const char problem_toy[]; /* "quadratic": the --network that is no model */
+/* Fatal when --network names neither the toy nor a model. */
+void problem_check(const struct options *o);
+
 struct problem *problem_open(const struct problem_options *o); /* fatal on what cannot be */
 void problem_close(struct problem *p);
 /* a fresh weights_version for weights that have changed */

@@ -64,10 +64,13 @@ refuses "--eval-batches: '0' is not a whole number from 1" "${toy[@]}" --eval-ba
 refuses "--sim-bandwidth: '0' is not a number above 0" "${toy[@]}" --sim-bandwidth 0
 refuses "--milestones '0.5,2'" "${toy[@]}" --milestones 0.5,2
 refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
+refuses '--batch 4 is not divided by --minibatches 8' "$nbsgd" --print-network --batch 4
 
 # words
 refuses "unknown scheme 'nbsgd'; did you mean 'nbssgd'" "${toy[@]}" --scheme nbsgd
 refuses "unknown network 'resnet21'; known are .*resnet20" "${toy[@]}" --network resnet21
+refuses "unknown network 'resnet21'" "$nbsgd" --check-options --network resnet21 --stem imagenet
+refuses '--print-network: quadratic has no units' "$nbsgd" --print-network --network quadratic
 refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
 refuses "--compress: 'f23' .*did you mean 'f32'" "${toy[@]}" --compress f23
 refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
