@@ -51,7 +51,9 @@ static _Noreturn void refuse_word(const struct parse *p, const char *word)
                               *negated =
                                   strncmp(name, "no-", 3) ? NULL : option_find(p->store, name + 3);
     bool bare = !strcmp(name, "help") || !strcmp(name, "version") ||
-                (!e && negated && negated->row->type == OPTION_FLAG);
+                (e ? e->row->flags & OPTION_ACTION
+                   : negated && negated->row->type == OPTION_FLAG &&
+                         !(negated->row->flags & OPTION_ACTION));
     if (!e && !bare && strcmp(name, "config"))
         option_unknown(p->store, "", name, program_words);
     if (bare)

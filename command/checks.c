@@ -3,6 +3,7 @@
 #include "command/checks.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "messaging/messaging.h"
 #include "problem/problem.h"
 #include "serialization/serialization.h"
+#include "slowness/slowness.h"
 
 /* Before training, not at its first evaluation: can a file be made there? */
 static void check_save(const char *path)
@@ -75,6 +77,21 @@ static void check_ranks(const struct options *o, const struct scheme *scheme, in
               o->scheme);
 }
 
+/* Outside of a launcher nobody knows how many ranks there will be: --check-options takes any. */
+static void check_slowness(const struct options *o, const struct scheme *scheme, int started)
+{
+    bool known = started > 1 || scheme->flags & ALONE || world_find(o->world)->virtual_time;
+    int ranks = !known                  ? INT_MAX
+                : started > 1           ? started
+                : scheme->flags & ALONE ? 1
+                                        : (int)(o->servers + o->workers);
+    const struct delay delay = delay_parse(o->delay, ranks);
+    const struct slowness slowness = slowness_parse(o->slow, ranks);
+    departures_parse(o->depart, ranks);
+    if (known && ranks > 1)
+        slowness_check_servers(&delay, &slowness, (int)o->servers, ranks);
+}
+
 void check_run(const struct options *o, const struct scheme *scheme, int started)
 {
     problem_check(o);
@@ -83,5 +100,6 @@ void check_run(const struct options *o, const struct scheme *scheme, int started
     codec_find(o->compress);
     run_context_check(o);
     check_ranks(o, scheme, started);
+    check_slowness(o, scheme, started);
     scheme_check(scheme, o, started > 1 ? started - (int)o->servers : (int)o->workers);
 }

@@ -53,7 +53,7 @@ static char *epilog(void)
     partition_list(f);
     fputs("\nDelays (--delay):\n", f);
     delay_list(f);
-    fputs("\nCommands (nbsgd COMMAND --help):\n", f);
+    fputs("\nCommands (the first word):\n", f);
     for (int i = 0; commands[i]; i++)
         fprintf(f, "  %-10s %s%s\n", commands[i]->name, commands[i]->summary,
                 i ? "" : " (without a command)");

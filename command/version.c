@@ -1,5 +1,6 @@
 /* What this program is: its version, and all it was built with and finds. */
 #include "backend/backend.h"
+#include "base/check.h"
 #include "collective/collective.h"
 #include "command/command.h"
 #include "messaging/messaging.h"
@@ -43,7 +44,9 @@ void version_print(FILE *to)
 
 static int run(int argc, char **argv, volatile sig_atomic_t *stop_requested)
 {
-    (void)argc, (void)argv, (void)stop_requested;
+    (void)stop_requested;
+    if (argc > 1)
+        fatal("version takes no options; leave out '%s' (nbsgd --help lists all)", argv[1]);
     version_print(stdout);
     return 0;
 }
