@@ -3,7 +3,7 @@
  *
  * A tensor is [rows][channels] with a row for each pixel of each image; `stride` (floats from one
  * row to the next) lets a call work on a slice of the channels. Invariant: every function does one
- * thread's share, the rows or images that it is given; it starts no threads, allocates nothing and
+ * thread's chunk, the rows or images that it is given; it starts no threads, allocates nothing and
  * keeps nothing. Callers share out the work and put barriers between the passes. The bits depend on
  * the order of the calls, and so on how the rows are shared out. */
 #ifndef BACKEND_NHWC_H

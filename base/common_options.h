@@ -1,7 +1,7 @@
 /* The options that every run has, whatever its scheme: struct options, and the rows that fill it.
  *
  * Fields are reached as o->lr: the groups are anonymous members (-fms-extensions), one for each
- * heading of --help. What belongs to one scheme, codec, .. stands in that member's file. */
+ * heading of --help. What belongs to one scheme, codec, .. is in that member's file. */
 #ifndef BASE_COMMON_OPTIONS_H
 #define BASE_COMMON_OPTIONS_H
 

@@ -169,7 +169,7 @@ static void begin(struct coroutines *all, int index)
     bool first = !all->outside_bottom;
     tell_arrive(NULL, &all->outside_bottom, &all->outside_bytes);
     if (first && all->outside_bottom)
-        /* who exits in here leaves it behind, with all it points to */
+        /* an exit in here leaves it, with all it points to */
         tell_root(all->outside_bottom, all->outside_bytes, true);
     all->body(all->argument, index);
     tell_leave(NULL, all->outside_bottom, all->outside_bytes);

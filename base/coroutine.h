@@ -1,10 +1,10 @@
 /* Functions that are left in the middle and resumed later: many on one thread, each on a stack of
  * its own.
  *
- * Law: coroutine_resume() is called from outside, coroutine_yield() from inside; one runs at a
- * time, none is ever run by another thread. Stacks are one mapping, taken as it is touched, with a
- * guard page below each: a stack that overflows ends the program (SIGSEGV) instead of writing into
- * its neighbour's. */
+ * Invariant: coroutine_resume() is called from outside, coroutine_yield() from inside; one runs at
+ * a time, none is ever run by another thread. Stacks are one mapping, taken as it is touched, with
+ * a guard page below each: a stack that overflows ends the program (SIGSEGV) instead of writing
+ * into its neighbour's. */
 #ifndef BASE_COROUTINE_H
 #define BASE_COROUTINE_H
 
@@ -23,7 +23,7 @@ void coroutine_resume(struct coroutines *all, int index);
 /* Called inside: back to where this coroutine was resumed. */
 void coroutine_yield(struct coroutines *all);
 
-/* Unmaps the stacks; what still stood on them is forgotten. */
+/* Unmaps the stacks; what is still on them is forgotten. */
 void coroutines_close(struct coroutines *all);
 
 #endif

@@ -1,7 +1,7 @@
 /* A line and a heap, each by (time, order): what comes next is the first of the line or the top of
  * the heap, whichever is sooner.
  *
- * What comes no sooner than all that stands in the line joins it behind, in O(1): where many ranks
+ * What comes no sooner than all that is in the line joins its end, in O(1): where many ranks
  * do one thing after another that takes each the same time, that is nearly everything. The rest
  * goes to the heap. There each event knows its place, so that it can be moved and nothing outdated
  * is ever kept. Four children each: half as many levels as with two, and at each an event's place
@@ -60,16 +60,16 @@ static void join_line(struct event_queue *queue, struct event *event)
 {
     event->at = AT_LINE;
     event->ahead = queue->last;
-    event->behind = NULL;
-    *(event->ahead ? &event->ahead->behind : &queue->first) = event;
+    event->after = NULL;
+    *(event->ahead ? &event->ahead->after : &queue->first) = event;
     queue->last = event;
 }
 
 static void leave_line(struct event_queue *queue, struct event *event)
 {
     event->at = 0;
-    *(event->ahead ? &event->ahead->behind : &queue->first) = event->behind;
-    *(event->behind ? &event->behind->ahead : &queue->last) = event->ahead;
+    *(event->ahead ? &event->ahead->after : &queue->first) = event->after;
+    *(event->after ? &event->after->ahead : &queue->last) = event->ahead;
 }
 
 void event_queue_put(struct event_queue *queue, struct event *event, double when_s)

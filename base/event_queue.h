@@ -1,9 +1,9 @@
-/* What will happen, in order of time; what is put down for one event_time happens in the order in
+/* What will happen, in order of time; what is put down for one time happens in the order in
  * which it was put down.
  *
- * Law: the clock shows the time of the event taken last and never runs backwards. An event lies in
- * its owner, is zero before its first use and is in the queue once or not at all; whoever puts it
- * down again, moves it. */
+ * Invariant: the clock shows the time of the event taken last and never runs backwards. An event
+ * lies in its owner, is zero before its first use and is in the queue once or not at all; whoever
+ * puts it down again, moves it. */
 #ifndef BASE_EVENT_QUEUE_H
 #define BASE_EVENT_QUEUE_H
 
@@ -19,7 +19,7 @@ struct event {
     uint32_t at; /* its place in the heap; 0: in none, AT_LINE: in the line */
     int kind;    /* the owner's business */
     struct event_time event_time;
-    struct event *ahead, *behind; /* in the line */
+    struct event *ahead, *after; /* in the line */
 };
 
 struct entry {

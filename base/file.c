@@ -14,8 +14,8 @@
 
 enum { NAME_TRIES = 100 };
 
-/* The file itself, behind links; `old` says whether there is one and of which mode. False and errno
- * when it must not be replaced. */
+/* The file itself, after all links; `old` says whether there is one and of which mode. False and
+ * errno when it must not be replaced. */
 static bool find_target(const char *path, char target[PATH_MAX], bool *exists, mode_t *mode)
 {
     struct stat s;

@@ -2,7 +2,7 @@
  * '#' at a line's beginning or after a blank.
  *
  * libinih reads lines of at most 199 bytes and knows only ';' after a value. So lines pass through
- * next_line(): it cuts a comment with '#', hides what stands in quotes, and hands a long line over
+ * next_line(): it cuts a comment with '#', hides what is in quotes, and hands a long line over
  * in pieces, as an indented continuation, which libinih reports under the same name. */
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The peer of bench/step.c: the same networks in PyTorch, channels last, one training step on
-generated images, by turns.
+generated images, interleaved.
 
 The ResNets are those of He et al. (2016) with the stride in the 3x3 convolution, as torchvision has
 them; resnet20 .. resnet110 are the small ones of its section 4.2 with shortcuts without parameters
@@ -145,7 +145,7 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     if o.compile:
         model = torch.compile(model, mode=o.compile)
-    # Steps between two waits for the device, which may run behind.
+    # Steps between two waits for the device, which may lag.
     together = 10 if o.device == "cuda" else 1
 
     def step():

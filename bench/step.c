@@ -1,5 +1,5 @@
 /* One training step on generated images: forward, backward, SGD with momentum and weight decay;
- * images a second.
+ * images per second.
  *
  *   step [--network resnet50] [--stem cifar|imagenet] [--side PIXELS] [--batch N] [--threads N]
  *        [--dtype f32|bf16] [--backend NAME] [--cache FILE] [--warm STEPS] [--seconds S]
@@ -165,7 +165,7 @@ static void close_step(struct step *s)
     xfree(s);
 }
 
-/* Images a second of one step. Without an update the weights stay, and so does their
+/* Images per second of one step. Without an update the weights stay, and so does their
  * weights_version. */
 static double measure(void *self)
 {
@@ -196,8 +196,8 @@ static double active(int in, int out, const struct unit_shape *u)
     return count;
 }
 
-/* FLOPs a image that a step by plain sums cannot do without: no taps in the padding, no gradient of
- * the images. */
+/* FLOPs per image that a step by plain sums cannot do without: no taps in the padding, no gradient
+ * of the images. */
 static double needed_flops(const struct model *a)
 {
     double sum = 0;

@@ -1,11 +1,11 @@
 /* The all-reduce of ResNet-50's gradient among workers, by every method, beside MPI's own; and what
- * regions cost. Medians, all in turn.
+ * rma windows cost. Medians, all in turn.
  *
  *   mpirun -n 5 sums [--turns N] [--threads N]      rank 0 keeps the time; NBSGD_HOSTS=n for
  *                                                   pretended hosts
  *
  * A line for each: name to column 40, milliseconds, GB/s, of which MPI_Allreduce counts 2 (W - 1)/W
- * vectors a worker and a region one. */
+ * vectors per worker and an rma window one. */
 #include <getopt.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ struct sums {
     struct options options;
     float *vector, *plain;
     struct collective *direct, *ring, *vendor;
-    struct rma_window *region;
+    struct rma_window *window;
     MPI_Comm workers;
 };
 
@@ -57,17 +57,17 @@ static void do_mpi(struct sums *s)
 
 static void do_get(struct sums *s)
 {
-    net_window_get(s->region, s->plain, 0, COUNT * sizeof(float));
+    net_window_get(s->window, s->plain, 0, COUNT * sizeof(float));
 }
 
 static void do_add(struct sums *s)
 {
-    net_window_add(s->region, s->vector, 0, COUNT);
+    net_window_add(s->window, s->vector, 0, COUNT);
 }
 
 static void do_step(struct sums *s)
 {
-    float *shared = net_window_data(s->region);
+    float *shared = net_window_data(s->window);
     if (shared)
         vector_add(shared, s->vector, COUNT, s->threads);
 }
@@ -81,9 +81,9 @@ static const struct {
                   {"all-reduce: ring", do_ring, true},
                   {"all-reduce: vendor", do_vendor, true},
                   {"all-reduce: MPI_Allreduce, in place", do_mpi, true},
-                  {"region: got by one worker", do_get, false},
-                  {"region: added to by one worker", do_add, false},
-                  {"region: plain stores by one worker", do_step, false}};
+                  {"rma window: got by one worker", do_get, false},
+                  {"rma window: added to by one worker", do_add, false},
+                  {"rma window: plain stores by one worker", do_step, false}};
 
 static int by_size(const void *a, const void *b)
 {
@@ -144,13 +144,13 @@ static void body(struct net *net, void *argument)
     s->direct = open_sum(s, "direct");
     s->ring = open_sum(s, "ring");
     s->vendor = open_sum(s, "vendor");
-    s->region = net_window_open(net, 0, net->rank ? NULL : s->vector, COUNT * sizeof(float));
+    s->window = net_window_open(net, 0, net->rank ? NULL : s->vector, COUNT * sizeof(float));
     if (net->rank == 0)
         printf("%d workers, %d thread%s each, rank 1 on %s as rank 0\n", context.workers,
                s->threads, s->threads > 1 ? "s" : "",
                strcmp(net_host(net, 0), net_host(net, 1)) ? "another host" : "the same host");
     measure(s);
-    net_window_close(s->region);
+    net_window_close(s->window);
     if (net->rank > 0) {
         collective_close(s->direct);
         collective_close(s->ring);

@@ -1,8 +1,9 @@
-/* Measuring by turns: bench/run starts the programs that are to be compared and lets one after
- * another measure, round after round, so that a machine that slows down slows down all of them.
+/* Interleaved measurements: bench/run starts the programs that are to be compared and lets one
+ * after another measure, round after round, so that a machine that slows down slows down all of
+ * them.
  *
  * With --turns a program says "ready name=value ...", then answers each line of its input, a number
- * of seconds, by one line of figures (greater is better) that it measured for so long, at least
+ * of seconds, by one line of figures (greater is better) that it measured for that long, at least
  * one. A line that is no positive number ends it. */
 #ifndef BENCH_TURNS_H
 #define BENCH_TURNS_H

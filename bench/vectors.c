@@ -4,7 +4,7 @@
  *   vectors [--csv] [--rounds N]     1 thread, then all cores
  *
  * The limit is the triad a = b + s c of STREAM (McCalpin 1995). Bytes are those that move: a line
- * that is overwritten is read first, so the triad moves four floats an element. Work that writes
+ * that is overwritten is read first, so the triad moves four floats per element. Work that writes
  * past the caches can come out above 1. */
 #include <getopt.h>
 #include <stdbool.h>

@@ -3,7 +3,7 @@
  * A data set hands out sample i: an image of bytes, any size, 1 to 4 channels, and a label. It is
  * opened once and checked wholly (lengths, labels) before training. A loader is one worker's view
  * of it: an endless stream of samples, pass after pass over the worker's shard, each pass in its
- * own order, each sample once a pass. Mini-batch m is samples m x batch ... of that stream,
+ * own order, each sample once per pass. Mini-batch m is samples m x batch ... of that stream,
  * whatever happened to the ones before. All is a pure function of (seed, worker, pass, sample). */
 #ifndef DATA_LOADER_DATA_LOADER_H
 #define DATA_LOADER_DATA_LOADER_H
@@ -93,12 +93,12 @@ struct crop {
 };
 
 struct loader_options {
-    int batch; /* samples a mini-batch */
+    int batch; /* samples per mini-batch */
     uint64_t seed;
     int worker, workers;       /* whose shard: worker w of W, 0-based */
     const char *partition;     /* how shards are cut, by a name of partition.h; NULL: split */
     const void *partition_own; /* its own options, partition_option_set()'s; NULL: it has none */
-    const double *speeds; /* [workers], of partition speed: samples a second to any scale; NULL:
+    const double *speeds; /* [workers], of partition speed: samples per second to any scale; NULL:
                               all equal; borrowed for the call */
     bool augment;         /* by the data set's augmentation, keyed by seed, pass and sample */
     int prefetch;         /* mini-batches that a thread prepares; 0: each is made when asked for */

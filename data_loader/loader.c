@@ -1,8 +1,8 @@
 /* The loader: a stream of samples, made into mini-batches by the caller or by a thread before they
  * are asked for.
  *
- * Cost: 2 us an image of 32 x 32 x 3. Memory of a loader: 8 bytes a sample of its shard, 4 KiB,
- * `prefetch` + 1 mini-batches (none of its own with scratch; of crops 16 bytes a sample), and one
+ * Cost: 2 us per image of 32 x 32 x 3. Memory of a loader: 8 bytes per sample of its shard, 4 KiB,
+ * `prefetch` + 1 mini-batches (none of its own with scratch; of crops 16 bytes per sample), and one
  * image where samples are read one by one. */
 #include "data_loader/data_loader.h"
 

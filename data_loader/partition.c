@@ -1,9 +1,9 @@
 /* A rule names an owner for each sample; one counting sort then puts each worker's samples into one
  * piece.
  *
- * Cost: 10 ns a sample (half of it the shuffle), for dirichlet 160 ns a class and worker more; 12
- * bytes of memory a sample while it is made, 4 after that. The sorts are stable: within a class and
- * a shard all samples stay in the order of the one shuffle. */
+ * Cost: 10 ns per sample (half of it the shuffle), for dirichlet 160 ns per class and worker more;
+ * 12 bytes of memory a sample while it is made, 4 after that. The sorts are stable: within a class
+ * and a shard all samples stay in the order of the one shuffle. */
 #include "data_loader/partition.h"
 
 #include <assert.h>

@@ -35,7 +35,7 @@ struct partition_options {
     int workers;
     const void *own; /* the rule's own options (struct dirichlet_options); NULL where it has none;
                         borrowed for the call */
-    const double *speeds; /* [workers], of speed; samples a second to any scale, each more than 0;
+    const double *speeds; /* [workers], of speed; samples per second to any scale, each more than 0;
                              NULL: all equal */
 };
 

@@ -7,8 +7,8 @@
  * depend on the class: so no pixel's mean and no colour tells one class from another, a linear
  * model finds next to nothing, and a small neighbourhood tells all. Classes are closed under
  * mirroring (augmentation flips). Whole numbers only, keyed by (seed, half, sample): the same bytes
- * on every machine, other ones for training and test. About 10 us an image of 32 x 32 x 3. A set of
- * up to 1 GiB lies in memory, a larger one is made image by image when it is read. */
+ * on every machine, other ones for training and test. About 10 us per image of 32 x 32 x 3. A set
+ * of up to 1 GiB lies in memory, a larger one is made image by image when it is read. */
 #include "data_loader/synthetic.h"
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 # How ranks are started here. run.s, test.s and the tests read this file; $home is the project's
 # folder.
 #
-#   launch_words PROGRAM RANKS   sets the array `launch` to what stands before PROGRAM
+#   launch_words PROGRAM RANKS   sets the array `launch` to the words before PROGRAM
 #   mpirun_words PROGRAM         the same without Slurm, and without the number of ranks
 #   launcher_kind WORD           hydra (MPICH), openmpi or other
 #   mpi_of PROGRAM               the MPI library that PROGRAM was built with, in the same words

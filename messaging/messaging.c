@@ -1,6 +1,7 @@
 /* Checks of arguments that both worlds need, the calls through the world's table, the barrier.
  *
- * Cost of the barrier: 2 headers a rank, 2 latencies, and what P headers take on rank 0's link. */
+ * Cost of the barrier: 2 headers per rank, 2 latencies, and what P headers take on rank 0's
+ * link. */
 #include "messaging/messaging.h"
 
 #include <assert.h>

@@ -125,8 +125,8 @@ void net_free(struct net *net, void *block);
 double net_since_heard(struct net *net, int rank);
 const char *net_host(struct net *net, int rank); /* where it runs */
 
-/* All wait for all; a star over rank 0, two headers a rank. Tag 63 is reserved for it, and for the
- * opening of windows. */
+/* All wait for all; a star over rank 0, two headers per rank. Tag 63 is reserved for it, and for
+ * the opening of windows. */
 void net_barrier(struct net *net);
 
 /* Memory of one rank that all others read and write without asking and without any order (Niu et

@@ -16,16 +16,16 @@ struct net;
 
 /* Each world reads its own part and what is common. */
 struct world_options {
-    int ranks;            /* sim: how many coroutines; mpi: the launcher says */
-    int threads;          /* mpi: cores to pin a rank to; 0: its share of the host's */
-    bool pin;             /* mpi: pin the ranks of a host apart where it has cores enough */
+    int ranks;   /* sim: how many coroutines; mpi: the launcher says */
+    int threads; /* mpi: cores to pin a rank to; 0: its share of the host's */
+    bool pin;    /* mpi: give each rank of a host cores of its own, where there are enough */
     bool progress_thread; /* mpi: a thread moves messages between hosts (else net_poll()) */
     const char *gpu; /* mpi: does the library take memory of a GPU? yes, no, auto (NULL): it says */
 
     uint64_t seed;             /* sim: of the jitter */
     double latency_s;          /* sim: of every link */
     double jitter_s;           /* sim: a message is late by a random part of this; order is kept */
-    double bandwidth;          /* sim: bytes a second of each rank's two ports; 0: no limit */
+    double bandwidth;          /* sim: bytes per second of each rank's two ports; 0: no limit */
     const struct links *links; /* sim: instead of these three, if not NULL; borrowed */
     size_t piece;              /* sim: bytes in which a payload leaves as it gets ready; 0: 1 MiB */
     bool lax;                  /* sim: payloads under way are not hashed */
@@ -41,7 +41,7 @@ struct mpi_options {
 /* --world sim's own options. */
 struct sim_options {
     const char *machine;                              /* a file of slowness/machine.h's */
-    double sim_latency, sim_bandwidth, sim_minibatch; /* seconds, bytes a second, seconds */
+    double sim_latency, sim_bandwidth, sim_minibatch; /* seconds, bytes per second, seconds */
 };
 
 struct world {

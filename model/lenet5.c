@@ -2,7 +2,7 @@
  *
  * LeCun et al. 1998 take 32x32 images, of which MNIST's 28x28 are padded; here smaller images get a
  * padding of 2 in the first convolution. 61,706 parameters on 28x28x1 with 10 classes. Dropout
- * before each dense layer is an option of ours, as in Srivastava et al. 2014. */
+ * before each dense layer is an addition, as in Srivastava et al. 2014. */
 #include "model/model.h"
 
 #include "base/check.h"

@@ -155,9 +155,10 @@ void model_print(const struct model *a, FILE *to)
                     : kernel,
                 in, out, (long long)unit_parameters(s), unit_flops(s) / s->batch);
     }
-    fprintf(to,
-            "%s: %d units, %lld parameters, %.4g FLOPs an image forward, %.4g a training sample\n",
-            a->name, a->units, (long long)model_parameters(a), model_flops(a), 3 * model_flops(a));
+    fprintf(
+        to,
+        "%s: %d units, %lld parameters, %.4g FLOPs per image forward, %.4g per training sample\n",
+        a->name, a->units, (long long)model_parameters(a), model_flops(a), 3 * model_flops(a));
 }
 
 struct tensor_table model_table(const struct model *a)

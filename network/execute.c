@@ -1,7 +1,7 @@
 /* Runs a list of steps (network/steps.h): in order, or recorded in segments on a device.
  *
- * On a device weights go up a stage at a time in the order in which forward reads them, and
- * gradients come down a stage at a time as backward leaves them: both hide behind the computing.
+ * On a device weights go up one stage at a time in the order in which forward reads them, and
+ * gradients come down one stage at a time as backward leaves them: both overlap with computing.
  * Segments are started AHEAD of the one under way, so that the device never waits for the host and
  * an abort never waits for long. While the device computes, the hook is called again and again.
  * execute_in_segments() returns when all is done: memory of both sides is free then. */

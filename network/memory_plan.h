@@ -15,7 +15,7 @@ struct piece { /* a tensor in a plan */
 };
 
 struct memory_plan {
-    struct piece *output, *saved; /* one a unit */
+    struct piece *output, *saved; /* one per unit */
     struct piece *input_gradient,
         *skip_gradient; /* gradients that unit i writes for its input and its skip */
     struct piece images, labels, logits_gradient;

@@ -123,7 +123,7 @@ static bool between_units(void *self, int step, int64_t from)
 }
 
 /* Units from this step on that may pass before this rank must look up: until the deadline has
- * passed after one, or a listener is to hear what is final. */
+ * passed after one, or a listener is to hear of the final part. */
 static int units_ahead(const struct node *n, int step)
 {
     const struct problem *p = n->context->problem;

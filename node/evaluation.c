@@ -28,7 +28,7 @@ void evaluator_open(struct node *n)
     size_t ranks = (size_t)n->net->ranks, statistics = (size_t)n->context->problem->statistics;
     e->sums = net_alloc(n->net, (statistics + 1) * sizeof *e->sums);
     e->statistics = net_alloc(n->net, (statistics + 1) * sizeof *e->statistics);
-    e->lent = xcalloc(ranks, sizeof *e->lent);
+    e->sent = xcalloc(ranks, sizeof *e->sent);
     e->copies = xcalloc(ranks, sizeof *e->copies);
     e->set = (struct weights_set){.server = true};
     weights_set_open(n);
@@ -39,7 +39,7 @@ void evaluator_close(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     net_free(n->net, e->sums);
     net_free(n->net, e->statistics);
-    xfree(e->lent);
+    xfree(e->sent);
     xfree(e->copies);
     weights_set_close(n);
 }

@@ -12,7 +12,7 @@ struct training_clock {
 };
 
 struct computing {
-    struct stream **streams; /* [stream_count]: one, or one a worker where a process is all */
+    struct stream **streams; /* [stream_count]: one, or one per worker where a process is all */
     int64_t *next;           /* [stream_count]: the mini-batch that comes next */
     int stream_count, selected;
     int64_t attempts; /* mini-batches begun: delays are keyed by it */
@@ -54,7 +54,7 @@ struct evaluator {
     struct request **copies; /* [ranks]: the statistics, as they were sent to each */
 
     struct weights_set set;          /* what is judged; it comes with the call */
-    struct request **lent;           /* [ranks]: this rank's slice or weights, as sent to each */
+    struct request **sent;           /* [ranks]: this rank's slice or weights, as sent to each */
     const float *server;             /* the servers' weights, whole: n->w, borrowed or gathered */
     float *gathered;                 /* where they lie in several slices */
     struct request *borrowed_server; /* else */

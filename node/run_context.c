@@ -54,7 +54,7 @@ static void take_machine(struct run_context *c, const struct machine *machine)
         machine_minibatch_jitter(machine, o->network, variant, c->minibatch, o->dtype, threads);
 }
 
-/* Samples a second of each worker to any scale, for --partition speed; alone, a rank is every
+/* Samples per second of each worker to any scale, for --partition speed; alone, a rank is every
  * worker. To be released. */
 static double *worker_speeds(const struct run_context *c, int ranks)
 {

@@ -23,7 +23,7 @@ struct run_context {
     struct schedule schedule;
     struct results *results; /* rank 0's, NULL elsewhere */
     int workers, servers;
-    int minibatches, minibatch; /* mini-batches a batch; samples a mini-batch */
+    int minibatches, minibatch; /* mini-batches per batch; samples per mini-batch */
     int64_t samples_wanted, evaluate_every;
     int threads; /* for vector work */
     /* of a server's weights: --server-device; NULL: the host's memory */

@@ -1,6 +1,6 @@
 /* The weights that an evaluation judges, whole at every rank.
  *
- * Servers lend their slices, workers their own weights, if the set has use for them. With one
+ * Servers send their slices, workers their own weights, if the set has use for them. With one
  * server its weights are read where they lie, with several they are gathered; workers' are read
  * where they lie. Cost within a host: the sum for the mean. To each rank of another host: n floats
  * for the servers and n for each worker. */
@@ -38,15 +38,15 @@ static size_t slice_bytes(const struct node *n, int server)
 }
 
 /* This rank's part goes to all others: a server's slice, a worker's own weights. */
-static void lend(struct node *n)
+static void send_own(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     if (n->worker < 0 && e->set.server)
-        evaluation_send(n, e->lent, &header, n->w + node_slice(n, n->rank).from,
+        evaluation_send(n, e->sent, &header, n->w + node_slice(n, n->rank).from,
                         slice_bytes(n, n->rank));
     if (n->worker >= 0 && wants_workers(e))
-        evaluation_send(n, e->lent, &header, n->w, (size_t)n->count * sizeof(float));
+        evaluation_send(n, e->sent, &header, n->w, (size_t)n->count * sizeof(float));
 }
 
 /* The servers' weights, whole. */
@@ -110,7 +110,7 @@ static void borrow_workers(struct node *n)
 void weights_set_exchange(struct node *n)
 {
     const struct evaluator *e = &n->own->evaluator;
-    lend(n);
+    send_own(n);
     if (e->set.server)
         gather_slices(n);
     if (wants_workers(e))
@@ -147,5 +147,5 @@ void weights_set_release(struct node *n)
         net_release(n->net, e->borrowed[k]);
         e->borrowed[k] = NULL;
     }
-    evaluation_release(n, e->lent);
+    evaluation_release(n, e->sent);
 }

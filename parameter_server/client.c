@@ -17,7 +17,7 @@ struct link { /* to one server */
     struct request *push, *pull; /* under way */
     struct request *early;       /* the next push, sent while its vector becomes final */
     struct coder *pack, *unpack; /* NULL: floats are sent as they lie */
-    char *packed;                /* the push on the wire */
+    char *packed;                /* the push, by the codec */
 };
 
 struct ps_client {

@@ -6,7 +6,7 @@
  * pushed is borrowed until ps_wait() or ps_flush(). Every message names the version of the weights
  * it is about. One of another length, or of an impossible version, ends the run (CHECK).
  *
- * Cost of a push or a pull: the vector's bytes on the wire, split over the servers. On one host a
+ * Cost of a push or a pull: the vector's bytes as packed, split over the servers. On one host a
  * push is added where it lies, and a pull is one copy.
  *
  * Workers that agree among themselves (decentralised schemes) report instead of push: headers

@@ -282,16 +282,16 @@ void ps_await_replies_taken(struct ps_server *ps)
         await_reply_taken(ps, i);
 }
 
-struct moment { /* of training, which a reply is about */
+struct training_state { /* of training, which a reply is about */
     int64_t version, samples;
 };
 
-static struct moment now(const struct ps_server *ps)
+static struct training_state now(const struct ps_server *ps)
 {
-    return (struct moment){ps->n->version, ps->n->samples};
+    return (struct training_state){ps->n->version, ps->n->samples};
 }
 
-static void reply(struct ps_server *ps, int worker, int flags, struct moment at,
+static void reply(struct ps_server *ps, int worker, int flags, struct training_state at,
                   const void *payload, size_t bytes)
 {
     struct node *n = ps->n;
@@ -332,7 +332,7 @@ void ps_reply_flags(struct ps_server *ps, int worker, int flags)
 
 void ps_reply_ahead(struct ps_server *ps, int worker, int64_t version, int64_t samples)
 {
-    reply(ps, worker, REPLY_UNCHANGED, (struct moment){version, samples}, NULL, 0);
+    reply(ps, worker, REPLY_UNCHANGED, (struct training_state){version, samples}, NULL, 0);
 }
 
 void ps_reply_unchanged(struct ps_server *ps, int worker)

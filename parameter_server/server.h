@@ -73,7 +73,7 @@ struct ps_server {
     double *scale;        /* [workers + 1] */
 
     struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
-    void *packed;                  /* the slice on the wire, packed once a version */
+    void *packed;                  /* the slice by the codec, packed once per version */
     int64_t packed_version;
 
     bool relays; /* signals */

@@ -1,8 +1,8 @@
 /* Classification of images: a model on a backend, a data set, and a loader for each worker.
  *
  * Evaluation uses whole mini-batches of the same size as training, the first ones of the training
- * set for the statistics and the first test images for the score; mini-batch b belongs to shard b
- * mod shards. */
+ * set for the statistics and the first test images for the loss and the accuracy; mini-batch b
+ * belongs to shard b mod shards. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,7 +325,7 @@ static struct resident_dataset *open_resident(const struct image *q, const struc
                                                                          .levels = levels[0]});
 }
 
-/* Who doesn't train needs of the training set what the statistics are taken from. */
+/* A rank that does not train needs of the training set what the statistics are taken from. */
 static void open_residents(const struct problem *p, struct image *q, bool trains)
 {
     int64_t evaluated = p->statistics_batches * p->minibatch;
@@ -387,7 +387,7 @@ void image_open(struct problem *p, const struct problem_options *po)
         open_residents(p, q, po->trains);
     if (po->serves)
         check_init(p, q);
-    snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s a rank%s", q->backend->name,
+    snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s per rank%s", q->backend->name,
              o->dtype, o->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
              q->training_resident ? ", images on the device" : "");
 }

@@ -4,7 +4,7 @@
 
 #include "problem/problem.h"
 
-/* A network that tells images apart: architecture, backend, data set, loaders. */
+/* A network that classifies images: model, backend, data set, loaders. */
 void image_open(struct problem *p, const struct problem_options *o);
 
 /* f(w) = 1/2 sum_i a_i (w_i - t_i)^2, its gradient with keyed noise; 1,000 floats. For the

@@ -75,8 +75,9 @@ struct problem_options {
     int local_rank; /* number of this rank among those of its host */
     int workers; /* among which the samples are partitioned, which is judged here; 0: when streams
                     are opened */
-    const double *speeds; /* [workers]; samples a second to any scale, for --partition speed; NULL:
-                             all equal; borrowed for the call */
+    /* [workers]; samples per second to any scale, for --partition speed; NULL: all equal; borrowed
+     * for the call */
+    const double *speeds;
     bool trains, serves;
     int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };

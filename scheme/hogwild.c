@@ -17,7 +17,7 @@ enum { PROBES = 16 };
 
 struct worker {
     struct node *n;
-    struct rma_window *region;
+    struct rma_window *window;
     float *shared; /* the weights and the probes themselves; NULL on another host */
     float *before; /* on another host: the weights as they were fetched, then the step */
     struct optimizer
@@ -59,7 +59,7 @@ static void step(struct worker *k)
 static void fetch(struct worker *k)
 {
     struct node *n = k->n;
-    net_window_get(k->region, n->w, 0, shared_floats(n) * sizeof *n->w);
+    net_window_get(k->window, n->w, 0, shared_floats(n) * sizeof *n->w);
     vector_copy(k->before, n->w, (int64_t)shared_floats(n), n->context->threads);
 }
 
@@ -69,7 +69,7 @@ static void add(struct worker *k)
     const float *const both[] = {n->w, k->before};
     vector_sum(k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n),
                n->context->threads);
-    net_window_add(k->region, k->before, 0, (int64_t)shared_floats(n));
+    net_window_add(k->window, k->before, 0, (int64_t)shared_floats(n));
 }
 
 static void work(struct node *n)
@@ -78,9 +78,9 @@ static void work(struct node *n)
     struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
     bool training = ps_wait(ps); /* rank 0 has begun; from now on it waits for no one */
-    struct worker k = {.n = n, .region = net_window_open(n->net, 0, NULL, bytes)};
+    struct worker k = {.n = n, .window = net_window_open(n->net, 0, NULL, bytes)};
     float *own = n->w, *copy = NULL;
-    k.shared = net_window_data(k.region);
+    k.shared = net_window_data(k.window);
     if (!k.shared) {
         copy = net_alloc(n->net, bytes);
         k.before = net_alloc(n->net, bytes);
@@ -109,7 +109,7 @@ static void work(struct node *n)
     net_free(n->net, copy);
     net_free(n->net, k.before);
     ps_client_close(ps);
-    net_window_close(k.region);
+    net_window_close(k.window);
 }
 
 /* Says what part of the updates the probes have missed. */
@@ -145,13 +145,13 @@ static void serve(struct node *n)
     vector_copy(shared, n->w, n->count, n->context->threads);
     for (int i = 0; i < n->context->workers; i++)
         ps_reply_unchanged(ps, i);
-    struct rma_window *region =
+    struct rma_window *window =
         net_window_open(n->net, 0, shared, shared_floats(n) * sizeof *shared);
     n->races = true;
     node_before_evaluation(n, copy_weights, &k);
     ps_monitor(ps, false);
     ps_server_close(ps);
-    net_window_close(region);
+    net_window_close(window);
     report_lost(n, shared + n->count);
     node_before_evaluation(n, NULL, NULL);
     copy_weights(&k);

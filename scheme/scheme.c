@@ -96,7 +96,7 @@ void schemes_table(FILE *to)
     fputs("| scheme | an update of the weights |\n|---|---|\n", to);
     for (int i = 0; schemes[i]; i++)
         fprintf(to, "| `%s` | %s |\n", schemes[i]->name, schemes[i]->rule);
-    fputs("\n| scheme | messages an update | floats of a worker | staleness |\n"
+    fputs("\n| scheme | messages per update | floats of a worker | staleness |\n"
           "|---|---|---|---|\n",
           to);
     for (int i = 0; schemes[i]; i++)

@@ -65,7 +65,7 @@ Every run leaves a folder of results: its options (config.ini, which
 reads again), its evaluations (eval.csv), where each rank's time went (ranks.csv), the updates
 (events.jsonl), a summary (summary.json) and a figure.
 .SH OPTIONS
-Presets stand in brackets.
+Presets are in brackets.
 END
 options
 cat <<'END'

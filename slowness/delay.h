@@ -31,7 +31,7 @@ void delay_list(FILE *to); /* the kinds for --help, a line each */
 /* Seconds that `rank` is held up at its mini-batch number `index`; never negative, never NaN. */
 double delay_at(const struct delay *d, uint64_t seed, int rank, int64_t index);
 
-/* Expected seconds a mini-batch; INFINITY for a Pareto shape <= 1. */
+/* Expected seconds per mini-batch; INFINITY for a Pareto shape <= 1. */
 double delay_mean(const struct delay *d, int rank);
 
 /* How long a mini-batch's computing takes, as a multiple of its mean: log-normal, of mean 1 and

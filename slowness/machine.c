@@ -270,7 +270,7 @@ static char *next_line(char *text, int room, void *reader)
         return NULL;
     r->line++;
     if (!strchr(text, '\n') && !feof(r->file))
-        REFUSE(r, "expected at most %d characters a line", room - 2);
+        REFUSE(r, "expected at most %d characters per line", room - 2);
     memmove(text, text + strspn(text, " \t"), strlen(text + strspn(text, " \t")) + 1);
     if (*text == '[' ? !strchr(text, ']') : !strchr(";#\r\n", *text) && !strpbrk(text, "=:"))
         REFUSE(r, "'%.*s': expected 'key = value', [section] or a comment",

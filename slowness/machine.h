@@ -39,13 +39,13 @@ void machine_close(const struct machine *m);
  * needs a key that is missing. */
 const struct links *machine_links(const struct machine *m, int ranks);
 
-double machine_vector_bandwidth(const struct machine *m); /* bytes a second; 0: not known */
+double machine_vector_bandwidth(const struct machine *m); /* bytes per second; 0: not known */
 /* 1 if the file has none; 2 computes twice as fast */
 double machine_speed(const struct machine *m, int rank);
 
-/* Bytes a second of a copy from memory of rank `from` into that of rank `to` on its host (which may
- * be `from`), while all ranks of the host copy. 0: not known, or they have no host in common, or
- * each has its own. */
+/* Bytes per second of a copy from memory of rank `from` into that of rank `to` on its host (which
+ * may be `from`), while all ranks of the host copy. 0: not known, or they have no host in common,
+ * or each has its own. */
 double machine_copy_bandwidth(const struct machine *m, int from, int to);
 
 /* Seconds that one mini-batch of so many samples takes a rank of speed 1 (dtype: "f32", "bf16");

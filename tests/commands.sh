@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every command in README.md and in experiments/ can be given as it stands there. What prints and
+# Every command in README.md and in experiments/ can be given as it is there. What prints and
 # exits runs as it is. What trains has its options checked, and then runs shortened: a toy network,
 # three updates. Of `make` the target is looked for, of other scripts the file.
 # shellcheck source=tests/checks.bash
@@ -13,7 +13,7 @@ done
 export NBSGD=$nbsgd
 
 # Lines of indented blocks that begin as a command does; comments and "..." are taken off.
-commands() { # FILE: README.md, or experiments/NAME.ini, where they stand in comments
+commands() { # FILE: README.md, or experiments/NAME.ini, where they are in comments
     local begins='mpirun|make|bash|sbatch|gnuplot|bench/|data_loader/|\./'
     sed -nE "s!^(    |#   )(($begins).*)!\2!p" "$1" |
         sed -E 's/ +#.*//; s/  +.*//; s/ \.\.\.//g; s/ +$//'

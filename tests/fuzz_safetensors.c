@@ -81,7 +81,7 @@ void fuzz_architecture(struct model *a)
     add_head(a);
 }
 
-/* Does each tensor stand in the file, in PyTorch's order of its floats? */
+/* Is each tensor in the file, in PyTorch's order of its floats? */
 static bool stands_in(const uint8_t *bytes, size_t size, const struct tensor *list, int count,
                       const float *w)
 {
@@ -139,9 +139,9 @@ const char *fuzz_complaint(const uint8_t *bytes, size_t size)
     else if (wrong && (!*wrong || strnlen(wrong, sizeof why) == sizeof why))
         complaint = "an error without a sentence";
     else if (!wrong && !stands_in(bytes, size, tensors, parameters, w))
-        complaint = "a tensor was loaded that does not stand in the file";
+        complaint = "a tensor was loaded that is not in the file";
     else if (!wrong && has && !stands_in(bytes, size, running, others, statistics))
-        complaint = "a statistic was loaded that does not stand in the file";
+        complaint = "a statistic was loaded that is not in the file";
     else if (!wrong && !has && !all_untouched(statistics, STATISTICS))
         complaint = "statistics were written that are not there";
     xfree(tensors);

@@ -17,7 +17,7 @@ const char *parse_weights(const uint8_t *bytes, size_t size, const struct model 
                           float *statistics, bool *has_statistics, char *why, size_t why_size);
 
 /* Reads the bytes as weights of that network. NULL when the reader behaved: an error said in words,
- * with nothing written, or a load of nothing but tensors that stand in the file. Else what it
+ * with nothing written, or a load of nothing but tensors that are in the file. Else what it
  * did. */
 const char *fuzz_complaint(const uint8_t *bytes, size_t size);
 

@@ -34,7 +34,7 @@ check 'every command is taken by its program' ends 0 '[0-9][0-9] commands, none 
     'train nbssgd: .*mpirun.* -n 5 .*--scheme nbssgd' \
     'steps imagenet 224 128 graphs: .*--side 224 .*--compile reduce-overhead' \
     'tests step bf16: .*--dtype bf16 .*--backend cudnn'
-check 'and nothing is left behind' [ ! -e out ]
+check 'and nothing is left' [ ! -e out ]
 run env PARTS=ranks MPIRUN='no_such_launcher -n 9' "${script[@]}" --dry-run
 check 'a launcher that is missing' ends 2 'ranks 2: refused: no no_such_launcher'
 run "${script[@]}" --full --dry-run

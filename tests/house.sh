@@ -5,7 +5,7 @@
 #
 # levels   an include never runs up LAYERS and enters a module by its front door; a .c file includes
 #          its own header first
-# top      on the top level stands what a user touches, nothing else
+# top      on the top level is what a user touches, nothing else
 # state    no mutable file-scope variable outside main.c and messaging/mpi/ (read from the objects
 #          in $BUILD)
 # length   a file, a scheme, a test, a function, README.md have at most so many lines (see `most`)
@@ -60,7 +60,7 @@ rule_levels() {
     }' LAYERS "${sources[@]}"
 }
 
-# What a user touches stands on top; all else has a folder.
+# What a user touches is on top; all else has a folder.
 rule_top() {
     local known=' .ci .clang-format .clang-tidy .gitattributes .gitignore .shellcheckrc '
     known+='CHANGELOG.md CITATION.cff CONTRIBUTING.md DESIGN.md LAYERS LICENSE Makefile README.md '

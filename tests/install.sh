@@ -18,7 +18,7 @@ else
     check 'the installed program runs from another folder' ends 0 'results: a'
     if command -v gnuplot >/dev/null; then
         check 'and finds its plots' ends 0 'figure: a/figure.png'
-        check 'the figure is a picture' [ "$(head -c 4 a/figure.png | tail -c 3)" = PNG ]
+        check 'the figure is an image' [ "$(head -c 4 a/figure.png | tail -c 3)" = PNG ]
     fi
     run env -u NBSGD_DATADIR "$root/bin/nbsgd" --config experiments/slow.ini --check-options
     check 'and its experiments' ends 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real learning, over MPI: ResNet-20 on 5,000 real images with five ranks, whatever backend is the
-# fastest, some 15 s of two cores a scheme.
+# fastest, some 15 s of two cores per scheme.
 #
 # Chance is 10 %. Measured over five seeds at 12,000 to 16,000 samples: ssgd 42.6 to 46.9 %, nbssgd
 # 40.1 to 45.8 %. On the generated images, which are learned faster, after 8,000 samples: ssgd 66 to

@@ -55,7 +55,7 @@ check 'a toy on that machine runs' ends 0
 check 'a pull is charged once, as a copy within the host' \
     near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 4
 # Workers who sum among themselves read and write 8 / 3 vectors each, all at once, at the same rate:
-# two vectors a second.
+# two vectors per second.
 summed() { # METHOD: of the second worker, who begins with a pull
     run "$nbsgd" "${toy[@]}" --scheme allreduce --allreduce "$1" --machine toy.ini --results sums
     check "$1 sums on that machine" ends 0
@@ -72,7 +72,7 @@ check 'between hosts as vector work, after the link' \
 summed direct
 check 'a sum likewise' near "$sum_s" 0.01
 
-# A signal may be on its way for longer than all that comes behind it: its worker stays until it has
+# A signal may be on its way for longer than all that comes after it: its worker stays until it has
 # read it.
 printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0.5\n' >slow.ini
 for inflight in finish carry; do

@@ -68,7 +68,7 @@ end 2 'rank 1 on .*: ends with 2' 1 -n 4 "$program" --end 2
 end 5 'rank 0 on .*: rank 3 on .* sent no heartbeat' 1 -n 4 "$sums" --stop vendor
 end 3 'rank [02] on .* reads a window of rank 1 on .*, which sends no heartbeat' 2 \
     -n 4 "$sums" --lose
-# Killed: this launcher would kill all the others at once, unless a shell stands between and it is
+# Killed: this launcher would kill all the others at once, unless a shell is between and it is
 # told not to.
 # shellcheck disable=SC2016
 end 5 'rank [023] on .*: rank 1 is gone' 1 \

@@ -1,7 +1,7 @@
 /* Random traffic, matched by construction: what everybody sends to everybody in a round, and how it
  * is received, is a pure function of (seed, round, from, to), so both sides know it. Heads alone
  * and up to 3 MiB, sent whole or as they become ready, copied and borrowed, posted early and late,
- * waited for in any order, by rank and from any; loans last for random times. */
+ * waited for in any order, by rank and from any; references last for random times. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>
@@ -221,7 +221,7 @@ static void drop(struct bench *b, struct round *r, int i)
     r->open--;
 }
 
-/* Until nothing is under way. Loans end when their time has come. */
+/* Until nothing is under way. References end when their time has come. */
 static void finish(struct bench *b, struct round *r)
 {
     struct request *waiting[ITEMS];
@@ -255,7 +255,7 @@ static void finish(struct bench *b, struct round *r)
     }
 }
 
-/* The order in which requests stand in the list that is waited for is nobody's promise. */
+/* The order in which requests are in the list that is waited for is nobody's promise. */
 static void shuffle(struct round *r, struct random *random)
 {
     for (int i = r->count - 1; i > 0; i--) {

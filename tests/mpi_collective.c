@@ -1,8 +1,8 @@
-/* Sums among workers and regions on real processes: mpirun -n 5 build/.../tests/mpi_collective
+/* Sums among workers and rma windows on real processes: mpirun -n 5 build/.../tests/mpi_collective
  * [--thread].
  *
  * NBSGD_HOSTS=n forces the paths between hosts. --stop METHOD stops the last worker (SIGSTOP)
- * before its last sum, --lose ends the owner of a region that others read; all must end by
+ * before its last sum, --lose ends the owner of an rma window that others read; all must end by
  * themselves (tests/messaging.sh). As in mpi_messaging, all pass or fail together. */
 #include "tests/messaging_bench.h"
 
@@ -134,7 +134,8 @@ static void test_stores(void **state)
     struct rma_window *r =
         net_window_open(net, owner, block ? block + 100 : NULL, FLOATS * sizeof *got);
     float *data = net_window_data(r);
-    EXPECT(b, !data == !is_near(b, owner), "the region of rank %d is at %p", owner, (void *)data);
+    EXPECT(b, !data == !is_near(b, owner), "the rma window of rank %d is at %p", owner,
+           (void *)data);
     EXPECT(b, net->rank != owner || data == block + 100, "the owner's own memory lies elsewhere");
     for (int round = 1; round < 4; round++) {
         for (int64_t i = net->rank; data && i < FLOATS; i += net->ranks)
@@ -229,8 +230,8 @@ static void test_hot_floats(void **state)
 }
 
 /* Two at once, of two owners, closed in the order in which they were opened; no byte beyond a
- * region is touched. */
-static void test_two_regions(void **state)
+ * rma window is touched. */
+static void test_two_windows(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
@@ -244,7 +245,7 @@ static void test_two_regions(void **state)
     for (int i = 0; i < 2; i++) {
         net_window_get(r[i], got, 0, sizeof got);
         for (int k = 0; k < 4; k++)
-            EXPECT(b, got[k] == (float)net->ranks, "region %d: float %d is %g", i, k, got[k]);
+            EXPECT(b, got[k] == (float)net->ranks, "rma window %d: float %d is %g", i, k, got[k]);
         net_window_close(r[i]);
     }
     for (int k = 0; k < 16 && block; k++)
@@ -311,7 +312,7 @@ static void lose(struct bench *b)
             net_window_get(r, got, 0, FLOATS * sizeof *got);
         else if (isinf(net_since_heard(net, 1)))
             die(EXIT_SILENT, "rank 1 is gone");
-    die(1, "a region goes on without its owner");
+    die(1, "an rma window goes on without its owner");
 }
 
 static void body(struct net *net, void *argument)
@@ -332,7 +333,7 @@ static void body(struct net *net, void *argument)
         cmocka_unit_test_prestate(test_stores, b),
         cmocka_unit_test_prestate(test_additions, b),
         cmocka_unit_test_prestate(test_hot_floats, b),
-        cmocka_unit_test_prestate(test_two_regions, b),
+        cmocka_unit_test_prestate(test_two_windows, b),
         cmocka_unit_test_prestate(test_busy_owner, b),
     };
     if (net->rank &&

@@ -30,20 +30,20 @@ static struct bench *bench_of(void **state)
 
 /* ---- big payloads and what passes them */
 
-enum { TAG_PUSH = 10, TAG_SIGNAL, TAG_PULL, TAG_READY, TAG_LOAN, TAG_FLOOD, TAG_TIME, TAG_PING };
+enum { TAG_PUSH = 10, TAG_SIGNAL, TAG_PULL, TAG_READY, TAG_REFER, TAG_FLOOD, TAG_TIME, TAG_PING };
 
-static struct header big_mail(const struct bench *b, int tag, int64_t version)
+static struct header big_header(const struct bench *b, int tag, int64_t version)
 {
     return (struct header){.tag = tag, .version = version, .count = b->net->rank};
 }
 
 /* A payload that was borrowed within a host lies in a block that stays; nobody guarantees one from
  * another host. */
-static void check_block(struct bench *b, const struct request *r, bool wire)
+static void check_block(struct bench *b, const struct request *r, bool between_hosts)
 {
     size_t bytes = 0;
     const char *data = net_data(r), *block = net_block(b->net, r, &bytes);
-    if (wire)
+    if (between_hosts)
         EXPECT(b, !block, "a block of rank %d is known, which is on another host",
                net_header(r)->from);
     else
@@ -60,7 +60,7 @@ static void test_big_push_and_signal(void **state)
     char *block = net->rank ? net_alloc(net, BIG) : NULL;
     if (net->rank) {
         bench_fill(block, BIG, bench_key(net->rank, 0, TAG_PUSH, 1));
-        struct header header = big_mail(b, TAG_PUSH, 1);
+        struct header header = big_header(b, TAG_PUSH, 1);
         struct request *push = net_send(net, 0, &header, block, BIG);
         bench_tell(b, 0, TAG_SIGNAL, 5);
         bench_await(b, &push, 1, "a big push");
@@ -71,13 +71,13 @@ static void test_big_push_and_signal(void **state)
             struct request *both[2] = {net_recv(net, from, TAG_PUSH, NULL, 0),
                                        net_recv(net, from, TAG_SIGNAL, NULL, 0)};
             int first = bench_await(b, both, 2, "a push or its signal");
-            bool wire = strcmp(net_host(net, from), net_host(net, 0)) != 0;
-            EXPECT(b, !wire || first == 1, "rank %d's signal had to wait for 94 MB", from);
+            bool between_hosts = strcmp(net_host(net, from), net_host(net, 0)) != 0;
+            EXPECT(b, !between_hosts || first == 1, "rank %d's signal had to wait for 94 MB", from);
             for (int i = 0; i < 2; i++) {
                 bench_await(b, &both[i], 1, "a big push and its signal");
                 bench_check(b, net_header(both[i]), net_data(both[i]));
                 if (i == 0)
-                    check_block(b, both[i], wire);
+                    check_block(b, both[i], between_hosts);
                 net_release(net, both[i]);
             }
         }
@@ -96,7 +96,7 @@ static void test_big_pull_and_take_back(void **state)
         char *block = net_alloc(net, BIG);
         bench_fill(block, BIG, bench_key(0, 0, TAG_PULL, 7));
         for (int to = 1; to < net->ranks; to++) {
-            struct header header = big_mail(b, TAG_PULL, 7);
+            struct header header = big_header(b, TAG_PULL, 7);
             request[to] = net_send(net, to, &header, block, BIG);
         }
         for (int to = 1; to < net->ranks; to++) {
@@ -133,7 +133,7 @@ static void test_big_pull_and_take_back(void **state)
 
 /* The sender's request is done when the payload is released, and not before; with a buffer it is
  * done without any drop. */
-static void test_loans(void **state)
+static void test_references(void **state)
 {
     struct bench *b = bench_of(state);
     struct net *net = b->net;
@@ -141,10 +141,10 @@ static void test_loans(void **state)
     char *block = net_alloc(net, 3 << 20), *into = xcalloc(3 << 20, 1);
     for (int way = 0; way < 2; way++) {
         size_t bytes = way ? 3 << 20 : 1000;
-        bench_fill(block, bytes, bench_key(net->rank, next, TAG_LOAN, way));
-        struct header header = big_mail(b, TAG_LOAN, way);
+        bench_fill(block, bytes, bench_key(net->rank, next, TAG_REFER, way));
+        struct header header = big_header(b, TAG_REFER, way);
         struct request *sent = net_send(net, next, &header, block, bytes),
-                       *got = net_recv(net, last, TAG_LOAN, NULL, 0);
+                       *got = net_recv(net, last, TAG_REFER, NULL, 0);
         bench_await(b, &got, 1, "a reference");
         EXPECT(b, net_wait(net, &sent, 1, net_now(net) + 0.2) < 0,
                "a send of %zu bytes was done before it was released", bytes);
@@ -154,9 +154,9 @@ static void test_loans(void **state)
         bench_await(b, &sent, 1, "the release");
         net_release(net, sent);
 
-        header = big_mail(b, TAG_LOAN, way);
+        header = big_header(b, TAG_REFER, way);
         sent = net_send(net, next, &header, block, bytes);
-        got = net_recv(net, last, TAG_LOAN, into, bytes);
+        got = net_recv(net, last, TAG_REFER, into, bytes);
         struct request *both[2] = {got, sent};
         bench_await(b, both, 1, "a copy");
         bench_await(b, both + 1, 1, "the end of a send that was copied");
@@ -319,8 +319,7 @@ static void test_silence(void **state)
         EXPECT(b, asleep < patience, "rank %d only sleeps, and was silent for %g s", net->ranks - 1,
                asleep);
         EXPECT(b, silence >= least && silence < 15,
-               "rank 1 stands still for %g s and its silence is %g s", net_now(net) - begin,
-               silence);
+               "rank 1 is stopped for %g s and its silence is %g s", net_now(net) - begin, silence);
         for (int i = 0; i < net->ranks; i++)
             if (i != 1)
                 EXPECT(b, net_since_heard(net, i) < patience,
@@ -357,16 +356,16 @@ static void test_memory(void **state)
                 zeros += !block[i][k];
             EXPECT(b, zeros == bytes && (uintptr_t)block[i] % 64 == 0,
                    "net_alloc(%zu): %zu zeros, at %p", bytes, zeros, (void *)block[i]);
-            bench_fill(block[i], bytes, bench_key(net->rank, next, TAG_LOAN, i));
+            bench_fill(block[i], bytes, bench_key(net->rank, next, TAG_REFER, i));
         }
         for (int i = 0; i < 20; i++) { /* from the middle of a block */
             size_t skip = i > 6 ? 64 : 0;
-            struct header header = big_mail(b, TAG_LOAN, i);
+            struct header header = big_header(b, TAG_REFER, i);
             struct request *sent =
                 net_send(net, next, &header, block[i] + skip, ((size_t)1 << i) - skip);
-            struct request *got = net_recv(net, last, TAG_LOAN, NULL, 0);
+            struct request *got = net_recv(net, last, TAG_REFER, NULL, 0);
             bench_await(b, &got, 1, "a small reference");
-            uint64_t key = bench_key(last, net->rank, TAG_LOAN, i) + skip;
+            uint64_t key = bench_key(last, net->rank, TAG_REFER, i) + skip;
             EXPECT(b, bench_differs(net_data(got), net_header(got)->bytes, key) < 0,
                    "block %d arrived changed", i);
             net_release(net, got);
@@ -460,7 +459,7 @@ static void body(struct net *net, void *argument)
         cmocka_unit_test_prestate(messaging_traffic, b),
         cmocka_unit_test_prestate(test_big_push_and_signal, b),
         cmocka_unit_test_prestate(test_big_pull_and_take_back, b),
-        cmocka_unit_test_prestate(test_loans, b),
+        cmocka_unit_test_prestate(test_references, b),
         cmocka_unit_test_prestate(test_flood, b),
         cmocka_unit_test_prestate(test_many_receives, b),
         cmocka_unit_test_prestate(test_take_back, b),

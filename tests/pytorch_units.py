@@ -75,7 +75,7 @@ def run(kind, batch, in_c, in_h, in_w, out_c, kernel, stride, pad, norm, skip, r
         y = nhwc(F.max_pool2d(nchw(x), kernel, stride, pad))
     elif kind == "MEAN_POOL":
         y = F.adaptive_avg_pool2d(nchw(x), 1).reshape(batch, in_c)
-    else:  # as the option A of the usual CIFAR ResNets, but the zeros all behind
+    else:  # as the option A of the usual CIFAR ResNets, but all zeros after
         y = F.pad(x[:, ::stride, ::stride, :], (0, out_c - in_c))
     y.backward(series(math.cos, 0.5, 0.3, tuple(y.shape)))
     sums = [checksum(y), checksum(x.grad)] + [

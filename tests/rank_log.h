@@ -4,7 +4,7 @@
 
 #include "messaging/messaging.h"
 
-#define BANDWIDTH 0x1p20 /* bytes a second */
+#define BANDWIDTH 0x1p20 /* bytes per second */
 #define L 0x1p-4         /* latency, s */
 #define T 0x1p-8         /* s that a message of BYTES takes */
 #define H (sizeof(struct header) / BANDWIDTH)

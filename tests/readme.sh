@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The README says what the program says: its table of schemes is the list's (make readme writes it),
-# --help has the same schemes, and no option stands in README, DESIGN, results or experiments that
+# --help has the same schemes, and no option is in README, DESIGN, results or experiments that
 # the program doesn't know.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"

@@ -79,7 +79,7 @@ check 'aborted mini-batches' \
     holds "$(value aborted_samples) == 8 * $(total aborted_minibatches)"
 check 'what was sent was received' is "$(total sent_bytes) $(total sent_messages)" \
     "$(total received_bytes) $(total received_messages)"
-check 'images a second' \
+check 'images per second' \
     holds "($(value images_per_s) * $(value seconds) / $(value samples) - 1) ^ 2 < 1e-8"
 wait_share() {
     rows a/ranks.csv |
@@ -138,7 +138,7 @@ check 'time to accuracy, interpolated' tta_again tta 4
 check 'time to accuracy of a real run' tta_again a 0
 check 'null for what was never reached' json_holds a/summary.json '!defined $j->{tta}{99}'
 
-# --- when it stops: ssgd on 4 workers uses 512 samples an update
+# --- when it stops: ssgd on 4 workers uses 512 samples per update
 trains() { # COMMAND ...: into the folder b, which was not there before
     rm -rf b
     run "$@" --results b
@@ -165,8 +165,8 @@ done
 trains "$mpirun" -n 4 "$nbsgd" --network quadratic --scheme asgd --servers 2 --target 0.1
 check 'and over MPI' json_is b/summary.json '"$j->{updates} $j->{status}"' '0 finished'
 
-# --- what is no training: the end of a straggler's last batch, who has left, weights on their way
-# to an evaluation
+# --- what is no training: the end of a straggler's last batch, who has departed, weights on their
+# way to an evaluation
 for servers in 1 2; do
     trains "${toy[@]}" --scheme asgd --servers $servers --samples 20000 --slow $((3 + servers))=16
     check "seconds end with the last update, $servers servers" \
@@ -177,7 +177,7 @@ for servers in 1 2; do
         '$j->{wait_share} < 0.001'
 done
 trains "${toy[@]}" --samples 8192 --depart 2=2,3=2,4=2
-check 'who has left does not wait' json_holds b/summary.json '$j->{wait_share} < 0.001'
+check 'who has departed does not wait' json_holds b/summary.json '$j->{wait_share} < 0.001'
 trains "${toy[@]}" --samples 8192 --depart 1=6,2=6,3=6,4=6 --eval-every 8192
 check 'weights that everybody has left are evaluated' \
     is "$(column b/eval.csv updates | tail -n 1)" "$(json b/summary.json '$j->{updates}')"
@@ -223,7 +223,7 @@ check 'and all files in it' ls \
 trains "$mpirun" -n 2 "$nbsgd" --network resnet20 --backend ref --dataset synthetic \
     --train-samples 40 --batch 4 --minibatches 1 --updates 1 \
     --eval-samples 20 --eval-batches 1 --threads 2 --scheme ssgd
-check '--threads' json_holds b/summary.json '$j->{computes} =~ /ref f32, 2 threads a rank/'
+check '--threads' json_holds b/summary.json '$j->{computes} =~ /ref f32, 2 threads per rank/'
 check '--eval-samples 20: top-1 in steps of 5 %' awk '$1 % 5 != 0 { exit 1 } END { exit !NR }' \
     <(column b/eval.csv top1)
 

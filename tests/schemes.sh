@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every scheme of the list, as --help has it, over MPI with five ranks and ResNet-20, for a second
 # or two each: it ends, the loss is a number and falls, the accounts add up. Then: on pretended
-# hosts, every wire format, a worker that leaves, and a replay that gives the same bits on other
+# hosts, every codec, a worker that departs, and a replay that gives the same bits on other
 # ranks' timing and on the simulated network.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
@@ -80,9 +80,9 @@ for scheme in allreduce eager; do
                 '$j->{compressed_bytes} < 0.8 * $j->{uncompressed_bytes}'
     done
 done
-run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results leave
-check 'the others go on without one that leaves' ends 0
-check 'who left has done what it was to do' [ "$(column leave/ranks.csv minibatches | sed -n 3p)" \
+run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results depart
+check 'the others go on without one that departs' ends 0
+check 'who departed has done its part' [ "$(column depart/ranks.csv minibatches | sed -n 3p)" \
     -le 4 ]
 
 exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64
@@ -116,9 +116,9 @@ for scheme in asgd ssp; do
 done
 sim=("$nbsgd" --world sim --workers 2 --scheme asgd --schedule constant --warmup 0 --results no)
 run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --record speed
-check 'shares by speed are recorded' ends 0
+check 'shards by speed are recorded' ends 0
 run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --replay speed --slow 2=3
-check 'other speeds with shares by speed are refused' ends 2 "there 'slow = ', here 'slow = 2=3'"
+check 'other speeds with shards by speed are refused' ends 2 "there 'slow = ', here 'slow = 2=3'"
 run "${sim[@]}" --network quadratic --batch 8 --minibatches 1 --seconds 1 --warmup 0.1 \
     --record clock
 check 'a rate that follows the clock is refused' ends 2 'the rate would follow the clock'

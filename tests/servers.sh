@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Several servers and formats on the wire, over real ranks; and what nbssgd is for: nobody waits for
+# Several servers and codecs, over real ranks; and what nbssgd is for: nobody waits for
 # the slowest.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
@@ -45,7 +45,7 @@ for mode in 'locked direct' 'locked relay' 'racing direct' 'racing relay'; do
         '$j->{best_top1} > 90'
 done
 
-# --- 16 bits on the wire: half the bytes, and it still learns
+# --- 16 bits a float: half the bytes, and it still learns
 real bf16 4 --scheme ssgd --compress bf16
 check 'bf16: half the bytes' holds "($(of_role bf16 worker sent_bytes |
     sum) / $(of_role one worker sent_bytes | sum) - 0.5) ^ 2 < 0.05 ^ 2"
@@ -67,7 +67,7 @@ slow slow-ssgd --scheme ssgd --slow 4=8
 slow slow-nbssgd --scheme nbssgd --slow 4=8
 check 'ssgd waits for the slow one' json_holds slow-ssgd/summary.json '$j->{wait_share} > 0.6'
 check 'nbssgd does not' json_holds slow-nbssgd/summary.json '$j->{wait_share} < 0.1'
-check 'so it uses more samples a second' holds \
+check 'so it uses more samples per second' holds \
     "$(value slow-nbssgd images_per_s) > 4 * $(value slow-ssgd images_per_s)"
 slow stall-ssgd --scheme ssgd --delay constant:5@4
 slow stall-nbssgd --scheme nbssgd --delay constant:5@4

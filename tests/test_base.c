@@ -54,7 +54,7 @@ static void assert_even(const char *what, const int *counts, int cells)
 static void test_known_answers(void **state)
 {
     (void)state;
-    /* computed apart, in Python; a change breaks every seed ever published */
+    /* computed separately, in Python; a change breaks every seed ever published */
     struct random r = random_at(RANDOM_TEST, 1, 2, 3, 4);
     assert_int_equal(random_bits(&r), 0x5e3f4b8347cb4a2d);
     assert_int_equal(random_bits(&r), 0x34d321c0a65138d2);
@@ -85,7 +85,7 @@ static void test_keys_are_apart(void **state)
     struct random a = generator(5), b = generator(5);
     random_normal(&a), random_normal(&a);
     for (int i = 0; i < 4; i++)
-        random_bits(&b); /* a normal number is two draws: both stand at the fifth */
+        random_bits(&b); /* a normal number is two draws: both are at the fifth */
     assert_int_equal(random_bits(&a), random_bits(&b));
 }
 

@@ -379,7 +379,7 @@ static void test_specials_are_seen(void **state)
                             (isnan(special) ? isnan(l.back[37]) : l.back[37] == special));
             codec_fixture_close(&l);
         }
-    bool seen = false; /* randk: 1 float of 600 a message */
+    bool seen = false; /* randk: 1 float of 600 per message */
     for (int messages = 1; !seen && messages < 6000; messages *= 2) {
         struct codec_fixture l = with_special("randk", 37, NAN, 0);
         float v[600] = {[37] = NAN};

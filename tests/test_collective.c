@@ -206,7 +206,7 @@ static void test_choice_is_said(void **state)
                 (const char *const[]){"vendor", "sim has no all-reduce", "ring", NULL});
 }
 
-/* What the heads of the methods promise: 2 (W - 1) messages and 2 (W - 1)/W n floats a worker. */
+/* What the heads of the methods promise: 2 (W - 1) messages and 2 (W - 1)/W n floats per worker. */
 static void test_cost(void **state)
 {
     enum { WORKERS = 4, SLICE = 1600 };

@@ -1,4 +1,4 @@
-/* Coroutines and the agenda, without a world around them. */
+/* Coroutines and the event queue, without a world around them. */
 #include "base/coroutine.h"
 
 #include <fenv.h>
@@ -122,12 +122,12 @@ static int by_time_then_order(const void *a, const void *b)
     return ((*x)->put > (*y)->put) - ((*x)->put < (*y)->put);
 }
 
-static void test_agenda_is_a_stable_order(void **state)
+static void test_event_queue_is_a_stable_order(void **state)
 {
     (void)state;
     enum { EVENTS = 300, SEEDS = 50 };
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct event_queue agenda = {0};
+        struct event_queue queue = {0};
         struct random random = random_at(RANDOM_TEST, seed, 1, 0, 0);
         struct planned list[EVENTS] = {0}, *sorted[EVENTS];
         int put = 0;
@@ -137,18 +137,18 @@ static void test_agenda_is_a_stable_order(void **state)
                 continue;
             event->when_s = (double)random_below(&random, 40);
             event->put = put++;
-            event_queue_put(&agenda, &event->event, event->when_s);
+            event_queue_put(&queue, &event->event, event->when_s);
         }
         for (int i = 0; i < EVENTS; i++)
             sorted[i] = &list[i];
         qsort(sorted, EVENTS, sizeof *sorted, by_time_then_order);
         for (int i = 0; i < EVENTS; i++) {
-            if (event_queue_next(&agenda) != &sorted[i]->event || agenda.now_s != sorted[i]->when_s)
+            if (event_queue_next(&queue) != &sorted[i]->event || queue.now_s != sorted[i]->when_s)
                 fail_msg("seed %llu: event %d came out of order", (unsigned long long)seed, i);
             assert_int_equal(sorted[i]->event.at, 0);
         }
-        assert_null(event_queue_next(&agenda));
-        event_queue_close(&agenda);
+        assert_null(event_queue_next(&queue));
+        event_queue_close(&queue);
     }
 }
 
@@ -163,15 +163,15 @@ static int soonest(const struct planned *list, int count)
     return next;
 }
 
-/* As a world uses it: most of what happens puts something down that comes as much later as ever,
- * some of it sooner or much later, and now and then one is moved, wherever it stands. */
-static void test_agenda_goes_on(void **state)
+/* As a world uses it: most of what happens puts something down that comes as much later each time,
+ * some of it sooner or much later, and now and then one is moved, wherever it is. */
+static void test_event_queue_goes_on(void **state)
 {
     (void)state;
     enum { EVENTS = 60, TURNS = 3000, SEEDS = 20 };
     static const double later_s[] = {1, 1, 1, 1, 1, 0, 0.5, 30};
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct event_queue agenda = {0};
+        struct event_queue queue = {0};
         struct random random = random_at(RANDOM_TEST, seed, 2, 0, 0);
         struct planned list[EVENTS] = {0};
         for (int turn = 1; turn <= TURNS; turn++) {
@@ -179,22 +179,22 @@ static void test_agenda_goes_on(void **state)
                            ? soonest(list, EVENTS)
                            : -1; /* some are put down while none is taken out */
             if (next >= 0) {
-                if (event_queue_next(&agenda) != &list[next].event ||
-                    agenda.now_s != list[next].when_s)
+                if (event_queue_next(&queue) != &list[next].event ||
+                    queue.now_s != list[next].when_s)
                     fail_msg("seed %llu, turn %d: event %d came out of order",
                              (unsigned long long)seed, turn, next);
                 list[next].put = 0;
             }
             struct planned *event = &list[random_below(&random, EVENTS)];
             event->when_s =
-                agenda.now_s + later_s[random_below(&random, sizeof later_s / sizeof *later_s)];
+                queue.now_s + later_s[random_below(&random, sizeof later_s / sizeof *later_s)];
             event->put = turn;
-            event_queue_put(&agenda, &event->event, event->when_s);
+            event_queue_put(&queue, &event->event, event->when_s);
         }
         for (int next; (next = soonest(list, EVENTS)) >= 0; list[next].put = 0)
-            assert_ptr_equal(event_queue_next(&agenda), &list[next].event);
-        assert_null(event_queue_next(&agenda));
-        event_queue_close(&agenda);
+            assert_ptr_equal(event_queue_next(&queue), &list[next].event);
+        assert_null(event_queue_next(&queue));
+        event_queue_close(&queue);
     }
 }
 
@@ -203,8 +203,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_coroutines_keep_their_state),
         cmocka_unit_test(test_overflow_dies),
-        cmocka_unit_test(test_agenda_is_a_stable_order),
-        cmocka_unit_test(test_agenda_goes_on),
+        cmocka_unit_test(test_event_queue_is_a_stable_order),
+        cmocka_unit_test(test_event_queue_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

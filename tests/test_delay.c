@@ -91,10 +91,11 @@ static void test_pareto_quantiles(void **state)
         qsort(x, DRAWS, sizeof *x, rising);
         assert_true(x[0] >= 0.05);
         for (int k = 0; k < 4; k++) {
-            /* of the law, below the sample's quantile */
+            /* of the distribution, below the sample's quantile */
             double got = x[(int)(parts[k] * DRAWS)], part = 1 - pow(0.05 / got, shapes[s]);
             if (!(fabs(part - parts[k]) <= 5 * sqrt(parts[k] * (1 - parts[k]) / DRAWS)))
-                fail_msg("%s: quantile %g is %g, which is the law's %g", text, parts[k], got, part);
+                fail_msg("%s: quantile %g is %g, which is the distribution's %g", text, parts[k],
+                         got, part);
         }
         struct delay d = delay_parse(text, RANKS);
         assert_int_equal(isinf(delay_mean(&d, 1)), shapes[s] <= 1);
@@ -121,7 +122,7 @@ static void test_keyed(void **state)
     assert_true(delay_at(&d, seed + 1, 1, 5) != first[1][5]);
     struct delay twice = delay_parse("uniform:0,1;uniform:0,1", RANKS),
                  once = delay_parse("uniform:0,1", RANKS);
-    /* like terms draw apart */
+    /* like terms draw independently */
     assert_true(delay_at(&twice, seed, 0, 0) != 2 * delay_at(&once, seed, 0, 0));
 }
 

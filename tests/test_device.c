@@ -17,7 +17,7 @@
 
 enum { SEED = 3, OTHER_SEED = 4, VARIANTS = 4, MOST_AHEAD = 3 };
 
-/* Shortcuts without parameters, shortcuts whose parameters lie behind those of the unit that adds
+/* Shortcuts without parameters, shortcuts whose parameters lie after those of the unit that adds
  * them; a max pool. */
 static const struct fixture_options small = {
     .stem = "cifar",
@@ -154,7 +154,7 @@ static void test_bits(void **state)
 }
 
 struct watch {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     const struct truth *truth;
     int variant, calls, step, again, stop_at;
     int64_t from;
@@ -165,10 +165,10 @@ struct watch {
 static bool watch(void *self, int step, int64_t from)
 {
     struct watch *w = self;
-    const struct network_fixture *r = w->rig;
+    const struct network_fixture *r = w->fixture;
     if (step < w->step || step >= 2 * r->a.units || from > w->from ||
         (from < r->floats && step < r->a.units))
-        fail_msg("%s: step %d with floats from %lld comes behind step %d with floats from %lld",
+        fail_msg("%s: step %d with floats from %lld comes after step %d with floats from %lld",
                  r->name, step, (long long)from, w->step, (long long)w->from);
     if (memcmp(r->g + from, w->truth->g[w->variant] + from,
                (size_t)(w->from - from) * sizeof(float)) != 0)
@@ -183,7 +183,7 @@ static bool watch(void *self, int step, int64_t from)
 static bool watched(struct network_fixture *r, const struct truth *t, int variant, int stop_at,
                     struct watch *w, struct loss *loss)
 {
-    *w = (struct watch){.rig = r,
+    *w = (struct watch){.fixture = r,
                         .truth = t,
                         .variant = variant,
                         .stop_at = stop_at,
@@ -248,7 +248,7 @@ static void test_aborts(void **state)
 }
 
 struct visit {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     const struct truth *truth;
     const float *other; /* weights of variant 1 */
     double *sums;
@@ -260,7 +260,7 @@ static bool visit(void *self, int step, int64_t from)
 {
     (void)from;
     struct visit *v = self;
-    struct network_fixture *r = v->rig;
+    struct network_fixture *r = v->fixture;
     if (v->calls++ % v->every)
         return true;
     int turn = v->calls / v->every % 4;
@@ -285,7 +285,7 @@ static void check_visits(struct network_fixture *r, const struct truth *t)
 {
     struct loss loss;
     float *other = xcalloc((size_t)r->floats, sizeof *other);
-    struct visit v = {.rig = r,
+    struct visit v = {.fixture = r,
                       .truth = t,
                       .other = other,
                       .sums = xcalloc((size_t)r->statistic_floats, sizeof *v.sums)};
@@ -347,7 +347,7 @@ static void test_weights_versions(void **state)
 
 /* One at other images than the gradient's, from inside it. */
 struct peek {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     struct images images;
     struct loss truth;
     int calls;
@@ -357,7 +357,7 @@ static bool peek(void *self, int step, int64_t from)
 {
     (void)from;
     struct peek *p = self;
-    struct network_fixture *r = p->rig;
+    struct network_fixture *r = p->fixture;
     struct loss loss = {0};
     if (p->calls++ % (r->a.units / 3))
         return true;
@@ -388,7 +388,7 @@ static void check_resident_data_sets(struct network_fixture *r)
     set_variant(r, 0);
     for (int turn = 0; turn < TURNS; turn++) {
         bool floats = turn == 2, last = turn == TURNS - 1;
-        struct peek p = {.rig = r, .images = snapshots_crops(&other, resident)};
+        struct peek p = {.fixture = r, .images = snapshots_crops(&other, resident)};
         struct loss is, should;
         truth.images = snapshots_floats(&other);
         if (last)

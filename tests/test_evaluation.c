@@ -23,7 +23,7 @@ enum { WORKERS = 4, UPDATES = 5, ROWS = 100 };
 /* --- two schemes for it --- */
 
 /* Each worker goes its own way: after v batches w[0] of worker k is v (k + 1). */
-static void apart_work(struct node *n)
+static void separate_work(struct node *n)
 {
     struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
@@ -37,7 +37,7 @@ static void apart_work(struct node *n)
     ps_client_close(ps);
 }
 
-static void apart_serve(struct node *n)
+static void separate_serve(struct node *n)
 {
     node_set_evaluated(n, (struct weights_set){.mean = true, .workers = true});
     struct ps_server *ps = ps_server_open(n);
@@ -127,9 +127,10 @@ static void judge(struct judged *j, const struct scheme *scheme, int servers)
 static void the_mean_and_each_workers_own(void **state)
 {
     (void)state;
-    static const struct scheme apart = {.name = "apart", .work = apart_work, .serve = apart_serve};
+    static const struct scheme separate = {
+        .name = "separate", .work = separate_work, .serve = separate_serve};
     struct judged j;
-    judge(&j, &apart, 1);
+    judge(&j, &separate, 1);
     assert_int_equal(j.primaries, UPDATES + 1);
     assert_int_equal(j.others, UPDATES * WORKERS);
     for (int v = 0; v <= UPDATES; v++) {
@@ -191,7 +192,7 @@ static void nest(const void *unused)
 {
     (void)unused;
     static const struct scheme nested = {
-        .name = "nested", .work = apart_work, .serve = nested_serve};
+        .name = "nested", .work = separate_work, .serve = nested_serve};
     struct experiment e;
     run(&e, &nested, 1, NULL);
 }

@@ -126,7 +126,7 @@ static void orders_depend_on_seed_worker_and_pass_alone(void **state)
     for (int i = 0; i < 100; i++)
         for (int k = 0; k < 100; k++)
             shared += first[i] == other[k];
-    /* another seed deals other shares: half in common, deviation 3.5 */
+    /* another seed deals other shards: half in common, deviation 3.5 */
     assert_in_range(shared, 30, 70);
     dataset_fixture_close(&d);
 }

@@ -40,7 +40,7 @@ static const char whole[] = "# a comment\n"
                             "latency_s = 1.5e-6\n"
                             "  jitter_s = 2e-7\n"
                             "\n"
-                            "bandwidth_bytes_per_s = 11e9 ; behind it\n"
+                            "bandwidth_bytes_per_s = 11e9 ; after it\n"
                             "host_bandwidth_bytes_per_s: 12e9\n"
                             "ranks_per_host = 4\n"
                             "local_latency_s = 4e-7\r\n"
@@ -60,7 +60,7 @@ static const char whole[] = "# a comment\n"
                             "[rank 3]\n"
                             "bandwidth_bytes_per_s = 2e9\n"
                             "[minibatch_s]\n"
-                            "resnet50 cifar 32 f32 1 = 0.73 \t 0.04 ; mean, scatter\n"
+                            "resnet50 cifar 32 f32 1 = 0.73 \t 0.04 ; mean, jitter\n"
                             "resnet20  cifar\t032 bf16 2 = 0.011";
 
 static void test_a_whole_file(void **state)
@@ -225,7 +225,7 @@ static void test_refused_minibatches(void **state)
     char line[400] = "# ok\nlatency_s = 1", *end = strchr(line, 0);
     memset(end, '0', 300);
     strcpy(end + 300, "\n");
-    refused(line, 2, "expected at most", "characters a line");
+    refused(line, 2, "expected at most", "characters per line");
 }
 
 static void test_no_file(void **state)

@@ -2,7 +2,7 @@
  * runs.
  *
  * Promises of a locked server without carry: a version's update is the mean of exactly the
- * gradients that were computed at its weights (staleness 0), each sample of a share is used once,
+ * gradients that were computed at its weights (staleness 0), each sample of a shard is used once,
  * in order, aborts or not. The simulator adds its own: no message stays unread, no request leaks,
  * nobody waits without end. */
 #include <math.h>

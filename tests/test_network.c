@@ -21,7 +21,7 @@
 
 enum { SEED = 3, OTHER_SEED = 4, SMALL_UNITS = 23 };
 
-/* Shortcuts without parameters, and shortcuts whose parameters lie behind those of the unit that
+/* Shortcuts without parameters, and shortcuts whose parameters lie after those of the unit that
  * adds them; a max pool. */
 static const struct fixture_options small = {
     .stem = "cifar",
@@ -178,7 +178,7 @@ static void for_each_engine(const struct fixture_options *options,
 }
 
 struct watch {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     int calls, stop_at; /* says false at this step */
     int64_t from;
     float *final; /* what the hook was told to be final, when it was told */
@@ -187,7 +187,7 @@ struct watch {
 static bool watch_steps(void *self, int step, int64_t from)
 {
     struct watch *w = self;
-    const struct network_fixture *r = w->rig;
+    const struct network_fixture *r = w->fixture;
     if (step != w->calls++)
         fail_msg("%s: step %d comes as number %d", r->name, step, w->calls - 1);
     if (step < r->a.units)
@@ -211,7 +211,7 @@ static bool watch_steps(void *self, int step, int64_t from)
 static bool watched_gradient(struct network_fixture *r, struct watch *w, int stop_at)
 {
     struct loss loss = {0};
-    *w = (struct watch){.rig = r, .stop_at = stop_at, .from = r->floats, .final = w->final};
+    *w = (struct watch){.fixture = r, .stop_at = stop_at, .from = r->floats, .final = w->final};
     for (int64_t i = 0; i < r->floats; i++)
         r->g[i] = w->final[i] = NAN;
     return network_gradient(r->network, weights_of(r), r->images, r->labels, r->g, &loss,
@@ -248,7 +248,7 @@ static void test_hook(void **state)
 /* What evaluations and statistics give, at the network's own weights and at others, in the middle
  * of a gradient or not. */
 struct visit {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     struct weights other;
     double *sums;
     struct loss truth[2];
@@ -260,7 +260,7 @@ static bool visit(void *self, int step, int64_t from)
 {
     (void)from;
     struct visit *v = self;
-    struct network_fixture *r = v->rig;
+    struct network_fixture *r = v->fixture;
     if (step % v->every)
         return true;
     int turn = step / v->every % 3;
@@ -284,7 +284,7 @@ static void check_visits(struct network_fixture *r)
 {
     fixture_gradient(r);
     float *truth = copy_of(r->g, r->floats), *w = copy_of(r->w, r->floats);
-    struct visit v = {.rig = r, .every = r->a.units == SMALL_UNITS ? 1 : 15};
+    struct visit v = {.fixture = r, .every = r->a.units == SMALL_UNITS ? 1 : 15};
     v.sums = xcalloc(2 * (size_t)r->statistic_floats, sizeof *v.sums);
     v.true_sums = v.sums + r->statistic_floats;
     v.truth[0] = fixture_evaluate(r);
@@ -412,7 +412,7 @@ static void check_count(struct network_fixture *r)
     float *logits = copy_of(spy_logits(), batch * classes);
     for (int count = batch; count >= 0; count--) {
         for (int i = count * floats; i < batch * floats; i++)
-            r->floats_of_images[i] = NAN; /* what lies behind is nobody's business */
+            r->floats_of_images[i] = NAN; /* what lies after is not read */
         struct loss loss = {.sum = 100, .top1 = 1000, .top5 = 2000};
         network_evaluate(r->network, weights_of(r), r->statistics, r->images, r->labels, count,
                          &loss);
@@ -435,7 +435,7 @@ static void check_count(struct network_fixture *r)
     xfree(logits);
 }
 
-/* *loss is added to; only the first images count, and those behind may be anything. */
+/* *loss is added to; only the first images count, and those after may be anything. */
 static void test_part_of_a_batch(void **state)
 {
     (void)state;

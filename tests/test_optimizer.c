@@ -308,7 +308,7 @@ static void test_finite(void **state)
     v[0] = FLT_MAX, v[1] = -FLT_MAX, v[2] = FLT_MIN / 8, v[3] = -0.0f;
     assert_true(vector_finite(v, 0, 1));
     for (int64_t count = 1; count <= 70; count++) {
-        v[count] = NAN; /* behind the end: not asked for */
+        v[count] = NAN; /* after the end: not asked for */
         assert_true(vector_finite(v, count, 1));
         v[count] = 1;
         for (int64_t at = 0; at < count; at++)

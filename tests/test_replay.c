@@ -119,15 +119,15 @@ static struct option_list draw(const char *scheme, int servers, uint64_t seed)
     static const char *const departures[] = {
         "", "", "", "", "depart=%d=4", "depart=%d=0,%d=7", "depart=%d=2,%d=5,%d=4,%d=4", ""};
     static const int amount[] = {300, 40, 3};
-    char limit[60], leave[60], all[300];
+    char limit[60], depart[60], all[300];
     int kind = (int)(seed % 3);
     const char *manner = manners[seed / 3 % 4];
     if (kind == 2 && strstr(manner, "warm"))
         manner = "";
     snprintf(limit, sizeof limit, limits[kind], amount[kind]);
-    snprintf(leave, sizeof leave, departures[seed % 8], servers, servers + 1, servers + 2,
+    snprintf(depart, sizeof depart, departures[seed % 8], servers, servers + 1, servers + 2,
              servers + 3);
-    snprintf(all, sizeof all, "eval-every=64 %s %s %s", limit, manner, leave);
+    snprintf(all, sizeof all, "eval-every=64 %s %s %s", limit, manner, depart);
     return describe(scheme, servers, seed, all);
 }
 
@@ -141,7 +141,7 @@ static void a_replay_is_exact_to_its_end(void **state)
                 struct option_list w = draw(s->name, servers, seed);
                 record(&first, &w, "order");
                 add_option(&w, "target=0.001"); /* the end of the record overrules limits of the
-                                                   score and of time */
+                                                   accuracy and of time */
                 add_option(&w, "seconds=%g", seed % 4 ? 0 : 0.5);
                 replay(&again, &w, servers, seed);
                 if (!same(&first, &again))

@@ -3,7 +3,7 @@
  *
  * SYNC: the same bits whatever the delays. EXACT: serial SGD on the joint batch to rounding.
  * BOUNDED: no gradient staler than its bound. All: it ends, with the samples it was asked for and
- * no mail unread. A new scheme is tested by standing in the list. */
+ * no message unread. A new scheme is tested by being in the list. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -133,7 +133,7 @@ static void several_servers_are_as_good_as_one(void **state)
     experiment_close(&three);
 }
 
-static void bf16_on_the_wire_is_near(void **state)
+static void bf16_messages_are_near(void **state)
 {
     (void)state;
     struct experiment exact, coarse;
@@ -211,7 +211,7 @@ int main(void)
         cmocka_unit_test(every_scheme_keeps_what_its_flags_promise),
         cmocka_unit_test(no_scheme_hangs),
         cmocka_unit_test(several_servers_are_as_good_as_one),
-        cmocka_unit_test(bf16_on_the_wire_is_near),
+        cmocka_unit_test(bf16_messages_are_near),
         cmocka_unit_test(ssgd_trains_resnet20_as_serial_does),
         cmocka_unit_test(a_thousand_ranks),
     };

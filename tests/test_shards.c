@@ -157,7 +157,7 @@ static void empty_shards_are_refused(void **state)
     }
 }
 
-/* The first that has none is named, also where all shares are to be cut to the smallest. */
+/* The first that has none is named, also where all shards are to be cut to the smallest. */
 static void the_empty_worker_is_named(void **state)
 {
     (void)state;

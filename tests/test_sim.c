@@ -1,4 +1,4 @@
-/* The simulated world: exact virtual times, matching, waiting, loans, the barrier.
+/* The simulated world: exact virtual times, matching, waiting, references, the barrier.
  *
  * Every time here is a small multiple of a power of two. Networks whose links differ are in
  * test_sim_links.c, what ends a run is in test_sim_strict.c, random traffic and speed in
@@ -121,7 +121,7 @@ static void overtake_body(struct net *net, void *argument)
     log_value(argument, (double)take_from(net, 0, 1));
     log_value(argument, net_now(net));
     log_value(argument, (double)take_from(net, 0, 1));
-    log_value(argument, net_now(net)); /* may not */
+    log_value(argument, net_now(net)); /* must not */
     take_from(net, 0, 3);
     log_value(argument, net_now(net)); /* is put off by two heads */
 }
@@ -237,8 +237,8 @@ static void test_jitter(void **state)
     EXPECT(&notes, 1);
 }
 
-/* Rank 0 lends twice: to a receive that borrows, and to one that copies late. */
-static void loan_body(struct net *net, void *argument)
+/* Rank 0 sends twice: to a receive that refers, and to one that copies late. */
+static void reference_body(struct net *net, void *argument)
 {
     struct rank_log *notes = argument;
     if (net->rank == 0) {
@@ -273,7 +273,7 @@ static void loan_body(struct net *net, void *argument)
 static void test_loans(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, loan_body);
+    struct rank_log notes = run(2, reference_body);
     EXPECT(&notes, 1, 1 + L + T, 0, 1, 2 + L + T);
 }
 

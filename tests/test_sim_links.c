@@ -100,7 +100,7 @@ static void test_a_pair_has_its_latency(void **state)
     ARRIVE(3, &links, list, 8 * L + H, L + H, 1 + 8 * L + T, 1 + L + T, 2 + L + T);
 }
 
-/* The slow link takes its time; the sender's wire is free for others after T, the receiver's at
+/* The slow link takes its time; the sender's port is free for others after T, the receiver's at
  * once. */
 static void test_a_pair_has_its_bandwidth(void **state)
 {
@@ -115,7 +115,7 @@ static void test_a_pair_has_its_bandwidth(void **state)
     ARRIVE(3, &links, fast, L + T);
 }
 
-static void test_a_rank_has_its_wire(void **state)
+static void test_a_rank_has_its_port(void **state)
 {
     (void)state;
     const struct link_rank rank[] = {{1, BANDWIDTH / 4}, {2, BANDWIDTH / 4}, {99, 1}};
@@ -135,7 +135,7 @@ static void test_incast_at_a_host(void **state)
     (void)state;
     struct links links = {.between = USUAL, .within = USUAL, .ranks_per_host = 2};
     const struct message list[] = {{0, 2, 0, BYTES}, {0, 4, 1, BYTES}, {0, 6, 0, BYTES}};
-    /* no wire of the host's: only rank 0's is shared */
+    /* no port of the host's: only rank 0's is shared */
     ARRIVE(8, &links, list, L + T, L + T, L + 2 * T);
     links.host_bandwidth = BANDWIDTH;
     ARRIVE(8, &links, list, L + T, L + 2 * T, L + 3 * T);
@@ -145,7 +145,7 @@ static void test_incast_at_a_host(void **state)
     ARRIVE(8, &links, list, L + T, L + T / 4 + T, L + 2 * T);
 }
 
-/* What waits at one rank's wire does not hold the host's: a rank beside it sends at once. */
+/* What waits at one rank's port does not hold the host's: a rank beside it sends at once. */
 static void test_a_host_sends(void **state)
 {
     (void)state;
@@ -160,7 +160,7 @@ static void test_a_host_sends(void **state)
         {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {2 * T, 1, 4, BYTES}};
     ARRIVE(6, &links, list, L + 4 * T, L + 8 * T, L + 12 * T, 2 * T + L + T);
     const struct message heads[] = {
-        {0, 0, 2, 3 * BYTES}, {T, 1, 4, 0}, {T, 0, 4, 0}}; /* heads overtake at every wire */
+        {0, 0, 2, 3 * BYTES}, {T, 1, 4, 0}, {T, 0, 4, 0}}; /* heads overtake at every port */
     links.rank_count = 0;
     ARRIVE(6, &links, heads, L + (double)(3 * BYTES + sizeof(struct header)) / BANDWIDTH,
            T + L + 2 * H, T + L + H);
@@ -298,7 +298,7 @@ static void test_jitter_is_keyed_and_bounded(void **state)
     assert_int_equal(differ, 3);
 }
 
-/* Heads and payloads of one tag, through every kind of wire and much jitter, in the order they were
+/* Heads and payloads of one tag, through every kind of port and much jitter, in the order they were
  * sent. */
 static void order_body(struct net *net, void *argument)
 {
@@ -385,7 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pair_has_its_latency),
         cmocka_unit_test(test_a_pair_has_its_bandwidth),
-        cmocka_unit_test(test_a_rank_has_its_wire),
+        cmocka_unit_test(test_a_rank_has_its_port),
         cmocka_unit_test(test_incast_at_a_host),
         cmocka_unit_test(test_a_host_sends),
         cmocka_unit_test(test_a_copy_within_a_host),

@@ -1,5 +1,5 @@
 /* What ends a simulated run: each mistake is made in a child process, which must leave with
- * EXIT_WORLD and say who, with allocation_listener and which message. A program that makes no
+ * EXIT_WORLD and say who, with whom and which message. A program that makes no
  * mistake must end well, so that the checks are not simply always on. */
 #include "messaging/messaging.h"
 

@@ -235,7 +235,7 @@ static void report(const char *what, double began_s, long messages)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double took_s = clock_s() - began_s;
-    print_message("%s: %.3f s of CPU, %.2f us a message, %ld MB resident at most\n", what, took_s,
+    print_message("%s: %.3f s of CPU, %.2f us per message, %ld MB resident at most\n", what, took_s,
                   1e6 * took_s / (double)messages, usage.ru_maxrss / 1024);
 }
 

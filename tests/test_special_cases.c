@@ -372,20 +372,20 @@ static void hogwild_reaches_what_asgd_reaches(void **state)
 static void compressed_pushes_still_learn(void **state)
 {
     (void)state;
-    static const char *const wires[] = {"compress=bf16", "compress=f16",   "compress=int8",
+    static const char *const lossy[] = {"compress=bf16", "compress=f16",   "compress=int8",
                                         "compress=topk", "compress=randk", "compress=sign"};
     struct experiment start, exact;
     run(&start, "ssgd", 4, 1, "samples=1");
     run(&exact, "ssgd", 4, 1, "samples=12800 lr=0.02");
     double way = quadratic_difference(&exact.out, &start.out);
-    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+    for (size_t i = 0; i < sizeof lossy / sizeof *lossy; i++) {
         struct experiment e;
         char options[200];
-        snprintf(options, sizeof options, "samples=12800 lr=0.02 compress-ratio=0.1 %s", wires[i]);
+        snprintf(options, sizeof options, "samples=12800 lr=0.02 compress-ratio=0.1 %s", lossy[i]);
         run(&e, "ssgd", 4, 1, options);
         if (!(quadratic_difference(&exact.out, &e.out) < 0.2 * way) ||
             !(quadratic_difference(&exact.out, &e.out) > 0))
-            fail_msg("%s ends %g apart, of %g in all", wires[i],
+            fail_msg("%s ends %g apart, of %g in all", lossy[i],
                      quadratic_difference(&exact.out, &e.out), way);
         experiment_close(&e);
     }

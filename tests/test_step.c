@@ -368,9 +368,9 @@ static void test_lenet5(void **state)
                                                .own = &own};
         struct network_fixture truth, is;
         fixture_open(&truth, &truly, &options);
-        struct loss loss = fixture_gradient(&truth), score = fixture_evaluate(&truth);
+        struct loss loss = fixture_gradient(&truth), evaluated = fixture_evaluate(&truth);
         assert_true(isfinite(loss.sum) &&
-                    (i < 2) == (fabs(loss.sum - score.sum) < 1e-9 * loss.sum));
+                    (i < 2) == (fabs(loss.sum - evaluated.sum) < 1e-9 * loss.sum));
         for (int e = 0; e < count; e++) {
             options.threads = 1 + e % 2;
             fixture_open(&is, &engines[e], &options);
@@ -378,10 +378,10 @@ static void test_lenet5(void **state)
             double most = allowed[engines[e].dtype];
             double off = distance(&truth.a, is.g, truth.g);
             if (!(off <= most && fabs(got.sum / loss.sum - 1) <= most &&
-                  fabs(seen.sum / score.sum - 1) <= most))
+                  fabs(seen.sum / evaluated.sum - 1) <= most))
                 fail_msg("%s, dropout %g: gradient off by %.2g, loss %g not %g, evaluated %g not "
                          "%g",
-                         is.name, own.dropout, off, got.sum, loss.sum, seen.sum, score.sum);
+                         is.name, own.dropout, off, got.sum, loss.sum, seen.sum, evaluated.sum);
             print_message("%s, dropout %g: gradient off by %.1e\n", is.name, own.dropout, off);
             fixture_close(&is);
         }

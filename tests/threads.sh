@@ -3,7 +3,7 @@
 # thread that moves messages on, alone and in whole runs, on one host and on several.
 #
 # Left out, and why: OpenMP's threads (libgomp's barriers are futexes that the sanitizer does not
-# see, so each parallel loop looks like a race; hence one thread a rank, and backends that are not
+# see, so each parallel loop looks like a race; hence one thread per rank, and backends that are not
 # instrumented), and ranks of the simulated network, which are coroutines of one thread.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"

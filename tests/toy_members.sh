@@ -66,7 +66,7 @@ check 'over MPI, too' same_rows plain/eval.csv mpi/eval.csv 2-8
 run "${sim[@]}" --scheme toyscheme --toy-scale 0 --results none
 check 'its option is heard: no update changes anything' \
     [ "$(column none/eval.csv loss | sort -u | wc -l)" = 1 ]
-check 'and stands in the results' grep -q '^toy-scale = 0' none/config.ini
+check 'and is in the results' grep -q '^toy-scale = 0' none/config.ini
 run "${sim[@]}" --scheme ssgd --toy-scale 2
 check 'but belongs to its scheme' ends 2 'toy-scale belongs to --scheme toyscheme'
 finish

@@ -44,7 +44,7 @@ void convolve_time(struct convolve *c, enum direction d, void *const operand[OPE
  * nothing is changed. */
 bool convolve_choose(struct convolve *c, enum direction d, const char *name);
 
-/* All of the shape that plans depend on, in words of at most 159 letters: a key for what was
+/* All of the shape that plans depend on, in words of at most 159 characters: a key for what was
  * timed. */
 const char *convolve_words(const struct convolve *c);
 

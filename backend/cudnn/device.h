@@ -1,4 +1,4 @@
-/* One GPU as this backend has it opened: its streams, its memory, copies that hide behind
+/* One GPU as this backend has it opened: its streams, its memory, copies that overlap with
  * computing, and recorded segments.
  *
  * Three streams: computing, uploads, downloads. What is computed waits for the uploads queued

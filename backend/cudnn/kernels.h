@@ -20,8 +20,8 @@
 #include "backend/backend.h"
 #include "optimizer/optimizer.h"
 
-typedef struct CUstream_st
-    *cudaStream_t; /* as CUDA's own headers have it: who includes this file needs none of them */
+/* as CUDA's own headers have it: a file that includes this one needs none of them */
+typedef struct CUstream_st *cudaStream_t;
 
 enum { KERNEL_LANES = 8, KERNEL_SOURCES = 16 };
 
@@ -41,7 +41,7 @@ size_t kernel_scratch_bytes(int channels, int batch);
 void kernel_cast(cudaStream_t stream, enum backend_dtype type, const float *from, int64_t rows,
                  int channels, int64_t to_rows, void *to);
 
-/* The way back, for gradients of weights: to[rows][channels] = from[rows][padded], as float32. */
+/* The inverse, for gradients of weights: to[rows][channels] = from[rows][padded], as float32. */
 void kernel_cast_back(cudaStream_t stream, enum backend_dtype type, const void *from, int64_t rows,
                       int channels, float *to);
 
@@ -73,7 +73,7 @@ struct kernel_norm {
 
 struct kernel_statistics {
     float *mean, *inverse;              /* of the batch, kept for backward */
-    float *batch_mean, *batch_variance; /* for who asked; biased variance; NULL: nobody */
+    float *batch_mean, *batch_variance; /* for the caller; biased variance; NULL: nobody */
 };
 
 void kernel_norm_measure(cudaStream_t stream, struct kernel_plane plane, const void *z,

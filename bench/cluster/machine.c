@@ -211,7 +211,7 @@ static void write_machine(struct net *net, struct cluster *c)
     FILE *to = fopen(c->path, "w");
     if (to) {
         fprintf(to,
-                "# Measured by test.s with %d ranks, %d of them on %s, %d core%s a rank there. "
+                "# Measured by test.s with %d ranks, %d of them on %s, %d core%s per rank there. "
                 "slowness/machine.h says what the keys mean.\n",
                 net->ranks, c->local_ranks, net_host(net, 0), net->cores,
                 net->cores > 1 ? "s" : "");

@@ -1,4 +1,4 @@
-/* Is this cluster fit for nbsgd? The program behind test.s: measures what the schemes live on, and
+/* Is this cluster fit for nbsgd? The program of test.s: measures what the schemes live on, and
  * says in words what to do.
  *
  * Measured: who runs where; point to point within a host and between hosts; an all-reduce;
@@ -8,7 +8,7 @@
  * compared: each figure is a difference on one rank. Exit code 0: fit; 1: not; 5: a stage did not
  * end in time. MPI's own errors end the program (MPI_ERRORS_ARE_FATAL, its default).
  *
- *   mpirun -n 5 cluster [--deadline SECONDS a stage] [--pretend N: treat the ranks as if they sat
+ *   mpirun -n 5 cluster [--deadline SECONDS per stage] [--pretend N: treat the ranks as if they sat
  *     on N hosts]
  *   mpirun -n 5 cluster --machine FILE     instead of all this: the file that describes the cluster
  *                                          to the simulator
@@ -138,7 +138,7 @@ static int verdict(const struct harness *harness)
                 count[g]++;
             }
     if (count[FAIL])
-        printf("Not fit: %d of the findings must be mended first.\n", count[FAIL]);
+        printf("Not fit: %d of the findings must be fixed first.\n", count[FAIL]);
     else if (count[BAD])
         printf("Fit, but slower than it could be: %d of the findings are worth mending.\n",
                count[BAD]);

@@ -151,7 +151,7 @@ void all_reduce(struct harness *harness)
     find(harness, longest < 1 ? GOOD : BAD, "All-reduce of ResNet-50's gradient: %.0f ms.%s",
          longest * 1e3,
          longest < 1 ? ""
-                     : " Synchronous schemes pay that at every step: fewer ranks a host, or a "
+                     : " Synchronous schemes pay that at every step: fewer ranks per host, or a "
                        "faster network.");
 }
 

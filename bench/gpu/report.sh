@@ -1,4 +1,5 @@
-# What stands above every row, and the README with the figure, made from the rows that are there.
+# What is written above every row, and the README with the figure, made from the rows that are
+# there.
 # shellcheck shell=bash disable=SC2154,SC2016
 
 head_lines() {

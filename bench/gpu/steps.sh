@@ -1,5 +1,5 @@
 # How fast is a training step? Ours, ours without the update of the weights, and PyTorch on the same
-# GPU: eager, compiled, and compiled with CUDA graphs, by turns (bench/turns.h). steps.csv, and
+# GPU: eager, compiled, and compiled with CUDA graphs, interleaved (bench/turns.h). steps.csv, and
 # every figure in turns.csv.
 # shellcheck shell=bash disable=SC2154
 

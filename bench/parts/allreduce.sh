@@ -1,5 +1,5 @@
-# The sum of ResNet-50's gradient among four workers of this host by each of our ways, beside
-# MPI_Allreduce; what regions cost.
+# The sum of ResNet-50's gradient among four workers of this host by each of our methods, beside
+# MPI_Allreduce; what rma windows cost.
 # shellcheck shell=bash disable=SC2154
 
 part_allreduce() {
@@ -10,7 +10,7 @@ part_allreduce() {
     fi
     took() { sed -nE "s/^$1 +([0-9.]+) ms.*/\1/p" "$out/allreduce.txt"; }
     mpi=$(took 'all-reduce: MPI_Allreduce, in place')
-    copy=$(took 'region: plain stores by one worker')
+    copy=$(took 'rma window: plain stores by one worker')
     while IFS= read -r line; do
         what=${line:0:40} ms=$(sed -nE 's/^.{40} +([0-9.]+) ms.*/\1/p' <<<"$line")
         what=${what%"${what##*[! ]}"}
@@ -18,8 +18,8 @@ part_allreduce() {
         all-reduce:*MPI*) ;;
         all-reduce:*direct) limit "$what, 4 workers" "$ms" ms "$mpi" MPI_Allreduce "v<=$mpi/2" ;;
         all-reduce:*) limit "$what, 4 workers" "$ms" ms "$mpi" MPI_Allreduce - ;;
-        region:*plain*) ;;
-        region:*) limit "$what" "$ms" ms "$copy" 'plain stores' - ;;
+        'rma window:'*plain*) ;;
+        'rma window:'*) limit "$what" "$ms" ms "$copy" 'plain stores' - ;;
         *) echo "$line" ;;
         esac
     done <"$out/allreduce.txt"

@@ -27,7 +27,7 @@ END
     fi
     cp "$folder/ranks.csv" "$out/program-ranks.csv"
     printf 'program: mpirun -n 5, ResNet-50, CIFAR stem, mini-batches of 32, float32, '
-    printf '1 thread a rank: %.0f s in all\n' \
+    printf '1 thread per rank: %.0f s in all\n' \
         "$(calc %.1f "$(now_s) - $begin")"
     local worker=0 server=0 i mb
     : >"$out/program-memory.txt"

@@ -27,7 +27,7 @@ resnet20 cifar     64 2 f32  | 2    1.6  -  | quick
 resnet20 cifar     64 2 bf16 | 2    1.6  -  | default
 '
 
-# start NAME COMMAND...: a program that measures by turns; fails with its own last words in
+# start NAME COMMAND...: a program that takes turns in measuring; fails with its own last words in
 # $tmp/NAME.err.
 start() { launch "$@" && await "$1"; }
 

@@ -3,11 +3,11 @@
  *
  * Rule: the library's; it scales what each worker gives before it adds, and gives all the same
  * bits. The vector goes up, is summed and comes down in pieces, so that both ways over the bus and
- * the links between the GPUs are busy at once. Cost: n floats up and n down a worker, the library's
- * 2 (W - 1)/W n between GPUs, and two heads to and from the first worker: all meet before each sum,
- * so that no GPU spins for a worker that is not on his way. The communicator never blocks (no call
- * of the library may wait beyond a deadline): it is asked again and again, and pauses are taken
- * part in meanwhile. What the library refuses ends the program with its words. */
+ * the links between the GPUs are busy at once. Cost: n floats up and n down per worker, the
+ * library's 2 (W - 1)/W n between GPUs, and two heads to and from the first worker: all meet before
+ * each sum, so that no GPU spins for a worker that is not on its way. The communicator never blocks
+ * (no call of the library may wait beyond a deadline): it is asked again and again, and pauses are
+ * taken part in meanwhile. What the library refuses ends the program with its words. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>

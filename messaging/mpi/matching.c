@@ -1,8 +1,9 @@
 /* Two lists in order: receives that are not done, messages that are not done. Both are short (what
  * a scheme has under way), so they are walked. A message from this host lies in its sender's memory
  * and needs at most a copy. One from another host stays there until it is matched; then its pieces
- * go straight to the receive's buffer, or to one of ours for borrowing. A payload that was begun
- * early is fetched at once, to a buffer of ours; it waits in a list of its own for its message. */
+ * go straight to the receive's buffer, or to one of this rank for borrowing. A payload that was
+ * begun early is fetched at once, to a buffer of this rank; it waits in a list of its own for its
+ * message. */
 #define _GNU_SOURCE
 #include "messaging/mpi/matching.h"
 
@@ -96,7 +97,7 @@ static void deliver(struct matching *m, struct message *e)
     release_payload(m, e);
 }
 
-/* Lets the pieces come: to `into`, or to a buffer of ours (NULL). */
+/* Lets the pieces come: to `into`, or to a buffer of this rank (NULL). */
 static void fetch(struct matching *m, struct message *e, void *into)
 {
     if (!into) {

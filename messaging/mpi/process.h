@@ -1,6 +1,6 @@
 /* The inside of the real world: one rank's ways to the others. For the files of messaging/mpi/.
  *
- * One struct process a process. Calls into segment, transport and matching stand between
+ * One struct process per process. Calls into segment, transport and matching are made between
  * process_lock() and process_unlock(), which cost something only where there is a progress
  * thread. */
 #ifndef MESSAGING_MPI_PROCESS_H

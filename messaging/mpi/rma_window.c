@@ -27,7 +27,7 @@ struct window_note {
 struct mpi_window {
     struct rma_window window;
     char *data;                /* NULL on another host */
-    struct envelope place;     /* of a local_rank's memory */
+    struct envelope place;     /* of a local rank's memory */
     struct exposure *exposure; /* NULL: all ranks are of the owner's host */
 };
 

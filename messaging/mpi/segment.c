@@ -1,7 +1,7 @@
 /* Shared memory of the ranks of one host. Cost: a payload is never copied here; an envelope is two
  * copies of some 100 bytes and, when the receiver sleeps, one futex call. The doorbell is an event
  * count: whoever brings something raises `rung`, a sleeper gives the number up to which it has
- * heard to the futex, so no ring is lost between the last look and the sleep. A local_rank's death
+ * heard to the futex, so no ring is lost between the last look and the sleep. A local rank's death
  * shows in its process descriptor at once, also when it was killed; where the system has none, only
  * its silence grows. */
 #define _GNU_SOURCE
@@ -93,7 +93,7 @@ static char *map(int file, uint64_t begin, size_t span, int protection, int flag
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* Cuts off the next `span` bytes of the file. Ranges are never used twice: what a local_rank has
+/* Cuts off the next `span` bytes of the file. Ranges are never used twice: what a local rank has
  * mapped stays what it was. */
 static uint64_t extend(struct segment *s, size_t span, size_t align)
 {

@@ -18,7 +18,7 @@
 
 struct segment;
 
-struct segment_endpoint { /* what a local_rank must know to find the file */
+struct segment_endpoint { /* what a local rank must know to find the file */
     int32_t process, file;
     uint64_t nonce;
 };
@@ -31,11 +31,11 @@ void segment_close(struct segment *s);
  * user). */
 bool segment_meet(struct segment *s, int rank, const struct segment_endpoint *endpoint);
 
-/* Ends the meeting: local_ranks are those met ranks that local[rank] is true for (the others did
+/* Ends the meeting: local ranks are those met ranks that local[rank] is true for (the others did
  * not find us, or shall not). */
 void segment_set_local(struct segment *s, const bool *local);
 
-/* Zeroed and touched memory, whole pages, that local_ranks can be shown. */
+/* Zeroed and touched memory, whole pages, that local ranks can be shown. */
 void *segment_alloc(struct segment *s, size_t bytes);
 void segment_free(struct segment *s, void *block);
 
@@ -43,11 +43,11 @@ void segment_free(struct segment *s, void *block);
  * block. */
 bool segment_locate(const struct segment *s, const void *data, size_t bytes, struct envelope *e);
 
-/* Where the payload of a local_rank's envelope lies here; ends the program when the envelope points
- * outside the local_rank's file. */
+/* Where the payload of a local rank's envelope lies here; ends the program when the envelope points
+ * outside the local rank's file. */
 const void *segment_resolve(struct segment *s, int from, const struct envelope *e);
 
-/* The local_rank's whole block, as it is mapped here until segment_close(), that holds what
+/* The local rank's whole block, as it is mapped here until segment_close(), that holds what
  * segment_resolve() returned; NULL: none does. */
 const void *segment_block(const struct segment *s, int from, const void *data, size_t *bytes);
 
@@ -66,13 +66,13 @@ bool segment_flush(struct segment *s);
  * segment_take() last found nothing. */
 void segment_sleep(struct segment *s, double seconds);
 bool segment_rang(const struct segment *s); /* whether it rang since then */
-/* wakes that local_rank, or (from another thread) oneself */
+/* wakes that local rank, or (from another thread) oneself */
 void segment_ring(struct segment *s, int rank);
 
 void segment_alive(struct segment *s, int64_t now_ns); /* leaves a heartbeat */
-/* seconds; INFINITY when the local_rank is gone or dead */
+/* seconds; INFINITY when the local rank is gone or dead */
 double segment_since_heard(const struct segment *s, int rank, int64_t now_ns);
 void segment_set_gone(struct segment *s);                /* says that this rank is gone */
-bool segment_is_gone(const struct segment *s, int rank); /* whether the local_rank said so */
+bool segment_is_gone(const struct segment *s, int rank); /* whether the local rank said so */
 
 #endif

@@ -2,7 +2,7 @@
  * look is one MPI_Iprobe; a payload of n MiB is n sends of 1 MiB, which keep the link busy and let
  * a signal pass after at most TRANSPORT_AHEAD pieces (measured: 64 KiB pieces are up to a hundred
  * times slower with four ranks, whole vectors twice as slow, since their additions cannot overlap).
- * Requests in flight, one-sided ones and an all-reduce among them, stand in one array for one
+ * Requests in flight, one-sided ones and an all-reduce among them, are in one array for one
  * MPI_Testsome. Real statuses everywhere: gcc 12 warns of MPI_STATUSES_IGNORE. */
 #define _GNU_SOURCE
 #include "messaging/mpi/transport.h"
@@ -23,7 +23,7 @@
 #include "base/check.h"
 #include "messaging/mpi/finalize.h"
 
-/* Every MPI call stands in this. */
+/* Every MPI call is wrapped in this. */
 #define MPI(call)                                                                                  \
     do {                                                                                           \
         int code_ = (call);                                                                        \

@@ -26,7 +26,7 @@ static void check_kind(const struct link_kind *kind, const char *what)
 {
     if (!(kind->latency_s >= 0) || !(kind->jitter_s >= 0) || !(kind->bandwidth >= 0) ||
         !isfinite(kind->latency_s + kind->jitter_s))
-        fatal("simulated links %s: latency %g s, jitter %g s, %g bytes a second: nothing may be "
+        fatal("simulated links %s: latency %g s, jitter %g s, %g bytes per second: nothing may be "
               "negative",
               what, kind->latency_s, kind->jitter_s, kind->bandwidth);
 }
@@ -40,7 +40,7 @@ static void check_links(const struct links *links)
     for (int i = 0; i < links->rank_count; i++)
         check_kind(&(struct link_kind){.bandwidth = links->rank[i].bandwidth}, "of a rank");
     if (links->ranks_per_host < 1 || !(links->host_bandwidth >= 0))
-        fatal("simulated hosts of %d ranks, %g bytes a second: give 1 rank or more, and nothing "
+        fatal("simulated hosts of %d ranks, %g bytes per second: give 1 rank or more, and nothing "
               "negative",
               links->ranks_per_host, links->host_bandwidth);
 }

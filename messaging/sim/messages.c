@@ -12,7 +12,7 @@
 
 #include "base/alloc.h"
 
-/* Where the lane with this key stands in the table, or the empty place where it belongs. */
+/* Where the lane with this key is in the table, or the empty place where it belongs. */
 static size_t lane_slot(const struct sim *sim, uint64_t key)
 {
     size_t at = (key * 0x9E3779B97F4A7C15u) >> 32;

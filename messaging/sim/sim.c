@@ -8,8 +8,8 @@
  *
  * What a scheme must not depend on ends the run (EXIT_WORLD), with rank, peer, tag and version: a
  * deadlock, a request open when its rank returns, a message never read, a payload too long, not
- * from net_alloc() or changed before it was read, a look repeated without limit while time stands
- * still. Memory of net_alloc() that is left at the end is freed.
+ * from net_alloc() or changed before it was read, a look repeated without limit while time does
+ * not advance. Memory of net_alloc() that is left at the end is freed.
  *
  * Cost: a message is two events and one or two resumptions, O(log(ranks + messages under way))
  * each. messages.c has the rest. */

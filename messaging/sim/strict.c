@@ -29,7 +29,7 @@ const char *sim_describe(const struct sim *sim, const struct request *request, c
     return text;
 }
 
-/* Looking again and again while time stands still would never end: nothing can arrive. */
+/* Looking again and again while time does not advance would never end: nothing can arrive. */
 void sim_count_look(struct rank *rank)
 {
     STRICT(++rank->looks < LOOKS, rank->sim,

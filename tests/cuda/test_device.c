@@ -1,4 +1,4 @@
-/* The whole backend on a device, or on what stands for one (test_device_emulated): streams,
+/* The whole backend on a device, or on its emulation (test_device_emulated): streams,
  * segments, and units in a network.
  *
  * A unit's arithmetic has its own tests (test_kernels.c); here whole small networks are run as
@@ -83,7 +83,7 @@ static bool gradient(struct network_fixture *r, struct loss *loss, network_hook 
 }
 
 struct watch {
-    struct network_fixture *rig;
+    struct network_fixture *fixture;
     const float *truth; /* bits that must have arrived */
     int step, calls, stop_at, visit_at;
     int64_t from;
@@ -93,7 +93,7 @@ struct watch {
 static bool watch(void *self, int step, int64_t from)
 {
     struct watch *w = self;
-    struct network_fixture *r = w->rig;
+    struct network_fixture *r = w->fixture;
     assert_true(step >= w->step && step < 2 * r->a.units && from <= w->from);
     if (memcmp(r->g + from, w->truth + from, (size_t)(w->from - from) * sizeof(float)) != 0)
         fail_msg("%s, step %d: of the floats from %lld on some have not arrived", r->name, step,
@@ -109,7 +109,7 @@ static bool watch(void *self, int step, int64_t from)
 static struct watch watch_of(struct network_fixture *r, const float *truth)
 {
     return (struct watch){
-        .rig = r, .truth = truth, .stop_at = -1, .visit_at = -1, .from = r->floats};
+        .fixture = r, .truth = truth, .stop_at = -1, .visit_at = -1, .from = r->floats};
 }
 
 /* The same bits in every run: as calls, recorded and replayed; with an abort or an evaluation

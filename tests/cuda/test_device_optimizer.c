@@ -1,5 +1,5 @@
-/* A server's weights on a device, or on what stands for one (test_holder_emulated): the CPU's bits,
- * whatever is brought when.
+/* A server's weights on a device, or on its emulation (test_device_optimizer_emulated): the CPU's
+ * bits, whatever is brought when.
  *
  * First one optimizer here and one moved there, side by side through all that a server asks of
  * them; sources are overwritten as soon as they may be, and the weights are looked at as soon as

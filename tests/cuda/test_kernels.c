@@ -271,7 +271,7 @@ static void set_truth(const struct trial *t)
 }
 
 /* A single row; fewer channels than lanes; several groups of columns, the last not full; many
- * blocks one behind another. */
+ * blocks one after another. */
 static const struct {
     int rows, channels;
 } planes[] = {{1, 3},    {2, 8},    {7, 1},     {35, 17},  {64, 64},
@@ -450,7 +450,7 @@ static void test_pools(void **state)
     print_message("the digest of all pools is %016llx\n", (unsigned long long)digest);
 }
 
-/* What stands around a dense layer's product: z is handed in, y = z + bias; dz = dy + dy2, and its
+/* What is around a dense layer's product: z is handed in, y = z + bias; dz = dy + dy2, and its
  * sums. */
 static void run_bias(struct gpu *gpu, const struct trial *t)
 {

@@ -1,4 +1,4 @@
-/* What options change of training on a device, or on what stands for one (test_problem_emulated): a
+/* What options change of training on a device, or on its emulation (test_problem_emulated): a
  * data set that lies there gives the same bits as images that the host has made, and stays away
  * where there is no room; with TF32 other bits come. */
 #include <setjmp.h>
@@ -142,7 +142,7 @@ static void progress(void *self)
     (void)self;
 }
 
-/* Each mini-batch's gradient, the statistics, and a score in which the last mini-batch is not
+/* Each mini-batch's gradient, the statistics, and an evaluation in which the last mini-batch is not
  * full. */
 static void check_problems(const char *cache, bool trains)
 {

@@ -219,7 +219,7 @@ static void test_loss(void **state)
     gpu_close(&gpu);
 }
 
-/* A vector on the device, `shift` floats behind a multiple of 16 bytes. */
+/* A vector on the device, `shift` floats after a multiple of 16 bytes. */
 static float *put_shifted(struct gpu *gpu, const float *from, int64_t count, int shift)
 {
     float *wide = xcalloc((size_t)(count + shift), sizeof *wide);
@@ -295,18 +295,18 @@ static void test_sums(void **state)
 }
 
 /* What optimizer/optimizer.c makes of the options for one step. */
-static void set_pace(const struct optimizer_options *o, enum step_rule rule, int steps, double lr,
-                     struct step_coefficients step_coefficients[2])
+static void set_coefficients(const struct optimizer_options *o, enum step_rule rule, int steps,
+                             double lr, struct step_coefficients step_coefficients[2])
 {
     double bias = rule == STEP_ADAM ? 1 - pow(o->beta1, steps) : 1,
            root = rule == STEP_ADAM ? sqrt(1 - pow(o->beta2, steps)) : 1;
-    bool apart = !strcmp(o->rule, "adamw");
+    bool decoupled = !strcmp(o->rule, "adamw");
     for (int decays = 0; decays < 2; decays++)
         step_coefficients[decays] =
             (struct step_coefficients){.lr = (float)(lr * root / bias),
                                        .momentum = (float)o->momentum,
-                                       .decay = decays && !apart ? (float)o->decay : 0,
-                                       .keep = decays && apart ? (float)(1 - lr * o->decay) : 1,
+                                       .decay = decays && !decoupled ? (float)o->decay : 0,
+                                       .keep = decays && decoupled ? (float)(1 - lr * o->decay) : 1,
                                        .beta1 = (float)o->beta1,
                                        .fresh1 = (float)(1 - o->beta1),
                                        .beta2 = (float)o->beta2,
@@ -347,7 +347,7 @@ static void check_steps(struct gpu *gpu, size_t which, int64_t count, int source
     snprintf(name, sizeof name, "%s, momentum %g, %lld floats, %d sources, shift %d", o.rule,
              o.momentum, (long long)count, sources, shift);
     for (int step = 1; step <= 3; step++) {
-        set_pace(&o, u.rule, step, 0.1 / step, u.step_coefficients);
+        set_coefficients(&o, u.rule, step, 0.1 / step, u.step_coefficients);
         optimizer_step_sum(truth, w, g, in.list, in.scale, sources, 0.1 / step);
         kernel_step(gpu->stream, &u, &in.there, count);
         expect_same(gpu, name, "w", u.w, w, count);

@@ -31,7 +31,7 @@ static __global__ void cast_back(const void *__restrict__ from, int columns, int
             to[i] = v.of[i];
 }
 
-/* A block a image, a thread a pixel: its channels are one vector. */
+/* A block per image, a thread per pixel: its channels are one vector. */
 template <class E>
 static __global__ void images(kernel_dataset dataset, const crop *__restrict__ crops,
                               void *__restrict__ to)

@@ -14,7 +14,7 @@ enum { BATCH = 4 };
 static const __device__ double epsilon = 1e-5;
 
 /* The channel whose sums add_up() has left at `at` for this group. */
-static __device__ inline int channel_of(const spread &s, const share &me, int at)
+static __device__ inline int channel_of(const spread &s, const chunk_part &me, int at)
 {
     return (me.group * s.wide + at % s.wide) * LANES + at / s.wide;
 }
@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(TEAM)
     measure(int64_t rows, int channels, spread s, const void *__restrict__ z, kernel_statistics to,
             scratch *scratch)
 {
-    const share me = my_share(s);
+    const chunk_part me = my_part(s);
     const lanes origin = me.column < s.columns ? load<E>(z, me.column) : lanes{};
     float sum[2 * LANES] = {};
     for (int64_t row = me.first; row < rows; row += BATCH * me.step) {
@@ -91,7 +91,7 @@ static __global__ void __launch_bounds__(TEAM)
     apply(int64_t rows, int channels, spread s, kernel_norm norm, const void *__restrict__ z,
           const void *__restrict__ skip, bool relu, void *__restrict__ y)
 {
-    const share me = my_share(s);
+    const chunk_part me = my_part(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
     for (int64_t row = me.first; row < rows; row += BATCH * me.step) {
         lanes v[BATCH], more[BATCH];
@@ -120,8 +120,9 @@ struct output_gradient {
 
 template <class E>
 static __device__ inline output_gradient
-load_output_gradient(const share &me, int64_t row, int64_t rows, int columns, const coefficients &c,
-                     const void *z, const void *dy, const void *dy2, const void *y, bool relu)
+load_output_gradient(const chunk_part &me, int64_t row, int64_t rows, int columns,
+                     const coefficients &c, const void *z, const void *dy, const void *dy2,
+                     const void *y, bool relu)
 {
     output_gradient a;
     lanes out[PAIR];
@@ -147,7 +148,7 @@ static __global__ void __launch_bounds__(TEAM)
          const void *__restrict__ dy, const void *__restrict__ dy2, const void *__restrict__ y,
          bool relu, void *__restrict__ dskip, float *dgamma, float *dbeta, scratch *scratch)
 {
-    const share me = my_share(s);
+    const chunk_part me = my_part(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
     float sum[2 * LANES] = {};
     for (int64_t row = me.first; row < rows; row += PAIR * me.step) {
@@ -181,7 +182,7 @@ static __global__ void __launch_bounds__(TEAM)
              bool relu, const float *__restrict__ dgamma, const float *__restrict__ dbeta,
              void *__restrict__ dz)
 {
-    const share me = my_share(s);
+    const chunk_part me = my_part(s);
     const coefficients c = coefficients_of(norm, me.column * LANES, channels);
     lanes from_z = load_channels(dgamma, me.column * LANES, channels),
           constant = load_channels(dbeta, me.column * LANES, channels);

@@ -2,7 +2,7 @@
  * of one pixel.
  *
  * Bytes moved are those of x and y, once each; windows that overlap are read from the caches. The
- * way back gathers: a thread asks who took its pixel, so nothing is added by two threads. */
+ * backward gathers: a thread asks who took its pixel, so nothing is added by two threads. */
 #include "backend/cudnn/kernels/lanes.cuh"
 
 struct window {

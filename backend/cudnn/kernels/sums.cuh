@@ -23,7 +23,7 @@ struct scratch {
 };
 
 /* How a plane is shared out: blocks lie side by side in `groups` of columns, and `chunks` of them
- * one behind another. */
+ * one after another. */
 struct spread {
     int columns, wide, groups,
         chunks; /* columns: vectors in a row; wide: of a block, a power of two */
@@ -44,14 +44,14 @@ static inline struct spread spread_of(int64_t rows, int channels)
 
 /* A thread's part: every step-th row from the first on, of one column; no row at all where there is
  * no such column. */
-struct share {
+struct chunk_part {
     int group, chunk, column;
     int64_t first, step;
 };
 
-static __device__ inline share my_share(const spread &s)
+static __device__ inline chunk_part my_part(const spread &s)
 {
-    share me;
+    chunk_part me;
     int tall = TEAM / s.wide;
     me.group = blockIdx.x % s.groups;
     me.chunk = blockIdx.x / s.groups;
@@ -91,9 +91,9 @@ static __device__ inline bool last_to_come(unsigned *arrived, unsigned blocks)
 
 /* Adds what all threads hold, two sums for each of their channels. Returns, to the last block of
  * each group alone, the totals of its columns: of lane i in column c at [i x wide + c], the second
- * sums behind all first ones. NULL to the other blocks. */
+ * sums after all first ones. NULL to the other blocks. */
 static __device__ inline const double *add_up(const float (&mine)[2 * LANES], const spread &s,
-                                              const share &me, scratch *scratch)
+                                              const chunk_part &me, scratch *scratch)
 {
     __shared__ float tree[2 * LANES][TEAM];
     __shared__ double total[1][TEAM];

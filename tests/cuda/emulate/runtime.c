@@ -1,5 +1,5 @@
 /* A stream is a ring of tasks. An event counts how often it was recorded (asked) and how far that
- * has come (done); a wait in a stream stands until the recording that it was asked for is done. */
+ * has come (done); a wait in a stream lasts until the recording that it was asked for is done. */
 #include "tests/cuda/emulate/runtime.h"
 
 #include <stdbool.h>

@@ -13,7 +13,7 @@
 
 typedef struct CUstream_st *cudaStream_t;
 
-/* Puts body(copy of the argument's bytes) into the stream; without a stream it runs now, behind all
+/* Puts body(copy of the argument's bytes) into the stream; without a stream it runs now, after all
  * that is queued. */
 void emulate_enqueue(cudaStream_t stream, void (*body)(const void *argument), const void *argument,
                      size_t bytes);

@@ -12,7 +12,7 @@
 
 enum { STACK_BYTES = 64 << 10, MOST_TEAMS = 8 };
 
-struct place { /* where a thread stands: at a barrier, or (no file) at the end of its block */
+struct place { /* where a thread is: at a barrier, or (no file) at the end of its block */
     const char *file;
     int line;
 };
