@@ -6,7 +6,7 @@
 
 build=${nbsgd#"$home/"} build=${build%/nbsgd} mode=${build##*/}
 case $mode in release | debug | asan | tsan) ;; *) mode=release ;; esac
-make=(make -s "MODE=$mode" "BUILD=$build")
+make=(env -u MAKEFLAGS -u MFLAGS make -s "MODE=$mode" "BUILD=$build")
 "${make[@]}" -C "$home" same-flags >/dev/null 2>&1 ||
     skip 'built with other settings than these (CC, CUDA, CFLAGS)'
 
