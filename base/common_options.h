@@ -34,13 +34,10 @@ struct data_options {
 
 struct rate_options {
     const char *optimizer;
-    double lr, momentum, weight_decay;
+    double lr, weight_decay;
     bool decay_norms;
-    double beta1, beta2, epsilon;
     const char *schedule;
     double warmup;
-    const char *milestones;
-    double gamma;
 };
 
 struct rank_options {

@@ -31,6 +31,8 @@ struct option_sets option_sets(void)
     const struct option_set *list[MAX_OPTION_SETS];
     int count = dataset_option_sets(list, MAX_OPTION_SETS);
     count += partition_option_sets(list + count, MAX_OPTION_SETS - count);
+    count += optimizer_option_sets(list + count, MAX_OPTION_SETS - count);
+    count += schedule_option_sets(list + count, MAX_OPTION_SETS - count);
     for (int i = 0; common_option_sets[i]; i++)
         add(&s, common_option_sets[i]);
     for (int i = 0; models[i]; i++)
@@ -73,5 +75,7 @@ void option_sets_use(struct options *o)
     options_use(o, model_options(o->network));
     options_use(o, dataset_option_set(o->dataset, o->data));
     options_use(o, partition_option_set(o->partition));
+    options_use(o, optimizer_option_set(o->optimizer));
+    options_use(o, schedule_option_set(o->schedule));
     options_use(o, world_find(o->world)->options);
 }

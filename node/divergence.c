@@ -18,14 +18,15 @@ enum { PATIENCE = 3 };
 static const char *likely_cause(const struct node *n)
 {
     const struct options *o = n->context->options;
+    const double momentum = optimizer_options_of(o, o->optimizer).momentum;
     if (!n->own->divergence.rising)
         return "it learns too slowly: a greater --lr, or more samples";
     if (histogram_mean(&n->counters.staleness) >= 0.5)
-        return o->momentum > 0.5
+        return momentum > 0.5
                    ? "stale gradients under momentum: a smaller --momentum, then a smaller --lr"
                    : "stale gradients: a smaller --lr, or a scheme with a bound on the staleness";
-    return o->momentum > 0.95 ? "much momentum: a smaller --momentum or --lr"
-                              : "the learning rate: a smaller --lr, or a longer --warmup";
+    return momentum > 0.95 ? "much momentum: a smaller --momentum or --lr"
+                           : "the learning rate: a smaller --lr, or a longer --warmup";
 }
 
 static void found(struct node *n, const char *what, const char *text)

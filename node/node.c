@@ -13,29 +13,26 @@ struct range node_slice(const struct node *n, int server)
     return range_split(n->count, server, n->context->servers, CACHE_LINE_FLOATS);
 }
 
-static struct optimizer *open_optimizer(const struct node *n, struct range slice, const char *rule,
-                                        double momentum)
+static struct optimizer *open_optimizer(const struct node *n, struct range slice,
+                                        struct optimizer_options options)
 {
-    const struct options *o = n->context->options;
     const struct problem *p = n->context->problem;
-    return optimizer_open(&(struct optimizer_options){.rule = rule,
-                                                      .momentum = momentum,
-                                                      .decay = o->weight_decay,
-                                                      .beta1 = o->beta1,
-                                                      .beta2 = o->beta2,
-                                                      .epsilon = o->epsilon,
-                                                      .threads = n->context->threads},
-                          slice, p->no_decay, p->no_decay_count);
+    options.threads = n->context->threads;
+    return optimizer_open(&options, slice, p->no_decay, p->no_decay_count);
 }
 
 struct optimizer *node_optimizer(const struct node *n, struct range slice)
 {
-    return open_optimizer(n, slice, n->context->options->optimizer, n->context->options->momentum);
+    const struct options *o = n->context->options;
+    return open_optimizer(n, slice, optimizer_options_of(o, o->optimizer));
 }
 
-struct optimizer *node_local_optimizer(const struct node *n, const char *rule, double momentum)
+struct optimizer *node_local_optimizer(const struct node *n, const char *rule, bool momentum)
 {
-    return open_optimizer(n, (struct range){0, n->count}, rule, momentum);
+    struct optimizer_options options = optimizer_options_of(n->context->options, rule);
+    if (!momentum)
+        options.momentum = 0;
+    return open_optimizer(n, (struct range){0, n->count}, options);
 }
 
 void node_weights_changed(struct node *n)

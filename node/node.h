@@ -184,8 +184,8 @@ double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 
 
 /* opened as the options say */
 struct optimizer *node_optimizer(const struct node *n, struct range slice);
-/* the same, but for these, of all of w */
-struct optimizer *node_local_optimizer(const struct node *n, const char *rule, double momentum);
+/* the same, but by this rule, with --momentum or none, of all of w */
+struct optimizer *node_local_optimizer(const struct node *n, const char *rule, bool momentum);
 
 /* floats of the vector that this server holds */
 struct range node_slice(const struct node *n, int server);

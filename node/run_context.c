@@ -10,26 +10,13 @@
 
 static const double most_samples = 1e15; /* sums of a few of them stay exact */
 
-static struct schedule schedule_of(const struct options *o)
-{
-    struct schedule s = {.shape = o->schedule, .lr = o->lr, .warmup = o->warmup, .gamma = o->gamma};
-    schedule_set_milestones(&s, o->milestones);
-    return s;
-}
-
 /* The optimizer and the schedule judge their numbers themselves. */
 void run_context_check(const struct options *o)
 {
     const struct schedule schedule = schedule_of(o);
     schedule_at(&schedule, 0);
-    optimizer_close(optimizer_open(&(struct optimizer_options){.rule = o->optimizer,
-                                                               .momentum = o->momentum,
-                                                               .decay = o->weight_decay,
-                                                               .beta1 = o->beta1,
-                                                               .beta2 = o->beta2,
-                                                               .epsilon = o->epsilon,
-                                                               .threads = 1},
-                                   (struct range){0, 1}, NULL, 0));
+    const struct optimizer_options optimizer = optimizer_options_of(o, o->optimizer);
+    optimizer_close(optimizer_open(&optimizer, (struct range){0, 1}, NULL, 0));
 }
 
 /* What --machine says of this run's computing; a mini-batch that nobody has timed is not

@@ -1,5 +1,6 @@
 /* Adagrad. Floats read and written a weight: 3 + 2. */
 #include <math.h>
+#include <stddef.h>
 
 #include "base/simd.h"
 #include "optimizer/kinds.h"
@@ -22,10 +23,26 @@ SIMD_LOOP adagrad_loop(const struct step_coefficients *c, float *restrict w,
 
 RULE_KERNEL(adagrad)
 
+#define AT(field) offsetof(struct optimizer_options, field)
+
+static const struct option_row rows[] = {{.name = "epsilon",
+                                          .type = OPTION_REAL,
+                                          .offset = AT(epsilon),
+                                          .preset = "1e-8",
+                                          .placeholder = "E",
+                                          .help = "added to the root that a step is divided by"},
+                                         {0}};
+
+static const struct option_set option_set = {.title = "Optimizer adagrad",
+                                             .owner = "--optimizer adagrad",
+                                             .rows = rows,
+                                             .size = sizeof(struct optimizer_options)};
+
 const struct rule rule_adagrad = {
     .name = "adagrad",
     .formula = "d = g + decay w; m += d^2; w -= lr d / (sqrt(m) + epsilon)",
     .paper = "Duchi, Hazan, Singer 2011",
+    .options = &option_set,
     .states = 1,
     .kernel = adagrad,
     .step = STEP_ADAGRAD,

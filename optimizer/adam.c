@@ -3,6 +3,7 @@
  * 2), which saves a division a weight. */
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 
 #include "base/check.h"
 #include "base/simd.h"
@@ -45,10 +46,42 @@ static void correct(const struct optimizer_options *o, int64_t step, double *bia
     *root = sqrt(1 - pow(o->beta2, (double)step));
 }
 
+#define AT(field) offsetof(struct optimizer_options, field)
+
+static const struct option_row rows[] = {{.name = "beta1",
+                                          .type = OPTION_REAL,
+                                          .flags = OPTION_BELOW,
+                                          .offset = AT(beta1),
+                                          .preset = "0.9",
+                                          .placeholder = "B",
+                                          .help = "decay of the first moment",
+                                          .most = 1},
+                                         {.name = "beta2",
+                                          .type = OPTION_REAL,
+                                          .flags = OPTION_BELOW,
+                                          .offset = AT(beta2),
+                                          .preset = "0.999",
+                                          .placeholder = "B",
+                                          .help = "decay of the second moment",
+                                          .most = 1},
+                                         {.name = "epsilon",
+                                          .type = OPTION_REAL,
+                                          .offset = AT(epsilon),
+                                          .preset = "1e-8",
+                                          .placeholder = "E",
+                                          .help = "added to the root that a step is divided by"},
+                                         {0}};
+
+static const struct option_set option_set = {.title = "Optimizers adam and adamw",
+                                             .owner = "--optimizer adam or adamw",
+                                             .rows = rows,
+                                             .size = sizeof(struct optimizer_options)};
+
 const struct rule rule_adam = {
     .name = "adam",
     .formula = "d = g + decay w; m, v: means of d, d^2; w -= lr m / (sqrt(v) + epsilon)",
     .paper = "Kingma, Ba 2015",
+    .options = &option_set,
     .states = 2,
     .kernel = adam,
     .step = STEP_ADAM,
@@ -60,6 +93,7 @@ const struct rule rule_adamw = {
     .name = "adamw",
     .formula = "m, v: means of g, g^2; w = (1 - lr decay) w - lr m / (sqrt(v) + epsilon)",
     .paper = "Loshchilov, Hutter 2019",
+    .options = &option_set,
     .states = 2,
     .kernel = adam,
     .step = STEP_ADAM,

@@ -6,6 +6,7 @@
 #ifndef OPTIMIZER_KINDS_H
 #define OPTIMIZER_KINDS_H
 
+#include "base/options.h"
 #include "optimizer/optimizer.h"
 
 #define RULES(X)                                                                                   \
@@ -22,7 +23,8 @@ typedef void rule_kernel(const struct step_coefficients *c, float *w, const floa
 
 struct rule {
     const char *name, *formula, *paper;
-    int states; /* vectors that it remembers, 0 to 2; zero at first */
+    const struct option_set *options; /* its own, in struct optimizer_options; NULL: none */
+    int states;                       /* vectors that it remembers, 0 to 2; zero at first */
     rule_kernel *kernel;
     enum step_rule step; /* the same on a device */
     bool decoupled;      /* weight decay acts on the weights, not through the gradient */
@@ -46,6 +48,8 @@ extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the 
          (const struct step_coefficients *c, float *w, const float *g, float *m, float *v,         \
           int64_t count),                                                                          \
          (c, w, g, m, v, count))
+
+extern const struct option_set momentum_option_set; /* sgd.c */
 
 void check_momentum(const struct optimizer_options *o); /* sgd.c */
 void check_epsilon(const struct optimizer_options *o);  /* adam.c */

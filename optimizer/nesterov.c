@@ -22,6 +22,7 @@ const struct rule rule_nesterov = {
     .name = "nesterov",
     .formula = "d = g + decay w; m = momentum m + d; w -= lr (d + momentum m)",
     .paper = "Sutskever et al. 2013, as in PyTorch",
+    .options = &momentum_option_set,
     .states = 1,
     .kernel = nesterov,
     .step = STEP_NESTEROV,

@@ -49,6 +49,32 @@ static const struct rule *find_rule(const char *name)
     fatal("--optimizer: unknown rule '%s'; known are %s", name, optimizer_rules());
 }
 
+int optimizer_option_sets(const struct option_set **list, int room)
+{
+    int count = 0;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i]->options && count < room)
+            list[count++] = rules[i]->options;
+    return count;
+}
+
+const struct option_set *optimizer_option_set(const char *rule)
+{
+    return find_rule(rule)->options;
+}
+
+struct optimizer_options optimizer_options_of(const struct options *o, const char *name)
+{
+    const struct rule *rule = find_rule(name);
+    struct optimizer_options q = {.rule = NULL};
+    if (rule->options)
+        q = *(const struct optimizer_options *)options_of(o, rule->options);
+    q.rule = rule->name;
+    q.decay = o->weight_decay;
+    q.threads = 1;
+    return q;
+}
+
 /* Keeps what lies in the slice, neighbours joined, and a range after all as the end. */
 static void set_no_decay(struct optimizer *o, struct range slice, const struct range *no_decay,
                          int count)

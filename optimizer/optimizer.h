@@ -13,12 +13,24 @@
 #include "base/vector.h"
 #include "optimizer/device.h"
 
+struct option_set;
+struct options;
+
+/* Momentum, betas and epsilon are options of the rules that have them, in their files. */
 struct optimizer_options {
     const char *rule;       /* one of optimizer_rules() */
     double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
     double beta1, beta2, epsilon;
     int threads;
 };
+
+/* The rule with its own options as they were given, and the weight decay; 1 thread. Numbers that
+ * the rule does not have are 0. */
+struct optimizer_options optimizer_options_of(const struct options *o, const char *rule);
+
+/* The sets of all rules, at most `room`; returns how many. Rules may share one. */
+int optimizer_option_sets(const struct option_set **list, int room);
+const struct option_set *optimizer_option_set(const char *rule); /* NULL: it has none */
 
 struct optimizer;
 
@@ -72,6 +84,11 @@ struct schedule {
     int step_count;
     double gamma; /* step: factor; exponential: rate at the end / rate at the start */
 };
+
+/* --schedule with --lr, --warmup and its own options. */
+struct schedule schedule_of(const struct options *o);
+int schedule_option_sets(const struct option_set **list, int room);
+const struct option_set *schedule_option_set(const char *shape); /* NULL: it has none */
 
 /* Milestones from text like "0.5,0.75"; "": none. Fatal on anything else, or on more than fit. */
 void schedule_set_milestones(struct schedule *s, const char *text);

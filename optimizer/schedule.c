@@ -2,16 +2,20 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/options.h"
 #include "optimizer/optimizer.h"
 
 enum { MOST_MILESTONES = sizeof((struct schedule *)NULL)->steps / sizeof(double) };
 
 struct schedule_kind {
     const char *name, *formula, *paper;
+    const struct option_set *options;                  /* its own; NULL: none */
+    void (*read)(struct schedule *s, const void *own); /* takes them */
     /* Factor on the rate when `part` of the time after the warm-up is over, and `done` of the
      * run. */
     double (*factor)(const struct schedule *s, double part, double done);
@@ -60,10 +64,45 @@ static void check_step(const struct schedule *s)
             fatal("--milestones: %g: give parts of the run, from 0 to 1", s->steps[i]);
 }
 
+struct step_options {
+    const char *milestones;
+    double gamma;
+};
+
+static const struct option_row step_rows[] = {
+    {.name = "milestones",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct step_options, milestones),
+     .preset = "0.5,0.75",
+     .placeholder = "PARTS",
+     .help = "parts of the run at which the learning rate drops",
+     .old = "steps"},
+    {.name = "gamma",
+     .type = OPTION_REAL,
+     .offset = offsetof(struct step_options, gamma),
+     .preset = "0.1",
+     .placeholder = "G",
+     .help = "factor at each milestone"},
+    {0}};
+
+static const struct option_set step_option_set = {.title = "Schedule step",
+                                                  .owner = "--schedule step",
+                                                  .rows = step_rows,
+                                                  .size = sizeof(struct step_options)};
+
+static void read_step(struct schedule *s, const void *own)
+{
+    const struct step_options *o = own;
+    s->gamma = o->gamma;
+    schedule_set_milestones(s, o->milestones);
+}
+
 static const struct schedule_kind schedule_step = {
     .name = "step",
     .formula = "lr gamma^k after the k-th milestone",
     .paper = "He et al. 2016",
+    .options = &step_option_set,
+    .read = read_step,
     .factor = step,
     .check = check_step,
 };
@@ -88,9 +127,36 @@ static double exponential(const struct schedule *s, double part, double done)
     return pow(s->gamma, part);
 }
 
+struct exponential_options {
+    double gamma;
+};
+
+static const struct option_row exponential_rows[] = {
+    {.name = "gamma",
+     .type = OPTION_REAL,
+     .offset = offsetof(struct exponential_options, gamma),
+     .preset = "0.1",
+     .placeholder = "G",
+     .help = "learning rate at the end / at the start"},
+    {0}};
+
+static const struct option_set exponential_option_set = {.title = "Schedule exponential",
+                                                         .owner = "--schedule exponential",
+                                                         .rows = exponential_rows,
+                                                         .size =
+                                                             sizeof(struct exponential_options)};
+
+static void read_exponential(struct schedule *s, const void *own)
+{
+    const struct exponential_options *o = own;
+    s->gamma = o->gamma;
+}
+
 static const struct schedule_kind schedule_exponential = {
     .name = "exponential",
     .formula = "lr gamma^part, which ends at lr gamma",
+    .options = &exponential_option_set,
+    .read = read_exponential,
     .factor = exponential,
     .check = check_gamma,
 };
@@ -150,6 +216,29 @@ static const struct schedule_kind *find(const char *name)
         if (!strcmp(kinds[i]->name, name))
             return kinds[i];
     fatal("--schedule: unknown shape '%s'; known are %s", name, schedule_shapes());
+}
+
+int schedule_option_sets(const struct option_set **list, int room)
+{
+    int count = 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i]->options && count < room)
+            list[count++] = kinds[i]->options;
+    return count;
+}
+
+const struct option_set *schedule_option_set(const char *shape)
+{
+    return find(shape)->options;
+}
+
+struct schedule schedule_of(const struct options *o)
+{
+    const struct schedule_kind *kind = find(o->schedule);
+    struct schedule s = {.shape = kind->name, .lr = o->lr, .warmup = o->warmup};
+    if (kind->options)
+        kind->read(&s, options_of(o, kind->options));
+    return s;
 }
 
 static void check(const struct schedule *s, const struct schedule_kind *kind)

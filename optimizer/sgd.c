@@ -1,5 +1,7 @@
 /* SGD with momentum as in PyTorch, and without. Floats read and written a weight: 3 + 2; without
  * momentum 2 + 1. */
+#include <stddef.h>
+
 #include "base/check.h"
 #include "base/simd.h"
 #include "optimizer/kinds.h"
@@ -36,6 +38,24 @@ void check_momentum(const struct optimizer_options *o)
         fatal("--momentum %g: give a number from 0 to below 1", o->momentum);
 }
 
+#define AT(field) offsetof(struct optimizer_options, field)
+
+static const struct option_row momentum_rows[] = {
+    {.name = "momentum",
+     .type = OPTION_REAL,
+     .flags = OPTION_BELOW,
+     .offset = AT(momentum),
+     .preset = "0.9",
+     .placeholder = "M",
+     .help = "part of the last step that the next one keeps",
+     .most = 1},
+    {0}};
+
+const struct option_set momentum_option_set = {.title = "Optimizers sgd and nesterov",
+                                               .owner = "--optimizer sgd or nesterov",
+                                               .rows = momentum_rows,
+                                               .size = sizeof(struct optimizer_options)};
+
 const struct rule rule_plain = {
     .name = "sgd",
     .formula = "w -= lr (g + decay w)",
@@ -48,6 +68,7 @@ const struct rule rule_sgd = {
     .name = "sgd",
     .formula = "m = momentum m + g + decay w; w -= lr m",
     .paper = "Polyak 1964, as in PyTorch",
+    .options = &momentum_option_set,
     .states = 1,
     .kernel = sgd,
     .step = STEP_SGD,

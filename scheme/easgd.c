@@ -125,12 +125,12 @@ static void eamsgd_check(const struct options *o, int workers)
 
 static void easgd_work(struct node *n)
 {
-    work(n, node_local_optimizer(n, "sgd", 0));
+    work(n, node_local_optimizer(n, "sgd", false));
 }
 
 static void eamsgd_work(struct node *n)
 {
-    work(n, node_local_optimizer(n, "nesterov", n->context->options->momentum));
+    work(n, node_local_optimizer(n, "nesterov", true));
 }
 
 const struct scheme scheme_easgd = {

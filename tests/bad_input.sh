@@ -62,7 +62,7 @@ refuses "--servers: '65' is not a whole number from 1 to 64" "${toy[@]}" --serve
 refuses "--threads: '2000' is not a whole number from 0 to 1024" "${toy[@]}" --threads 2000
 refuses "--eval-batches: '0' is not a whole number from 1" "${toy[@]}" --eval-batches 0
 refuses "--sim-bandwidth: '0' is not a number above 0" "${toy[@]}" --sim-bandwidth 0
-refuses "--milestones '0.5,2'" "${toy[@]}" --milestones 0.5,2
+refuses "--milestones '0.5,2'" "${toy[@]}" --schedule step --milestones 0.5,2
 refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
 refuses '--batch 4 is not divided by --minibatches 8' "$nbsgd" --print-network --batch 4
 
@@ -118,6 +118,9 @@ refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1
 refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@]}" --scheme ssgd \
     --backup-workers 1
 refuses '--backup-workers belongs to --scheme backup' "${toy[@]}" --scheme ssgd --backups 1
+refuses '--beta1 belongs to --optimizer adam or adamw and has no effect' "${toy[@]}" --beta1 0.5
+refuses '--epsilon belongs to --optimizer adam or adamw, --optimizer adagrad' "${toy[@]}" --epsilon 1
+refuses '--gamma belongs to --schedule step, --schedule exponential' "${toy[@]}" --gamma 0.5
 refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
     --sim-latency 1
 refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
