@@ -9,8 +9,15 @@
 
 #include "base/check.h"
 
-/* each in its folder */
-extern const struct backend backend_cudnn, backend_onednn, backend_openblas, backend_ref;
+#define BACKENDS(X)                                                                                \
+    X(cudnn)                                                                                       \
+    X(onednn)                                                                                      \
+    X(openblas)                                                                                    \
+    X(ref)
+
+#define DECLARE(name) extern const struct backend backend_##name;
+BACKENDS(DECLARE)
+#undef DECLARE
 
 const struct backend *const backends[] = {
 #ifdef WITH_CUDNN
@@ -26,7 +33,12 @@ const struct backend *const backends[] = {
     NULL,
 };
 
-static const char *const known[] = {"cudnn", "onednn", "openblas", "ref"};
+const char *backend_names(void)
+{
+#define NAME(name) "|" #name
+    return &BACKENDS(NAME)[1];
+#undef NAME
+}
 
 /* "onednn openblas ref": those that are built in, or with `dtype` those that run it here. */
 static void list_built_in(char *text, size_t size, const enum backend_dtype *dtype)
@@ -41,6 +53,9 @@ static void list_built_in(char *text, size_t size, const enum backend_dtype *dty
 
 static bool is_known(const char *name)
 {
+#define NAME(name) #name,
+    static const char *const known[] = {BACKENDS(NAME)};
+#undef NAME
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(known[i], name))
             return true;

@@ -141,6 +141,8 @@ struct backend {
 extern const struct backend
     *const backends[]; /* fastest first, ends with NULL; the table in backend/backend.c */
 
+const char *backend_names(void); /* "cudnn|onednn|openblas|ref": all, built in or not */
+
 /* The backend of that name, "auto": the fastest that is built in and runs `dtype` here. Fatal when
  * unknown, not built in, or unable; says which were. */
 const struct backend *backend_find(const char *name, enum backend_dtype dtype);

@@ -59,7 +59,6 @@ static const struct option_row rank_rows[] = {
      .flags = OPTION_FREE,
      .offset = AT(backend),
      .preset = "auto",
-     .choices = "auto|cudnn|onednn|openblas|ref",
      .help = "what computes; auto takes the fastest that this machine has"},
     {.name = "dtype",
      .type = OPTION_CHOICE,

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/check.h"
 #include "collective/collective.h"
 #include "data_loader/data_loader.h"
@@ -60,6 +61,7 @@ void option_choices(const char *option, char *text, size_t size)
         {"optimizer", "", optimizer_rules()},
         {"schedule", "", schedule_shapes()},
         {"compress", "", codec_names()},
+        {"backend", "auto|", backend_names()},
         {"allreduce", "auto|", collective_names()},
     };
     *text = 0;
