@@ -176,10 +176,16 @@ struct weights_set {
  * worker computes with must be in n->w, in net_alloc()'s memory, whenever it handles events. */
 void node_set_evaluated(struct node *n, struct weights_set set);
 
+struct training_state { /* now, or expected */
+    int64_t version, samples;
+    double seconds; /* of the training clock */
+};
+
+struct training_state node_training_state(const struct node *n); /* now */
 double node_lr(const struct node *n); /* learning rate of the next update */
-double node_lr_at(const struct node *n, int64_t version, int64_t samples); /* of a later one */
-/* Rank 0: at that version with so many samples used, will it evaluate or end training? */
-bool node_stops_at(const struct node *n, int64_t version, int64_t samples);
+double node_lr_at(const struct node *n, struct training_state at);
+/* Rank 0: will it evaluate or end training then? */
+bool node_stops_at(const struct node *n, struct training_state at);
 double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 */
 
 /* opened as the options say */

@@ -5,35 +5,40 @@
 #include "base/check.h"
 #include "node/private.h"
 
-static double done_at(const struct node *n, int64_t version, int64_t samples)
+struct training_state node_training_state(const struct node *n)
+{
+    return (struct training_state){n->version, n->samples, node_clock(n)};
+}
+
+static double done_at(const struct node *n, struct training_state at)
 {
     const struct options *o = n->context->options;
-    double done = (double)samples / (double)n->context->samples_wanted;
+    double done = (double)at.samples / (double)n->context->samples_wanted;
     if (o->seconds > 0)
-        done = fmax(done, node_clock(n) / o->seconds);
+        done = fmax(done, at.seconds / o->seconds);
     if (o->updates > 0)
-        done = fmax(done, (double)version / (double)o->updates);
+        done = fmax(done, (double)at.version / (double)o->updates);
     return fmin(done, 1);
 }
 
 double node_done(const struct node *n)
 {
-    return done_at(n, n->version, n->samples);
+    return done_at(n, node_training_state(n));
 }
 
-double node_lr_at(const struct node *n, int64_t version, int64_t samples)
+double node_lr_at(const struct node *n, struct training_state at)
 {
-    return schedule_at(&n->context->schedule, done_at(n, version, samples));
+    return schedule_at(&n->context->schedule, done_at(n, at));
 }
 
 double node_lr(const struct node *n)
 {
-    return node_lr_at(n, n->version, n->samples);
+    return node_lr_at(n, node_training_state(n));
 }
 
-bool node_stops_at(const struct node *n, int64_t version, int64_t samples)
+bool node_stops_at(const struct node *n, struct training_state at)
 {
-    return samples >= n->own->evaluator.next_samples || done_at(n, version, samples) >= 1 ||
+    return at.samples >= n->own->evaluator.next_samples || done_at(n, at) >= 1 ||
            *n->context->stop_requested;
 }
 

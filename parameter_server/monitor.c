@@ -4,7 +4,8 @@
  * Nobody waits for rank 0: where an update is one of all workers, its reply is sent when the update
  * before was counted. It is held back only where rank 0 will evaluate or end training. Then all
  * workers wait at that version, and show its weights. So limits by samples and by updates are
- * exact; a limit by seconds, or a signal to stop, ends training with the update that has begun.
+ * exact. For a limit by seconds, and a learning rate that follows it, the next update is taken to
+ * be as long as the last one. A signal to stop ends training with the update that has begun.
  *
  * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
  * worker shows its own, which all share (or the workers train on rank 0's memory, and nothing needs
@@ -39,18 +40,21 @@ static void reply_to_all(struct ps_server *ps)
 }
 
 /* Lets the workers go on with the update after next, unless rank 0 will evaluate or end training
- * before that. Returns whether it did. The samples of the next update are known where all workers
- * contribute (allreduce); where some do not (eager) they are seldom more. */
-static bool reply_ahead(struct ps_server *ps)
+ * before that. Returns whether it did. The next update is expected to take `update_s`. Its samples
+ * are known where all workers contribute (allreduce); where some do not (eager) they are seldom
+ * more. */
+static bool reply_ahead(struct ps_server *ps, double update_s)
 {
     const struct node *n = ps->n;
     const struct run_context *s = n->context;
-    int64_t version = n->version + 1,
-            samples = n->samples + (int64_t)s->workers * s->minibatches * s->minibatch;
-    if (n->stop || node_stops_at(n, version, samples))
+    struct training_state next = node_training_state(n);
+    next.version++;
+    next.samples += (int64_t)s->workers * s->minibatches * s->minibatch;
+    next.seconds += update_s;
+    if (n->stop || node_stops_at(n, next))
         return false;
     for (int i = 0; i < ps->workers; i++)
-        ps_reply_ahead(ps, i, version, samples);
+        ps_reply_ahead(ps, i, next);
     return true;
 }
 
@@ -75,12 +79,13 @@ static double last_report_s(const struct ps_server *ps)
 }
 
 /* An update is what all workers report. Their replies are sent an update ahead, so that nobody
- * waits for one. */
+ * waits for one. How long the first one takes is not known: where seconds count, it is awaited. */
 static void monitor_together(struct ps_server *ps)
 {
     struct node *n = ps->n;
+    double began_s = node_clock(n);
     ps_reply_all(ps);
-    for (bool ahead = reply_ahead(ps); ps_collect(ps);) {
+    for (bool ahead = reply_ahead(ps, INFINITY); ps_collect(ps);) {
         n->ending = ahead ? END_NOT_HERE : END_BY_LIMITS;
         node_waiting_since(n, last_report_s(ps));
         ps->replied = ahead;
@@ -92,7 +97,8 @@ static void monitor_together(struct ps_server *ps)
         }
         if (n->stop || !ps->replied)
             reply_to_all(ps);
-        ahead = reply_ahead(ps);
+        ahead = reply_ahead(ps, node_clock(n) - began_s);
+        began_s = node_clock(n);
     }
 }
 

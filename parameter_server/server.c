@@ -282,25 +282,15 @@ void ps_await_replies_taken(struct ps_server *ps)
         await_reply_taken(ps, i);
 }
 
-struct training_state { /* of training, which a reply is about */
-    int64_t version, samples;
-};
-
-static struct training_state now(const struct ps_server *ps)
-{
-    return (struct training_state){ps->n->version, ps->n->samples};
-}
-
+/* About training as it is, or will be, then. */
 static void reply(struct ps_server *ps, int worker, int flags, struct training_state at,
                   const void *payload, size_t bytes)
 {
     struct node *n = ps->n;
     struct header header = {
         .tag = TAG_PARAMS, .flags = flags | (n->stop ? REPLY_STOP : 0), .version = at.version};
-    const struct reply_note note = {.samples = at.samples,
-                                    .min_clock = n->clock,
-                                    .lr = node_lr_at(n, at.version, at.samples),
-                                    .status = n->status};
+    const struct reply_note note = {
+        .samples = at.samples, .min_clock = n->clock, .lr = node_lr_at(n, at), .status = n->status};
     header_pack(&header, note);
     await_reply_taken(ps, worker);
     ps->worker[worker].reply = net_send(n->net, ps_rank_of(ps, worker), &header, payload, bytes);
@@ -322,17 +312,17 @@ void ps_reply(struct ps_server *ps, int worker)
     ps->worker[worker].reply_pending = false;
     ps->n->counters.uncompressed_bytes += (int64_t)slice_bytes(ps);
     ps->n->counters.compressed_bytes += (int64_t)bytes;
-    reply(ps, worker, 0, now(ps), payload, bytes);
+    reply(ps, worker, 0, node_training_state(ps->n), payload, bytes);
 }
 
 void ps_reply_flags(struct ps_server *ps, int worker, int flags)
 {
-    reply(ps, worker, flags, now(ps), NULL, 0);
+    reply(ps, worker, flags, node_training_state(ps->n), NULL, 0);
 }
 
-void ps_reply_ahead(struct ps_server *ps, int worker, int64_t version, int64_t samples)
+void ps_reply_ahead(struct ps_server *ps, int worker, struct training_state expected)
 {
-    reply(ps, worker, REPLY_UNCHANGED, (struct training_state){version, samples}, NULL, 0);
+    reply(ps, worker, REPLY_UNCHANGED, expected, NULL, 0);
 }
 
 void ps_reply_unchanged(struct ps_server *ps, int worker)

@@ -101,7 +101,7 @@ void ps_reply_flags(struct ps_server *ps, int worker, int flags);
 
 /* Sends a reply without weights that is about a later version: the worker need not wait for that
  * one to be counted. */
-void ps_reply_ahead(struct ps_server *ps, int worker, int64_t version, int64_t samples);
+void ps_reply_ahead(struct ps_server *ps, int worker, struct training_state expected);
 
 /* Waits until all workers have taken the weights that they were sent. */
 void ps_await_replies_taken(struct ps_server *ps);

@@ -280,6 +280,35 @@ static void reporting_workers_end_together(void **state)
     }
 }
 
+/* The schedule follows the clock: a rate of an update before would be off by 0.05. */
+static void report_rates(struct node *n)
+{
+    struct ps_client *ps = ps_client_open(n);
+    ps_pull(ps, n->w);
+    while (ps_wait(ps)) {
+        if (fabs(n->lr - node_lr(n)) > 0.02)
+            fail_msg("version %lld, %g s: learning rate %g came, %g is due", (long long)n->version,
+                     node_clock(n), n->lr, node_lr(n));
+        node_batch(n);
+        ps_report(ps, n->w);
+        ps_pull(ps, n->w);
+    }
+    ps_client_close(ps);
+}
+
+static void rates_follow_a_limit_by_seconds(void **state)
+{
+    (void)state;
+    const struct scheme s = {.name = "allreduce", .work = report_rates, .serve = watch};
+    struct experiment e;
+    run(&e, &s, WORKERS,
+        (const char *const[]){"samples=24000", "scheme=allreduce", "batch=8", "minibatches=1",
+                              "lr=1", "warmup=0", "sim-minibatch=0.1", "sim-latency=0.001",
+                              "seconds=3", "eval-every=100000", NULL});
+    assert_true(e.out.updates >= 28 && e.out.updates <= 30);
+    experiment_close(&e);
+}
+
 static void reporting_workers_stop_together(void **state)
 {
     (void)state;
@@ -337,6 +366,7 @@ int main(void)
         cmocka_unit_test(reports_are_not_waited_for),
         cmocka_unit_test(evaluations_take_no_time_of_training),
         cmocka_unit_test(reporting_workers_end_together),
+        cmocka_unit_test(rates_follow_a_limit_by_seconds),
         cmocka_unit_test(reporting_workers_stop_together),
         cmocka_unit_test(work_that_was_begun_after_a_nan_is_dropped),
     };
