@@ -156,6 +156,8 @@ static void accept_push(struct ps_server *ps, int worker)
     CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0 && note.samples >= 0,
           "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
+    CHECK(from->state == WORKER_COMPUTING, "push of version %lld from rank %d, which has departed",
+          (long long)m->version, m->from);
     from->state = WORKER_PUSHED;
     from->note = note;
     from->push = (struct push){.worker = worker,

@@ -142,11 +142,13 @@ static const struct damage {
     const char *what, *said;
     int64_t version, minibatches;
     size_t bytes;
+    bool departs; /* before */
 } damages[] = {
-    {"a vector that is too short", "bytes expected, 400 came", 0, 1, 400},
-    {"a vector without mini-batches", "0 bytes expected, 400 came", 0, 0, 400},
-    {"a later version than there is", "this server is at version 0", 7, 0, 0},
-    {"a negative version", "this server is at version 0", -1, 0, 0},
+    {"a vector that is too short", "bytes expected, 400 came", 0, 1, 400, false},
+    {"a vector without mini-batches", "0 bytes expected, 400 came", 0, 0, 400, false},
+    {"a later version than there is", "this server is at version 0", 7, 0, 0, false},
+    {"a negative version", "this server is at version 0", -1, 0, 0, false},
+    {"a push after a departure", "which has departed", 0, 0, 0, true},
 };
 
 /* --updates says which. */
@@ -159,7 +161,10 @@ static void push_damaged(struct node *n)
     ps_pull(ps, n->w);
     ps_wait(ps);
     header_pack(&header, note);
-    net_send(n->net, 0, &header, d->bytes ? n->sum : NULL, d->bytes);
+    if (d->departs && n->worker == 0)
+        send_note(n->net, 0, TAG_DEPART, ((struct depart_note){0}));
+    if (!d->departs || n->worker == 0)
+        net_send(n->net, 0, &header, d->bytes ? n->sum : NULL, d->bytes);
     ps_pull(ps, n->w);
     ps_wait(ps);
     ps_client_close(ps);
@@ -172,7 +177,7 @@ static void run_damaged(const void *argument)
     struct experiment e;
     char updates[20];
     snprintf(updates, sizeof updates, "updates=%d", (int)(d - damages));
-    run(&e, &s, 1,
+    run(&e, &s, d->departs ? 2 : 1, /* one is still there */
         (const char *const[]){"scheme=asgd", "batch=8", "minibatches=1", "samples=400", updates,
                               NULL});
 }
