@@ -117,7 +117,7 @@ CUDA_TEST_C := $(if $(CUDA_CU),$(filter-out $(NO_NCCL),$(wildcard tests/cuda/tes
 CUDA_AID_C  := $(if $(CUDA_CU),$(filter-out $(CUDA_TEST_C),$(wildcard tests/cuda/*.c)))
 FAKE_C      := $(if $(CUDA_CU),$(filter-out $(NO_NCCL),$(wildcard tests/cuda/emulate/*.c)))
 EMULATED_O  := $(CUDA_CU:%.cu=$(BUILD)/emulated/%.o) $(call objects,$(FAKE_C))
-EMULATED_C  := $(filter-out tests/cuda/test_plans.c,$(CUDA_TEST_C))
+EMULATED_C  := $(filter-out tests/cuda/test_plans%,$(CUDA_TEST_C))
 CUDA_TESTS  := $(CUDA_TEST_C:%.c=$(BUILD)/%) $(EMULATED_C:%.c=$(BUILD)/%_emulated)
 BENCH_C  := $(wildcard bench/*.c)
 CLUSTER_C := $(wildcard bench/cluster/*.c)
@@ -290,7 +290,7 @@ tsan: ## what has threads of its own, under the thread sanitizer
 	@./install.sh test
 	@$(MAKE) $(JOBS) MODE=tsan CUDA=0 check-threads
 
-check-threads: $(BUILD)/nbsgd $(BUILD)/tests/test_loader $(BUILD)/tests/mpi_messaging
+check-threads: $(BUILD)/nbsgd $(addprefix $(BUILD)/tests/,test_loader test_prefetch mpi_messaging)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/threads.sh
 
 test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary folder (root)

@@ -55,3 +55,11 @@ void wait_sent(struct net *net, struct request *request)
     CHECK(net_wait(net, &request, 1, INFINITY) == 0, "a wait without end came back with nothing");
     net_release(net, request);
 }
+
+struct rank_log log_run(int ranks, void (*body)(struct net *, void *))
+{
+    struct world_options options = {.ranks = ranks, .latency_s = L, .bandwidth = BANDWIDTH};
+    struct rank_log notes = {0};
+    sim_run(&options, body, &notes);
+    return notes;
+}

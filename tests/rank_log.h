@@ -33,4 +33,7 @@ int64_t take(struct net *net, struct request *request); /* waits for the request
 int64_t take_from(struct net *net, int from, int tag);
 void wait_sent(struct net *net, struct request *request);
 
+/* What the ranks of a simulated run note down; every link has latency L and bandwidth BANDWIDTH. */
+struct rank_log log_run(int ranks, void (*body)(struct net *, void *));
+
 #endif

@@ -1,5 +1,6 @@
 /* A network on a device (tests/fake_device.h): does it give the reference's bits, whatever happens
- * on the way, and does it keep its promises to the hook and to the device? */
+ * on the way, and does it keep its promises to the hook and to the device? The steps that it plans
+ * are in test_device_steps.c. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,27 +13,12 @@
 #include "base/alloc.h"
 #include "network/private.h"
 #include "tests/fake_device.h"
+#include "tests/fake_network.h"
 #include "tests/network_fixture.h"
 #include "tests/snapshots.h"
 
-enum { SEED = 3, OTHER_SEED = 4, VARIANTS = 4, MOST_AHEAD = 3 };
+enum { OTHER_SEED = 4, VARIANTS = 4, MOST_AHEAD = 3 };
 
-/* Shortcuts without parameters, shortcuts whose parameters lie after those of the unit that adds
- * them; a max pool. */
-static const struct fixture_options small = {
-    .stem = "cifar",
-    .model =
-        {.name = "resnet20", .batch = 2, .classes = 10, .channels = 3, .height = 8, .width = 8},
-    .smoothing = 0.1,
-    .seed = SEED,
-    .threads = 1,
-};
-static const struct fixture_options large = {
-    .stem = "imagenet",
-    .model = {.name = "resnet18", .batch = 2, .classes = 7, .channels = 3, .height = 8, .width = 8},
-    .seed = SEED,
-    .threads = 1,
-};
 /* What the reference says, for each of two weights and two batches. */
 struct truth {
     float *g[VARIANTS];
@@ -42,7 +28,7 @@ struct truth {
 
 static void set_variant(struct network_fixture *r, int variant)
 {
-    fixture_set_weights(r, variant % 2 ? OTHER_SEED : SEED);
+    fixture_set_weights(r, variant % 2 ? OTHER_SEED : FAKE_NETWORK_SEED);
     fixture_set_batch(r, variant / 2);
 }
 
@@ -73,34 +59,17 @@ static void forget_truth(struct truth *t)
     }
 }
 
-static void open_fake_device(struct network_fixture *r, const struct fixture_options *options,
-                             enum fake_device_mode mode)
-{
-    const struct engine early = {
-        .backend = &backend_fake_device, .dtype = DTYPE_F32, .name = "early"};
-    const struct engine late = {
-        .backend = &backend_fake_device, .dtype = DTYPE_F32, .name = "late"};
-    fake_device_begin(mode);
-    fixture_open(r, mode == COPIES_LATE ? &late : &early, options);
-}
-
-static void close_fake_device(struct network_fixture *r)
-{
-    fixture_close(r);
-    assert_int_equal(fake_device_counted()->registered, fake_device_counted()->unregistered);
-}
-
 static void for_each_kind(void (*check)(struct network_fixture *r, const struct truth *t))
 {
-    static const struct fixture_options *const kinds[] = {&small, &large};
+    static const struct fixture_options *const kinds[] = {&fake_network_small, &fake_network_large};
     for (int k = 0; k < 2; k++) {
         struct truth t;
         find_truth(&t, kinds[k]);
         for (int mode = COPIES_EARLY; mode <= COPIES_LATE; mode++) {
             struct network_fixture r;
-            open_fake_device(&r, kinds[k], (enum fake_device_mode)mode);
+            fake_network_open(&r, kinds[k], (enum fake_device_mode)mode);
             check(&r, &t);
-            close_fake_device(&r);
+            fake_network_close(&r);
         }
         forget_truth(&t);
     }
@@ -429,72 +398,10 @@ static void test_resident_data_sets(void **state)
     (void)state;
     for (int mode = COPIES_EARLY; mode <= COPIES_LATE; mode++) {
         struct network_fixture r;
-        open_fake_device(&r, &small, (enum fake_device_mode)mode);
+        fake_network_open(&r, &fake_network_small, (enum fake_device_mode)mode);
         check_resident_data_sets(&r);
-        close_fake_device(&r);
+        fake_network_close(&r);
     }
-}
-
-/* What images are made from lies in the way of nothing that is alive by then. */
-static void test_raw_batch(void **state)
-{
-    (void)state;
-    struct network_fixture r;
-    open_fake_device(&r, &small, COPIES_EARLY);
-    const struct memory_plan *plans[] = {&r.network->training, &r.network->evaluation};
-    for (int k = 0; k < 2; k++) {
-        const struct memory_plan *p = plans[k];
-        const struct piece *from = &p->raw_batch,
-                           *alive[] = {&p->images, &p->labels, &p->output[0], &p->saved[0]};
-        assert_true(from->bytes >= p->images.bytes && from->offset + from->bytes <= p->bytes);
-        for (int i = 0; i < 4; i++)
-            assert_true(from->offset + from->bytes <= alive[i]->offset ||
-                        alive[i]->offset + alive[i]->bytes <= from->offset);
-    }
-    close_fake_device(&r);
-}
-
-/* Each unit once forward and once back, in order; hook points and final floats as the hook hears
- * them; every float of w goes up once and every float of g comes down once; segments have no
- * gap. */
-static void test_steps(void **state)
-{
-    (void)state;
-    struct network_fixture r;
-    open_fake_device(&r, &large, COPIES_EARLY);
-    const struct steps *s = &r.network->gradient_steps;
-    int hooks = 0, units = r.a.units, next = 0;
-    int64_t up = 0, down = 0;
-    for (int i = 0; i < s->count; i++) {
-        const struct step *step = &s->step[i];
-        if (step->kind == STEP_WEIGHTS_UPLOAD)
-            up += step->floats.to - step->floats.from;
-        if (step->kind == STEP_GRADIENT_DOWNLOAD)
-            down += step->floats.to - step->floats.from;
-        if (step->kind == STEP_LOSS)
-            assert_int_equal(hooks, units);
-        if (step->kind != STEP_FORWARD && step->kind != STEP_BACKWARD)
-            continue;
-        assert_int_equal(step->kind, hooks < units ? STEP_FORWARD : STEP_BACKWARD);
-        assert_int_equal(step->unit, hooks < units ? hooks : 2 * units - 1 - hooks);
-        assert_int_equal(step->hook, hooks);
-        assert_int_equal(step->final_from, network_final_from(r.network, hooks));
-        hooks++;
-    }
-    assert_int_equal(hooks, 2 * units);
-    assert_int_equal(up, r.floats);
-    assert_int_equal(down, r.floats);
-    assert_true(s->segments > 4 && s->segments % 2 == 0);
-    for (int k = 0; k < s->segments; k++) {
-        const struct segment *g = &s->segment[k];
-        assert_int_equal(g->first_hook, next);
-        assert_int_equal(g->end, k + 1 < s->segments ? g[1].first : s->count);
-        assert_int_equal(g->final_before, k ? g[-1].final_after : r.floats);
-        next = g->last_hook + 1;
-    }
-    assert_int_equal(next, 2 * units);
-    assert_int_equal(s->segment[s->segments - 1].final_after, 0);
-    close_fake_device(&r);
 }
 
 int main(void)
@@ -506,8 +413,6 @@ int main(void)
         cmocka_unit_test(test_evaluation_inside_a_gradient),
         cmocka_unit_test(test_weights_versions),
         cmocka_unit_test(test_resident_data_sets),
-        cmocka_unit_test(test_raw_batch),
-        cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
-/* The simulated world: exact virtual times, matching, waiting, references, the barrier.
+/* The simulated world: exact virtual times, order, references, counters, the barrier.
  *
- * Every time here is a small multiple of a power of two. Networks whose links differ are in
- * test_sim_links.c, what ends a run is in test_sim_strict.c, random traffic and speed in
- * test_sim_traffic.c. */
+ * Every time here is a small multiple of a power of two. Waits are in test_sim_waits.c, networks
+ * whose links differ in test_sim_links.c. What ends a run is in test_sim_strict.c, random traffic
+ * and speed in test_sim_traffic.c. */
 #include "messaging/messaging.h"
 
 #include <math.h>
@@ -16,14 +16,6 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "tests/rank_log.h"
-
-static struct rank_log run(int ranks, void (*body)(struct net *, void *))
-{
-    struct world_options options = {.ranks = ranks, .latency_s = L, .bandwidth = BANDWIDTH};
-    struct rank_log notes = {0};
-    sim_run(&options, body, &notes);
-    return notes;
-}
 
 static void alone_body(struct net *net, void *argument)
 {
@@ -47,7 +39,7 @@ static void alone_body(struct net *net, void *argument)
 static void test_latency_and_bandwidth(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, alone_body);
+    struct rank_log notes = log_run(2, alone_body);
     EXPECT(&notes, L + T, 1, 1 + L + H);
 }
 
@@ -72,7 +64,7 @@ static void incast_body(struct net *net, void *argument)
 static void test_incast_is_serial(void **state)
 {
     (void)state;
-    struct rank_log notes = run(6, incast_body);
+    struct rank_log notes = log_run(6, incast_body);
     EXPECT(&notes, L + T, L + 2 * T, L + 3 * T, L + 4 * T, 1 + L + T);
 }
 
@@ -95,7 +87,7 @@ static void fan_out_body(struct net *net, void *argument)
 static void test_outgoing_link_is_serial(void **state)
 {
     (void)state;
-    struct rank_log notes = run(4, fan_out_body);
+    struct rank_log notes = log_run(4, fan_out_body);
     EXPECT(&notes, L + T, L + 2 * T, L + 3 * T);
 }
 
@@ -129,7 +121,7 @@ static void overtake_body(struct net *net, void *argument)
 static void test_heads_overtake_payloads(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, overtake_body);
+    struct rank_log notes = log_run(2, overtake_body);
     EXPECT(&notes, T + L + H, 0, L + 64 * T, 77, L + 64 * T, L + 65 * T + 2 * H);
 }
 
@@ -152,7 +144,7 @@ static void heads_body(struct net *net, void *argument)
 static void test_heads_are_serial(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, heads_body);
+    struct rank_log notes = log_run(2, heads_body);
     EXPECT(&notes, L + H, L + 2 * H, L + 2 * H + T);
 }
 
@@ -273,162 +265,8 @@ static void reference_body(struct net *net, void *argument)
 static void test_loans(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, reference_body);
+    struct rank_log notes = log_run(2, reference_body);
     EXPECT(&notes, 1, 1 + L + T, 0, 1, 2 + L + T);
-}
-
-/* Ranks 1, 2 and 3 send at 3, 1 and 2. */
-static void wait_body(struct net *net, void *argument)
-{
-    struct rank_log *notes = argument;
-    if (net->rank > 0) {
-        net_advance(net, net->rank == 1 ? 3 : net->rank - 1);
-        send_head(net, 0, 1, net->rank);
-        send_head(net, 0, 2, net->rank);
-        return;
-    }
-    struct request *list[4] = {net_recv(net, 1, 1, NULL, 0), NULL, net_recv(net, 2, 1, NULL, 0),
-                               net_recv(net, 3, 1, NULL, 0)};
-    log_value(notes, net_wait(net, list, 4, 0));
-    log_value(notes, net_wait(net, list, 4, INFINITY));
-    log_value(notes, net_now(net));
-    net_release(net, list[2]);
-    list[2] = NULL;
-    log_value(notes, net_wait(net, list, 4, 1.5));
-    log_value(notes, net_now(net));
-    log_value(notes, net_wait(net, list, 4, 1.25)); /* is over already */
-    log_value(notes, net_now(net));
-    log_value(notes, net_wait(net, list, 1, 2.5)); /* rank 3's message is of no interest */
-    log_value(notes, net_now(net));
-    net_wait(net, list, 1, INFINITY);
-    log_value(notes, net_wait(net, list, 4, INFINITY)); /* the lowest of two */
-    log_value(notes, net_now(net));
-    net_release(net, list[0]);
-    net_release(net, list[3]);
-    log_value(notes, net_wait(net, NULL, 0, 10));
-    log_value(notes, net_now(net));
-    for (int i = 1; i < 4; i++)
-        take_from(net, i, 2);
-    net_release(net, NULL);
-    log_value(notes, net_now(net));
-}
-
-static void test_wait(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(4, wait_body);
-    EXPECT(&notes, -1, 2, 1 + L + H, -1, 1.5, -1, 1.5, -1, 2.5, 0, 3 + L + H, -1, 10, 10);
-}
-
-/* A request looked at before must not end a wait, or a spend, that does not name it. */
-static void bystander_body(struct net *net, void *argument)
-{
-    if (net->rank == 1) {
-        send_head(net, 0, 1, 0);
-        net_advance(net, 2);
-        send_head(net, 0, 1, 0);
-        return;
-    }
-    struct request *seen = net_recv(net, 1, 1, NULL, 0), *other = net_recv(net, 1, 2, NULL, 0);
-    net_wait(net, &seen, 1, 0);
-    log_value(argument, net_wait(net, &other, 1, 1));
-    log_value(argument, net_now(net));
-    take(net, seen);
-    seen = net_recv(net, 1, 1, NULL, 0);
-    net_wait(net, &seen, 1, 1.5);
-    net_advance(net, 1.5);
-    log_value(argument, net_now(net));
-    take(net, seen);
-    net_release(net, other);
-}
-
-static void test_wait_is_for_what_it_names(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(2, bystander_body);
-    EXPECT(&notes, -1, 1, 3);
-}
-
-/* A delay that a signal cuts short: to 5 s without one, to its arrival with one. */
-static void signal_body(struct net *net, void *argument)
-{
-    if (net->rank == 1) {
-        net_advance(net, 7);
-        send_head(net, 0, 9, 3);
-        return;
-    }
-    struct request *heard = net_recv(net, NET_ANY, 9, NULL, 0);
-    log_value(argument, net_wait(net, &heard, 1, 5));
-    log_value(argument, net_now(net));
-    log_value(argument, net_wait(net, &heard, 1, 10));
-    log_value(argument, net_now(net));
-    log_value(argument, (double)take(net, heard));
-    net_advance(net, 0);
-    log_value(argument, net_now(net));
-}
-
-static void test_interruption(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(2, signal_body);
-    EXPECT(&notes, -1, 5, 0, 7 + L + H, 3, 7 + L + H);
-}
-
-/* Ranks 1, 2, 3 send heads at 1, 2, 3 and once more 10 s later. */
-static void any_body(struct net *net, void *argument)
-{
-    struct rank_log *notes = argument;
-    if (net->rank > 0) {
-        for (int i = 0; i < 2; i++) {
-            net_advance(net, i ? 10 : net->rank);
-            send_head(net, 0, 1, 100 * i + net->rank);
-        }
-        return;
-    }
-    net_advance(net, 5);
-    log_value(notes, (double)take_from(net, 2, 1)); /* out of the middle */
-    log_value(notes, (double)take_from(net, NET_ANY, 1));
-    log_value(notes, (double)take_from(net, NET_ANY, 1));
-    struct request *any = net_recv(net, NET_ANY, 1, NULL, 0), *third = net_recv(net, 3, 1, NULL, 0),
-                   *first = net_recv(net, 1, 1, NULL, 0),
-                   *last = net_recv(net, NET_ANY, 1, NULL, 0);
-    net_wait(net, &third, 1, INFINITY);
-    log_value(notes, (double)take(net, any)); /* posted before `first`, takes rank 1's */
-    log_value(notes, (double)take(net, third));
-    log_value(notes, (double)take(net, last));
-    net_release(net, first);
-}
-
-static void test_any(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(4, any_body);
-    EXPECT(&notes, 2, 1, 3, 101, 103, 102);
-}
-
-static void cancel_body(struct net *net, void *argument)
-{
-    if (net->rank == 1) {
-        for (int i = 0; i < 3; i++)
-            send_head(net, 0, 1, i);
-        return;
-    }
-    struct request *a = net_recv(net, 1, 1, NULL, 0), *b = net_recv(net, NET_ANY, 1, NULL, 0),
-                   *c = net_recv(net, 1, 1, NULL, 0);
-    net_release(net, a);
-    log_value(argument, (double)take(net, b));
-    log_value(argument, (double)take(net, c));
-    struct request *none = net_recv(net, 1, 2, NULL, 0);
-    net_advance(net, 1);
-    net_release(net, none);
-    log_value(argument, (double)take_from(net, 1, 1)); /* waited without a receive */
-}
-
-static void test_cancel(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(2, cancel_body);
-    EXPECT(&notes, 0, 1, 2);
 }
 
 static void around_body(struct net *net, void *argument)
@@ -462,7 +300,7 @@ static void around_body(struct net *net, void *argument)
 static void test_memory_silence_counters(void **state)
 {
     (void)state;
-    struct rank_log notes = run(2, around_body);
+    struct rank_log notes = log_run(2, around_body);
     EXPECT(&notes, 1, 1, 0, 1, 1, INFINITY);
 }
 
@@ -480,45 +318,11 @@ static void barrier_body(struct net *net, void *argument)
 static void test_barrier(void **state)
 {
     (void)state;
-    struct rank_log notes = run(4, barrier_body);
+    struct rank_log notes = log_run(4, barrier_body);
     double at = 19 + L + H;
     EXPECT(&notes, at, 1 + at + L + H, 2 + at + L + 2 * H, 3 + at + L + 3 * H);
-    notes = run(1, barrier_body);
+    notes = log_run(1, barrier_body);
     EXPECT(&notes, 16);
-}
-
-/* Parts of 1/2, 0, 1/4 and 1/8 s. Rank 1 asks for a head that comes in the middle of the third. */
-static void parts_body(struct net *net, void *argument)
-{
-    static const double part[] = {0.5, 0, 0.25, 0.125};
-    struct rank_log *notes = argument;
-    if (net->rank == 0) {
-        net_advance(net, 0.625 - L - H);
-        send_head(net, 1, 5, 1);
-        send_head(net, 1, 6, 1); /* nobody asks for that yet: it interrupts nothing */
-        return;
-    }
-    struct request *come = net_recv(net, 0, 5, NULL, 0);
-    /* the third ends with what has come meanwhile */
-    log_value(notes, net_advance_parts(net, part, 4));
-    log_value(notes, net_now(net));
-    assert_int_equal(net_wait(net, &come, 1, 0), 0);
-    net_release(net, come);
-    log_value(notes, net_advance_parts(net, part, 4)); /* nothing more has come: all */
-    log_value(notes, net_now(net));
-    /* is there at once: the next call ends after its first part */
-    net_release(net, net_recv(net, 0, 6, NULL, 0));
-    log_value(notes, net_advance_parts(net, part, 4));
-    log_value(notes, net_now(net));
-    log_value(notes, net_advance_parts(net, part + 1, 1)); /* no time at all */
-    log_value(notes, net_now(net));
-}
-
-static void test_parts(void **state)
-{
-    (void)state;
-    struct rank_log notes = run(2, parts_body);
-    EXPECT(&notes, 3, 0.75, 4, 1.625, 1, 2.125, 1, 2.125);
 }
 
 int main(void)
@@ -532,14 +336,8 @@ int main(void)
         cmocka_unit_test(test_order_within_a_tag),
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_loans),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_wait_is_for_what_it_names),
-        cmocka_unit_test(test_interruption),
-        cmocka_unit_test(test_any),
-        cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_memory_silence_counters),
         cmocka_unit_test(test_barrier),
-        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

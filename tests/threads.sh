@@ -39,6 +39,8 @@ check 'and the race is seen' ends 66 'data race'
 
 run "$tests/test_loader"
 check 'the loader' ends 0 'PASSED .* test'
+run "$tests/test_prefetch"
+check 'its thread' ends 0 'PASSED .* test'
 run "$mpirun" -n 3 "$tests/mpi_messaging" --thread --rounds 3
 check 'messages with a progress thread, one host' ends 0 '11 passed, 0 failed'
 run env NBSGD_HOSTS=3 "$mpirun" -n 3 "$tests/mpi_messaging" --thread --rounds 3

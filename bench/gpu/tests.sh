@@ -55,7 +55,7 @@ commands_tests() {
     done
     checker=$(sanitizer)
     [ -n "$checker" ] && [ "$mode" != --rehearse ] || return 0
-    for program in kernels vectors device device_optimizer problem; do
+    for program in kernels kernels_pools vectors device device_optimizer problem; do
         command_is "tests memcheck $program" "$checker" --tool memcheck --error-exitcode 9 \
             "$build/tests/cuda/test_$program"
     done
