@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static int distance(const char *a, const char *b)
     enum { LONGEST = 63 };
     int n = (int)strlen(a), m = (int)strlen(b), row[LONGEST + 1];
     if (n > LONGEST || m > LONGEST)
-        return LONGEST;
+        return INT_MAX;
     for (int j = 0; j <= m; j++)
         row[j] = j;
     for (int i = 1; i <= n; i++) {

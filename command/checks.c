@@ -26,8 +26,12 @@ static void check_save(const char *path)
     if (*path && (stat(folder, &s) || !S_ISDIR(s.st_mode) || access(folder, W_OK | X_OK)))
         fatal("--save %s: cannot write into the folder %s (%s); make it, or name another", path,
               folder, strerror(errno ? errno : ENOTDIR));
-    if (*path && !stat(path, &s) && S_ISDIR(s.st_mode))
-        fatal("--save %s: that is a folder; name a file", path);
+    bool exists = *path && !stat(path, &s);
+    if (exists && !S_ISREG(s.st_mode))
+        fatal("--save %s: that is %s; name a file", path,
+              S_ISDIR(s.st_mode) ? "a folder" : "a device or a pipe");
+    if (*path && !exists && !lstat(path, &s))
+        fatal("--save %s: that is a link to nothing; remove it, or name another", path);
     free(folder);
 }
 

@@ -128,6 +128,11 @@ refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network qu
 refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic \
     --workers 1
 
+# what --save can't replace, before training
+ln -s gone link
+refuses '--save link: that is a link to nothing' "${net[@]}" --save link
+refuses '--save /dev/full: that is a device or a pipe' "${net[@]}" --save /dev/full
+
 # files of options
 printf '[what]\n# the rate\nlr = 0.1\nbacth = 8\n' >key.ini
 printf 'lr = fast\n' >value.ini
