@@ -69,7 +69,7 @@ static const struct option_row rows[] = {{.name = "beta1",
                                           .offset = AT(epsilon),
                                           .preset = "1e-8",
                                           .placeholder = "E",
-                                          .help = "added to the root that a step is divided by"},
+                                          .help = "added to the divisor of a step"},
                                          {0}};
 
 static const struct option_set option_set = {.title = "Optimizers adam and adamw",
