@@ -1,5 +1,5 @@
 # Statistics for awk programs: put before their text, `awk "$(<bench/statistics.awk)"'...'`, or
-# before their file, `awk -f bench/statistics.awk -f program.awk`.
+# before their file, `awk -f bench/statistics.awk -f NAME.awk`.
 #
 # A list is list[1 .. n], of numbers; it comes back sorted. Of an empty one all of this is "".
 

@@ -14,7 +14,7 @@
 
 #include "base/vector.h"
 
-/* The rules' arithmetic, see optimizer/rule.h; STEP_PLAIN is SGD without momentum, STEP_ADAM is
+/* The rules' arithmetic, see optimizer/kinds.h; STEP_PLAIN is SGD without momentum, STEP_ADAM is
  * adamw as well, by its coefficients. */
 enum step_rule { STEP_PLAIN, STEP_SGD, STEP_NESTEROV, STEP_ADAM, STEP_ADAGRAD };
 

@@ -1,5 +1,5 @@
 /* Heads by hand, a sum over all ranks, payloads that are pure functions of who sends what to
- * allocation_listener. */
+ * whom. */
 #include "tests/messaging_bench.h"
 
 #include <math.h>

@@ -8,7 +8,7 @@
  * pixel. The planner knows a device: the one at hand, or one described in JSON (cuDNN 9.8 and
  * later), for which plans are proposed and built as for a real one, but not run. Proposals for a
  * pass cost some milliseconds, building one less, or a second where it is compiled. The only file
- * that calls cuDNN is plan.c. */
+ * that calls cuDNN is conv_plan.c. */
 #ifndef BACKEND_CUDNN_CONV_PLAN_H
 #define BACKEND_CUDNN_CONV_PLAN_H
 

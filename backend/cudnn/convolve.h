@@ -1,6 +1,6 @@
 /* A convolution in its three directions by cuDNN, each by the plan that was fastest on this device.
  *
- * Operands, their layouts and types are those of plan.h; in_c and out_c of the shape count the
+ * Operands, their layouts and types are those of conv_plan.h; in_c and out_c of the shape count the
  * channels as they lie in memory, padding included. Opened, each direction has the first plan of
  * the library's choice that is fit for us, and can run; timed or chosen by name, it has another.
  * Fit: float32 is multiplied as float32, or where the convolver allows it as TF32, but in no less;
@@ -40,7 +40,7 @@ size_t convolve_workspace(const struct convolve *c);
 void convolve_time(struct convolve *c, enum direction d, void *const operand[OPERANDS],
                    void *workspace, size_t bytes);
 
-/* Takes the plan of this name (plan.h), as it was timed earlier. False: there is none that is fit,
+/* Takes the plan of this name (conv_plan.h), as it was timed earlier. False: there is none that is fit,
  * nothing is changed. */
 bool convolve_choose(struct convolve *c, enum direction d, const char *name);
 

@@ -54,7 +54,7 @@ static void *lose_patience(void *self)
     return NULL;
 }
 
-void finalize_finalize(int rank, double patience_s, int code)
+void finalize_world(int rank, double patience_s, int code)
 {
     struct watch w = {
         .watched = pthread_self(), .patience_s = patience_s, .rank = rank, .code = code};

@@ -5,7 +5,7 @@
 /* MPI_Finalize. Every rank calls it when all is written. Where it takes longer than `patience_s`
  * (INFINITY: no limit) the process ends without it, with `code`; to the launcher that is a good end
  * if the code is 0. */
-void finalize_finalize(int rank, double patience_s, int code);
+void finalize_world(int rank, double patience_s, int code);
 
 /* MPI_Abort: ends all ranks; the launcher's exit code is `code`; says nothing */
 _Noreturn void finalize_abort(int code);

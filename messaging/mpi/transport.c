@@ -376,7 +376,7 @@ void transport_close(struct transport *t, double patience_s, int code)
     MPI(MPI_Comm_free(&t->pieces));
     MPI(MPI_Comm_free(&t->envelopes));
     MPI(MPI_Comm_free(&t->control));
-    finalize_finalize(t->rank, patience_s, code);
+    finalize_world(t->rank, patience_s, code);
     for (struct posted *l = t->spare, *next; l; l = next) {
         next = l->next;
         xfree(l);

@@ -39,7 +39,7 @@ bool transport_threads(const struct transport *t);       /* may two threads call
 /* does MPI say, once it has begun, that it takes pointers into a GPU's memory? */
 bool transport_takes_gpu(void);
 void transport_drain(struct transport *t); /* waits for all, takes what is still under way */
-/* And leaves the library: ending.h. */
+/* And leaves the library: finalize.h. */
 void transport_close(struct transport *t, double patience_s, int code);
 
 void transport_barrier(struct transport *t); /* waits for all */
