@@ -1,10 +1,10 @@
 /* Every worker sums one slice and all copy it.
  *
  * Rule: worker i reads slice i of everybody's vector, adds in worker order, and hands the sum to
- * all, who copy it. Within a host slices are read where they lie. Cost: two heads to and from each
- * other worker, two latencies; between hosts 2 (W - 1)/W n floats in and as many out; in memory n
- * floats read and n/W written, then (W - 1)/W n copied. Reduce-scatter and all-gather with all
- * peers at once: a parameter server in slices (Li et al. 2014) whose servers are the workers.
+ * all, which copy it. Within a host slices are read where they lie. Cost: two heads to and from
+ * each other worker, two latencies; between hosts 2 (W - 1)/W n floats in and as many out; in
+ * memory n floats read and n/W written, then (W - 1)/W n copied. Reduce-scatter and all-gather with
+ * all peers at once: a parameter server in slices (Li et al. 2014) whose servers are the workers.
  *
  * With a codec each worker packs its vector once, its own slice too, and worker i adds what it
  * unpacks of slice i. Where sums travel packed, their owner takes them from the message as all

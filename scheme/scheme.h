@@ -22,8 +22,8 @@ struct scheme {
     const char *name, *rule, *paper;
     unsigned flags;
     int bound;                        /* of the staleness, in updates */
-    const char *messages;             /* with a vector, an update */
-    const char *floats;               /* that a worker sends and receives, an update */
+    const char *messages;             /* with a vector, per update */
+    const char *floats;               /* that a worker sends and receives, per update */
     const char *staleness;            /* in words, for the table */
     const struct option_set *options; /* its own; NULL: none */
 

@@ -1,5 +1,5 @@
 /* float32: the vector itself. Sent from where it lies; packing makes a
- * copy. Cost: 4 bytes a float. */
+ * copy. Cost: 4 bytes per float. */
 #include "serialization/kinds.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Floats of 16 bits: bfloat16 (the upper half of a float32) and IEEE 754 half (10 bits of
- * fraction). Both round to nearest, ties to even. Cost: 2 bytes a float, one pass.
+ * fraction). Both round to nearest, ties to even. Cost: 2 bytes per float, one pass.
  *
  * One rule with two sets of parameters. The magnitude is rounded by an integer addition: adding
  * half of the last bit that stays, less one, and one more when that bit is odd, carries into it
@@ -118,7 +118,7 @@ const struct codec codec_bf16 = {
 
 const struct codec codec_f16 = {
     .name = "f16",
-    .summary = "IEEE 754 half precision, 2 bytes a float",
+    .summary = "IEEE 754 half precision, 2 bytes per float",
     .paper = "IEEE 754-2008",
     .weights = true,
     .message_bytes = message_bytes,

@@ -1,4 +1,4 @@
-/* 8 bits a float and a scale for each block of 512 rounded at random without bias
+/* 8 bits per float and a scale for each block of 512 rounded at random without bias
  * (QSGD: Alistarh et al. 2017, arXiv:1610.02132, with the greatest magnitude as the norm), so there
  * is no error to feed back.
  *
@@ -6,7 +6,7 @@
  * probability of its distance from the lower. 16 bits are drawn for that, so the mean of what
  * arrives is x within 2^-17 scales: about what a float as great as the block's greatest is rounded
  * by. A block with a NaN or an infinity arrives as NaN; one that reaches the end of float's range
- * (2^-22 below it) may arrive with infinities. Cost: 1 byte a float, 4 a block; two passes, the
+ * (2^-22 below it) may arrive with infinities. Cost: 1 byte per float, 4 per block; two passes, the
  * second in the cache. */
 #include "serialization/kinds.h"
 
@@ -129,7 +129,7 @@ static const char *const state[] = {"messages", NULL};
 
 const struct codec codec_int8 = {
     .name = "int8",
-    .summary = "8 bits a float and a scale for 512, rounded at random without bias",
+    .summary = "8 bits per float and a scale for 512, rounded at random without bias",
     .paper = "Alistarh et al. 2017, arXiv:1610.02132",
     .state = state,
     .message_bytes = message_bytes,

@@ -131,7 +131,7 @@ static const char *const state[] = {"left", NULL};
 
 const struct codec codec_sign = {
     .name = "sign",
-    .summary = "1 bit a float and a mean magnitude for 512, with error feedback",
+    .summary = "1 bit per float and a mean magnitude for 512, with error feedback",
     .paper = "Karimireddy et al. 2019, arXiv:1901.09847",
     .remembers = true,
     .state = state,

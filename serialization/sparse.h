@@ -1,8 +1,8 @@
 /* The message of a sparse codec: k indices, ascending, and then the values of these floats;
  * all others are zero.
  *
- * Cost: 8 bytes a float that is sent. Values are the floats themselves, so what is left of one that
- * was sent is exactly zero. */
+ * Cost: 8 bytes per float that is sent. Values are the floats themselves, so what is left of one
+ * that was sent is exactly zero. */
 #ifndef SERIALIZATION_SPARSE_H
 #define SERIALIZATION_SPARSE_H
 

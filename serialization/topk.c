@@ -5,7 +5,7 @@
  * count the upper 11, the next 10 and the last 10 bits, each among those that agree with what is
  * known by then; a fourth collects. Of equal magnitudes the lowest indices are sent. A NaN is
  * greater than infinity: it is sent first, and those for which there is no room stay and are sent
- * next. Cost: 8 bytes a float that is sent; four passes, O(count). */
+ * next. Cost: 8 bytes per float that is sent; four passes, O(count). */
 #include "serialization/sparse.h"
 
 #include <assert.h>

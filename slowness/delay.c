@@ -3,7 +3,7 @@
  * Invariant: delay_at() draws from random_at(RANDOM_DELAY, seed, rank, index, place of the term)
  * and depends on nothing else; terms are independent and add up. Each is drawn by inversion but the
  * Gaussian, whose mean is that of max(0, x): negative delays are cut to 0, not drawn again. Cost:
- * one or two logarithms a term and mini-batch. */
+ * one or two logarithms per term and mini-batch. */
 #include "slowness/delay.h"
 
 #include <assert.h>

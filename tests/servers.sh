@@ -45,7 +45,7 @@ for mode in 'locked direct' 'locked relay' 'racing direct' 'racing relay'; do
         '$j->{best_top1} > 90'
 done
 
-# --- 16 bits a float: half the bytes, and it still learns
+# --- 16 bits per float: half the bytes, and it still learns
 real bf16 4 --scheme ssgd --compress bf16
 check 'bf16: half the bytes' holds "($(of_role bf16 worker sent_bytes |
     sum) / $(of_role one worker sent_bytes | sum) - 0.5) ^ 2 < 0.05 ^ 2"

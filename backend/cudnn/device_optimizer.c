@@ -3,7 +3,7 @@
  *
  * Three streams. A piece is computed as soon as it is up in all sources, and comes down while the
  * next one is computed; what was prefetched is up already. So a step takes as long as the upload of
- * the sources that came last, or the download of the weights. Over the bus: 4 bytes a float and
+ * the sources that came last, or the download of the weights. Over the bus: 4 bytes per float and
  * source up, 4 down. On the GPU: floats x (1 + states + sources), and once more for an accumulator.
  * Order: a source's slot is written again only when all that was computed from it is done
  * (`computed`). A call returns when the weights are down, since others read them then. */

@@ -26,7 +26,7 @@ struct exposure; /* memory of one rank that the others reach one-sided */
 struct moving { /* a payload on its way; the caller's, and must stay until moved == bytes */
     char *at;
     size_t bytes, begun, moved; /* from the end down: a gradient's end is ready first */
-    size_t ready;               /* out: what lies before this may not leave yet */
+    size_t ready;               /* out: what lies before this must not leave yet */
     int peer, channel;
     bool out;
     struct exposure *exposure; /* NULL, or: not from or to the peer's program but its memory there,
@@ -59,7 +59,7 @@ bool transport_is_stepwise(
     const struct transport *t); /* ... that takes many steps, each of them in a
                                                       call of this rank's */
 
-/* Opens and closes memory of one rank to all (block: NULL elsewhere); waits for all, who shall be
+/* Opens and closes memory of one rank to all (block: NULL elsewhere); waits for all, which must be
  * on their way already. */
 struct exposure *transport_expose(struct transport *t, void *block, size_t bytes);
 void transport_unexpose(struct exposure *e);
@@ -67,7 +67,7 @@ void transport_unexpose(struct exposure *e);
 void transport_flush(struct exposure *e, int owner);
 
 /* Begins the sum of m->at over the ranks `first` and up, MPI's all-reduce; m->moved == m->bytes
- * when done. The first time of a `first` waits for all these ranks, who shall be on their way
+ * when done. The first time of a `first` waits for all these ranks, which must be on their way
  * already. */
 void transport_sum(struct transport *t, int first, struct moving *m);
 

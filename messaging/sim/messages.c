@@ -98,7 +98,7 @@ static void request_free(struct sim *sim, struct request *request)
     list_append(&sim->spare, &request->open);
 }
 
-/* The request is done; an owner who waits for it runs next, still at this time. */
+/* The request is done; an owner that waits for it runs next, still at this time. */
 void sim_complete(struct sim *sim, struct request *request)
 {
     struct rank *owner = request->owner;

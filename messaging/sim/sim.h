@@ -141,7 +141,7 @@ void sim_pause(struct rank *rank); /* the rank's coroutine stops until its event
 /* messages.c: the calls of messaging.h, and */
 void sim_lanes_open(struct sim *sim);
 void sim_lanes_close(struct sim *sim);
-/* The request is done; an owner who waits for it runs next, still at this time. */
+/* The request is done; an owner that waits for it runs next, still at this time. */
 void sim_complete(struct sim *sim, struct request *request);
 /* The last byte of a message is there. */
 void sim_deliver(struct sim *sim, struct request *message);

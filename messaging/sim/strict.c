@@ -1,5 +1,5 @@
-/* What a scheme may not rely on ends the simulated run, with rank, peer, tag and version; sim.c's
- * header lists it. */
+/* What a scheme must not depend on ends the simulated run, with rank, peer, tag and version;
+ * sim.c's header lists it. */
 #include "messaging/sim/sim.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* From float32 in the host's order to elements with padded channels, and back. Bytes moved a float:
- * 4 and an element's. */
+/* From float32 in the host's order to elements with padded channels, and back. Bytes moved per
+ * float: 4 and an element's. */
 #include "backend/cudnn/kernels/lanes.cuh"
 
 template <class E>
