@@ -3,8 +3,8 @@
  *
  * Each set of k indices is equally likely (Floyd's sampling; Bentley 1987): the indices drawn are
  * marked in a map of bits, which is then read in order. A NaN is seen when its index is drawn, and
- * stays until then: after count / k messages in the mean. Cost: 8 bytes per float that is sent; a
- * bit per float of memory; one pass over the vector and k draws. */
+ * stays until then: after count / k messages in the mean. Cost: 8 bytes per float that is sent;
+ * memory of a bit per float; one pass over the vector and k draws. */
 #include "serialization/sparse.h"
 
 #include <string.h>

@@ -40,8 +40,8 @@ size_t convolve_workspace(const struct convolve *c);
 void convolve_time(struct convolve *c, enum direction d, void *const operand[OPERANDS],
                    void *workspace, size_t bytes);
 
-/* Takes the plan of this name (conv_plan.h), as it was timed earlier. False: there is none that is fit,
- * nothing is changed. */
+/* Takes the plan of this name (conv_plan.h), as it was timed earlier. False: there is none that is
+ * fit, nothing is changed. */
 bool convolve_choose(struct convolve *c, enum direction d, const char *name);
 
 /* All of the shape that plans depend on, in words of at most 159 characters: a key for what was
