@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The README says what the program says: its table of schemes is the list's (make readme writes it),
-# --help has the same schemes, and no option is in README, DESIGN, results or experiments that
-# the program doesn't know.
+# --help has the same schemes, and no option is in README, DESIGN, docs/cuda.md, results or
+# run.s that the program doesn't know.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
@@ -21,8 +21,8 @@ same_list() { [ "$(in_table | wc -l)" -ge 3 ] && diff <(in_table) <(in_help); }
 check 'and --help lists the same schemes' same_list
 
 named() {
-    grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/results/*/README.md \
-        "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
+    grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/DESIGN.md "$home"/docs/cuda.md \
+        "$home"/results/*/README.md "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
 }
 known() {
     {
@@ -35,6 +35,6 @@ all_known() {
     strangers=$(comm -23 <(named | grep -v '^nb$') <(known))
     [ -z "$strangers" ] || { echo "not known to the program: $strangers"; return 1; }
 }
-check 'every option that README and results name exists' all_known
+check 'every option that README, DESIGN and results name exists' all_known
 
 finish
