@@ -119,7 +119,8 @@ refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@
     --backup-workers 1
 refuses '--backup-workers belongs to --scheme backup' "${toy[@]}" --scheme ssgd --backups 1
 refuses '--beta1 belongs to --optimizer adam or adamw and has no effect' "${toy[@]}" --beta1 0.5
-refuses '--epsilon belongs to --optimizer adam or adamw, --optimizer adagrad' "${toy[@]}" --epsilon 1
+refuses '--epsilon belongs to --optimizer adam or adamw, --optimizer adagrad' \
+    "${toy[@]}" --epsilon 1
 refuses '--gamma belongs to --schedule step, --schedule exponential' "${toy[@]}" --gamma 0.5
 refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
     --sim-latency 1

@@ -21,8 +21,9 @@ same_list() { [ "$(in_table | wc -l)" -ge 3 ] && diff <(in_table) <(in_help); }
 check 'and --help lists the same schemes' same_list
 
 named() {
-    grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/README.md "$home"/DESIGN.md "$home"/docs/cuda.md \
-        "$home"/results/*/README.md "$home"/run.s | grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
+    grep -ohE '(^|[ (`"])--[a-z][a-z0-9-]+' "$home"/{README,DESIGN,docs/cuda}.md \
+        "$home"/results/*/README.md "$home"/run.s |
+        grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
 }
 known() {
     {
