@@ -79,10 +79,11 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for network in ${NETWORKS:-resnet20 resnet50}; do
-    job=(--scheme ssgd --network "$network" --stem "$stem" --dataset synthetic --dtype "$dtype"
+    job=(--scheme ssgd --network "$network" --dataset synthetic --dtype "$dtype"
         --threads "$threads" --batch "$samples" --minibatches 1 --seconds 10 --samples "$unlimited"
         --eval-every "$unlimited" --eval-samples "$samples" --eval-batches 1
         --results "$scratch/$network")
+    [ -z "${STEM:-}" ] || job+=(--stem "$STEM") # other networks than resnet* have none
     "${launch[@]}" "$program" "${job[@]}" >"$scratch/log" 2>&1 ||
         { cat "$scratch/log" >&2; exit 1; }
     # The mean over the workers' mini-batches, and how much each worker's own differ: standard
