@@ -7,7 +7,7 @@
 struct training_clock {
     double started_s;  /* of net_now(), when training began */
     double stopped_s;  /* seconds for which it was stopped since then */
-    double trained_s;  /* rank 0: time of the last update; what comes after it is no training */
+    double trained_s;  /* rank 0: when the newest version was made; what is later is no training */
     double deadline_s; /* node_set_deadline()'s; INFINITY: none */
 };
 

@@ -42,6 +42,14 @@ bool node_stops_at(const struct node *n, struct training_state at)
            *n->context->stop_requested;
 }
 
+/* When the newest version was made: as soon as all workers wait, not when rank 0 comes to count
+ * it. An evaluation sets the clock back to then, and times must not fall. */
+static double made_s(const struct node *n)
+{
+    double since_s = n->own->evaluator.waiting_since_s;
+    return since_s > 0 ? fmin(node_clock_at(n, since_s), node_clock(n)) : node_clock(n);
+}
+
 /* `lr`: the update's own. */
 static void report(struct node *n, const struct update *u, double lr)
 {
@@ -60,8 +68,8 @@ static void report(struct node *n, const struct update *u, double lr)
         JSON_BOOL("empty", !u->samples),
         {.type = JSON_END},
     };
-    results_event(r, "update", node_clock(n), fields);
-    results_progress(r, &(struct progress){.seconds = node_clock(n),
+    results_event(r, "update", n->own->clock.trained_s, fields);
+    results_progress(r, &(struct progress){.seconds = n->own->clock.trained_s,
                                            .version = n->version,
                                            .samples = n->samples,
                                            .samples_wanted = n->context->samples_wanted,
@@ -141,7 +149,7 @@ void node_updated(struct node *n, const struct update *u)
     histogram_add(&n->counters.contributions, u->contributions);
     node_weights_changed(n);
     if (n->rank == 0) {
-        n->own->clock.trained_s = node_clock(n);
+        n->own->clock.trained_s = made_s(n);
         report(n, u, lr);
         decide(n, u);
     }
