@@ -122,12 +122,14 @@ void node_handle_events(struct node *n)
 
 /* --- silence --- */
 
-/* Seconds beyond the deadline that a rank has been silent, else 0. A worker needs its servers and
- * `peer`, whom it waits for. A server needs everybody who has not departed. */
+/* Seconds beyond the deadline that a rank has been silent, else 0. All need `peer`, whom they wait
+ * for: in an evaluation it may have departed. A worker needs its servers, too, a server everybody
+ * who has not departed. */
 static double too_silent(const struct node *n, int rank, int peer)
 {
     int needed = n->worker < 0 ? n->net->ranks : n->context->servers;
-    if (rank == n->rank || n->own->control.departed[rank] || (rank >= needed && rank != peer))
+    bool is_needed = rank < needed && !n->own->control.departed[rank];
+    if (rank == n->rank || (!is_needed && rank != peer))
         return 0;
     double silent_s = net_since_heard(n->net, rank);
     double limit_s = n->context->options->deadline + (n->rank == 0 ? 0 : grace_s);
