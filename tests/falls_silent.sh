@@ -10,7 +10,7 @@ options=(--network resnet20 --dataset synthetic --train-samples 200 --batch 8 --
     --eval-batches 1 --threads 1
     --delay constant:0.02 --samples 100000000 --deadline "$deadline")
 small=(--eval-every 64 --eval-samples 16)
-# Eight runs that time the kernels of a sanitizer's build at once take minutes.
+# Nine runs that time the kernels of a sanitizer's build at once take minutes.
 if [ "$sanitized" = 1 ] && [[ $("$nbsgd" --version) == *openblas* ]]; then
     options+=(--backend openblas)
 fi
@@ -80,6 +80,7 @@ begin server '-n 3' "$number" --scheme ssgd "${small[@]}"
 # its evaluations take a second or more
 begin pause '-n 3' "$number" --eval-every 1 --eval-samples $((sanitized ? 500 : 6000))
 NBSGD_HOSTS=2 begin hosts '-n 3' "$number" "${small[@]}"
+begin departed '-n 3' "$number" --scheme asgd --depart 1=1 "${small[@]}"
 begin killed '-n 3' "$number" "${small[@]}"
 if [ "$hydra" != 0 ]; then
     begin alone '-disable-auto-cleanup -n 3' "$between" "${small[@]}"
@@ -90,6 +91,7 @@ strike pause STOP 1 in_a_pause
 strike worker STOP 2
 strike server STOP 0
 strike hosts STOP 1
+strike departed STOP 1
 strike killed KILL 1
 if [ "$hydra" != 0 ]; then
     strike alone KILL 2
@@ -117,6 +119,10 @@ ended pause
 check 'stopped in a pause: exit code 5, rank and host named' ends 5 \
     'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for its part in an evaluation'
 check 'stopped in a pause: the row before it is kept' [ "$(rows pause/run/eval.csv | wc -l)" -ge 1 ]
+
+ended departed
+check 'stopped after it departed: exit code 5, rank and host named' ends 5 \
+    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for its part in an evaluation'
 
 ended hosts
 check 'stopped on another host: exit code 5, rank and host named' ends 5 \
