@@ -158,7 +158,7 @@ static void upload(struct device *d, void *to, const void *from, size_t bytes)
     wrote(to, bytes);
 }
 
-static void *obtain_block(struct device *d, size_t bytes)
+static void *alloc_block(struct device *d, size_t bytes)
 {
     assert_true(spy.blocks < MOST_BLOCKS);
     struct entry *block = &spy.block[spy.blocks++];
@@ -177,7 +177,7 @@ const struct backend *spy_on(const struct backend *real, bool records)
     spy.table.backward = backward;
     spy.table.loss = loss;
     spy.table.upload = upload;
-    spy.table.alloc = obtain_block;
+    spy.table.alloc = alloc_block;
     return &spy.table;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every scheme of the list, as --help has it, over MPI with five ranks and ResNet-20, for a second
-# or two each: it ends, the loss is a number and falls, the accounts add up. Then: on pretended
+# or two each: it ends, the loss is a number and falls, the counters add up. Then: on pretended
 # hosts, every codec, a worker that departs, and a replay that gives the same bits on other
 # ranks' timing and on the simulated network.
 # shellcheck source=tests/checks.bash
@@ -12,13 +12,13 @@ else
     passes_over 'no real CIFAR-10 (DATA): generated images instead'
     images=(--dataset synthetic --train-samples 2000)
 fi
-batch=32 samples=1600 scored=400 compute_s=0.3 network=resnet20
+batch=32 samples=1600 evaluated=400 compute_s=0.3 network=resnet20
 # ten times slower: the schemes' own code, on a problem that costs nothing
 if [ "$sanitized" = 1 ]; then
-    batch=8 samples=160 scored=40 compute_s=0.1 network=quadratic images=()
+    batch=8 samples=160 evaluated=40 compute_s=0.1 network=quadratic images=()
 fi
 common=(--network "$network" --batch "$batch" --minibatches 2 --lr 0.015 --momentum 0 --no-augment
-    --threads 1 --samples "$samples" --eval-every "$samples" --eval-samples "$scored"
+    --threads 1 --samples "$samples" --eval-every "$samples" --eval-samples "$evaluated"
     --eval-batches 8 --schedule constant --warmup 0)
 mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' |
     sed -nE 's/^  ([a-z]+) .*/\1/p')

@@ -28,7 +28,7 @@ for servers in 2 3 5; do
     real "ssgd-$servers" $((servers + 3)) --scheme ssgd --servers $servers
     check "ssgd, $servers servers: the rows of one server" same_rows one/eval.csv \
         ssgd-$servers/eval.csv 2-8
-    check "ssgd, $servers servers: in the accounts" [ \
+    check "ssgd, $servers servers: in the counters" [ \
         "$(of_role ssgd-$servers server rank | wc -l) $(of_role ssgd-$servers worker rank |
         wc -l)" = "$servers 3" ]
     check "ssgd, $servers servers: each receives its slice" holds \

@@ -207,7 +207,7 @@ static void test_shuffle(void **state)
     assert_int_equal(none[0], 42);
 }
 
-static void test_obtain(void **state)
+static void test_xcalloc(void **state)
 {
     (void)state;
     static const size_t sizes[] = {
@@ -239,7 +239,7 @@ static void test_obtain(void **state)
     xfree(NULL);
 }
 
-static void obtains(const void *size)
+static void allocates(const void *size)
 {
     xfree(xcalloc(*(const size_t *)size, 1000));
 }
@@ -248,9 +248,9 @@ static void test_too_much(void **state)
 {
     (void)state;
     static const size_t wrap = SIZE_MAX / 1000 + 1, there_is_none = (size_t)1 << 50;
-    assert_dies(EXIT_WORLD, obtains, &wrap,
+    assert_dies(EXIT_WORLD, allocates, &wrap,
                 (const char *const[]){"x 1000 bytes", "alloc.c:", NULL});
-    assert_dies(EXIT_WORLD, obtains, &there_is_none,
+    assert_dies(EXIT_WORLD, allocates, &there_is_none,
                 (const char *const[]){"no memory for 1125899906842624000 bytes", NULL});
 }
 
@@ -328,7 +328,7 @@ int main(void)
         cmocka_unit_test(test_known_answers), cmocka_unit_test(test_keys_are_apart),
         cmocka_unit_test(test_uniform),       cmocka_unit_test(test_uniforms),
         cmocka_unit_test(test_below),         cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_obtain),
+        cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_xcalloc),
         cmocka_unit_test(test_too_much),      cmocka_unit_test(test_ends),
         cmocka_unit_test(test_launched_rank),
     };

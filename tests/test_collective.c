@@ -1,4 +1,4 @@
-/* Sums among workers and regions on the simulated network: numbers, bits, pauses in between, time,
+/* Sums among workers and rma windows on the simulated network: numbers, bits, pauses in between, time,
  * and what ends the run. */
 #include <math.h>
 #include <setjmp.h>
@@ -226,14 +226,14 @@ static void test_cost(void **state)
     }
 }
 
-/* ---- regions */
+/* ---- rma windows */
 
 static const struct world_options slow_world = {
     .ranks = 5, .seed = 1, .latency_s = 1e-3, .bandwidth = 1e6};
 
 enum { FLOATS = 1000 };
 
-static void region_body(struct net *net, void *argument)
+static void window_body(struct net *net, void *argument)
 {
     int *right = argument;
     float *block = net->rank == 2 ? net_alloc(net, FLOATS * sizeof(float)) : NULL,
@@ -262,15 +262,15 @@ static void region_body(struct net *net, void *argument)
     net_free(net, other);
 }
 
-static void test_region(void **state)
+static void test_window(void **state)
 {
     int right = 0;
     (void)state;
-    sim_run(&slow_world, region_body, &right);
+    sim_run(&slow_world, window_body, &right);
     assert_int_equal(right, 5 * (5 + FLOATS - 10));
 }
 
-static void region_time_body(struct net *net, void *argument)
+static void window_time_body(struct net *net, void *argument)
 {
     double *took = argument, begin;
     char *block = net->rank ? NULL : net_alloc(net, 4000), into[4000];
@@ -289,11 +289,11 @@ static void region_time_body(struct net *net, void *argument)
 }
 
 /* The owner reaches its memory at once, the others after latency and bytes / bandwidth. */
-static void test_region_time(void **state)
+static void test_window_time(void **state)
 {
     double took[10];
     (void)state;
-    sim_run(&slow_world, region_time_body, took);
+    sim_run(&slow_world, window_time_body, took);
     for (int i = 0; i < 5; i++) {
         assert_true(fabs(took[2 * i] - (i ? 5e-3 : 0)) < 1e-9);
         assert_true(fabs(took[2 * i + 1] - (i ? 2e-3 : 0)) < 1e-9);
@@ -339,7 +339,7 @@ static void bad_body(const void *argument)
     sim_run(&(struct world_options){.ranks = 2}, bad.body, &bad);
 }
 
-static void test_bad_regions(void **state)
+static void test_bad_windows(void **state)
 {
     (void)state;
     assert_dies(EXIT_WORLD, bad_body, &(struct bad){beyond, .way = 0},
@@ -362,8 +362,8 @@ int main(void)
         cmocka_unit_test(test_choice_is_said), cmocka_unit_test(test_cost),
         cmocka_unit_test(test_plain_codec),    cmocka_unit_test(test_codecs),
         cmocka_unit_test(test_error_feedback), cmocka_unit_test(test_who_cannot_pack),
-        cmocka_unit_test(test_packed_cost),    cmocka_unit_test(test_region),
-        cmocka_unit_test(test_region_time),    cmocka_unit_test(test_bad_regions),
+        cmocka_unit_test(test_packed_cost),    cmocka_unit_test(test_window),
+        cmocka_unit_test(test_window_time),    cmocka_unit_test(test_bad_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,7 +152,7 @@ static void test_pin(void **state)
 }
 
 /* Groups of one core share none. */
-static void test_pin_apart(void **state)
+static void test_pin_own_cores(void **state)
 {
     (void)state;
     struct core_set own = core_set_own();
@@ -189,7 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both, open_root, close_root),
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_pin),
-        cmocka_unit_test(test_pin_apart),
+        cmocka_unit_test(test_pin_own_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,7 +193,7 @@ static void ssp_without_slack_is_bulk_synchronous(void **state)
 
 /* While a worker computes its batch of clock c, the slowest has finished c - s at least; some
  * worker uses the slack up. */
-static void ssp_keeps_its_slack(void **state)
+static void ssp_keeps_its_bound(void **state)
 {
     (void)state;
     for (int slack = 0; slack < 5; slack++) {
@@ -442,7 +442,7 @@ int main(void)
         cmocka_unit_test(downpours_local_moves_are_the_servers),
         cmocka_unit_test(downpours_warm_start_is_one_workers),
         cmocka_unit_test(ssp_without_slack_is_bulk_synchronous),
-        cmocka_unit_test(ssp_keeps_its_slack),
+        cmocka_unit_test(ssp_keeps_its_bound),
         cmocka_unit_test(backup_without_backups_is_ssgd),
         cmocka_unit_test(backup_does_not_wait_for_the_slowest),
         cmocka_unit_test(rennala_at_one_speed_is_ssgd),

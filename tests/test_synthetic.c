@@ -229,28 +229,28 @@ static void standardise(struct rows *train, struct rows *test)
     }
 }
 
-static int best(const float *scores)
+static int best(const float *logits)
 {
     int b = 0;
     for (int c = 1; c < CLASSES; c++)
-        b = scores[c] > scores[b] ? c : b;
+        b = logits[c] > logits[b] ? c : b;
     return b;
 }
 
-/* w is [width + 1][CLASSES], the last row the bias; scores[CLASSES] of one sample. */
-static void evaluation(const float *w, const float *x, int width, float *scores)
+/* w is [width + 1][CLASSES], the last row the bias; logits[CLASSES] of one sample. */
+static void compute_logits(const float *w, const float *x, int width, float *logits)
 {
-    memcpy(scores, w + (int64_t)width * CLASSES, CLASSES * sizeof *scores);
+    memcpy(logits, w + (int64_t)width * CLASSES, CLASSES * sizeof *logits);
     for (int k = 0; k < width; k++)
         for (int c = 0; c < CLASSES; c++)
-            scores[c] += x[k] * w[k * CLASSES + c];
+            logits[c] += x[k] * w[k * CLASSES + c];
 }
 
 /* One step of softmax regression on one sample. */
 static void learn(float *w, const float *x, int width, int label, float lr)
 {
     float p[CLASSES], sum = 0;
-    evaluation(w, x, width, p);
+    compute_logits(w, x, width, p);
     float top = p[best(p)];
     for (int c = 0; c < CLASSES; c++)
         sum += p[c] = expf(p[c] - top);
@@ -267,7 +267,7 @@ static void learn(float *w, const float *x, int width, int label, float lr)
  * test rows that it gets right. */
 static double regress(const struct rows *train, const struct rows *test, int passes, float lr)
 {
-    float *w = xcalloc((size_t)(train->width + 1) * CLASSES, sizeof *w), scores[CLASSES];
+    float *w = xcalloc((size_t)(train->width + 1) * CLASSES, sizeof *w), logits[CLASSES];
     struct random r = random_at(RANDOM_TEST, 1, 0, 0, 0);
     int steps = passes * train->count, right = 0;
     for (int s = 0; s < steps; s++) {
@@ -276,8 +276,8 @@ static double regress(const struct rows *train, const struct rows *test, int pas
               lr * (float)(steps - s) / (float)steps);
     }
     for (int i = 0; i < test->count; i++) {
-        evaluation(w, test->values + (int64_t)i * test->width, test->width, scores);
-        right += best(scores) == test->labels[i];
+        compute_logits(w, test->values + (int64_t)i * test->width, test->width, logits);
+        right += best(logits) == test->labels[i];
     }
     xfree(w);
     return (double)right / test->count;
