@@ -15,12 +15,27 @@
 
 enum { PATH_SIZE = 4096 };
 
+static const char plugins[] = "HWLOC_PLUGINS_PATH";
+
+/* hwloc's plugins look for OpenCL, OpenGL and PCI devices. They cost time and memory, and say
+ * nothing of cores: they are not loaded, unless the user names them. */
+static void init_without_plugins(hwloc_topology_t *topology)
+{
+    bool named = getenv(plugins);
+    if (!named)
+        setenv(plugins, "/dev/null", 1);
+    CHECK(!hwloc_topology_init(topology), "no memory for hwloc");
+    if (!named)
+        unsetenv(plugins);
+}
+
 /* The topology, restricted to this process's affinity: what is not in it does not exist. */
 static hwloc_topology_t own_topology(void)
 {
     hwloc_topology_t topology;
     hwloc_cpuset_t own = hwloc_bitmap_alloc();
-    CHECK(own && !hwloc_topology_init(&topology), "no memory for hwloc");
+    CHECK(own, "no memory for hwloc");
+    init_without_plugins(&topology);
     /* That component would move this thread from core to core; /sys says all that is needed. */
     hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
     CHECK(!hwloc_topology_load(topology), "hwloc cannot read this machine's topology (/sys)");

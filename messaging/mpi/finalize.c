@@ -6,10 +6,12 @@
 #define _GNU_SOURCE
 #include "messaging/mpi/finalize.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <mpi.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@
 
 struct watch {
     pthread_t thread, watched;
+    sem_t ended; /* MPI_Finalize has returned */
     double patience_s;
     int rank, code;
 };
@@ -33,12 +36,22 @@ static void stay(int signal)
         pause();
 }
 
+static bool ends_in_time(struct watch *w)
+{
+    struct timespec until;
+    int error;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)w->patience_s;
+    while ((error = sem_clockwait(&w->ended, CLOCK_MONOTONIC, &until)) && errno == EINTR)
+        ;
+    return !error;
+}
+
 static void *lose_patience(void *self)
 {
     struct watch *w = self;
-    struct timespec s = {.tv_sec = (time_t)w->patience_s};
-    nanosleep(&s, NULL);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    if (ends_in_time(w))
+        return NULL;
     if (w->rank == 0)
         fprintf(stderr, "nbsgd: all is done and written, but the MPI library does not end "
                         "(MPI_Finalize hangs); this run ends without it\n");
@@ -58,10 +71,11 @@ void finalize_world(int rank, double patience_s, int code)
 {
     struct watch w = {
         .watched = pthread_self(), .patience_s = patience_s, .rank = rank, .code = code};
+    sem_init(&w.ended, 0, 0);
     bool watched = isfinite(patience_s) && !pthread_create(&w.thread, NULL, lose_patience, &w);
     CHECK(MPI_Finalize() == MPI_SUCCESS, "MPI_Finalize failed");
     if (watched) {
-        pthread_cancel(w.thread);
+        sem_post(&w.ended);
         pthread_join(w.thread, NULL);
     }
 }
