@@ -60,14 +60,25 @@ void vector_sum_chunk(float *sum, const float *const *source, const double *scal
         (i ? add_scaled : scale_to)(sum, source[i] + at.from, (float)scale[i], count);
 }
 
+static bool is_source(const float *to, const float *const *source, int sources)
+{
+    for (int i = 0; i < sources; i++)
+        if (source[i] == to)
+            return true;
+    return false;
+}
+
+/* Each chunk is summed where it goes; aside where `to` is a source, too. */
 static void sum_range(float *to, const float *const *source, const double *scale, int sources,
                       struct range part)
 {
-    _Alignas(64) float sum[VECTOR_CHUNK];
+    _Alignas(64) float aside[VECTOR_CHUNK];
+    bool in_place = !is_source(to, source, sources);
     for (struct range at = {part.from, part.from}; at.from < part.to; at.from = at.to) {
         at.to = least(at.from + VECTOR_CHUNK, part.to);
-        vector_sum_chunk(sum, source, scale, sources, at);
-        memcpy(to + at.from, sum, (size_t)(at.to - at.from) * sizeof *to);
+        vector_sum_chunk(in_place ? to + at.from : aside, source, scale, sources, at);
+        if (!in_place)
+            memcpy(to + at.from, aside, (size_t)(at.to - at.from) * sizeof *to);
     }
 }
 
