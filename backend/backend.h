@@ -78,8 +78,8 @@ struct device_options {
     int threads; /* of this rank */
     int dtype; /* enum backend_dtype: of the activations; sums, statistics and weights stay float32
                 */
-    const char
-        *cache; /* file of choices timed earlier, NULL: none (by CPU, threads, dtype and shape) */
+    /* File of choices timed earlier, NULL: none (by CPU, threads, dtype and shape). */
+    const char *cache;
     const char *without; /* algorithms of a convolution to leave out, "winograd,simd"; NULL: none.
                             Only where backend.without */
     bool quiet;
@@ -102,6 +102,15 @@ enum unit_mode {
     UNIT_TRAIN,
     UNIT_INFER
 };
+
+struct option_set;
+struct cudnn_options {
+    bool tf32, data_on_device;
+};
+extern const struct option_set cudnn_option_set;
+
+/* What a backend of that name takes, or auto may; NULL: nothing of its own. */
+const struct option_set *backend_option_set(const char *name);
 
 struct device; /* a backend opened: its threads, library handles and scratch; the backend's own */
 struct unit;   /* a unit opened for its shape; the backend's own */

@@ -66,13 +66,6 @@ static const struct option_row rank_rows[] = {
      .preset = "f32",
      .choices = "f32|bf16",
      .help = "of the activations"},
-    {.name = "tf32",
-     .type = OPTION_FLAG,
-     .flags = OPTION_FREE,
-     .offset = AT(tf32),
-     .preset = "no",
-     .help = "cudnn: multiply float32 as TF32 (10 bits of mantissa) on tensor cores: faster, less "
-             "exact"},
     {.name = "threads",
      .type = OPTION_INT,
      .flags = OPTION_FREE,

@@ -29,7 +29,6 @@ struct data_options {
     bool augment;
     const char *partition;
     int64_t prefetch;
-    bool data_on_device;
 };
 
 struct rate_options {
@@ -47,7 +46,6 @@ struct rank_options {
     const char *compress;
     const char *allreduce;
     const char *backend, *dtype;
-    bool tf32;
     int64_t threads;
     bool early_push;
     double deadline;

@@ -131,13 +131,6 @@ static const struct option_row data_rows[] = {
      .help = "mini-batches that are prepared in advance",
      .old = "ahead",
      .most = 1000},
-    {.name = "data-on-device",
-     .type = OPTION_FLAG,
-     .flags = OPTION_FREE,
-     .offset = AT(data_on_device),
-     .preset = "yes",
-     .help = "cudnn: the data set stays in the GPU's memory where it fits, and is augmented there",
-     .old = "resident"},
     {0}};
 
 const struct option_set data_option_set = {.title = "Data", .rows = data_rows};

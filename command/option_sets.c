@@ -40,6 +40,7 @@ struct option_sets option_sets(void)
         add(&s, models[i]->options);
     for (int i = 0; codecs[i]; i++)
         add(&s, codecs[i]->options);
+    add(&s, &cudnn_option_set);
     for (int i = 0; worlds[i]; i++)
         add(&s, worlds[i]->options);
     for (int i = 0; i < count; i++)
@@ -51,7 +52,7 @@ struct option_sets option_sets(void)
 
 void option_choices(const char *option, char *text, size_t size)
 {
-    char partitions[200], known[100];
+    char partitions[200], known[100], shapes[200];
     const struct {
         const char *option, *also, *names;
     } families[] = {
@@ -59,7 +60,7 @@ void option_choices(const char *option, char *text, size_t size)
         {"dataset", "auto|", dataset_names()},
         {"partition", "", partition_names(partitions, sizeof partitions)},
         {"optimizer", "", optimizer_rules()},
-        {"schedule", "", schedule_shapes()},
+        {"schedule", "", schedule_shapes(shapes, sizeof shapes)},
         {"compress", "", codec_names()},
         {"backend", "auto|", backend_names()},
         {"allreduce", "auto|", collective_names()},
@@ -79,5 +80,6 @@ void option_sets_use(struct options *o)
     options_use(o, partition_option_set(o->partition));
     options_use(o, optimizer_option_set(o->optimizer));
     options_use(o, schedule_option_set(o->schedule));
+    options_use(o, backend_option_set(o->backend));
     options_use(o, world_find(o->world)->options);
 }

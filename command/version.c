@@ -37,9 +37,11 @@ void version_print(FILE *to)
                 backends[i]->has(DTYPE_F32) ? "yes" : "no",
                 backends[i]->has(DTYPE_BF16) ? "yes" : "no", backends[i + 1] ? ";" : "\n");
     }
+    char shapes[200];
     model_names(text, sizeof text);
     fprintf(to, "optimizers: %s\nschedules: %s\ncompression: %s\nnetworks: %s|%s\n",
-            optimizer_rules(), schedule_shapes(), codec_names(), text, problem_toy);
+            optimizer_rules(), schedule_shapes(shapes, sizeof shapes), codec_names(), text,
+            problem_toy);
 }
 
 static int run(int argc, char **argv, volatile sig_atomic_t *stop_requested)

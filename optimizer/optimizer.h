@@ -3,7 +3,7 @@
  * A rule works on a range of the flat vector (a server has a slice, a bucket may come early), in
  * one pass over memory, on the threads that are given. Each float is computed alone: the same bits
  * on any number of threads and any cut. The rules' formulas and papers are in their tables, a file
- * each beside this header; the schedules' in schedule.c. */
+ * each beside this header; the schedules' in schedule/. */
 #ifndef OPTIMIZER_OPTIMIZER_H
 #define OPTIMIZER_OPTIMIZER_H
 
@@ -97,6 +97,7 @@ void schedule_set_milestones(struct schedule *s, const char *text);
  * the warm-up leaves of the run; one-cycle needs no warm-up. Fatal on an unknown shape or a number
  * out of its range. */
 double schedule_at(const struct schedule *s, double done);
-const char *schedule_shapes(void); /* "constant|step|exponential|cosine|one-cycle" */
+/* text = "constant|step|exponential|cosine|one-cycle", cut at `size`. */
+const char *schedule_shapes(char *text, size_t size);
 
 #endif

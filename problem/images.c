@@ -357,7 +357,8 @@ void image_open(struct problem *p, const struct problem_options *po)
                 o);
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     q->backend = backend_find(o->backend, dtype);
-    if (o->tf32 && !q->backend->tf32)
+    const struct cudnn_options *cudnn = options_of(o, &cudnn_option_set);
+    if (cudnn->tf32 && !q->backend->tf32)
         fatal("--tf32: backend %s has no TF32; leave it out, or take --backend cudnn",
               q->backend->name);
     char cache[4096];
@@ -366,7 +367,7 @@ void image_open(struct problem *p, const struct problem_options *po)
                                                           .dtype = dtype,
                                                           .cache = cached ? cache : NULL,
                                                           .number = po->local_rank,
-                                                          .tf32 = o->tf32});
+                                                          .tf32 = cudnn->tf32});
     p->is_device = q->backend->device;
     p->device_buffer = q->backend->device ? q->backend->device->buffer : NULL;
     q->network =
@@ -383,11 +384,11 @@ void image_open(struct problem *p, const struct problem_options *po)
     p->steps = 2 * q->model.units;
     list_no_decay(p, q);
     problem_register_memory(p, q->scratch, q->scratch_bytes);
-    if (q->backend->device && o->data_on_device)
+    if (q->backend->device && cudnn->data_on_device)
         open_residents(p, q, po->trains);
     if (po->serves)
         check_init(p, q);
     snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s per rank%s", q->backend->name,
-             o->dtype, o->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
+             o->dtype, cudnn->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
              q->training_resident ? ", images on the device" : "");
 }

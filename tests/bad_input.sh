@@ -73,7 +73,7 @@ refuses "unknown network 'resnet21'" "$nbsgd" --check-options --network resnet21
 refuses '--print-network: quadratic has no units' "$nbsgd" --print-network --network quadratic
 refuses "--backend: 'onedn' .*did you mean 'onednn'" "${toy[@]}" --backend onedn
 refuses "--compress: 'f23' .*did you mean 'f32'" "${toy[@]}" --compress f23
-refuses "--tf32: backend ref has no TF32; leave it out" "${net[@]}" --tf32
+refuses "--tf32 .*--backend cudnn" "${net[@]}" --tf32
 refuses "--server-device: 'cuda' is not one of cpu.gpu" "${toy[@]}" --server-device cuda
 refuses '--server-device gpu: no server steps in allreduce' "${toy[@]}" --scheme allreduce \
     --server-device gpu

@@ -1,5 +1,5 @@
-/* Sums among workers and rma windows on the simulated network: numbers, bits, pauses in between, time,
- * and what ends the run. */
+/* Sums among workers and rma windows on the simulated network: numbers, bits, evaluations in
+ * between, time, and what ends the run. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -434,7 +434,9 @@ static void test_names(void **state)
     schedule_set_milestones(&s, "");
     assert_int_equal(s.step_count, 0);
     assert_string_equal(optimizer_rules(), "sgd|nesterov|adam|adamw|adagrad");
-    assert_string_equal(schedule_shapes(), "constant|step|exponential|cosine|one-cycle");
+    char shapes[200];
+    assert_string_equal(schedule_shapes(shapes, sizeof shapes),
+                        "constant|step|exponential|cosine|one-cycle");
 }
 
 int main(void)

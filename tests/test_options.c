@@ -122,7 +122,8 @@ static void former_names_are_taken_on_the_command_line(void **state)
     char words[200];
     struct options o;
     parse(&o, words, "--no-resident");
-    assert_false(o.data_on_device);
+    const struct cudnn_options *cudnn = options_of(&o, &cudnn_option_set);
+    assert_false(cudnn->data_on_device);
     options_close(&o);
 }
 
