@@ -55,8 +55,10 @@ used() { # OWNERS: options of a run: those of all runs, and its members'
     "$nbsgd" --print-options | awk -F'\t' -v owners="$1" \
         '$5 != "Print and exit" && (!$8 || index(owners, $8)) { print $1 }' | sort
 }
+owners='--scheme nbssgd, --network resnet*, --dataset synthetic, --world mpi,'
+owners+=' --optimizer sgd or nesterov, --backend cudnn'
 check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" \
-    "$(used '--scheme nbssgd, --network resnet*, --dataset synthetic, --world mpi')"
+    "$(used "$owners")"
 
 check 'jq reads the summary' is "$(jq -r '.scheme, .workers' a/summary.json | paste -sd' ')" \
     'nbssgd 4'
