@@ -115,7 +115,7 @@ void node_set_deadline(struct node *n, double clock_s);
 bool node_past_deadline(const struct node *n);
 
 void node_weights_changed(struct node *n);    /* w has other contents now */
-void node_select(struct node *n, int worker); /* serial: compute that worker's mini-batches */
+void node_select(struct node *n, int worker); /* alone: that worker's mini-batches */
 bool node_departs(const struct node *n);      /* has it done all that --depart wants of it? */
 enum node_flow node_sleep(struct node *n, double seconds); /* holds this rank up */
 

@@ -41,7 +41,7 @@ static void reply_to_all(struct ps_server *ps)
 
 /* Lets the workers go on with the update after next, unless rank 0 will evaluate or end training
  * before that. Returns whether it did. The next update is expected to take `update_s`. Its samples
- * are known where all workers contribute (allreduce); where some do not (eager) they are seldom
+ * are known where all workers contribute a batch; where some give less, they are seldom
  * more. */
 static bool reply_ahead(struct ps_server *ps, double update_s)
 {
