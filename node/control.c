@@ -48,11 +48,15 @@ void node_mark_departed(struct node *n, int rank)
 /* --- interrupts --- */
 
 void node_set_interrupt(struct node *n, enum node_flow (*interrupt)(void *self), void *self,
-                        struct request *const *wake)
+                        struct request *const *const *wake, int count)
 {
-    n->own->control.interrupt = interrupt;
-    n->own->control.interrupt_self = self;
-    n->own->control.wake = wake;
+    struct control *c = &n->own->control;
+    assert(count <= NODE_WAKES);
+    c->interrupt = interrupt;
+    c->interrupt_self = self;
+    for (int i = 0; i < count; i++)
+        c->wake[i] = wake[i];
+    c->wakes = count;
 }
 
 enum node_flow node_check_interrupt(struct node *n)
@@ -232,11 +236,13 @@ enum node_flow node_sleep(struct node *n, double seconds)
     const struct control *c = &n->own->control;
     double end = net_now(n->net) + seconds, now;
     while ((now = net_now(n->net)) < end) {
-        struct request *list[2] = {NULL, c->wake ? *c->wake : NULL};
+        struct request *list[1 + NODE_WAKES] = {NULL};
+        for (int i = 0; i < c->wakes; i++)
+            list[1 + i] = *c->wake[i];
         double deadline = now + fmax(clock->deadline_s - node_clock(n), 0);
         double stopped_s = clock->stopped_s;
         int index;
-        next_event(n, list, 2, fmin(end, deadline), &index);
+        next_event(n, list, 1 + c->wakes, fmin(end, deadline), &index);
         n->counters.delay_s += net_now(n->net) - now;
         node_handle_events(n);
         end += clock->stopped_s - stopped_s;

@@ -103,11 +103,15 @@ void node_on_gradient_ready(struct node *n, int64_t least,
                             void (*on_ready)(void *self, const float *vector, int64_t from),
                             void *self);
 
+enum { NODE_WAKES = 2 };
+
 /* From now on interrupt(self) is asked between two units and during delays; INTERRUPTED drops the
- * mini-batch under way. `wake` is the receive that ends a delay early (where its request is kept).
- * NULLs: nobody is asked. */
+ * mini-batch under way. A rank in a delay is asked when any of `count` receives is done: `wake`
+ * says where their requests are kept (a place may hold NULL, or another request later). It must
+ * name all that interrupt() waits for, and what it leaves done would wake the rank at once, again
+ * and again. NULLs and 0: nobody is asked. */
 void node_set_interrupt(struct node *n, enum node_flow (*interrupt)(void *self), void *self,
-                        struct request *const *wake);
+                        struct request *const *const *wake, int count);
 
 /* From now on a mini-batch that is under way when the training clock shows this is dropped
  * (INFINITY: none is). */

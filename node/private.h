@@ -35,7 +35,8 @@ struct control {
 
     enum node_flow (*interrupt)(void *self); /* node_set_interrupt()'s */
     void *interrupt_self;
-    struct request *const *wake;
+    struct request *const *wake[NODE_WAKES];
+    int wakes;
 
     struct request *call;   /* other ranks: posted for rank 0's next call to an evaluation */
     bool called;            /* rank 0: by itself */

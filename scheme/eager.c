@@ -149,7 +149,7 @@ static void work(struct node *n)
     k.signals = signals_open(n, false);
     ps_pull(k.ps, n->w);
     ps_wait(k.ps);
-    node_set_interrupt(n, hear, &k, &k.signals.posted);
+    node_set_interrupt(n, hear, &k, (struct request *const *[]){&k.signals.posted}, 1);
     while (!n->stop) {
         int64_t began_at = n->version;
         for (int i = 0; i < n->context->minibatches && !n->stop; i++)
@@ -157,7 +157,7 @@ static void work(struct node *n)
         if (!n->stop)
             finish(&k, began_at);
     }
-    node_set_interrupt(n, NULL, NULL, NULL);
+    node_set_interrupt(n, NULL, NULL, NULL, 0);
     signals_close(&k.signals, ps_depart(k.ps, k.signals.sent));
     optimizer_close(k.optimizer);
     collective_close(k.all);

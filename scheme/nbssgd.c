@@ -137,7 +137,9 @@ void nbssgd_work(struct node *n)
     ps_pull(k.ps, n->w);
     land(&k);
     if (!k.finishes)
-        node_set_interrupt(n, k.spare ? hear_and_carry : hear_and_abort, &k, &k.signals.posted);
+        node_set_interrupt(n, k.spare ? hear_and_carry : hear_and_abort, &k,
+                           (struct request *const *[]){&k.signals.posted, ps_pending_pull(k.ps)},
+                           2);
     while (!n->stop && !node_departs(n)) {
         while (k.position < n->context->minibatches && !signals_heard(&k.signals) && !n->stop) {
             if (k.early && k.position == n->context->minibatches - 1)
@@ -154,6 +156,6 @@ void nbssgd_work(struct node *n)
         exchange(&k, n->w);
         land(&k);
     }
-    node_set_interrupt(n, NULL, NULL, NULL);
+    node_set_interrupt(n, NULL, NULL, NULL, 0);
     close_worker(&k);
 }

@@ -55,7 +55,7 @@ static void work(struct node *n)
     node_clear(n);
     if (training)
         ask(n, ps);
-    node_set_interrupt(n, hear, ps, ps_pending_pull(ps));
+    node_set_interrupt(n, hear, ps, (struct request *const *[]){ps_pending_pull(ps)}, 1);
     while (training) {
         if (node_minibatch(n) == NODE_CONTINUE && !ps_flush_or_pull(ps)) {
             node_discard(n);
@@ -72,7 +72,7 @@ static void work(struct node *n)
                 ask(n, ps);
         }
     }
-    node_set_interrupt(n, NULL, NULL, NULL);
+    node_set_interrupt(n, NULL, NULL, NULL, 0);
     net_free(n->net, spare);
     ps_client_close(ps);
 }

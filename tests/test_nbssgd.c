@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "parameter_server/parameter_server.h"
+#include "scheme/nbssgd.h"
 #include "tests/scheme_harness.h"
 #include "tests/option_list.h"
 
@@ -220,6 +221,68 @@ static void a_signal_ahead_of_the_weights_is_remembered(void **state)
     experiment_close(&e);
 }
 
+/* A server that answers the first worker at once and the others one after the other, a second
+ * apart. */
+static const double between_replies_s = 1;
+
+static void serve_in_turn(struct node *n)
+{
+    int workers = n->context->workers;
+    struct ps_server *ps = ps_server_open(n);
+    double *scale = xcalloc((size_t)workers, sizeof *scale);
+    ps_reply_all(ps);
+    while (ps_collect(ps)) {
+        for (int i = 0; i < workers; i++)
+            scale[i] = ps_received(ps, i)->minibatches > 0;
+        ps_step(ps, scale);
+        for (int i = 0; i < workers; i++) {
+            if (i && !n->stop)
+                net_advance(n->net, between_replies_s);
+            ps_reply(ps, i);
+        }
+    }
+    xfree(scale);
+    ps_server_close(ps);
+}
+
+static const struct scheme replies_in_turn = {
+    .name = "replies in turn", .work = nbssgd_work, .serve = serve_in_turn};
+
+/* The fast worker has its weights first and signals while the other's are on their way. That one is
+ * in a delay and hears the signal: it can push only when its weights have come, and must not sleep
+ * on. */
+static void a_sleeper_hears_the_signal_before_its_weights(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"nb-payload=gradient", "nb-payload=weights",
+                                        "nb-batch=reset",      "nb-inflight=abort",
+                                        "servers=3",           "compress=bf16"};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        struct option_list w = {0};
+        struct experiment e;
+        add_plain_sgd(&w, "nbssgd", 1);
+        add_option(&w, "nb-inflight=carry");
+        add_option(&w, "%s", modes[i]);
+        add_option(&w, "workers=2");
+        add_option(&w, "minibatches=2");
+        add_option(&w, "batch=8");
+        add_option(&w, "updates=20");
+        add_option(&w, "samples=100000");
+        add_option(&w, "sim-minibatch=0.01");
+        add_option(&w, "delay=constant:1000@%d", i == 4 ? 4 : 2);
+        experiment_defaults(&e, option_list_words(&w));
+        e.scheme = &replies_in_turn;
+        experiment_run(&e);
+        check_streams(&e);
+        assert_int_equal(e.out.worker[1].signals.heard, e.out.updates);
+        double most_s = (double)e.out.updates * (between_replies_s + 0.2);
+        if (!(e.out.seconds < most_s))
+            fail_msg("%s: %lld updates took %g s, a sleeper was not woken", modes[i],
+                     (long long)e.out.updates, e.out.seconds);
+        experiment_close(&e);
+    }
+}
+
 /* The same contributions in any order of pushes: the workers push fixed vectors after random
  * pauses. */
 struct fixed {
@@ -248,7 +311,6 @@ static void push_fixed(struct net *net, void *argument)
         }
         ps_client_close(ps);
     } else {
-        void nbssgd_serve(struct node *);
         nbssgd_serve(n);
         memcpy(f->result, n->w, (size_t)n->count * sizeof(float));
     }
@@ -303,6 +365,7 @@ int main(void)
         cmocka_unit_test(two_finishers_in_one_version),
         cmocka_unit_test(a_worker_with_nothing_finished_pushes_nothing),
         cmocka_unit_test(a_signal_ahead_of_the_weights_is_remembered),
+        cmocka_unit_test(a_sleeper_hears_the_signal_before_its_weights),
         cmocka_unit_test(every_gradient_counts_once_in_its_version),
         cmocka_unit_test(every_mode_ends_with_each_sample_used_once),
         cmocka_unit_test(locked_gives_the_same_bits_in_any_order_of_arrival),
