@@ -3,7 +3,8 @@
  * In the real world computing takes the time it takes. A speed factor f adds f - 1 times that of
  * each unit as sleep. On the virtual clock a mini-batch takes --sim-minibatch seconds times f, unit
  * by unit in proportion to their FLOPs. The arithmetic is done when it ends: an aborted mini-batch
- * costs nothing but virtual time. */
+ * costs nothing but virtual time. Nobody changes n->w meanwhile, so its gradient is that of the
+ * weights at its beginning. Where others do (node_share_weights()) it is done at the beginning. */
 #include <assert.h>
 
 #include "base/alloc.h"
@@ -44,6 +45,11 @@ void computing_close(struct node *n)
 void node_select(struct node *n, int worker)
 {
     n->own->computing.selected = worker;
+}
+
+void node_share_weights(struct node *n)
+{
+    n->own->computing.shared = true;
 }
 
 void node_clear(struct node *n)
@@ -206,6 +212,8 @@ enum node_flow node_minibatch(struct node *n)
     c->gradient = n->finished ? c->spare : n->sum;
     c->final_from = n->count;
     enum node_flow flow = NODE_CONTINUE;
+    if (simulated && c->shared)
+        compute(n, w, &loss, NULL);
     if (simulated)
         flow = pass_virtually(n);
     else if (!compute(n, w, &loss, between_units))
@@ -218,8 +226,10 @@ enum node_flow node_minibatch(struct node *n)
         count_aborted(n, node_clock(n) - began_s);
         return flow;
     }
-    if (simulated)
+    if (simulated && !c->shared) {
+        assert(n->w == w.w && n->weights_version == w.weights_version);
         compute(n, w, &loss, NULL);
+    }
     moments_add(&n->counters.minibatch_s, n->counters.compute_s - computed_s);
     commit(n, &loss);
     return flow;

@@ -91,6 +91,10 @@ void node_clear(struct node *n);   /* a new version begins: nothing finished, no
 void node_discard(struct node *n); /* what is finished comes too late: counted as dropped */
 void node_batch(struct node *n);   /* node_clear(), then a whole batch, whose sum is in n->sum */
 
+/* From now on n->w is memory that other ranks write at any time. A simulated mini-batch then takes
+ * its gradient when it begins: whatever others write until its end, it has not seen. */
+void node_share_weights(struct node *n);
+
 /* Local SGD: a mini-batch, then a step of w with its gradient. It is counted as finished, but is
  * not in sum. */
 enum node_flow node_local_step(struct node *n, struct optimizer *o, double lr);

@@ -20,6 +20,7 @@ struct computing {
     double unit_s;    /* time at which the unit under way began */
     double *units_s;  /* virtual time: seconds of each unit of the mini-batch under way */
     double unslept_s; /* slowness not yet slept */
+    bool shared;      /* others write n->w while a mini-batch is under way */
     float *spare;     /* a gradient's memory when n->sum is in use */
     float *gradient;  /* the one under way: spare or n->sum */
 

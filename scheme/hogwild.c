@@ -52,8 +52,8 @@ static void step(struct worker *k)
         const float *sum = n->sum + r.from;
         optimizer_step_sum(k->part[i], n->w + r.from, NULL, &sum, &scale, 1, n->lr);
         probe[i] = probe[i] + 1;
+        node_advance_vector(n, r.to - r.from, 3); /* others may read and write between two parts */
     }
-    node_advance_vector(n, n->count, 3);
 }
 
 static void fetch(struct worker *k)
@@ -86,6 +86,8 @@ static void work(struct node *n)
         k.before = net_alloc(n->net, bytes);
     }
     n->w = k.shared ? k.shared : copy;
+    if (k.shared)
+        node_share_weights(n);
     for (int i = 0; i < PROBES; i++)
         k.part[i] = node_optimizer(n, part_of(n, i));
     while (training) {

@@ -2,12 +2,16 @@
  * messaging/links.h places them.
  *
  * Rule: loads and stores take no time. A get or an add takes what a message alone would, whatever
- * else is on the ports, and happens when that time is over; other ranks run meanwhile. */
+ * else is on the ports. It moves in PIECES: a get reads each at the owner when the piece leaves, an
+ * add adds each when it comes. Other ranks run meanwhile, so what a get returns may be torn, and is
+ * as old as its way is long. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "messaging/sim/sim.h"
+
+enum { PIECES = 16 };
 
 struct sim_window {
     struct rma_window window;
@@ -63,24 +67,42 @@ void *sim_window_data(struct rma_window *window)
     return local ? ((struct sim_window *)window)->data : NULL;
 }
 
-static void pass_time(struct rma_window *window, size_t bytes)
+/* Seconds that so many bytes are on their way from or to the owner. */
+static double way_s(const struct rma_window *window, size_t bytes)
 {
-    struct net *net = window->net;
-    if (window->owner != net->rank)
-        net_advance(net,
-                    sim_alone_s(((struct rank *)net->self)->sim, net->rank, window->owner, bytes));
+    const struct net *net = window->net;
+    return window->owner == net->rank
+               ? 0
+               : sim_alone_s(((struct rank *)net->self)->sim, net->rank, window->owner, bytes);
+}
+
+static size_t piece_from(size_t count, int piece)
+{
+    return count * (size_t)piece / PIECES;
 }
 
 void sim_window_get(struct rma_window *window, void *into, size_t offset, size_t bytes)
 {
-    pass_time(window, bytes);
-    memcpy(into, ((struct sim_window *)window)->data + offset, bytes);
+    const char *from = ((struct sim_window *)window)->data + offset;
+    double latency_s = way_s(window, 0), moving_s = way_s(window, bytes) - latency_s;
+    for (int piece = 0; piece < PIECES; piece++) {
+        size_t at = piece_from(bytes, piece);
+        memcpy((char *)into + at, from + at, piece_from(bytes, piece + 1) - at);
+        net_advance(window->net, moving_s / PIECES);
+    }
+    net_advance(window->net, latency_s);
 }
 
 void sim_window_add(struct rma_window *window, const float *from, int64_t offset, int64_t count)
 {
-    pass_time(window, (size_t)count * sizeof *from);
     float *to = (float *)((struct sim_window *)window)->data + offset;
-    for (int64_t i = 0; i < count; i++)
-        to[i] += from[i];
+    double latency_s = way_s(window, 0),
+           moving_s = way_s(window, (size_t)count * sizeof *from) - latency_s;
+    net_advance(window->net, latency_s);
+    for (int piece = 0; piece < PIECES; piece++) {
+        net_advance(window->net, moving_s / PIECES);
+        for (size_t i = piece_from((size_t)count, piece); i < piece_from((size_t)count, piece + 1);
+             i++)
+            to[i] += from[i];
+    }
 }
