@@ -21,7 +21,8 @@ enum random_purpose {
     RANDOM_CODEC,
     RANDOM_TRIGGER,
     RANDOM_JITTER,
-    RANDOM_DROPOUT
+    RANDOM_DROPOUT,
+    RANDOM_NORM
 };
 
 struct random {

@@ -6,6 +6,7 @@
 #include "network/network.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -194,6 +195,13 @@ static const struct memory_plan *evaluation_plan(struct network *n)
     return &n->evaluation;
 }
 
+/* The nearest multiple of 2^-32. Sums of such numbers are exact below 2^21, so they have the same
+ * bits in any order. */
+static double on_grid(double x)
+{
+    return rint(x * 0x1p32) * 0x1p-32;
+}
+
 void network_statistics(struct network *n, struct weights w, struct images images, double *sums)
 {
     struct execution x = {.n = n,
@@ -213,8 +221,8 @@ void network_statistics(struct network *n, struct weights w, struct images image
         double *to = sums + n->statistic[i];
         for (int c = 0; c < channels; c++) {
             double mean = from[c];
-            to[c] += mean;
-            to[channels + c] += from[channels + c] + mean * mean;
+            to[c] += on_grid(mean);
+            to[channels + c] += on_grid(from[channels + c] + mean * mean);
         }
     }
 }

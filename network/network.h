@@ -52,7 +52,8 @@ bool network_gradient(struct network *n, struct weights w, struct images images,
                       void *self);
 
 /* Forward with the batch's own statistics; adds to sums[] each norm's mean and, after it, its mean
- * square (variance + mean^2), in the order of the statistics. */
+ * square (variance + mean^2), in the order of the statistics. Both are rounded to 2^-32 before, so
+ * that sums over several batches have the same bits in any order. */
 void network_statistics(struct network *n, struct weights w, struct images images, double *sums);
 
 /* The sums over `batches` calls become means and variances (E[x^2] - E[x]^2: exact for batches of
