@@ -35,6 +35,7 @@ struct rate_options {
     const char *optimizer;
     double lr, weight_decay;
     bool decay_norms;
+    double clip; /* greatest norm of a step's gradient */
     const char *schedule;
     double warmup;
 };

@@ -34,6 +34,7 @@ enum {
     TAG_STOP,
     TAG_SHOW,
     TAG_REPLAY,
+    TAG_NORM,
     TAG_REDUCE, /* collective/collective.h */
     TAG_GATHER
 };

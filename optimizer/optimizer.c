@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/squares.h"
 #include "optimizer/kinds.h"
 
 struct optimizer {
@@ -16,6 +17,9 @@ struct optimizer {
     const struct rule *rule;
     int64_t count, steps;
     float *state[2], *accumulated; /* NULL until something is */
+    float *unclipped; /* the gradient of a step; NULL until one is summed to be clipped */
+    double (*norm)(void *self, const struct squares *slice); /* optimizer_on_norm()'s */
+    void *norm_self;
     struct range *no_decay; /* indices of the slice, clipped to it; the last begins after all */
     int no_decay_count;
     const struct device_optimizer_kind *device_kind;
@@ -71,6 +75,7 @@ struct optimizer_options optimizer_options_of(const struct options *o, const cha
         q = *(const struct optimizer_options *)options_of(o, rule->options);
     q.rule = rule->name;
     q.decay = o->weight_decay;
+    q.clip = o->clip;
     q.threads = 1;
     return q;
 }
@@ -126,6 +131,7 @@ void optimizer_close(struct optimizer *o)
     xfree(o->state[0]);
     xfree(o->state[1]);
     xfree(o->accumulated);
+    xfree(o->unclipped);
     xfree(o->no_decay);
     xfree(o);
 }
@@ -192,10 +198,42 @@ static void update(const struct optimizer *o, const struct step_coefficients c[2
     }
 }
 
+void optimizer_on_norm(struct optimizer *o, double (*norm)(void *self, const struct squares *slice),
+                       void *self)
+{
+    o->norm = norm;
+    o->norm_self = self;
+}
+
+bool optimizer_clips(const struct optimizer *o)
+{
+    return o->options.clip > 0;
+}
+
+/* What the gradient whose squares these are is multiplied by. */
+static double clip_factor(const struct optimizer *o, const struct squares *squares)
+{
+    double norm = o->norm ? o->norm(o->norm_self, squares) : squares_norm(squares);
+    return squares_clip(norm, o->options.clip);
+}
+
+/* to = the sum over these floats of it; its squares are added to *squares. */
+static void sum_to_clip(float *to, const float *const *source, const double *scale, int sources,
+                        struct range part, struct squares *squares)
+{
+    struct squares own = {.bad = 0};
+    for (struct range at = {part.from, part.from}; at.from < part.to; at.from = at.to) {
+        at.to = least(at.from + VECTOR_CHUNK, part.to);
+        vector_sum_chunk(to + at.from, source, scale, sources, at);
+        squares_add(&own, to + at.from, at.to - at.from, 1);
+    }
+    squares_join(squares, &own);
+}
+
 void optimizer_step(struct optimizer *o, float *w, const float *g, double lr)
 {
     struct step_coefficients c[2];
-    if (o->device) {
+    if (o->device || optimizer_clips(o)) {
         optimizer_step_sum(o, w, NULL, &g, (const double[]){1}, 1, lr);
         return;
     }
@@ -220,6 +258,24 @@ static void sum_part(const struct optimizer *o, const struct step_coefficients *
     }
 }
 
+/* Where the gradient of the step lies, and what it is multiplied by. */
+static double sum_and_clip(struct optimizer *o, const float *const *source, const double *scale,
+                           int sources, const float **gradient)
+{
+    struct squares squares = {.bad = 0};
+    if (sources == 1 && scale[0] == 1) {
+        *gradient = source[0];
+        squares_add(&squares, source[0], o->count, o->options.threads);
+        return clip_factor(o, &squares);
+    }
+    if (!o->unclipped)
+        o->unclipped = xcalloc((size_t)o->count, sizeof *o->unclipped);
+    *gradient = o->unclipped;
+    EACH_RANGE(o->count, o->options.threads,
+               sum_to_clip(o->unclipped, source, scale, sources, at, &squares));
+    return clip_factor(o, &squares);
+}
+
 void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source,
                         const double *scale, int sources, double lr)
 {
@@ -229,6 +285,14 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
         assert(w == o->home && !g);
         o->device_kind->step(o->device, c, source, scale, sources);
         return;
+    }
+    const float *only;
+    double factor;
+    if (optimizer_clips(o)) {
+        factor = sum_and_clip(o, source, scale, sources, &only);
+        source = &only;
+        scale = &factor;
+        sources = 1;
     }
     EACH_RANGE(o->count, o->options.threads, sum_part(o, c, w, g, source, scale, sources, at));
 }

@@ -15,17 +15,19 @@
 
 struct option_set;
 struct options;
+struct squares; /* base/squares.h */
 
 /* Momentum, betas and epsilon are options of the rules that have them, in their files. */
 struct optimizer_options {
     const char *rule;       /* one of optimizer_rules() */
     double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
     double beta1, beta2, epsilon;
+    double clip; /* greatest norm of a step's gradient; 0: any */
     int threads;
 };
 
-/* The rule with its own options as they were given, and the weight decay; 1 thread. Numbers that
- * the rule does not have are 0. */
+/* The rule with its own options as they were given, weight decay and clipping; 1 thread. Numbers
+ * that the rule does not have are 0. */
 struct optimizer_options optimizer_options_of(const struct options *o, const char *rule);
 
 /* The sets of all rules, at most `room`; returns how many. Rules may share one. */
@@ -40,6 +42,14 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
                                  const struct range *no_decay, int no_decay_count);
 void optimizer_close(struct optimizer *o);
 const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad" */
+
+/* With a greatest norm C a step's gradient g is scaled to g min(1, C / |g|), before weight decay.
+ * That is one more pass: the gradient is written and read again. Where the slice is not the whole
+ * vector, norm(self, slice) is asked for the norm of the whole; `slice` has the squares of the
+ * slice. */
+void optimizer_on_norm(struct optimizer *o, double (*norm)(void *self, const struct squares *slice),
+                       void *self);
+bool optimizer_clips(const struct optimizer *o);
 
 /* One update of the slice at this rate. w and g point at the slice's first float. */
 void optimizer_step(struct optimizer *o, float *w, const float *g, double lr);

@@ -7,6 +7,7 @@
  *   TAG_STOP      rank 0 -> server   stop_note: training is over
  *   TAG_FAREWELL  rank 0 -> all      farewell_note: all have departed, the last evaluation is done
  *   TAG_REPLAY    server -> server   recording_note when they open, then replay_note
+ *   TAG_NORM      server -> server   squares_packed: of its slice of a version's gradient
  */
 #ifndef PARAMETER_SERVER_MESSAGES_H
 #define PARAMETER_SERVER_MESSAGES_H

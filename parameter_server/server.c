@@ -66,6 +66,8 @@ static void open_optimizer(struct ps_server *ps)
 {
     struct node *n = ps->n;
     ps->optimizer = node_optimizer(n, ps->slice);
+    if (ps->servers > 1)
+        optimizer_on_norm(ps->optimizer, ps_whole_norm, ps);
     optimizer_offload(ps->optimizer, n->context->device_optimizer, n->w + ps->slice.from,
                       ps->workers + 1, n->net->local_rank);
     optimizer_register_memory(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);

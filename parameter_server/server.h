@@ -3,6 +3,7 @@
  *   server.c      opens and closes; accepts pushes, hands out events, replies
  *   membership.c  who is there, departures, control messages, the end
  *   update.c      what pushes do to the slice and to the counters
+ *   norm.c        the norm of a gradient in slices
  *   replay.c      the order of events: recorded, and kept to
  *   monitor.c     decentralised workers' reports
  */
@@ -130,6 +131,11 @@ void ps_farewell(struct ps_server *ps);
 /* Releases all pushes, counts what went into the update, and lets the node decide what comes
  * next. */
 void ps_close_version(struct ps_server *ps);
+
+/* --- norm.c --- */
+
+/* optimizer_on_norm()'s: of the gradient that all servers step with. */
+double ps_whole_norm(void *self, const struct squares *slice);
 
 /* --- replay.c --- */
 

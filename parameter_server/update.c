@@ -96,6 +96,12 @@ static void end_update(struct ps_server *ps, double began, int passes)
     ps_close_version(ps);
 }
 
+/* The gradient is written before its norm is known, and read again. */
+static int clip_passes(const struct ps_server *ps)
+{
+    return optimizer_clips(ps->optimizer) ? 2 : 0;
+}
+
 void ps_step(struct ps_server *ps, const double *scale)
 {
     struct node *n = ps->n;
@@ -105,7 +111,7 @@ void ps_step(struct ps_server *ps, const double *scale)
     if (sources)
         optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale,
                            sources, node_lr(n));
-    end_update(ps, began, sources ? sources + 2 : 0);
+    end_update(ps, began, sources ? sources + 2 + clip_passes(ps) : 0);
 }
 
 void ps_accumulate(struct ps_server *ps, int worker)
@@ -126,7 +132,7 @@ void ps_step_accumulated(struct ps_server *ps, double scale)
     ps_await_replies_taken(ps);
     double began = node_clock(n);
     optimizer_step_accumulated(ps->optimizer, n->w + ps->slice.from, scale, node_lr(n));
-    end_update(ps, began, 4);
+    end_update(ps, began, 4 + clip_passes(ps));
 }
 
 /* w = sum of scale x push + rest x w */

@@ -10,6 +10,7 @@
  * one host, two messages without a vector. Each worker has its own --momentum (the paper has none).
  * Staleness about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
 #include "base/check.h"
+#include "base/squares.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
@@ -22,6 +23,7 @@ struct worker {
     float *before; /* on another host: the weights as they were fetched, then the step */
     struct optimizer
         *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
+    double norm;       /* of the gradient, for --clip */
 };
 
 static void check(const struct options *o, int workers)
@@ -42,11 +44,22 @@ static struct range part_of(const struct node *n, int i)
     return (struct range){n->count * i / PROBES, n->count * (i + 1) / PROBES};
 }
 
+static double whole_norm(void *self, const struct squares *part)
+{
+    (void)part;
+    return ((const struct worker *)self)->norm;
+}
+
 static void step(struct worker *k)
 {
     struct node *n = k->n;
     const double scale = 1.0 / n->context->minibatches;
     volatile float *probe = n->w + n->count;
+    if (optimizer_clips(k->part[0])) {
+        struct squares squares = {.bad = 0};
+        squares_add(&squares, n->sum, n->count, n->context->threads);
+        k->norm = scale * squares_norm(&squares);
+    }
     for (int i = 0; i < PROBES; i++) {
         struct range r = part_of(n, i);
         const float *sum = n->sum + r.from;
@@ -88,8 +101,10 @@ static void work(struct node *n)
     n->w = k.shared ? k.shared : copy;
     if (k.shared)
         node_share_weights(n);
-    for (int i = 0; i < PROBES; i++)
+    for (int i = 0; i < PROBES; i++) {
         k.part[i] = node_optimizer(n, part_of(n, i));
+        optimizer_on_norm(k.part[i], whole_norm, &k);
+    }
     while (training) {
         if (!k.shared)
             fetch(&k);

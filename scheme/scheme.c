@@ -57,6 +57,12 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
               s->name);
     if (!(s->flags & PUSHES) && strcmp(o->server_device, "cpu"))
         fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
+    if (o->clip > 0 && s->flags & PUSHES && strcmp(o->server_device, "cpu"))
+        fatal("--clip: no device takes norms; take --server-device cpu, or leave one of them out");
+    if (o->clip > 0 && s->flags & PUSHES && o->servers > 1 && !(s->flags & LOCKSTEP))
+        fatal("--clip with --servers %lld: in %s none of them knows the norm of a whole gradient; "
+              "take one server",
+              (long long)o->servers, s->name);
     if (!(s->flags & REPLAYS) && order)
         fatal("--%s: more than the order of arrivals decides a run of %s; it can't be replayed",
               order, s->name);

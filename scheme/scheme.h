@@ -15,6 +15,7 @@ enum scheme_flags {
     PUSHES = 32,     /* workers push to servers, which step with it */
     COMPRESSES = 64, /* vectors are sent as --compress says */
     ALONE = 128,     /* runs in one process, without servers: work() walks through all workers */
+    LOCKSTEP = 256,  /* every server makes the same updates, in one order */
 };
 
 /* W: workers, n: floats of the weights, H: local steps. */

@@ -35,7 +35,7 @@ const struct scheme scheme_ssgd = {
     .name = "ssgd",
     .rule = "every worker a batch, the server waits for all: w -= lr x mean gradient",
     .paper = "Chen et al. 2016, arXiv:1604.00981",
-    .flags = SYNC | EXACT | BOUNDED | PUSHES | COMPRESSES,
+    .flags = SYNC | EXACT | BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n",
     .staleness = "0",

@@ -93,6 +93,10 @@ refuses "--compress-ratio: '0' is not a number above 0 and at most 1" "${toy[@]}
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam
 refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --scheme eamsgd \
     --optimizer adamw
+refuses '--clip with --servers 2: in asgd none of them knows the norm' "${toy[@]}" --scheme asgd \
+    --clip 1 --servers 2
+refuses '--clip: no device takes norms; take --server-device cpu' "${toy[@]}" --scheme ssgd \
+    --clip 1 --server-device gpu
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
     --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
