@@ -116,6 +116,22 @@ static const struct option_row slow_rows[] = {
      .placeholder = "WHAT",
      .help = "delays added to each mini-batch, as constant:0.1 or exponential:0.1@3; the kinds are "
              "listed below"},
+    {.name = "delay-key",
+     .type = OPTION_CHOICE,
+     .offset = AT(delay_key),
+     .preset = "attempts",
+     .choices = "attempts|clock",
+     .help = "a delay is drawn for each mini-batch that a worker begins, so that a scheme that "
+             "drops mini-batches draws more; or at the same moments of the training clock for "
+             "every scheme"},
+    {.name = "delay-block",
+     .type = OPTION_REAL,
+     .offset = AT(delay_block),
+     .preset = "0",
+     .placeholder = "S",
+     .help = "--delay-key clock: a machine is there for S seconds, then held up for a delay, and "
+             "so on (0: the seconds of a simulated mini-batch)",
+     .most = 1e9},
     {.name = "depart",
      .type = OPTION_TEXT,
      .offset = AT(depart),
@@ -125,8 +141,7 @@ static const struct option_row slow_rows[] = {
      .old = "leave"},
     {0}};
 
-const struct option_set slow_option_set = {.title = "Slow workers, the same for every scheme",
-                                           .rows = slow_rows};
+const struct option_set slow_option_set = {.title = "Slow workers", .rows = slow_rows};
 
 static const struct option_row result_rows[] = {
     {.name = "results",

@@ -54,7 +54,8 @@ struct rank_options {
 };
 
 struct slow_options {
-    const char *slow, *delay, *depart;
+    const char *slow, *delay, *delay_key, *depart;
+    double delay_block;
 };
 
 struct result_options {

@@ -200,26 +200,53 @@ static bool compute(struct node *n, struct weights w, struct loss *loss, network
                              hook, n);
 }
 
+/* The injected delays of a mini-batch whose computing began then. First the process stands still, if
+ * it is to: what interrupts is asked only then. */
+static enum node_flow hold_up(struct node *n, int64_t attempt, double began_s)
+{
+    const struct run_context *s = n->context;
+    struct computing *c = &n->own->computing;
+    uint64_t seed = (uint64_t)s->options->seed;
+    double seconds[2], computed_s = node_clock(n) - began_s;
+    for (int still = 0; still < 2; still++)
+        seconds[still] = s->delay_block_s > 0
+                             ? delay_course_at(&s->delay, seed, n->rank, still, &c->course[still],
+                                               s->delay_block_s, began_s, computed_s)
+                             : delay_at(&s->delay, seed, n->rank, attempt, still);
+    if (seconds[true] > 0) {
+        node_stand_still(n, seconds[true]);
+        if (node_check_interrupt(n) == NODE_INTERRUPTED)
+            return NODE_INTERRUPTED;
+    }
+    return node_sleep(n, seconds[false]);
+}
+
+/* Keyed by the clock, a delay may be under way when a mini-batch begins. */
+static enum node_flow await_machine(struct node *n)
+{
+    return n->context->delay_block_s > 0 ? hold_up(n, 0, node_clock(n)) : NODE_CONTINUE;
+}
+
 enum node_flow node_minibatch(struct node *n)
 {
     struct computing *c = &n->own->computing;
     const bool simulated = n->net->virtual_time;
     const struct weights w = {n->w, n->weights_version};
     struct loss loss = {0};
-    double began_s = c->unit_s = node_clock(n), computed_s = n->counters.compute_s;
-    double delay_s =
-        delay_at(&n->context->delay, (uint64_t)n->context->options->seed, n->rank, c->attempts++);
+    double began_s = node_clock(n), computed_s = n->counters.compute_s;
+    enum node_flow flow = await_machine(n);
+    double there_s = c->unit_s = node_clock(n);
+    int64_t attempt = c->attempts++;
     c->gradient = n->finished ? c->spare : n->sum;
     c->final_from = n->count;
-    enum node_flow flow = NODE_CONTINUE;
-    if (simulated && c->shared)
+    if (flow == NODE_CONTINUE && simulated && c->shared)
         compute(n, w, &loss, NULL);
-    if (simulated)
+    if (flow == NODE_CONTINUE && simulated)
         flow = pass_virtually(n);
-    else if (!compute(n, w, &loss, between_units))
+    else if (flow == NODE_CONTINUE && !compute(n, w, &loss, between_units))
         flow = NODE_INTERRUPTED;
     if (flow == NODE_CONTINUE)
-        flow = node_sleep(n, delay_s);
+        flow = hold_up(n, attempt, there_s);
     assert(flow == NODE_CONTINUE || !c->on_ready);
     c->on_ready = NULL;
     if (flow == NODE_INTERRUPTED) {

@@ -251,3 +251,18 @@ enum node_flow node_sleep(struct node *n, double seconds)
     }
     return NODE_CONTINUE;
 }
+
+void node_stand_still(struct node *n, double seconds)
+{
+    struct control *c = &n->own->control;
+    enum node_flow (*interrupt)(void *self) = c->interrupt;
+    double deadline_s = n->own->clock.deadline_s;
+    int wakes = c->wakes;
+    c->interrupt = NULL;
+    c->wakes = 0;
+    n->own->clock.deadline_s = INFINITY;
+    node_sleep(n, seconds);
+    n->own->clock.deadline_s = deadline_s;
+    c->wakes = wakes;
+    c->interrupt = interrupt;
+}

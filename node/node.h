@@ -127,6 +127,8 @@ void node_weights_changed(struct node *n);    /* w has other contents now */
 void node_select(struct node *n, int worker); /* alone: that worker's mini-batches */
 bool node_departs(const struct node *n);      /* has it done all that --depart wants of it? */
 enum node_flow node_sleep(struct node *n, double seconds); /* holds this rank up */
+/* The same, and nothing interrupts it. What was handed to the transport before goes on. */
+void node_stand_still(struct node *n, double seconds);
 
 /* --- waiting --- */
 

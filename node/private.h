@@ -15,9 +15,10 @@ struct computing {
     struct stream **streams; /* [stream_count]: one, or one per worker where a process is all */
     int64_t *next;           /* [stream_count]: the mini-batch that comes next */
     int stream_count, selected;
-    int64_t attempts; /* mini-batches begun: delays are keyed by it */
-    double slow;      /* speed factor */
-    double unit_s;    /* time at which the unit under way began */
+    int64_t attempts;              /* mini-batches begun: jitter, and delays, are keyed by it */
+    struct delay_course course[2]; /* delays keyed by the clock: interruptible, standstill */
+    double slow;                   /* speed factor */
+    double unit_s;                 /* time at which the unit under way began */
     double *units_s;  /* virtual time: seconds of each unit of the mini-batch under way */
     double unslept_s; /* slowness not yet slept */
     bool shared;      /* others write n->w while a mini-batch is under way */

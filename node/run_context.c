@@ -67,6 +67,19 @@ static void open_problem(struct run_context *c, const struct run_context_request
     xfree(speeds);
 }
 
+static void take_delays(struct run_context *c, const struct run_context_request *r)
+{
+    const struct options *o = c->options;
+    c->delay = delay_parse(o->delay, r->ranks);
+    if (strcmp(o->delay_key, "clock") != 0)
+        return;
+    c->delay_block_s = o->delay_block > 0 || !r->simulated ? o->delay_block : c->minibatch_s;
+    if (c->delay_block_s < DELAY_SHORTEST_BLOCK_S)
+        fatal("--delay-key clock: for how long is a machine there between two delays? Take "
+              "--delay-block %g or more",
+              DELAY_SHORTEST_BLOCK_S);
+}
+
 static void set_limits(struct run_context *c)
 {
     const struct options *o = c->options;
@@ -89,12 +102,12 @@ void run_context_open(struct run_context *c, const struct run_context_request *r
                               .threads = o->threads ? (int)o->threads : r->cores,
                               .device_optimizer =
                                   r->serves ? backend_device_optimizer(o->server_device) : NULL,
-                              .delay = delay_parse(o->delay, r->ranks),
                               .slowness = slowness_parse(o->slow, r->ranks),
                               .departures = departures_parse(o->depart, r->ranks),
                               .stop_requested = r->stop_requested};
     c->workers = r->ranks == 1 ? (int)o->workers : r->ranks - c->servers;
     take_machine(c, r->machine);
+    take_delays(c, r);
     if (r->ranks > 1)
         slowness_check_servers(&c->delay, &c->slowness, c->servers, r->ranks);
     open_problem(c, r);

@@ -190,6 +190,9 @@ void experiment_run(struct experiment *e)
         .device_optimizer =
             e->device_optimizer ? e->device_optimizer : backend_device_optimizer(o->server_device),
         .minibatch_s = sim->sim_minibatch,
+        .delay_block_s = strcmp(o->delay_key, "clock") ? 0
+                         : o->delay_block > 0          ? o->delay_block
+                                                       : sim->sim_minibatch,
         .results = e->results,
         .stop_requested = &stop_requested};
     e->out.count = e->problem->count;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "tests/death_test.h"
 
 enum { DRAWS = 200000, RANKS = 8 };
@@ -25,7 +26,7 @@ static double *draw(const char *text)
     struct delay d = delay_parse(text, RANKS);
     double *x = malloc(DRAWS * sizeof *x);
     for (int i = 0; i < DRAWS; i++) {
-        x[i] = delay_at(&d, seed, i % RANKS, i / RANKS);
+        x[i] = delay_at(&d, seed, i % RANKS, i / RANKS, false);
         if (!(x[i] >= 0 && x[i] < INFINITY))
             fail_msg("%s: draw %d of seed %llu is %g", text, i, (unsigned long long)seed, x[i]);
     }
@@ -71,7 +72,95 @@ static void test_moments(void **state)
     has_moments("stall:1,2.5", 2.5, 0);
     has_moments("stall:0,2.5", 0, 0);
     has_moments("pareto:0.05,5", 0.0625, 0.05 * sqrt(5.0 / (16 * 3)));
+    has_moments("lognormal:0.5,0.58", 0.5, 0.58);
+    has_moments("lognormal:0.5,0", 0.5, 0);
+    has_moments("lognormal:0.5,0.01,1e9", 0.5, 0.01);
+    has_moments("lognormal:2,3,0", 0, 0);
+    has_moments("lognormal:2,0,0.25", 0.25, 0);
+    has_moments("burst:0.25,4,1", 1, 4 * sqrt(0.25 * 0.75));
     has_moments("constant:1;uniform:0,1;exponential:0.5", 2, sqrt(1.0 / 12 + 0.25));
+}
+
+/* A cap of a log-normal delay: the mean by adding up the tail's probabilities, in 20,000 steps. */
+static void test_lognormal_cap(void **state)
+{
+    (void)state;
+    const double mean = 0.5, deviation = 0.58, cap = 1.2;
+    double variance = log1p(deviation * deviation / (mean * mean)), mu = log(mean) - variance / 2,
+           sum = 0;
+    for (int i = 0; i < 20000; i++)
+        sum += 0.5 * erfc((log(cap * (i + 0.5) / 20000) - mu) / sqrt(2 * variance));
+    struct delay d = delay_parse("lognormal:0.5,0.58,1.2", RANKS);
+    assert_true(fabs(delay_mean(&d, 1) - sum * cap / 20000) < 1e-5);
+    double *x = draw("lognormal:0.5,0.58,1.2"), drawn = 0, greatest = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        drawn += x[i] / DRAWS;
+        greatest = fmax(greatest, x[i]);
+    }
+    assert_true(greatest == cap && fabs(drawn - sum * cap / 20000) < 0.005);
+    free(x);
+}
+
+/* A burst is drawn once for its block: 7 in a row are alike, and a quarter of the blocks is slow. */
+static void test_bursts(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 4000, LENGTH = 7 };
+    struct delay d = delay_parse("burst:0.25,3,7@2;constant:1@1", RANKS);
+    int slow = 0;
+    for (int64_t block = 0; block < BLOCKS; block++) {
+        double first = delay_at(&d, seed, 2, block * LENGTH, false);
+        assert_true(first == 0 || first == 3);
+        slow += first == 3;
+        for (int i = 1; i < LENGTH; i++)
+            assert_true(delay_at(&d, seed, 2, block * LENGTH + i, false) == first);
+    }
+    assert_true(abs(slow - BLOCKS / 4) < 5 * sqrt(BLOCKS * 0.25 * 0.75));
+    assert_true(delay_at(&d, seed, 3, 0, false) == 0 && delay_at(&d, seed, 1, 5, false) == 1);
+}
+
+static void test_standstill(void **state)
+{
+    (void)state;
+    struct delay d =
+        delay_parse("constant:1!; constant:10!@3 ;constant:100@3!;constant:1000", RANKS);
+    assert_true(delay_at(&d, seed, 3, 0, true) == 111 && delay_at(&d, seed, 3, 0, false) == 1000);
+    assert_true(delay_at(&d, seed, 2, 0, true) == 1 && delay_mean(&d, 3) == 1111);
+}
+
+/* Keyed by the clock, against a walk in steps of a thousandth of a second. */
+static void test_course(void **state)
+{
+    (void)state;
+    enum { STEPS = 60000 };
+    static bool held[STEPS];
+    const double block_s = 0.25, step_s = 0.001;
+    struct delay d = delay_parse("uniform:0,0.8", RANKS);
+    double at_s = block_s;
+    for (int64_t k = 0; at_s < STEPS * step_s; k++) {
+        double until_s = at_s + delay_at(&d, seed, 1, k, false);
+        for (int i = (int)ceil(at_s / step_s); i < STEPS && i * step_s < until_s; i++)
+            held[i] = true;
+        at_s = until_s + block_s;
+    }
+    struct delay_course course = {0};
+    struct random r = random_at(RANDOM_TEST, seed, 0, 0, 0);
+    int begin = 0, again = 0;
+    for (int mini = 0; mini < 100; mini++) {
+        int compute = 1 + (int)random_below(&r, 400), at = begin;
+        for (int left = compute; left > 0; at++)
+            left -= !held[at];
+        double got =
+            delay_course_at(&d, seed, 1, false, &course, block_s, begin * step_s, compute * step_s);
+        /* a delay that begins where the computing ends belongs to it: the walk leaves it out */
+        double wanted = (at - begin - compute) * step_s;
+        if (!(fabs(got - wanted) <= 0.01 || held[at]))
+            fail_msg("mini-batch %d: held up for %g s instead of %g", mini, got, wanted);
+        /* dropped half-way, it meets what is left of the same delay */
+        begin = random_below(&r, 3) ? at : begin + (at - begin) / 2;
+        again += begin < at;
+    }
+    assert_true(again > 10 && begin > STEPS / 4);
 }
 
 static int rising(const void *a, const void *b)
@@ -112,18 +201,18 @@ static void test_keyed(void **state)
         delay_parse("gaussian:0.5,0.1;pareto:0.05,1.5;uniform:0,1;uniform:0,1;stall:0.1,3", RANKS);
     for (int rank = 0; rank < RANKS; rank++)
         for (int i = 0; i < 100; i++)
-            first[rank][i] = delay_at(&d, seed, rank, i);
+            first[rank][i] = delay_at(&d, seed, rank, i, false);
     for (int i = 99; i >= 0; i--) /* asked in another order, with others in between */
         for (int rank = RANKS - 1; rank >= 0; rank--) {
-            delay_at(&d, seed + 1, rank, i);
-            assert_true(delay_at(&d, seed, rank, i) == first[rank][i]);
+            delay_at(&d, seed + 1, rank, i, false);
+            assert_true(delay_at(&d, seed, rank, i, false) == first[rank][i]);
         }
     assert_true(first[1][5] != first[2][5] && first[1][5] != first[1][6]);
-    assert_true(delay_at(&d, seed + 1, 1, 5) != first[1][5]);
+    assert_true(delay_at(&d, seed + 1, 1, 5, false) != first[1][5]);
     struct delay twice = delay_parse("uniform:0,1;uniform:0,1", RANKS),
                  once = delay_parse("uniform:0,1", RANKS);
     /* like terms draw independently */
-    assert_true(delay_at(&twice, seed, 0, 0) != 2 * delay_at(&once, seed, 0, 0));
+    assert_true(delay_at(&twice, seed, 0, 0, false) != 2 * delay_at(&once, seed, 0, 0, false));
 }
 
 static void test_ranks(void **state)
@@ -133,19 +222,19 @@ static void test_ranks(void **state)
     assert_int_equal(d.terms, 3);
     for (int rank = 0; rank < RANKS; rank++) {
         double wanted = 10 + (rank == 3) + 100 * (rank == 7);
-        assert_true(delay_at(&d, seed, rank, 12345678901) == wanted);
+        assert_true(delay_at(&d, seed, rank, 12345678901, false) == wanted);
         assert_true(delay_mean(&d, rank) == wanted);
     }
     static const char *const nothing[] = {"", "  "};
     for (int i = 0; i < 2; i++) {
         d = delay_parse(nothing[i], RANKS);
         assert_int_equal(d.terms, 0);
-        assert_true(delay_at(&d, seed, 1, 0) == 0 && delay_mean(&d, 1) == 0);
+        assert_true(delay_at(&d, seed, 1, 0, false) == 0 && delay_mean(&d, 1) == 0);
     }
     d = delay_parse(
         "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1",
         2);
-    assert_true(d.terms == DELAY_TERMS && delay_at(&d, seed, 0, 0) == 8);
+    assert_true(d.terms == DELAY_TERMS && delay_at(&d, seed, 0, 0, false) == 8);
 }
 
 /* Mean 1 and the deviation that was asked for, each to five standard errors; log-normal: half of
@@ -220,6 +309,17 @@ static void test_wrong_delays(void **state)
         "pareto:0.05,0.09",
         "pareto:-1,2",
         "uniform:0.2,0.1",
+        "lognormal:1",
+        "lognormal:0,1",
+        "lognormal:1,2,",
+        "lognormal:1,2,3,4",
+        "burst:0.1,1",
+        "burst:0.1,1,0",
+        "burst:0.1,1,2.5",
+        "burst:1.1,1,2",
+        "constant:!1",
+        "constant:1!!",
+        "!",
         "uniform:-0.1,0.1",
         "stall:1.1,3",
         "stall:-0.1,3",
@@ -289,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_keyed),          cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_wrong_delays),   cmocka_unit_test(test_slowness),
         cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_lognormal_cap),  cmocka_unit_test(test_bursts),
+        cmocka_unit_test(test_standstill),     cmocka_unit_test(test_course),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
