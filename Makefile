@@ -140,8 +140,8 @@ JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell env -u OMP_NUM_THREADS np
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: all help run test check asan tsan check-threads bench gpu readme test-hosts test-slurm \
-    test-openmpi check-openmpi lint format format-check man same-flags install uninstall clean \
+.PHONY: all help run test check asan tsan check-threads bench parity gpu readme test-hosts \
+    test-slurm test-openmpi check-openmpi lint format format-check man same-flags install uninstall clean \
     nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -319,6 +319,9 @@ bench: ## speed, beside PyTorch where it is installed (BENCH=quick|full; OUT=fol
 	@./install.sh run bench
 	@$(MAKE) -s $(JOBS) nbsgd $(BENCHES)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" bench/run
+
+parity: nbsgd ## accuracy beside PyTorch's: an hour (PYTHON=, DATA=; OUT=folder for the rows)
+	@bench/parity $(OUT)
 
 # ------------------------------------------------ style
 SHELLS = $(sort $(shell grep -rlE '^$(HASH)!.*bash|^$(HASH) shellcheck shell=bash' \
