@@ -35,6 +35,7 @@ enum {
     TAG_SHOW,
     TAG_REPLAY,
     TAG_NORM,
+    TAG_ORDER,
     TAG_REDUCE, /* collective/collective.h */
     TAG_GATHER
 };

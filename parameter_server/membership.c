@@ -81,6 +81,7 @@ static void take_stop(struct ps_server *ps, const struct header *m)
     header_unpack(m, note);
     if (note.drop_replay)
         replay_drop(ps->replay);
+    replay_end_after(ps->replay, note.events);
     ps->stop_received = true;
     ps->n->stop = !replay_goes_on(ps->replay);
 }
@@ -96,6 +97,8 @@ void ps_handle_control(struct ps_server *ps, int index)
         take_stop(ps, &m);
     else if (index == RECV_REPLAY)
         replay_take_note(ps, &m);
+    else if (index == RECV_ORDER)
+        replay_take_order(ps, &m);
     else
         take_departure(ps, &m);
 }
@@ -105,7 +108,8 @@ void ps_handle_control(struct ps_server *ps, int index)
 /* At once, or where the other servers' records end, as rank 0's does. */
 void ps_send_stop(struct ps_server *ps)
 {
-    const struct stop_note note = {.drop_replay = replay_expected(ps->replay).kind != EVENT_END};
+    const struct stop_note note = {.drop_replay = replay_expected(ps->replay).kind != EVENT_END,
+                                   .events = replay_ordered(ps->replay)};
     for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->stop_sent; s++)
         send_note(ps->n->net, s, TAG_STOP, note);
     ps->stop_sent = true;

@@ -8,6 +8,7 @@
  *   TAG_FAREWELL  rank 0 -> all      farewell_note: all have departed, the last evaluation is done
  *   TAG_REPLAY    server -> server   recording_note when they open, then replay_note
  *   TAG_NORM      server -> server   squares_packed: of its slice of a version's gradient
+ *   TAG_ORDER     rank 0 -> server   order_note: what that server is to take next
  */
 #ifndef PARAMETER_SERVER_MESSAGES_H
 #define PARAMETER_SERVER_MESSAGES_H
@@ -53,10 +54,15 @@ struct farewell_note {
 
 struct stop_note {
     int64_t drop_replay; /* 1: whatever your record says */
+    int64_t events;      /* that were ordered: what comes after them is dropped */
 };
 
 struct recording_note {
     int64_t name;
+};
+
+struct order_note {
+    int64_t kind, worker; /* of a struct event */
 };
 
 struct replay_note {

@@ -68,6 +68,7 @@ int64_t ps_depart(struct ps_client *ps, int64_t signals);
 struct push {
     int worker;
     bool departed;                /* the worker has: there is no push */
+    bool expired;                 /* the time of ps_next_until() is up: no worker, no push */
     bool asks;                    /* a reply is pending */
     int64_t minibatches, samples; /* whose gradients it sums; 0: nothing was finished */
     int64_t version, staleness;   /* of the weights it was computed at; updates since then */
@@ -88,6 +89,15 @@ bool ps_collect(struct ps_server *ps);
 /* Waits for the next push or departure of any worker, in the order of --replay if there is one.
  * NULL: all have departed. Once training is over, it drops what comes, and replies. */
 const struct push *ps_next(struct ps_server *ps);
+/* The same, at the latest when the training clock shows clock_s: then `expired` is set. */
+const struct push *ps_next_until(struct ps_server *ps, double clock_s);
+
+/* Where there are several servers, each meets pushes in an order of its own. After this call, made
+ * right after ps_server_open(), the order of rank 0 is that of all: its pushes, departures and
+ * expirations are what ps_next() and ps_next_until() give at every server. So what a scheme decides
+ * by them it decides alike for all slices: the bits of one server. Cost: a header from rank 0 to
+ * each other server per push. */
+void ps_agree_on_order(struct ps_server *ps);
 
 const struct push *ps_received(const struct ps_server *ps, int worker); /* what is here of it */
 /* its push as floats, [slice]; valid until the next update */

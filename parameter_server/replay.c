@@ -4,9 +4,13 @@
  * Each server has a file, FILE.RANK. Its head: a line "nbsgd order 3"; a line that names the
  * recording, the same in the files of all servers; what must be equal in both runs, a line each; an
  * empty line. Then four bytes per event, low byte first: the number of the worker whose push was
- * accepted, DEPARTED + the number of a worker that has departed, or END, after which the server
- * accepted nothing. A file without its END is that of a run that was killed. It says nothing of the
- * rest, in which the order is free. */
+ * accepted, DEPARTED + the number of a worker that has departed, EXPIRED where the time of
+ * ps_next_until() was up, or END, after which the server accepted nothing. A file without its END
+ * is that of a run that was killed. It says nothing of the rest, in which the order is free.
+ *
+ * Where servers agree on one order (ps_agree_on_order()) rank 0 sends each event to the others.
+ * These have no use for a record of their own: they take what they are sent, one after the other.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +23,7 @@
 #include "parameter_server/server.h"
 
 enum { NAME = 4200, DEPARTED = 1 << 30 };
-static const uint32_t end_word = UINT32_MAX;
+static const uint32_t end_word = UINT32_MAX, expired_word = UINT32_MAX - 1;
 static const double patience_s = 1; /* for a message of another server that drops the record */
 
 struct replay {
@@ -31,6 +35,9 @@ struct replay {
     bool failed;           /* to write the record, which was said */
     int notes;             /* of other servers have come */
     bool notified;         /* they have this one's */
+    bool agreed;           /* all servers take rank 0's order */
+    int64_t ordered;       /* events: sent by rank 0, received elsewhere */
+    int64_t order_end;     /* elsewhere: so many there will be; not known: INT64_MAX */
 };
 
 /* The lines of the head that must be equal. To be freed. What is free to differ decides when
@@ -76,8 +83,8 @@ static void advance(struct replay *r)
     uint32_t word = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
                     (uint32_t)bytes[3] << 24,
              worker = word & ~(uint32_t)DEPARTED;
-    if (word == end_word) {
-        expect(r, EVENT_END, 0);
+    if (word == end_word || word == expired_word) {
+        expect(r, word == end_word ? EVENT_END : EVENT_EXPIRY, 0);
         return;
     }
     CHECK(worker < (uint32_t)r->n->context->workers,
@@ -176,6 +183,7 @@ struct replay *replay_open(struct node *n)
     const struct options *o = n->context->options;
     struct replay *r = xcalloc(1, sizeof *r);
     r->n = n;
+    r->order_end = INT64_MAX;
     if (!*o->replay && !*o->record)
         return r;
     struct timespec now;
@@ -212,14 +220,78 @@ struct event replay_expected(const struct replay *r)
     return r->expected;
 }
 
+/* It takes rank 0's order. */
+static bool follows(const struct replay *r)
+{
+    return r->agreed && r->n->rank > 0;
+}
+
 void replay_drop(struct replay *r)
 {
-    expect(r, EVENT_ANY, 0);
+    if (!follows(r))
+        expect(r, EVENT_ANY, 0);
 }
 
 bool replay_goes_on(const struct replay *r)
 {
-    return r->expected.kind == EVENT_PUSH || r->expected.kind == EVENT_DEPARTURE;
+    return (follows(r) && r->ordered < r->order_end) ||
+           (r->expected.kind != EVENT_ANY && r->expected.kind != EVENT_END);
+}
+
+/* --- rank 0's order, at all servers --- */
+
+/* Nothing is expected until the next one comes. */
+static void expect_order(struct ps_server *ps)
+{
+    expect(ps->replay, EVENT_END, 0);
+    ps->recv[RECV_ORDER] = net_recv(ps->n->net, 0, TAG_ORDER, NULL, 0);
+}
+
+void ps_agree_on_order(struct ps_server *ps)
+{
+    struct replay *r = ps->replay;
+    if (ps->servers == 1)
+        return;
+    r->agreed = true;
+    net_release(ps->n->net, ps->recv[RECV_REPLAY]); /* rank 0's record alone decides */
+    ps->recv[RECV_REPLAY] = NULL;
+    r->notified = true;
+    if (ps->n->rank == 0)
+        return;
+    if (r->replay)
+        fclose(r->replay);
+    r->replay = NULL;
+    expect_order(ps);
+}
+
+static void send_order(struct ps_server *ps, struct event e)
+{
+    const struct order_note note = {.kind = e.kind, .worker = e.worker};
+    for (int s = 1; s < ps->servers; s++)
+        send_note(ps->n->net, s, TAG_ORDER, note);
+    ps->replay->ordered++;
+}
+
+void replay_take_order(struct ps_server *ps, const struct header *m)
+{
+    struct order_note note;
+    header_unpack(m, note);
+    CHECK(note.kind > EVENT_ANY && note.kind < EVENT_END && note.worker >= 0 &&
+              note.worker < ps->workers,
+          "an order of kind %lld, worker %lld, from rank %d", (long long)note.kind,
+          (long long)note.worker, m->from);
+    expect(ps->replay, (int)note.kind, (int)note.worker);
+    ps->replay->ordered++;
+}
+
+int64_t replay_ordered(const struct replay *r)
+{
+    return r->ordered;
+}
+
+void replay_end_after(struct replay *r, int64_t ordered)
+{
+    r->order_end = ordered;
 }
 
 /* --- the filter --- */
@@ -246,7 +318,9 @@ static void check_expected(const struct ps_server *ps)
 {
     const struct replay *r = ps->replay;
     struct net *net = ps->n->net;
-    const char *why = !ps->n->stop && replay_goes_on(r) ? impossible(ps, r->expected) : NULL;
+    bool judges = r->replay && !ps->n->stop && replay_goes_on(r);
+    const char *why =
+        judges && r->expected.kind != EVENT_EXPIRY ? impossible(ps, r->expected) : NULL;
     if (!why ||
         net_wait(net, ps->recv + RECV_STOP, RECV_PUSH - RECV_STOP, net_now(net) + patience_s) >= 0)
         return;
@@ -273,19 +347,30 @@ static struct event next_expected(struct ps_server *ps)
     return (struct event){.kind = EVENT_ANY};
 }
 
-struct event replay_next_event(struct ps_server *ps)
+static uint32_t word_of(struct event e)
+{
+    if (e.kind == EVENT_EXPIRY)
+        return expired_word;
+    return (uint32_t)e.worker | (e.kind == EVENT_DEPARTURE ? (uint32_t)DEPARTED : 0);
+}
+
+struct event replay_next_event(struct ps_server *ps, double clock_s)
 {
     struct replay *r = ps->replay;
     struct event expected = next_expected(ps);
     check_expected(ps);
-    struct event e = ps_next_event(ps, expected);
+    struct event e = ps_next_event(ps, expected, clock_s);
     if (e.kind == EVENT_CONTROL || ps->n->stop)
         return e;
-    if (r->expected.kind != EVENT_ANY) {
+    if (r->agreed && ps->n->rank == 0)
+        send_order(ps, e);
+    if (follows(r)) {
+        expect_order(ps);
+    } else if (r->expected.kind != EVENT_ANY) {
         r->taken++;
         advance(r);
     }
-    write_word(r, (uint32_t)e.worker | (e.kind == EVENT_DEPARTURE ? (uint32_t)DEPARTED : 0));
+    write_word(r, word_of(e));
     return e;
 }
 

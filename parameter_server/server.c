@@ -10,6 +10,8 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
+static const double rounding_s = 1e-9; /* of the training clock */
+
 /* --- opening and closing --- */
 
 int ps_rank_of(const struct ps_server *ps, int worker)
@@ -111,6 +113,7 @@ void ps_server_close(struct ps_server *ps)
         net_release(net, ps->recv[RECV_PUSH + i]);
     net_release(net, ps->recv[RECV_DEPART]);
     net_release(net, ps->recv[RECV_SIGNAL]);
+    net_release(net, ps->recv[RECV_ORDER]);
     optimizer_close(ps->optimizer);
     for (int i = 0; i < ps->workers; i++)
         net_free(net, ps->worker[i].unpacked);
@@ -187,8 +190,9 @@ void ps_release_push(struct ps_server *ps, int worker)
 }
 
 /* Waits for control messages, and for the pushes of `count` workers from `first` on, round. Returns
- * which RECV_* has come. */
-static int wait_for(struct ps_server *ps, int first, int count, const char *what, int peer)
+ * which RECV_* has come; -1: the world's clock shows until_s. */
+static int wait_until(struct ps_server *ps, int first, int count, double until_s, const char *what,
+                      int peer)
 {
     struct request **list = ps->list;
     memcpy(list, ps->recv, RECV_PUSH * sizeof *list);
@@ -198,22 +202,43 @@ static int wait_for(struct ps_server *ps, int first, int count, const char *what
         worker = worker + 1 == ps->workers ? 0 : worker + 1;
     }
     send_ahead(ps);
-    int index = node_wait(ps->n, list, RECV_PUSH + count, INFINITY, what, peer);
+    int index = node_wait(ps->n, list, RECV_PUSH + count, until_s, what, peer);
     return index < RECV_PUSH ? index : RECV_PUSH + (first + index - RECV_PUSH) % ps->workers;
 }
 
-struct event ps_next_event(struct ps_server *ps, struct event expected)
+static int wait_for(struct ps_server *ps, int first, int count, const char *what, int peer)
+{
+    return wait_until(ps, first, count, INFINITY, what, peer);
+}
+
+/* For any push, until the training clock shows clock_s; that stands still in evaluations. */
+static int wait_for_any(struct ps_server *ps, double clock_s)
+{
+    struct node *n = ps->n;
+    int index;
+    do
+        index = wait_until(ps, ps->first, ps->workers,
+                           net_now(n->net) + fmax(clock_s - node_clock(n), 0), "a push", NET_ANY);
+    while (index < 0 && node_clock(n) < clock_s - rounding_s);
+    return index;
+}
+
+struct event ps_next_event(struct ps_server *ps, struct event expected, double clock_s)
 {
     const char *what = "a push";
+    if (expected.kind == EVENT_EXPIRY)
+        return expected;
     int worker = ps_next_departure(ps, expected);
     if (worker >= 0) {
         ps_mark_departed(ps, worker);
         return (struct event){EVENT_DEPARTURE, worker};
     }
-    int index = expected.kind == EVENT_ANY ? wait_for(ps, ps->first, ps->workers, what, NET_ANY)
+    int index = expected.kind == EVENT_ANY ? wait_for_any(ps, clock_s)
                 : expected.kind == EVENT_END
                     ? wait_for(ps, 0, 0, what, NET_ANY)
                     : wait_for(ps, expected.worker, 1, what, ps_rank_of(ps, expected.worker));
+    if (index < 0)
+        return (struct event){.kind = EVENT_EXPIRY};
     if (index < RECV_PUSH)
         ps_handle_control(ps, index);
     if (index < RECV_PUSH || expected.kind == EVENT_DEPARTURE)
@@ -224,14 +249,20 @@ struct event ps_next_event(struct ps_server *ps, struct event expected)
     return (struct event){EVENT_PUSH, worker};
 }
 
-const struct push *ps_next(struct ps_server *ps)
+const struct push *ps_next_until(struct ps_server *ps, double clock_s)
 {
+    static const struct push expired = {.worker = -1, .expired = true};
     while (ps_present(ps) > 0) {
-        struct event e = replay_next_event(ps);
+        struct event e = replay_next_event(ps, ps->n->stop ? INFINITY : clock_s);
         if (e.kind != EVENT_CONTROL && !ps->n->stop)
-            return &ps->worker[e.worker].push;
+            return e.kind == EVENT_EXPIRY ? &expired : &ps->worker[e.worker].push;
     }
     return NULL;
+}
+
+const struct push *ps_next(struct ps_server *ps)
+{
+    return ps_next_until(ps, INFINITY);
 }
 
 /* Until this worker has pushed, or departed. Where pushes can go ahead to a device, those of later

@@ -4,7 +4,7 @@
  *   membership.c  who is there, departures, control messages, the end
  *   update.c      what pushes do to the slice and to the counters
  *   norm.c        the norm of a gradient in slices
- *   replay.c      the order of events: recorded, and kept to
+ *   replay.c      the order of events: recorded, and kept to; rank 0's for all servers
  *   monitor.c     decentralised workers' reports
  */
 #ifndef PARAMETER_SERVER_SERVER_H
@@ -41,6 +41,7 @@ enum {
     RECV_SIGNAL, /* to relay */
     RECV_STOP,   /* rank 0's: training is over */
     RECV_REPLAY, /* another server's: its record has run out */
+    RECV_ORDER,  /* rank 0's: what is to be taken next */
     RECV_PUSH
 };
 
@@ -48,7 +49,8 @@ enum event_kind {
     EVENT_ANY, /* as what is expected */
     EVENT_PUSH,
     EVENT_DEPARTURE,
-    EVENT_END,    /* of a record */
+    EVENT_EXPIRY, /* the time is up */
+    EVENT_END,    /* of a record; or not ordered yet */
     EVENT_CONTROL /* as what has happened: nothing that concerns the scheme */
 };
 
@@ -90,9 +92,10 @@ struct ps_server {
 int ps_rank_of(const struct ps_server *ps, int worker);
 int64_t ps_slice_count(const struct ps_server *ps);
 
-/* Waits for the next push or departure that is `expected`, and accepts it. EVENT_CONTROL: a control
- * message was handled instead, or what came is not expected and stays where it is. */
-struct event ps_next_event(struct ps_server *ps, struct event expected);
+/* Waits for the next push or departure that is `expected`, and accepts it; where any is, until the
+ * training clock shows clock_s. EVENT_CONTROL: a control message was handled instead, or what came
+ * is not expected and stays where it is. */
+struct event ps_next_event(struct ps_server *ps, struct event expected, double clock_s);
 
 /* The worker's push is used: its vector is the worker's again, its next push is awaited. */
 void ps_release_push(struct ps_server *ps, int worker);
@@ -143,10 +146,13 @@ double ps_whole_norm(void *self, const struct squares *slice);
 struct replay *replay_open(struct node *n);
 void replay_close(struct replay *r); /* a record ends here */
 
-/* ps_next_event() in the order of the replay, if there is one; it is recorded. */
-struct event replay_next_event(struct ps_server *ps);
+/* ps_next_event() in the order of the replay, or of rank 0, if there is one; it is recorded. */
+struct event replay_next_event(struct ps_server *ps, double clock_s);
 
 struct event replay_expected(const struct replay *r);
+int64_t replay_ordered(const struct replay *r);           /* events: rank 0, to each other server */
+void replay_end_after(struct replay *r, int64_t ordered); /* no more will be */
+void replay_take_order(struct ps_server *ps, const struct header *m);
 bool replay_goes_on(const struct replay *r); /* more events are expected here: the end waits */
 void replay_drop(struct replay *r);          /* the rest of it is free */
 

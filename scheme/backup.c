@@ -7,9 +7,12 @@
  * weights at once. With --backup-workers 0 the scheme is ssgd, bit for bit. Cost as ssgd.
  * Staleness 0. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2.1 and
  * algorithms 3 and 4. */
+#include <string.h>
+
+#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/groups.h"
+#include "scheme/scheme.h"
 
 struct backup_options {
     int64_t backup_workers;
@@ -46,10 +49,41 @@ static void work(struct node *n)
     ps_work(n);
 }
 
+/* One update from the `count` pushes that have a weight in scale[workers]. */
+static void update(struct ps_server *ps, const struct run_context *c, double *scale, int count)
+{
+    for (int i = 0; i < c->workers; i++)
+        scale[i] /= (double)count * c->minibatches;
+    ps_step(ps, scale);
+    ps_reply_all(ps);
+    memset(scale, 0, (size_t)c->workers * sizeof *scale);
+}
+
 static void serve(struct node *n)
 {
     const struct backup_options *o = options_of(n->context->options, &option_set);
-    groups_serve(n, &(struct groups){.size = n->context->workers - (int)o->backup_workers});
+    int wanted = n->context->workers - (int)o->backup_workers, count = 0;
+    struct ps_server *ps = ps_server_open(n);
+    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
+    n->races = true;
+    ps_agree_on_order(ps);
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next(ps));) {
+        int worker = a->worker;
+        if (a->staleness > 0) {
+            ps_discard(ps, worker);
+            ps_reply(ps, worker);
+            continue;
+        }
+        scale[worker] = !a->departed;
+        count += !a->departed;
+        if (count && (count >= wanted || count >= ps_present(ps))) {
+            update(ps, n->context, scale, count);
+            count = 0;
+        }
+    }
+    xfree(scale);
+    ps_server_close(ps);
 }
 
 const struct scheme scheme_backup = {

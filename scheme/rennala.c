@@ -85,6 +85,7 @@ static void serve(struct node *n)
             accumulated = 0;
     struct ps_server *ps = ps_server_open(n);
     n->races = true;
+    ps_agree_on_order(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;

@@ -47,8 +47,8 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
     CHECK(l->entries < MAX_ENTRIES, "the ledger is full");
     l->entry[l->entries++] = (struct entry){s->worker, index, llroundf(w.w[0])};
     memset(g, 0, (size_t)p->count * sizeof *g);
-    g[0] = -1;
-    g[1 + s->worker] = -1;
+    g[0] = g[p->count - 1] = -1;
+    g[1 + s->worker] = g[p->count - 2 - s->worker] = -1;
     *loss = (struct loss){.sum = p->minibatch};
     return !hook || hook(self, p->steps - 1, 0);
 }
@@ -203,7 +203,8 @@ void experiment_run(struct experiment *e)
                                     .seed = (uint64_t)o->seed,
                                     .latency_s = sim->sim_latency,
                                     .bandwidth = sim->sim_bandwidth,
-                                    .piece = PIECE},
+                                    .piece = PIECE,
+                                    .links = e->links},
             run_rank, &s);
     if (own) {
         xfree(e->problem->no_decay);

@@ -2,8 +2,9 @@
  *
  * The ledger's "gradient" says who made it: g[0] = -1, so that with plain SGD at rate 1 w[0] counts
  * the updates and a gradient can read off the version of the weights it was given; g[1 + worker] =
- * -1, so that w[1 + i] becomes the sum over versions of worker i's part in them. Its evaluation's
- * loss is w[0]. */
+ * -1, so that w[1 + i] becomes the sum over versions of worker i's part in them. The last floats
+ * are the first ones mirrored: with several servers another one has them. Its evaluation's loss is
+ * w[0]. */
 #ifndef TESTS_SCHEME_HARNESS_H
 #define TESTS_SCHEME_HARNESS_H
 
@@ -47,6 +48,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     bool stop_requested;                                  /* as by a signal, from the beginning */
     const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
     struct results *results;                              /* NULL: nothing is written */
+    const struct links *links; /* of the network; NULL: as the options say */
     struct outcome out;
 };
 

@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/messages.h"
 #include "parameter_server/parameter_server.h"
@@ -361,6 +363,67 @@ static void work_that_was_begun_after_a_nan_is_dropped(void **state)
     experiment_close(&e);
 }
 
+/* Updates from whoever has pushed when the time is up; the others' pushes are dropped. */
+static void serve_by_the_clock(struct node *n)
+{
+    struct ps_server *ps = ps_server_open(n);
+    double *scale = xcalloc((size_t)n->context->workers, sizeof *scale), end_s = 0.25;
+    int count = 0;
+    n->races = true;
+    ps_agree_on_order(ps);
+    ps_reply_all(ps);
+    for (const struct push *a; (a = ps_next_until(ps, end_s));) {
+        if (!a->expired && a->staleness) {
+            ps_discard(ps, a->worker);
+        } else if (!a->expired) {
+            scale[a->worker] = !a->departed;
+            count += !a->departed;
+            continue;
+        }
+        if (a->expired && n->rank == 0)
+            assert_true(fabs(node_clock(n) - end_s) < 1e-6);
+        if (a->expired && count) {
+            ps_step(ps, scale);
+            memset(scale, 0, (size_t)n->context->workers * sizeof *scale);
+            count = 0;
+        }
+        if (a->expired)
+            end_s += 0.25;
+        ps_reply_all(ps);
+    }
+    xfree(scale);
+    ps_server_close(ps);
+}
+
+/* The time that is up at rank 0 is up at all servers, at the same place among the pushes, though
+ * these come to each at times of their own. */
+static void time_is_up_for_all_servers_at_once(void **state)
+{
+    (void)state;
+    enum { SERVERS = 3 };
+    const struct scheme s = {.name = "asgd", .work = ps_work, .serve = serve_by_the_clock};
+    struct link_pair pair[SERVERS * WORKERS];
+    struct links links = {
+        .ranks_per_host = 1, .pair = pair, .pair_count = SERVERS * WORKERS, .between = {1e-3}};
+    struct experiment e;
+    for (int i = 0; i < links.pair_count; i++)
+        pair[i] = (struct link_pair){SERVERS + i / SERVERS, i % SERVERS, {1e-3, .jitter_s = 0.1}};
+    experiment_defaults(&e, (const char *const[]){
+                                "scheme=asgd", "servers=3", "batch=8", "minibatches=1", "lr=1",
+                                "samples=2400", "momentum=0", "weight-decay=0", "warmup=0",
+                                "schedule=constant", "delay=exponential:0.1", "depart=4=9", NULL});
+    e.workers = WORKERS;
+    e.scheme = &s;
+    e.links = &links;
+    experiment_run(&e);
+    assert_true(e.out.samples >= 2400 && e.out.server.dropped_minibatches > 0);
+    for (int k = 0; k <= WORKERS; k++)
+        assert_true(e.out.w[k] == e.out.w[e.out.count - 1 - k] && e.out.w[k] > 0);
+    assert_int_equal(e.out.versions[1], e.out.versions[0]);
+    assert_int_equal(e.out.versions[2], e.out.versions[0]);
+    experiment_close(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +437,7 @@ int main(void)
         cmocka_unit_test(rates_follow_a_limit_by_seconds),
         cmocka_unit_test(reporting_workers_stop_together),
         cmocka_unit_test(work_that_was_begun_after_a_nan_is_dropped),
+        cmocka_unit_test(time_is_up_for_all_servers_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

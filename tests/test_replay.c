@@ -214,7 +214,7 @@ static struct part part_of(const char *name, int rank)
 static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
 {
     (void)state;
-    static const char *const schemes_of[] = {"asgd", "backup", "ssp", "downpour"};
+    static const char *const schemes_of[] = {"asgd", "dcasgd", "ssp", "downpour"};
     for (int which = 1; which < 4; which++) /* files that break off, bit by bit */
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
             struct experiment e;
@@ -321,6 +321,43 @@ static void what_cannot_come_is_said(void **state)
     experiment_close(&again);
 }
 
+/* Makes the record of rank 0 one of a run with a single server. */
+static void make_single(const char *name, int servers)
+{
+    char path[100], command[300];
+    snprintf(command, sizeof command, "sed -i 's/^servers = %d$/servers = 1/' %s", servers,
+             path_of(path, name, 0));
+    assert_int_equal(system(command), 0);
+}
+
+/* Where servers agree on rank 0's order, its record is that of all: one server that takes it makes
+ * the same bits, and what the others' files hold is not asked. */
+static void an_agreed_order_gives_the_bits_of_one_server(void **state)
+{
+    (void)state;
+    for (int servers = 2; servers <= MOST_SERVERS; servers++)
+        for (uint64_t seed = 1; seed <= SEEDS / 4; seed++) {
+            static const uint32_t end = UINT32_MAX;
+            struct experiment several, again, single;
+            struct option_list w = describe("backup", servers, seed, "samples=320"),
+                               one = describe("backup", 1, seed, "samples=320");
+            add_option(&w, "backup-workers=2");
+            add_option(&one, "backup-workers=2");
+            record(&several, &w, "order");
+            rewrite("order", 1, 3, &end, 1);
+            replay(&again, &w, servers, seed);
+            make_single("order", servers);
+            replay(&single, &one, 1, seed);
+            assert_true(several.out.server.dropped_minibatches > 0);
+            assert_true(same(&several, &again));
+            assert_memory_equal(several.out.w, single.out.w,
+                                (size_t)several.out.count * sizeof(float));
+            experiment_close(&several);
+            experiment_close(&again);
+            experiment_close(&single);
+        }
+}
+
 /* Then the other servers don't wait for the ends of their records. */
 static void a_replay_may_be_stopped(void **state)
 {
@@ -386,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_record_that_breaks_off_leaves_the_rest_free),
         cmocka_unit_test(a_record_of_another_run_is_refused),
         cmocka_unit_test(what_cannot_come_is_said),
+        cmocka_unit_test(an_agreed_order_gives_the_bits_of_one_server),
         cmocka_unit_test(a_replay_may_be_stopped),
         cmocka_unit_test(files_of_two_recordings_are_refused),
         cmocka_unit_test(what_is_no_record_is_refused),

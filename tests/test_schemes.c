@@ -133,6 +133,52 @@ static void several_servers_are_as_good_as_one(void **state)
     experiment_close(&three);
 }
 
+/* A push's way to each server is longer by a random part of jitter_s: servers meet pushes in orders
+ * of their own. */
+static void run_scattered(struct experiment *e, const char *scheme, int servers, double jitter_s)
+{
+    enum { WORKERS = 5 };
+    struct option_list w = describe(scheme, WORKERS + 1, 3);
+    struct link_pair pair[3 * WORKERS];
+    int pairs = 0;
+    for (int s = 0; s < servers; s++)
+        for (int i = 0; i < WORKERS; i++)
+            pair[pairs++] =
+                (struct link_pair){servers + i, s, {.latency_s = 1e-4, .jitter_s = jitter_s}};
+    const struct links links = {
+        .between = {.latency_s = 1e-4}, .ranks_per_host = 1, .pair = pair, .pair_count = pairs};
+    add_option(&w, "servers=%d", servers);
+    add_option(&w, "samples=%d", 400 * 32);
+    add_option(&w, "lr=1");
+    add_option(&w, "backup-workers=2");
+    add_option(&w, "delay=exponential:0.05");
+    experiment_defaults(e, option_list_words(&w));
+    e->links = &links;
+    experiment_run(e);
+}
+
+/* Which gradients make an update is decided once, for all slices: at each server each worker's part
+ * in the weights is the same. */
+static void one_set_of_gradients_for_all_slices(void **state)
+{
+    (void)state;
+    static const char *const deciding[] = {"backup", "rennala"};
+    for (int i = 0; i < 2; i++)
+        for (int servers = 1; servers <= 3; servers++) {
+            struct experiment e;
+            run_scattered(&e, deciding[i], servers, 0.1);
+            const float *w = e.out.w;
+            assert_true(e.out.server.dropped_minibatches > 0);
+            for (int64_t k = 0; k < 8; k++)
+                if (w[k] != w[e.out.count - 1 - k])
+                    fail_msg("%s, %d servers: [%lld] is %.9g at the first, %.9g at the last",
+                             deciding[i], servers, (long long)k, w[k], w[e.out.count - 1 - k]);
+            for (int s = 1; s < servers; s++)
+                assert_int_equal(e.out.versions[s], e.out.versions[0]);
+            experiment_close(&e);
+        }
+}
+
 static void bf16_messages_are_near(void **state)
 {
     (void)state;
@@ -211,6 +257,7 @@ int main(void)
         cmocka_unit_test(every_scheme_keeps_what_its_flags_promise),
         cmocka_unit_test(no_scheme_hangs),
         cmocka_unit_test(several_servers_are_as_good_as_one),
+        cmocka_unit_test(one_set_of_gradients_for_all_slices),
         cmocka_unit_test(bf16_messages_are_near),
         cmocka_unit_test(ssgd_trains_resnet20_as_serial_does),
         cmocka_unit_test(a_thousand_ranks),
