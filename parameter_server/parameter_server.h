@@ -115,7 +115,11 @@ void ps_step(struct ps_server *ps, const double *scale);
 void ps_average(struct ps_server *ps, const double *scale);
 void ps_add(struct ps_server *ps, const double *scale);
 
-/* The same push by push: adds one to the sum under way; steps with scale x that sum. */
+/* ps_step() with scale x this worker's push alone. */
+void ps_step_one(struct ps_server *ps, int worker, double scale);
+
+/* The same push by push: adds one to the sum under way; steps with scale x that sum. A sum that is
+ * under way when training ends is dropped. */
 void ps_accumulate(struct ps_server *ps, int worker);
 void ps_step_accumulated(struct ps_server *ps, double scale);
 

@@ -109,6 +109,8 @@ void ps_server_close(struct ps_server *ps)
     ps_send_stop(ps);
     replay_notify(ps, false);
     ps_farewell(ps);
+    ps->n->counters.dropped_minibatches += ps->update.minibatches; /* that no step has used */
+    ps->n->counters.dropped_samples += ps->update.samples;
     for (int i = 0; i < ps->workers; i++)
         net_release(net, ps->recv[RECV_PUSH + i]);
     net_release(net, ps->recv[RECV_DEPART]);

@@ -114,6 +114,20 @@ void ps_step(struct ps_server *ps, const double *scale)
     end_update(ps, began, sources ? sources + 2 + clip_passes(ps) : 0);
 }
 
+void ps_step_one(struct ps_server *ps, int worker, double scale)
+{
+    struct node *n = ps->n;
+    ps_await_replies_taken(ps);
+    double began = node_clock(n);
+    bool steps = ps->worker[worker].push.bytes;
+    if (steps) {
+        const float *const source[] = {ps_vector(ps, worker)};
+        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, source, &scale, 1,
+                           node_lr(n));
+    }
+    end_update(ps, began, steps ? 3 : 0);
+}
+
 void ps_accumulate(struct ps_server *ps, int worker)
 {
     struct node *n = ps->n;

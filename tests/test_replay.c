@@ -208,8 +208,8 @@ static struct part part_of(const char *name, int rank)
     return p;
 }
 
-/* Runs that were killed: files without their ends. softsync holds replies back until a second
- * worker pushes, so a server that goes on freely may never let a worker go that another one waits
+/* Runs that were killed: files without their ends. backup and ssp hold replies back until others
+ * have pushed, so a server that goes on freely may never let a worker go that another one waits
  * for. */
 static void a_record_that_breaks_off_leaves_the_rest_free(void **state)
 {
@@ -290,8 +290,10 @@ static void what_cannot_come_is_said(void **state)
         const char *why;
     } cases[] = {
         {"", {DEPARTED | 2, UINT32_MAX}, "a departure of worker 2, which pushes"},
-        {"softsync=1", {3, 3}, "a push of worker 3, which waits for a reply"},
-        {"softsync=1", {3, DEPARTED | 3}, "a departure of worker 3, which waits for a reply"},
+        {"scheme=ssp ssp-staleness=0", {3, 3}, "a push of worker 3, which waits for a reply"},
+        {"scheme=ssp ssp-staleness=0",
+         {3, DEPARTED | 3},
+         "a departure of worker 3, which waits for a reply"},
         {"depart=3=0", {2, UINT32_MAX}, "a push of worker 2, which has departed"},
         {"", {1, 4}, "is of worker 4 of 4: the record is damaged"},
     };

@@ -106,7 +106,7 @@ static void no_scheme_hangs(void **state)
                 else
                     add_option(&w, "depart=%d=%d", 1 + (int)(seed % 4), (int)(seed / 4));
                 if (trouble == 2)
-                    add_option(&w, "softsync=1"); /* asgd: waits for all */
+                    add_option(&w, "softsync=1"); /* asgd: an update of all */
                 if (trouble == 3)
                     add_option(&w, "servers=2");
                 quadratic_run(&e, &w);

@@ -87,28 +87,13 @@ static void alone_every_server_scheme_is_serial(void **state)
     }
 }
 
-static void asgd_drops_what_is_staler_than_its_bound(void **state)
+static void softsync_of_one_push_is_asgd(void **state)
 {
     (void)state;
-    struct experiment free, bound;
-    run(&free, "asgd", 4, 1, "slow=4=4");
-    run(&bound, "asgd", 4, 1, "slow=4=4 stale-bound=3");
-    int64_t staler = 0;
-    for (int staleness = 4; staleness < HISTOGRAM; staleness++)
-        staler += free.out.server.staleness.bin[staleness];
-    assert_true(staler > 0);
-    for (int staleness = 4; staleness < HISTOGRAM; staleness++)
-        assert_int_equal(bound.out.server.staleness.bin[staleness], 0);
-    assert_true(bound.out.server.dropped_minibatches > 0);
-    experiment_close(&free);
-    experiment_close(&bound);
-}
-
-static void softsync_of_all_at_one_speed_is_ssgd(void **state)
-{
-    (void)state;
-    assert_true(apart((struct twin){"asgd", "softsync=1"}, (struct twin){"ssgd", ""}, 4, 2) <
-                rounding);
+    assert_true(apart((struct twin){"asgd", "softsync=4 " DELAYS}, (struct twin){"asgd", DELAYS}, 4,
+                      2) == 0);
+    assert_true(apart((struct twin){"asgd", "softsync=2 " DELAYS}, (struct twin){"asgd", DELAYS}, 4,
+                      2) > rounding);
 }
 
 /* The mean is of those who are there, however many were wanted once. */
@@ -119,8 +104,6 @@ static void who_has_left_takes_nothing_from_the_step(void **state)
     assert_true(apart(those_left, (struct twin){"ssgd", ""}, 4, 2) > rounding);
     assert_true(
         apart((struct twin){"backup", "backup-workers=0 depart=2=4,3=8"}, those_left, 4, 2) == 0);
-    assert_true(apart((struct twin){"asgd", "softsync=1 depart=2=4,3=8"}, those_left, 4, 2) <
-                rounding);
 }
 
 static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
@@ -432,8 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_every_server_scheme_is_serial),
-        cmocka_unit_test(asgd_drops_what_is_staler_than_its_bound),
-        cmocka_unit_test(softsync_of_all_at_one_speed_is_ssgd),
+        cmocka_unit_test(softsync_of_one_push_is_asgd),
         cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
         cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
         cmocka_unit_test(an_inverse_rate_only_matters_when_stale),

@@ -287,7 +287,7 @@ static void test_schemes(void **state)
                  {"nbssgd", "nb-server=racing"},
                  {"nbssgd", "nb-payload=weights"},
                  {"asgd", "optimizer=adagrad"},
-                 {"asgd", "softsync=2 stale-bound=2"},
+                 {"asgd", "softsync=2"},
                  {"dcasgd", "dc=adaptive compress=f16"},
                  {"dcasgd", "dc-lambda=0.5"},
                  {"downpour", "n-fetch=2 warm-start=0.1"},

@@ -1,0 +1,332 @@
+/* Asynchronous schemes against their formulas, in double and a few lines each.
+ *
+ * The run records the order in which the server took pushes. That order alone decides the weights:
+ * so the same order is given to a model of the server and its workers, in double, whose rule is
+ * written out here. Compared are the weights at the end and how stale each push was. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "tests/option_list.h"
+#include "tests/scheme_harness.h"
+
+enum { WORKERS = 5, FLOATS = 6, MOST_EVENTS = 4000, MINIBATCH = 4 };
+static const double lr = 0.03;
+static const char unequal[] = "slow=2=1.3,3=1.7,4=3.1,5=9.7";
+static const char equal[] = "slow=2=1.0001,3=1.0002,4=1.0003,5=1.0004"; /* no ties */
+
+/* --- the problem: each mini-batch pulls the weights to a point of its own --- */
+
+struct stream {
+    int worker;
+};
+
+static double target(int worker, int64_t index, int i)
+{
+    return cos(1 + worker + 0.7 * i) + 0.3 * sin(3.1 * (double)index + worker + 2.0 * i);
+}
+
+static double slope(int i)
+{
+    return 0.2 + 0.3 * i;
+}
+
+static struct stream *stream_open(struct problem *p, int worker, int workers)
+{
+    struct stream *s = xcalloc(1, sizeof *s);
+    (void)p, (void)workers;
+    s->worker = worker;
+    return s;
+}
+
+static void stream_close(struct problem *p, struct stream *s)
+{
+    (void)p;
+    xfree(s);
+}
+
+static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
+                     struct loss *loss, network_hook *hook, void *self)
+{
+    for (int i = 0; i < FLOATS; i++)
+        g[i] = (float)(slope(i) * (w.w[i] - target(s->worker, index, i)));
+    *loss = (struct loss){.sum = p->minibatch};
+    return !hook || hook(self, p->steps - 1, 0);
+}
+
+/* --- the model --- */
+
+struct twin {
+    int minibatches;                            /* of a push */
+    double x[FLOATS];                           /* the server's */
+    double at[WORKERS][FLOATS];                 /* the workers' */
+    double sum[FLOATS], m[1 + WORKERS][FLOATS]; /* for rules */
+    int64_t index[WORKERS], version, version_at[WORKERS], pushes;
+    int64_t stale[HISTOGRAM]; /* pushes that were used, by staleness */
+    int count;                /* for rules */
+};
+
+/* What the server does with a push: the mean g of its mini-batches, d updates old. */
+typedef void twin_rule(struct twin *m, int worker, const double *g, int64_t d);
+
+static void use(struct twin *m, int64_t d)
+{
+    m->stale[d < HISTOGRAM ? d : HISTOGRAM - 1]++;
+}
+
+static void step(struct twin *m, const double *g, double rate)
+{
+    for (int i = 0; i < FLOATS; i++)
+        m->x[i] -= rate * g[i];
+    m->version++;
+}
+
+static void take(struct twin *m, int worker, twin_rule *rule)
+{
+    double g[FLOATS] = {0};
+    for (int k = 0; k < m->minibatches; k++, m->index[worker]++)
+        for (int i = 0; i < FLOATS; i++)
+            g[i] += slope(i) * (m->at[worker][i] - target(worker, m->index[worker], i)) /
+                    m->minibatches;
+    m->pushes++;
+    rule(m, worker, g, m->version - m->version_at[worker]);
+    memcpy(m->at[worker], m->x, sizeof m->x);
+    m->version_at[worker] = m->version;
+}
+
+/* --- a run, and the same by the model --- */
+
+static char folder[] = "/tmp/nbsgd-async-XXXXXX";
+static char order[sizeof folder + 8];
+
+static int open_folder(void **state)
+{
+    (void)state;
+    bool opened = mkdtemp(folder);
+    snprintf(order, sizeof order, "%s/order", folder);
+    return opened ? 0 : -1;
+}
+
+static int close_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+}
+
+/* The workers of the pushes of the record; returns how many. */
+static int read_order(int worker[MOST_EVENTS])
+{
+    char path[sizeof order + 4], line[300];
+    unsigned char word[4];
+    int count = 0;
+    snprintf(path, sizeof path, "%s.0", order);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) && *line != '\n')
+        continue;
+    while (fread(word, 1, sizeof word, f) == sizeof word && word[3] == 0)
+        worker[count++] = word[0];
+    fclose(f);
+    assert_int_equal(unlink(path), 0);
+    assert_true(count > 40);
+    return count;
+}
+
+static void run(struct experiment *e, const char *scheme, const char *speeds, const char *more)
+{
+    struct option_list w = {0};
+    char copy[300], *save = NULL;
+    struct ledger ledger;
+    struct problem p;
+    struct problem_kind kind;
+    add_plain_sgd(&w, scheme, lr);
+    add_option(&w, "workers=%d", WORKERS);
+    add_option(&w, "minibatches=2");
+    add_option(&w, "batch=%d", 2 * MINIBATCH);
+    add_option(&w, "samples=%d", 2 * MINIBATCH * 200);
+    add_option(&w, "%s", speeds);
+    snprintf(copy, sizeof copy, "%s", more);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        add_option(&w, "%s", word);
+    experiment_defaults(e, option_list_words(&w));
+    ledger_problem(&p, &ledger, MINIBATCH);
+    kind = *p.kind;
+    kind.stream_open = stream_open;
+    kind.stream_close = stream_close;
+    kind.gradient = gradient;
+    p.kind = &kind;
+    p.count = FLOATS;
+    e->problem = &p;
+    experiment_run(e);
+    e->problem = NULL;
+    xfree(ledger.entry);
+}
+
+static double apart(const struct experiment *e, const double *x)
+{
+    double most = 0, difference = 0;
+    for (int i = 0; i < FLOATS; i++) {
+        most = fmax(most, fabs(x[i]));
+        difference = fmax(difference, fabs(x[i] - (double)e->out.w[i]));
+    }
+    return difference / most;
+}
+
+/* Returns the model, which ends where the run does. */
+static struct twin follows(twin_rule *rule, const char *scheme, const char *speeds,
+                           const char *more)
+{
+    static int worker[MOST_EVENTS];
+    struct experiment e;
+    struct twin m = {.minibatches = 2};
+    char options[300];
+    snprintf(options, sizeof options, "record=%s %s", order, more);
+    run(&e, scheme, speeds, options);
+    int count = read_order(worker);
+    for (int k = 0; k < count; k++)
+        take(&m, worker[k], rule);
+    if (!(apart(&e, m.x) < 1e-5))
+        fail_msg("%s %s: %g apart", scheme, more, apart(&e, m.x));
+    assert_int_equal(e.out.updates, m.version);
+    for (int d = 0; d < HISTOGRAM; d++)
+        assert_int_equal(e.out.server.staleness.bin[d], m.stale[d]);
+    experiment_close(&e);
+    return m;
+}
+
+static int64_t staler_than(const struct twin *m, int64_t d)
+{
+    int64_t sum = 0;
+    while (++d < HISTOGRAM)
+        sum += m->stale[d];
+    return sum;
+}
+
+static double mean_staleness(const struct twin *m)
+{
+    double sum = 0, count = 0;
+    for (int d = 0; d < HISTOGRAM; d++) {
+        sum += (double)(d * m->stale[d]);
+        count += (double)m->stale[d];
+    }
+    return sum / count;
+}
+
+/* --- asgd --- */
+
+static void plain(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    use(m, d);
+    step(m, g, lr);
+}
+
+static void inverse(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    use(m, d);
+    step(m, g, lr / fmax(1, (double)d));
+}
+
+static void adaptive(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    use(m, d);
+    step(m, g, lr * WORKERS / fmax(WORKERS, (double)d));
+}
+
+static void asgds_rate_follows_the_staleness(void **state)
+{
+    (void)state;
+    follows(plain, "asgd", unequal, "");
+    struct twin m = follows(inverse, "asgd", unequal, "stale-lr=inverse");
+    assert_true(staler_than(&m, 1) > 0);
+    m = follows(adaptive, "asgd", unequal, "stale-lr=adaptive");
+    assert_true(staler_than(&m, WORKERS) > 0);
+}
+
+/* The mean of 5 / N pushes; whoever gave one goes on at once. */
+static void accumulate(struct twin *m, const double *g, int64_t d, double scale, int size)
+{
+    use(m, d);
+    for (int i = 0; i < FLOATS; i++)
+        m->sum[i] += scale * g[i];
+    if (++m->count < size)
+        return;
+    step(m, m->sum, lr / size);
+    m->count = 0;
+    memset(m->sum, 0, sizeof m->sum);
+}
+
+static void softsync_1(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    accumulate(m, g, d, 1, WORKERS);
+}
+
+static void softsync_2(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    accumulate(m, g, d, 1, WORKERS / 2);
+}
+
+static void softsync_2_inverse(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    accumulate(m, g, d, 1 / fmax(1, (double)d), WORKERS / 2);
+}
+
+static void softsyncs_contributors_go_on_at_once(void **state)
+{
+    (void)state;
+    struct twin m = follows(softsync_1, "asgd", unequal, "softsync=1");
+    assert_true(staler_than(&m, 1) > 0);
+    follows(softsync_2, "asgd", unequal, "softsync=2");
+    follows(softsync_2_inverse, "asgd", unequal, "softsync=2 stale-lr=inverse");
+}
+
+/* Of W pushes between a pull and the next push, its own included, each c-th makes an update: N in
+ * all; that of its own push comes after it. */
+static void softsyncs_staleness_is_about_n(void **state)
+{
+    (void)state;
+    struct twin m = follows(softsync_1, "asgd", equal, "softsync=1");
+    assert_true(fabs(mean_staleness(&m) - 0.8) < 0.1);
+    assert_int_equal(staler_than(&m, 1), 0);
+    m = follows(softsync_2, "asgd", equal, "softsync=2");
+    assert_true(fabs(mean_staleness(&m) - 2) < 0.2);
+    m = follows(plain, "asgd", equal, "");
+    assert_true(fabs(mean_staleness(&m) - 4) < 0.2);
+}
+
+/* A worker five times as slow holds up ssgd, and nobody here. */
+static void softsync_waits_for_nobody(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "asgd", "slow=5=9", "softsync=1");
+    for (int i = 0; i < WORKERS; i++)
+        assert_true(e.out.worker[i].wait_s < 0.02 * e.out.seconds);
+    assert_true(e.out.worker[0].minibatches > 5 * e.out.worker[4].minibatches);
+    experiment_close(&e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(asgds_rate_follows_the_staleness),
+        cmocka_unit_test(softsyncs_contributors_go_on_at_once),
+        cmocka_unit_test(softsyncs_staleness_is_about_n),
+        cmocka_unit_test(softsync_waits_for_nobody),
+    };
+    return cmocka_run_group_tests(tests, open_folder, close_folder);
+}
