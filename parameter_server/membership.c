@@ -55,8 +55,18 @@ static void relay_signal(struct ps_server *ps, const struct header *signal)
     for (int i = 0; i < ps->workers && is_new && !ps->n->stop; i++)
         if (ps_rank_of(ps, i) != signal->from) {
             net_send(ps->n->net, ps_rank_of(ps, i), signal, NULL, 0);
-            ps->worker[i].signals_relayed++;
+            ps->worker[i].signals_to++;
         }
+}
+
+void ps_signal(struct ps_server *ps, int worker)
+{
+    struct ps_worker *to = &ps->worker[worker];
+    const struct header header = {.tag = TAG_SIGNAL, .version = ps->n->version};
+    if (to->state >= WORKER_DEPARTING)
+        return;
+    net_send(ps->n->net, ps_rank_of(ps, worker), &header, NULL, 0);
+    to->signals_to++;
 }
 
 /* A worker departs only after its last push was used: that was borrowed, or it asked for a
@@ -139,7 +149,7 @@ static int64_t signals_to(const struct ps_server *ps, int worker)
     if (worker < 0)
         return 0;
     const struct ps_worker *to = &ps->worker[worker];
-    return ps->relays ? to->signals_relayed : signals_sent(ps) - to->signals_sent;
+    return to->signals_to + (ps->relays ? 0 : signals_sent(ps) - to->signals_sent);
 }
 
 static bool is_waited_for(const struct ps_server *ps)

@@ -127,6 +127,9 @@ void ps_reply(struct ps_server *ps, int worker);           /* with the weights *
 void ps_reply_unchanged(struct ps_server *ps, int worker); /* without: it has the newest */
 void ps_reply_all(struct ps_server *ps);                   /* to all whose reply is pending */
 
+/* Signals the version of the weights to this worker (signals/signals.h), unless it departs. */
+void ps_signal(struct ps_server *ps, int worker);
+
 /* Counts what workers that agree among themselves report, until training is over. Together: an
  * update is of all of them, and none waits for its reply; else each reports its own. */
 void ps_monitor(struct ps_server *ps, bool together);

@@ -125,7 +125,7 @@ void ps_step_one(struct ps_server *ps, int worker, double scale)
         optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, source, &scale, 1,
                            node_lr(n));
     }
-    end_update(ps, began, steps ? 3 : 0);
+    end_update(ps, began, steps ? 3 + clip_passes(ps) : 0);
 }
 
 void ps_accumulate(struct ps_server *ps, int worker)

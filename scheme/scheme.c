@@ -11,6 +11,7 @@
     X(ssgd)                                                                                        \
     X(nbssgd)                                                                                      \
     X(asgd)                                                                                        \
+    X(ringmaster)                                                                                  \
     X(dcasgd)                                                                                      \
     X(downpour)                                                                                    \
     X(hogwild)                                                                                     \

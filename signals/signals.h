@@ -4,6 +4,8 @@
  * workers agree on versions. A signal of an earlier round is late and is ignored. One of a later
  * round has overtaken the weights (messages of different senders have no order) and is remembered.
  *
+ * A server may signal a worker, too (ps_signal()): what that means is the scheme's.
+ *
  * Cost: W - 1 headers per signal. Where rank 0 relays: one per signal, and W - 1 per round. */
 #ifndef SIGNALS_SIGNALS_H
 #define SIGNALS_SIGNALS_H

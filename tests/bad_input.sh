@@ -97,6 +97,8 @@ refuses '--clip with --servers 2: in asgd none of them knows the norm' "${toy[@]
     --clip 1 --servers 2
 refuses '--clip: no device takes norms; take --server-device cpu' "${toy[@]}" --scheme ssgd \
     --clip 1 --server-device gpu
+refuses '--record: when a worker is stopped' "${toy[@]}" --scheme ringmaster --ringmaster-stops \
+    --record order
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
     --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||

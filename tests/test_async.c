@@ -72,7 +72,7 @@ struct twin {
     double sum[FLOATS], m[1 + WORKERS][FLOATS]; /* for rules */
     int64_t index[WORKERS], version, version_at[WORKERS], pushes;
     int64_t stale[HISTOGRAM]; /* pushes that were used, by staleness */
-    int count;                /* for rules */
+    int count, parameter;     /* for rules */
 };
 
 /* What the server does with a push: the mean g of its mini-batches, d updates old. */
@@ -153,7 +153,8 @@ static void run(struct experiment *e, const char *scheme, const char *speeds, co
     add_option(&w, "minibatches=2");
     add_option(&w, "batch=%d", 2 * MINIBATCH);
     add_option(&w, "samples=%d", 2 * MINIBATCH * 200);
-    add_option(&w, "%s", speeds);
+    if (*speeds)
+        add_option(&w, "%s", speeds);
     snprintf(copy, sizeof copy, "%s", more);
     for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
         add_option(&w, "%s", word);
@@ -182,12 +183,12 @@ static double apart(const struct experiment *e, const double *x)
 }
 
 /* Returns the model, which ends where the run does. */
-static struct twin follows(twin_rule *rule, const char *scheme, const char *speeds,
+static struct twin follows(twin_rule *rule, const char *scheme, const char *speeds, int parameter,
                            const char *more)
 {
     static int worker[MOST_EVENTS];
     struct experiment e;
-    struct twin m = {.minibatches = 2};
+    struct twin m = {.minibatches = 2, .parameter = parameter};
     char options[300];
     snprintf(options, sizeof options, "record=%s %s", order, more);
     run(&e, scheme, speeds, options);
@@ -247,10 +248,10 @@ static void adaptive(struct twin *m, int worker, const double *g, int64_t d)
 static void asgds_rate_follows_the_staleness(void **state)
 {
     (void)state;
-    follows(plain, "asgd", unequal, "");
-    struct twin m = follows(inverse, "asgd", unequal, "stale-lr=inverse");
+    follows(plain, "asgd", unequal, 0, "");
+    struct twin m = follows(inverse, "asgd", unequal, 0, "stale-lr=inverse");
     assert_true(staler_than(&m, 1) > 0);
-    m = follows(adaptive, "asgd", unequal, "stale-lr=adaptive");
+    m = follows(adaptive, "asgd", unequal, 0, "stale-lr=adaptive");
     assert_true(staler_than(&m, WORKERS) > 0);
 }
 
@@ -288,10 +289,10 @@ static void softsync_2_inverse(struct twin *m, int worker, const double *g, int6
 static void softsyncs_contributors_go_on_at_once(void **state)
 {
     (void)state;
-    struct twin m = follows(softsync_1, "asgd", unequal, "softsync=1");
+    struct twin m = follows(softsync_1, "asgd", unequal, 0, "softsync=1");
     assert_true(staler_than(&m, 1) > 0);
-    follows(softsync_2, "asgd", unequal, "softsync=2");
-    follows(softsync_2_inverse, "asgd", unequal, "softsync=2 stale-lr=inverse");
+    follows(softsync_2, "asgd", unequal, 0, "softsync=2");
+    follows(softsync_2_inverse, "asgd", unequal, 0, "softsync=2 stale-lr=inverse");
 }
 
 /* Of W pushes between a pull and the next push, its own included, each c-th makes an update: N in
@@ -299,12 +300,12 @@ static void softsyncs_contributors_go_on_at_once(void **state)
 static void softsyncs_staleness_is_about_n(void **state)
 {
     (void)state;
-    struct twin m = follows(softsync_1, "asgd", equal, "softsync=1");
+    struct twin m = follows(softsync_1, "asgd", equal, 0, "softsync=1");
     assert_true(fabs(mean_staleness(&m) - 0.8) < 0.1);
     assert_int_equal(staler_than(&m, 1), 0);
-    m = follows(softsync_2, "asgd", equal, "softsync=2");
+    m = follows(softsync_2, "asgd", equal, 0, "softsync=2");
     assert_true(fabs(mean_staleness(&m) - 2) < 0.2);
-    m = follows(plain, "asgd", equal, "");
+    m = follows(plain, "asgd", equal, 0, "");
     assert_true(fabs(mean_staleness(&m) - 4) < 0.2);
 }
 
@@ -320,6 +321,94 @@ static void softsync_waits_for_nobody(void **state)
     experiment_close(&e);
 }
 
+/* --- ringmaster --- */
+
+/* Mini-batches of the pushes that come after training. */
+enum { AT_THE_END = 2 * (WORKERS - 1) };
+
+static void ringmaster(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    if (d >= m->parameter)
+        return;
+    use(m, d);
+    step(m, g, lr);
+}
+
+static void ringmaster_ignores_an_age_of_r(void **state)
+{
+    (void)state;
+    static const int r[] = {1, 2, 3, 7};
+    for (size_t i = 0; i < sizeof r / sizeof *r; i++) {
+        char options[100];
+        snprintf(options, sizeof options, "ringmaster-r=%d", r[i]);
+        struct twin m = follows(ringmaster, "ringmaster", unequal, r[i], options);
+        assert_int_equal(staler_than(&m, r[i] - 1), 0);
+        assert_true(m.stale[r[i] - 1] > 0 && m.pushes > m.version);
+    }
+}
+
+/* R = 1: the first to arrive wins. Stopped at once, the others never finish a batch. */
+static void a_stopped_worker_starts_again(void **state)
+{
+    (void)state;
+    struct experiment e;
+    struct twin m = {.minibatches = 2};
+    run(&e, "ringmaster", unequal, "ringmaster-r=1 ringmaster-stops=yes");
+    for (int64_t k = 0; k < e.out.updates; k++)
+        take(&m, 0, plain);
+    assert_true(apart(&e, m.x) < 1e-5);
+    assert_int_equal(e.out.server.staleness.bin[0], e.out.updates);
+    for (int i = 1; i < WORKERS; i++) {
+        assert_true(e.out.worker[i].aborted_minibatches + e.out.worker[i].dropped_minibatches > 50);
+        assert_true(e.out.worker[i].wait_s < 0.1 * e.out.seconds);
+    }
+    assert_in_range(e.out.server.dropped_minibatches, 0, AT_THE_END);
+    experiment_close(&e);
+}
+
+/* The slowest needs the time of 30 updates for a batch: its weights reach the age of 12 first. */
+static void only_who_is_too_late_is_stopped(void **state)
+{
+    (void)state;
+    struct experiment e;
+    run(&e, "ringmaster", unequal, "ringmaster-r=12 ringmaster-stops=yes");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(e.out.worker[i].aborted_minibatches, 0);
+    assert_true(e.out.worker[4].aborted_minibatches > 3);
+    assert_in_range(e.out.server.dropped_minibatches, 0, AT_THE_END);
+    for (int d = 12; d < HISTOGRAM; d++)
+        assert_int_equal(e.out.server.staleness.bin[d], 0);
+    experiment_close(&e);
+    run(&e, "ringmaster", unequal, "ringmaster-r=12");
+    assert_true(e.out.server.dropped_minibatches > AT_THE_END);
+    experiment_close(&e);
+}
+
+/* Signals cross pushes, overtake weights, come to workers that depart: it ends, with no message
+ * unread. */
+static void stops_are_heard_whatever_the_delays(void **state)
+{
+    (void)state;
+    static const char *const delays[] = {"constant:0.02", "exponential:0.1", "pareto:0.01,1.5"};
+    static const char *const departs[] = {"", "depart=2=3,4=7", "depart=2=1,3=2,4=2,5=1"};
+    for (int seed = 0; seed < 54; seed++) {
+        struct experiment e;
+        char options[200];
+        int r = 1 + seed % 4;
+        snprintf(options, sizeof options,
+                 "ringmaster-stops=yes ringmaster-r=%d seed=%d delay=%s %s servers=%d "
+                 "sim-latency=%g",
+                 r, seed, delays[seed % 3], departs[seed / 3 % 3], 1 + seed / 9 % 2,
+                 seed / 18 ? 0.03 : 1e-5);
+        run(&e, "ringmaster", "", options);
+        assert_true(e.out.samples >= e.options.samples);
+        for (int d = r; d < HISTOGRAM; d++)
+            assert_int_equal(e.out.server.staleness.bin[d], 0);
+        experiment_close(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +416,10 @@ int main(void)
         cmocka_unit_test(softsyncs_contributors_go_on_at_once),
         cmocka_unit_test(softsyncs_staleness_is_about_n),
         cmocka_unit_test(softsync_waits_for_nobody),
+        cmocka_unit_test(ringmaster_ignores_an_age_of_r),
+        cmocka_unit_test(a_stopped_worker_starts_again),
+        cmocka_unit_test(only_who_is_too_late_is_stopped),
+        cmocka_unit_test(stops_are_heard_whatever_the_delays),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

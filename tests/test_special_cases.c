@@ -69,6 +69,8 @@ static void alone_every_server_scheme_is_serial(void **state)
     static const struct twin twins[] = {{"ssgd", ""},
                                         {"nbssgd", ""},
                                         {"asgd", ""},
+                                        {"ringmaster", ""},
+                                        {"ringmaster", "ringmaster-stops=yes"},
                                         {"dcasgd", ""},
                                         {"dcasgd", "dc=adaptive dc-lambda=2"},
                                         {"downpour", ""},
@@ -85,6 +87,21 @@ static void alone_every_server_scheme_is_serial(void **state)
         if (!(difference < rounding))
             fail_msg("%s %s ends %g apart", twins[i].scheme, twins[i].options, difference);
     }
+}
+
+static void ringmaster_without_an_end_is_asgd(void **state)
+{
+    (void)state;
+    static const struct twin asgd = {"asgd", "slow=4=4 momentum=0.9 " DELAYS};
+    assert_true(
+        apart((struct twin){"ringmaster", "ringmaster-r=1000000 slow=4=4 momentum=0.9 " DELAYS},
+              asgd, 4, 2) == 0);
+    assert_true(apart((struct twin){"ringmaster", "ringmaster-r=4 slow=4=4 momentum=0.9 " DELAYS},
+                      asgd, 4, 2) > rounding);
+    assert_true(
+        apart((struct twin){"ringmaster", "ringmaster-r=1000000 ringmaster-stops=yes slow=4=4 "
+                                          "momentum=0.9 " DELAYS},
+              asgd, 4, 2) == 0);
 }
 
 static void softsync_of_one_push_is_asgd(void **state)
@@ -415,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_every_server_scheme_is_serial),
+        cmocka_unit_test(ringmaster_without_an_end_is_asgd),
         cmocka_unit_test(softsync_of_one_push_is_asgd),
         cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
         cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
