@@ -13,10 +13,11 @@ struct range node_slice(const struct node *n, int server)
     return range_split(n->count, server, n->context->servers, CACHE_LINE_FLOATS);
 }
 
-static struct optimizer *open_optimizer(const struct node *n, struct range slice,
-                                        struct optimizer_options options)
+struct optimizer *node_optimizer_by(const struct node *n, const struct optimizer_options *rule,
+                                    struct range slice)
 {
     const struct problem *p = n->context->problem;
+    struct optimizer_options options = *rule;
     options.threads = n->context->threads;
     return optimizer_open(&options, slice, p->no_decay, p->no_decay_count);
 }
@@ -24,7 +25,8 @@ static struct optimizer *open_optimizer(const struct node *n, struct range slice
 struct optimizer *node_optimizer(const struct node *n, struct range slice)
 {
     const struct options *o = n->context->options;
-    return open_optimizer(n, slice, optimizer_options_of(o, o->optimizer));
+    const struct optimizer_options rule = optimizer_options_of(o, o->optimizer);
+    return node_optimizer_by(n, &rule, slice);
 }
 
 struct optimizer *node_local_optimizer(const struct node *n, const char *rule, bool momentum)
@@ -32,7 +34,7 @@ struct optimizer *node_local_optimizer(const struct node *n, const char *rule, b
     struct optimizer_options options = optimizer_options_of(n->context->options, rule);
     if (!momentum)
         options.momentum = 0;
-    return open_optimizer(n, (struct range){0, n->count}, options);
+    return node_optimizer_by(n, &options, (struct range){0, n->count});
 }
 
 void node_weights_changed(struct node *n)

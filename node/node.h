@@ -202,7 +202,10 @@ double node_done(const struct node *n); /* part of the run that is done, 0 .. 1 
 
 /* opened as the options say */
 struct optimizer *node_optimizer(const struct node *n, struct range slice);
-/* the same, but by this rule, with --momentum or none, of all of w */
+/* the same, but by that rule */
+struct optimizer *node_optimizer_by(const struct node *n, const struct optimizer_options *rule,
+                                    struct range slice);
+/* the same, but by the rule of that name, with --momentum or none, of all of w */
 struct optimizer *node_local_optimizer(const struct node *n, const char *rule, bool momentum);
 
 /* floats of the vector that this server holds */

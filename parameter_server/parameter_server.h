@@ -78,6 +78,8 @@ struct push {
 
 /* Begins with version 0, for which every worker's reply is pending. */
 struct ps_server *ps_server_open(struct node *n);
+/* The same, but it steps by this rule, on the run's threads, in place of --optimizer's. */
+struct ps_server *ps_server_open_rule(struct node *n, const struct optimizer_options *rule);
 void ps_server_close(struct ps_server *ps); /* returns when all workers have departed */
 
 struct range ps_slice(const struct ps_server *ps); /* its floats in the whole vector */
@@ -108,10 +110,12 @@ void ps_discard(struct ps_server *ps, int worker); /* its mini-batches are count
 
 /* One update from all pushes p_i that are here, summed in worker order. It counts them, and
  * releases them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.
- *   ps_step     the optimizer's step with the gradient sum_i s_i p_i
+ *   ps_step     the optimizer's step with the gradient sum_i s_i p_i, at the schedule's rate
+ *   ps_step_at  the same at another rate
  *   ps_average  w = sum_i s_i p_i + (1 - sum_i s_i) w
  *   ps_add      w = w + sum_i s_i p_i */
 void ps_step(struct ps_server *ps, const double *scale);
+void ps_step_at(struct ps_server *ps, const double *scale, double lr);
 void ps_average(struct ps_server *ps, const double *scale);
 void ps_add(struct ps_server *ps, const double *scale);
 

@@ -64,10 +64,10 @@ static void open_coders(struct ps_server *ps)
     }
 }
 
-static void open_optimizer(struct ps_server *ps)
+static void open_optimizer(struct ps_server *ps, const struct optimizer_options *rule)
 {
     struct node *n = ps->n;
-    ps->optimizer = node_optimizer(n, ps->slice);
+    ps->optimizer = node_optimizer_by(n, rule, ps->slice);
     if (ps->servers > 1)
         optimizer_on_norm(ps->optimizer, ps_whole_norm, ps);
     optimizer_offload(ps->optimizer, n->context->device_optimizer, n->w + ps->slice.from,
@@ -76,6 +76,13 @@ static void open_optimizer(struct ps_server *ps)
 }
 
 struct ps_server *ps_server_open(struct node *n)
+{
+    const struct options *o = n->context->options;
+    const struct optimizer_options rule = optimizer_options_of(o, o->optimizer);
+    return ps_server_open_rule(n, &rule);
+}
+
+struct ps_server *ps_server_open_rule(struct node *n, const struct optimizer_options *rule)
 {
     struct ps_server *ps = xcalloc(1, sizeof *ps);
     size_t workers = (size_t)n->context->workers;
@@ -89,7 +96,7 @@ struct ps_server *ps_server_open(struct node *n)
     ps->source = xcalloc(workers + 1, sizeof *ps->source); /* and the weights themselves */
     ps->scale = xcalloc(workers + 1, sizeof *ps->scale);
     ps->update.worst = NET_ANY;
-    open_optimizer(ps);
+    open_optimizer(ps, rule);
     ps->replay = replay_open(n);
     open_coders(ps);
     ps->recv[RECV_DEPART] = net_recv(n->net, NET_ANY, TAG_DEPART, NULL, 0);

@@ -104,13 +104,18 @@ static int clip_passes(const struct ps_server *ps)
 
 void ps_step(struct ps_server *ps, const double *scale)
 {
+    ps_step_at(ps, scale, node_lr(ps->n));
+}
+
+void ps_step_at(struct ps_server *ps, const double *scale, double lr)
+{
     struct node *n = ps->n;
     ps_await_replies_taken(ps);
     double began = node_clock(n);
     int sources = list_sources(ps, scale);
     if (sources)
         optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale,
-                           sources, node_lr(n));
+                           sources, lr);
     end_update(ps, began, sources ? sources + 2 + clip_passes(ps) : 0);
 }
 

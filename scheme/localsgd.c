@@ -8,9 +8,10 @@
  * batch. Cost: n floats up and n down every H mini-batches.
  * Stich ICLR 2019, arXiv:1805.09767; post-local: Lin, Stich, Patel, Jaggi ICLR 2020,
  * arXiv:1808.07217. */
+#include "scheme/localsgd.h"
+
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/scheme.h"
 
 struct localsgd_options {
     int64_t local_steps; /* mini-batches */
@@ -41,16 +42,15 @@ static const struct option_set option_set = {.title = "Scheme localsgd",
                                              .rows = rows,
                                              .size = sizeof(struct localsgd_options)};
 
-static void work(struct node *n)
+void localsgd_work(struct node *n, int64_t local_steps, double post_local)
 {
     const struct run_context *s = n->context;
-    const struct localsgd_options *o = options_of(s->options, &option_set);
     struct ps_client *ps = ps_client_open(n);
     struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
     float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
     ps_pull(ps, start);
     while (ps_wait(ps)) {
-        int64_t steps = node_done(n) < o->post_local ? 1 : o->local_steps;
+        int64_t steps = node_done(n) < post_local ? 1 : local_steps;
         vector_copy(n->w, start, n->count, s->threads);
         node_weights_changed(n);
         node_clear(n);
@@ -64,6 +64,12 @@ static void work(struct node *n)
     optimizer_close(local);
     net_free(n->net, start);
     ps_client_close(ps);
+}
+
+static void work(struct node *n)
+{
+    const struct localsgd_options *o = options_of(n->context->options, &option_set);
+    localsgd_work(n, o->local_steps, o->post_local);
 }
 
 static void serve(struct node *n)

@@ -20,6 +20,7 @@
     X(rennala)                                                                                     \
     X(anytime)                                                                                     \
     X(localsgd)                                                                                    \
+    X(diloco)                                                                                      \
     X(easgd)                                                                                       \
     X(eamsgd)                                                                                      \
     X(allreduce)                                                                                   \
