@@ -121,6 +121,8 @@ void ps_add(struct ps_server *ps, const double *scale);
 
 /* ps_step() with scale x this worker's push alone. */
 void ps_step_one(struct ps_server *ps, int worker, double scale);
+/* From now on, before the first step, ps_step_one() steps with an optimizer of that worker's. */
+void ps_own_optimizers(struct ps_server *ps);
 
 /* The same push by push: adds one to the sum under way; steps with scale x that sum. A sum that is
  * under way when training ends is dropped. */

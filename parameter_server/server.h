@@ -71,9 +71,10 @@ struct ps_server {
                   taken: nobody starves */
 
     struct optimizer *optimizer;
-    struct update update; /* what is in the next one so far */
-    const float **source; /* [workers + 1] */
-    double *scale;        /* [workers + 1] */
+    struct optimizer **own; /* [workers]; NULL: ps_step_one() steps with the common one */
+    struct update update;   /* what is in the next one so far */
+    const float **source;   /* [workers + 1] */
+    double *scale;          /* [workers + 1] */
 
     struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
     void *packed;                  /* the slice by the codec, packed once per version */

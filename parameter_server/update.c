@@ -2,8 +2,10 @@
  *
  * Weights are not changed while a worker still copies them: an update first waits until the last
  * replies are taken. */
+#include <assert.h>
 #include <math.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/server.h"
 
@@ -119,16 +121,27 @@ void ps_step_at(struct ps_server *ps, const double *scale, double lr)
     end_update(ps, began, sources ? sources + 2 + clip_passes(ps) : 0);
 }
 
+void ps_own_optimizers(struct ps_server *ps)
+{
+    assert(!optimizer_is_offloaded(ps->optimizer));
+    ps->own = xcalloc((size_t)ps->workers, sizeof *ps->own);
+    for (int i = 0; i < ps->workers; i++) {
+        ps->own[i] = node_optimizer(ps->n, ps->slice);
+        if (ps->servers > 1)
+            optimizer_on_norm(ps->own[i], ps_whole_norm, ps);
+    }
+}
+
 void ps_step_one(struct ps_server *ps, int worker, double scale)
 {
     struct node *n = ps->n;
+    struct optimizer *optimizer = ps->own ? ps->own[worker] : ps->optimizer;
     ps_await_replies_taken(ps);
     double began = node_clock(n);
     bool steps = ps->worker[worker].push.bytes;
     if (steps) {
         const float *const source[] = {ps_vector(ps, worker)};
-        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, source, &scale, 1,
-                           node_lr(n));
+        optimizer_step_sum(optimizer, n->w + ps->slice.from, NULL, source, &scale, 1, node_lr(n));
     }
     end_update(ps, began, steps ? 3 + clip_passes(ps) : 0);
 }

@@ -4,26 +4,28 @@
  *
  * s, the staleness, counts the updates since that worker pulled: about W - 1, unbounded. An update
  * costs its worker one push and one pull of n floats. Options:
- *   --stale-lr inverse    lr_s = lr / max(1, s): equation 6 of Zhang, Gupta, Lian, Liu 2016,
- *                         arXiv:1511.05950
- *   --stale-lr adaptive   lr_s = lr W / max(W, s), the step of delay-adaptive asgd: Mishchenko,
- *                         Bach, Even, Woodworth 2022, arXiv:2206.07638
- *   --softsync N          n-softsync of Zhang et al. 2016: one update from the mean of c =
- *                         floor(W / N) pushes; s is about N. Nobody waits for the update: a push
- *                         joins the sum under way, and its worker goes on with the newest weights
- *                         at once (a header, where it has them already). A worker may give several
- *                         pushes of a sum, which is made in the order of arrival
+ *   --stale-lr inverse | adaptive | rescaled
+ *                     lr_s by the staleness, or by the speed of its worker: scheme/asynchronous.h
+ *   --server-momentum worker
+ *                     each worker's pushes have a momentum of their own at the server (Adam's
+ *                     moments, too). Cost: that state W times
+ *   --softsync N      n-softsync of Zhang et al. 2016: one update from the mean of c = floor(W / N)
+ *                     pushes; s is about N. Nobody waits for the update: a push joins the sum under
+ *                     way, and its worker goes on with the newest weights at once (a header, where
+ *                     it has them already). A worker may give several pushes of a sum, which is
+ *                     made in the order of arrival
  * Deviations: the gradient is scaled, not the rate. That is the same under plain SGD; with momentum
- * what is remembered is scaled, too. Rules that rescale gradients are refused. */
+ * what is remembered is scaled, too. Rules that rescale gradients are refused.
+ * Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "parameter_server/parameter_server.h"
+#include "scheme/asynchronous.h"
 #include "scheme/scheme.h"
 
 struct asgd_options {
-    const char *stale_lr;
+    const char *stale_lr, *server_momentum;
     int64_t softsync;
 };
 
@@ -34,8 +36,10 @@ static const struct option_row rows[] = {
      .type = OPTION_CHOICE,
      .offset = AT(stale_lr),
      .preset = "plain",
-     .choices = "plain|inverse|adaptive",
-     .help = "the learning rate as it is, divided by the staleness, or by what of it exceeds W",
+     .choices = STALE_LR,
+     .help =
+         "the learning rate as it is, divided by the staleness, as far as that exceeds W, or by "
+         "the worker's speed",
      .old = "stale-rate"},
     {.name = "softsync",
      .type = OPTION_INT,
@@ -44,6 +48,7 @@ static const struct option_row rows[] = {
      .placeholder = "N",
      .help = "one update from every W/N gradients (0: from each)",
      .most = 100000},
+    SERVER_MOMENTUM(AT(server_momentum)),
     {0}};
 
 static const struct option_set option_set = {.title = "Scheme asgd",
@@ -51,37 +56,25 @@ static const struct option_set option_set = {.title = "Scheme asgd",
                                              .rows = rows,
                                              .size = sizeof(struct asgd_options)};
 
-/* Rules that rescale a gradient undo its scale. */
 static void check(const struct options *o, int workers)
 {
     const struct asgd_options *own = options_of(o, &option_set);
     (void)workers;
-    if (strcmp(own->stale_lr, "plain") && strcmp(o->optimizer, "sgd") &&
-        strcmp(o->optimizer, "nesterov"))
-        fatal("--stale-lr %s: %s hardly notices a gradient that is scaled by its staleness; "
-              "take --optimizer sgd or nesterov",
-              own->stale_lr, o->optimizer);
+    stale_lr_check(own->stale_lr, o);
+    server_momentum_check(own->server_momentum, o);
+    if (own->softsync && !strcmp(own->server_momentum, "worker"))
+        fatal("--server-momentum worker: an update of --softsync is of several workers; leave one "
+              "of them out");
 }
 
 struct server {
     struct ps_server *ps;
     struct node *n;
-    const char *stale_lr;
+    struct stale_lr *lr;
     int size;      /* pushes that make an update */
     int count;     /* of them are in the sum under way */
     float *scaled; /* [slice]; a push of a sum, scaled; NULL: none is */
 };
-
-/* lr_s / lr */
-static double scale_of(const struct server *s, int64_t staleness)
-{
-    double workers = s->n->context->workers, age = (double)staleness;
-    if (!strcmp(s->stale_lr, "inverse"))
-        return age > 1 ? 1 / age : 1;
-    if (!strcmp(s->stale_lr, "adaptive"))
-        return age > workers ? workers / age : 1;
-    return 1;
-}
 
 static void accumulate(struct server *s, int worker, double scale)
 {
@@ -107,10 +100,12 @@ static void step_when_full(struct server *s)
 
 static void take(struct server *s, struct push a)
 {
-    if (!a.departed && s->size == 1)
-        ps_step_one(s->ps, a.worker, scale_of(s, a.staleness) / s->n->context->minibatches);
-    else if (!a.departed)
-        accumulate(s, a.worker, scale_of(s, a.staleness));
+    if (a.departed)
+        stale_lr_departed(s->lr, a.worker);
+    else if (s->size == 1)
+        ps_step_one(s->ps, a.worker, stale_lr_at(s->lr, &a) / s->n->context->minibatches);
+    else
+        accumulate(s, a.worker, stale_lr_at(s->lr, &a));
     step_when_full(s);
     if (a.departed)
         return;
@@ -120,17 +115,17 @@ static void take(struct server *s, struct push a)
         ps_reply(s->ps, a.worker);
 }
 
-static struct server open_server(struct node *n)
+static struct server server_open(struct node *n, const struct asgd_options *o)
 {
-    const struct asgd_options *o = options_of(n->context->options, &option_set);
     int workers = n->context->workers;
     struct server s = {.ps = ps_server_open(n),
                        .n = n,
-                       .stale_lr = o->stale_lr,
+                       .lr = stale_lr_open(o->stale_lr, workers),
                        .size =
                            o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1};
     const struct range slice = ps_slice(s.ps);
-    if (s.size > 1 && strcmp(s.stale_lr, "plain"))
+    server_momentum_open(o->server_momentum, s.ps);
+    if (s.size > 1 && strcmp(o->stale_lr, "plain"))
         s.scaled = xcalloc((size_t)(slice.to - slice.from), sizeof *s.scaled);
     return s;
 }
@@ -142,11 +137,12 @@ static void work(struct node *n)
 
 static void serve(struct node *n)
 {
-    struct server s = open_server(n);
+    struct server s = server_open(n, options_of(n->context->options, &option_set));
     n->races = true;
     ps_reply_all(s.ps);
     for (const struct push *a; (a = ps_next(s.ps));)
         take(&s, *a);
+    stale_lr_close(s.lr);
     xfree(s.scaled);
     ps_server_close(s.ps);
 }
@@ -161,7 +157,7 @@ const struct scheme scheme_asgd = {
     .staleness = "about W - 1, unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", NULL},
+    .state = (const char *const[]){"worker.weights", "server.accumulated", "server.pushes", NULL},
     .work = work,
     .serve = serve,
 };

@@ -8,18 +8,19 @@
  *   --dc adaptive   lambda_t = lambda / sqrt(MeanSquare + eps), where MeanSquare = m MeanSquare +
  *                   (1 - m) g . g; one for all workers as in the paper (the authors' code has one
  *                   for each)
- * Messages as asgd; the server keeps W copies of its slice. At staleness 0 w = w_bak, and the
- * scheme is asgd. Zheng et al. ICML 2017, arXiv:1609.08326, section 4. */
+ * --server-momentum: as in asgd. Messages as asgd; the server keeps W copies of its slice. At
+ * staleness 0 w = w_bak, and the scheme is asgd. Zheng et al. ICML 2017, arXiv:1609.08326, section
+ * 4. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "parameter_server/parameter_server.h"
+#include "scheme/asynchronous.h"
 #include "scheme/scheme.h"
 
 struct dcasgd_options {
     int64_t stale_bound;
-    const char *dc;
+    const char *dc, *server_momentum;
     double dc_lambda, dc_decay;
 };
 
@@ -55,12 +56,20 @@ static const struct option_row rows[] = {
      .help = "--dc adaptive: decay of the mean square of the gradients",
      .old = "compensation-decay",
      .most = 1},
+    SERVER_MOMENTUM(AT(server_momentum)),
     {0}};
 
 static const struct option_set option_set = {.title = "Scheme dcasgd",
                                              .owner = "--scheme dcasgd",
                                              .rows = rows,
                                              .size = sizeof(struct dcasgd_options)};
+
+static void check(const struct options *o, int workers)
+{
+    const struct dcasgd_options *own = options_of(o, &option_set);
+    (void)workers;
+    server_momentum_check(own->server_momentum, o);
+}
 
 static const float eps = 1e-7f;
 
@@ -121,8 +130,8 @@ static void serve(struct node *n)
     struct ps_server *ps = ps_server_open(n);
     struct range slice = ps_slice(ps);
     struct compensation c = compensation_open(n, slice);
-    double *scale = xcalloc((size_t)workers, sizeof *scale);
     n->races = true;
+    server_momentum_open(o->server_momentum, ps);
     for (int i = 0; i < workers; i++)
         vector_copy(c.backup[i], n->w + slice.from, c.count, threads);
     ps_reply_all(ps);
@@ -137,15 +146,12 @@ static void serve(struct node *n)
                        n->w + slice.from, c.backup[worker], threads);
             node_advance_vector(n, c.count, c.mean_square ? 6 : 4);
             ps_replace(ps, worker, c.fixed);
-            scale[worker] = 1;
-            ps_step(ps, scale);
-            scale[worker] = 0;
+            ps_step_one(ps, worker, 1);
         }
         vector_copy(c.backup[worker], n->w + slice.from, c.count, threads);
         ps_reply(ps, worker);
     }
     compensation_close(&c, workers);
-    xfree(scale);
     ps_server_close(ps);
 }
 
@@ -158,6 +164,7 @@ const struct scheme scheme_dcasgd = {
     .floats = "2 n",
     .staleness = "about W - 1, compensated",
     .options = &option_set,
+    .check = check,
     .state = (const char *const[]){"worker.weights", "server.backup", "server.mean_square", NULL},
     .work = work,
     .serve = serve,

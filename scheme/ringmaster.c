@@ -10,16 +10,18 @@
  * With --ringmaster-stops a worker whose weights reach the age R is told by a signal. It drops what
  * it computes, and starts again at the newest weights: the paper's algorithm 5, else its algorithm
  * 4. Cost as asgd; with stops a header, a request and a pull for each worker that is stopped.
- * Staleness at most R - 1. Maranjyan, Tyurin, Richtarik ICML 2025, arXiv:2501.16168. */
+ * --server-momentum: as in asgd. Staleness at most R - 1. Maranjyan, Tyurin, Richtarik ICML 2025,
+ * arXiv:2501.16168. */
 #include "base/alloc.h"
 #include "base/check.h"
-#include "parameter_server/parameter_server.h"
+#include "scheme/asynchronous.h"
 #include "scheme/scheme.h"
 #include "signals/signals.h"
 
 struct ringmaster_options {
     int64_t ringmaster_r; /* updates */
     bool ringmaster_stops;
+    const char *server_momentum;
 };
 
 #define AT(field) offsetof(struct ringmaster_options, field)
@@ -36,6 +38,7 @@ static const struct option_row rows[] = {
      .offset = AT(ringmaster_stops),
      .preset = "no",
      .help = "a worker whose weights reach that age starts again at the newest"},
+    SERVER_MOMENTUM(AT(server_momentum)),
     {0}};
 
 static const struct option_set option_set = {.title = "Scheme ringmaster",
@@ -47,6 +50,7 @@ static void check(const struct options *o, int workers)
 {
     const struct ringmaster_options *own = options_of(o, &option_set);
     (void)workers;
+    server_momentum_check(own->server_momentum, o);
     if (own->ringmaster_stops && (*o->record || *o->replay))
         fatal("--%s: when a worker is stopped no record says; leave --ringmaster-stops out",
               *o->record ? "record" : "replay");
@@ -117,6 +121,7 @@ static void serve(struct node *n)
     /* of the weights that each worker has; INT64_MAX once it has departed */
     int64_t *version = xcalloc((size_t)n->context->workers, sizeof *version);
     n->races = true;
+    server_momentum_open(o->server_momentum, ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;

@@ -99,6 +99,10 @@ refuses '--clip: no device takes norms; take --server-device cpu' "${toy[@]}" --
     --clip 1 --server-device gpu
 refuses '--record: when a worker is stopped' "${toy[@]}" --scheme ringmaster --ringmaster-stops \
     --record order
+refuses '--server-momentum worker: --momentum 0 remembers nothing' "${toy[@]}" --scheme ringmaster \
+    --momentum 0 --server-momentum worker
+refuses '--server-momentum worker: an update of --softsync' "${toy[@]}" --scheme asgd \
+    --softsync 2 --server-momentum worker
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
     --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||

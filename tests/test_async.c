@@ -66,13 +66,17 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
 /* --- the model --- */
 
 struct twin {
-    int minibatches;                            /* of a push */
-    double x[FLOATS];                           /* the server's */
-    double at[WORKERS][FLOATS];                 /* the workers' */
-    double sum[FLOATS], m[1 + WORKERS][FLOATS]; /* for rules */
-    int64_t index[WORKERS], version, version_at[WORKERS], pushes;
+    int minibatches;            /* of a push */
+    double x[FLOATS];           /* the server's */
+    double at[WORKERS][FLOATS]; /* the workers' */
+    int64_t index[WORKERS], version, version_at[WORKERS];
     int64_t stale[HISTOGRAM]; /* pushes that were used, by staleness */
-    int count, parameter;     /* for rules */
+    double pushes;
+
+    /* for rules */
+    int count, parameter;
+    double sum[FLOATS], v[WORKERS][FLOATS];
+    double first[WORKERS], last[WORKERS], given[WORKERS], weight[WORKERS];
 };
 
 /* What the server does with a push: the mean g of its mini-batches, d updates old. */
@@ -255,6 +259,66 @@ static void asgds_rate_follows_the_staleness(void **state)
     assert_true(staler_than(&m, WORKERS) > 0);
 }
 
+/* The time between two pushes of a worker, in pushes of all, since its first, over the mean of all
+ * who have pushed twice. */
+static void rescaled(struct twin *m, int worker, const double *g, int64_t d)
+{
+    double sum = 0, known = 0, factor = 1;
+    m->last[worker] = m->pushes;
+    m->first[worker] = m->given[worker]++ ? m->first[worker] : m->pushes;
+    for (int i = 0; i < WORKERS; i++)
+        if (m->given[i] > 1) {
+            sum += (m->last[i] - m->first[i]) / (m->given[i] - 1);
+            known++;
+        }
+    if (m->given[worker] > 1)
+        factor = (m->last[worker] - m->first[worker]) / (m->given[worker] - 1) / (sum / known);
+    m->weight[worker] += factor;
+    use(m, d);
+    step(m, g, lr * factor);
+}
+
+static void a_rescaled_rate_weighs_all_workers_alike(void **state)
+{
+    (void)state;
+    struct twin m = follows(rescaled, "asgd", unequal, 0, "stale-lr=rescaled samples=8000");
+    assert_true(m.given[0] > 6 * m.given[4]);
+    for (int i = 1; i < WORKERS; i++)
+        assert_true(fabs(m.weight[i] / m.weight[0] - 1) < 0.1);
+}
+
+static const double mu = 0.8;
+
+/* v = mu v + g, x = x - lr v */
+static void momentum_of(struct twin *m, double *v, const double *g, int64_t d)
+{
+    use(m, d);
+    for (int i = 0; i < FLOATS; i++)
+        v[i] = mu * v[i] + g[i];
+    step(m, v, lr);
+}
+
+static void shared_momentum(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    momentum_of(m, m->v[0], g, d);
+}
+
+static void own_momentum(struct twin *m, int worker, const double *g, int64_t d)
+{
+    momentum_of(m, m->v[worker], g, d);
+}
+
+static void a_server_has_one_momentum_or_each_workers(void **state)
+{
+    (void)state;
+    follows(shared_momentum, "asgd", unequal, 0, "momentum=0.8");
+    follows(own_momentum, "asgd", unequal, 0, "momentum=0.8 server-momentum=worker");
+    follows(own_momentum, "ringmaster", unequal, 0,
+            "momentum=0.8 server-momentum=worker ringmaster-r=1000");
+    follows(own_momentum, "dcasgd", unequal, 0, "momentum=0.8 server-momentum=worker dc-lambda=0");
+}
+
 /* The mean of 5 / N pushes; whoever gave one goes on at once. */
 static void accumulate(struct twin *m, const double *g, int64_t d, double scale, int size)
 {
@@ -413,6 +477,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asgds_rate_follows_the_staleness),
+        cmocka_unit_test(a_rescaled_rate_weighs_all_workers_alike),
+        cmocka_unit_test(a_server_has_one_momentum_or_each_workers),
         cmocka_unit_test(softsyncs_contributors_go_on_at_once),
         cmocka_unit_test(softsyncs_staleness_is_about_n),
         cmocka_unit_test(softsync_waits_for_nobody),

@@ -142,6 +142,31 @@ static void an_inverse_rate_only_matters_when_stale(void **state)
                 rounding);
 }
 
+static void rescaled_asgd_at_one_speed_is_asgd(void **state)
+{
+    (void)state;
+    assert_true(
+        apart((struct twin){"asgd", "stale-lr=rescaled"}, (struct twin){"asgd", ""}, 4, 2) == 0);
+    assert_true(apart((struct twin){"asgd", "stale-lr=rescaled slow=4=4"},
+                      (struct twin){"asgd", "slow=4=4"}, 4, 2) > rounding);
+}
+
+static void one_workers_momentum_is_the_servers(void **state)
+{
+    (void)state;
+    static const char *const schemes_of[] = {"asgd", "ringmaster", "dcasgd"};
+    for (int i = 0; i < 3; i++) {
+        struct twin shared = {schemes_of[i], "momentum=0.9"},
+                    own = {schemes_of[i], "momentum=0.9 server-momentum=worker"},
+                    adam = {schemes_of[i], "optimizer=adam lr=0.001"},
+                    adams = {schemes_of[i], "optimizer=adam lr=0.001 server-momentum=worker"};
+        assert_true(apart(shared, own, 1, 2) == 0);
+        assert_true(apart(shared, own, 4, 2) > rounding);
+        assert_true(apart(adam, adams, 1, 2) == 0);
+        assert_true(apart(adam, adams, 4, 2) > rounding);
+    }
+}
+
 /* Without a copy of the weights as they were sent the term would be zero. */
 static void dcasgd_without_strength_or_staleness_is_asgd(void **state)
 {
@@ -437,6 +462,8 @@ int main(void)
         cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
         cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
         cmocka_unit_test(an_inverse_rate_only_matters_when_stale),
+        cmocka_unit_test(rescaled_asgd_at_one_speed_is_asgd),
+        cmocka_unit_test(one_workers_momentum_is_the_servers),
         cmocka_unit_test(dcasgd_without_strength_or_staleness_is_asgd),
         cmocka_unit_test(downpour_that_always_exchanges_is_asgd),
         cmocka_unit_test(downpours_local_moves_are_the_servers),

@@ -1,0 +1,111 @@
+/* What asynchronous schemes share: small states of a server, and what they refuse. */
+#include "scheme/asynchronous.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+
+/* --- --stale-lr --- */
+
+struct worker { /* its pushes, by their numbers among those of all */
+    int64_t first, last, count;
+};
+
+struct stale_lr {
+    const char *kind;
+    int workers;
+    int64_t pushes;        /* of all */
+    struct worker *worker; /* [workers] */
+    double sum;            /* of the known tau */
+    int known;
+};
+
+static bool rescales_gradients(const char *optimizer)
+{
+    return strcmp(optimizer, "sgd") && strcmp(optimizer, "nesterov");
+}
+
+void stale_lr_check(const char *kind, const struct options *o)
+{
+    if (strcmp(kind, "plain") && rescales_gradients(o->optimizer))
+        fatal("--stale-lr %s: %s hardly notices that a gradient is scaled; take --optimizer sgd or "
+              "nesterov",
+              kind, o->optimizer);
+}
+
+struct stale_lr *stale_lr_open(const char *kind, int workers)
+{
+    struct stale_lr *s = xcalloc(1, sizeof *s);
+    s->kind = kind;
+    s->workers = workers;
+    s->worker = xcalloc((size_t)workers, sizeof *s->worker);
+    return s;
+}
+
+void stale_lr_close(struct stale_lr *s)
+{
+    xfree(s->worker);
+    xfree(s);
+}
+
+static bool is_known(const struct worker *w)
+{
+    return w->count > 1;
+}
+
+static double tau(const struct worker *w)
+{
+    return is_known(w) ? (double)(w->last - w->first) / (double)(w->count - 1) : 0;
+}
+
+static double rescaled(struct stale_lr *s, int worker)
+{
+    struct worker *w = &s->worker[worker];
+    s->sum -= tau(w);
+    s->known -= is_known(w);
+    w->last = ++s->pushes;
+    if (!w->count++)
+        w->first = w->last;
+    s->sum += tau(w);
+    s->known += is_known(w);
+    return is_known(w) ? tau(w) * s->known / s->sum : 1;
+}
+
+double stale_lr_at(struct stale_lr *s, const struct push *a)
+{
+    double age = (double)a->staleness, workers = s->workers;
+    if (!strcmp(s->kind, "inverse"))
+        return 1 / fmax(1, age);
+    if (!strcmp(s->kind, "adaptive"))
+        return workers / fmax(workers, age);
+    return !strcmp(s->kind, "rescaled") ? rescaled(s, a->worker) : 1;
+}
+
+void stale_lr_departed(struct stale_lr *s, int worker)
+{
+    struct worker *w = &s->worker[worker];
+    s->sum -= tau(w);
+    s->known -= is_known(w);
+    *w = (struct worker){0};
+}
+
+/* --- --server-momentum --- */
+
+void server_momentum_check(const char *value, const struct options *o)
+{
+    const struct optimizer_options q = optimizer_options_of(o, o->optimizer);
+    if (!strcmp(value, "shared"))
+        return;
+    if (!rescales_gradients(o->optimizer) && q.momentum == 0)
+        fatal("--server-momentum worker: --momentum 0 remembers nothing; leave one of them out");
+    if (strcmp(o->server_device, "cpu"))
+        fatal("--server-momentum worker: a device holds one state; take --server-device cpu");
+}
+
+void server_momentum_open(const char *value, struct ps_server *ps)
+{
+    if (!strcmp(value, "worker"))
+        ps_own_optimizers(ps);
+}
