@@ -167,8 +167,8 @@ static void synchronous_schemes_clip_the_mean(void **state)
     experiment_close(&ssgd);
 }
 
-/* The ledger's gradients are -1 at w[0] and at one of each worker's own: a push has norm sqrt(2),
- * the mean of four sqrt(1 + 4 / 16). */
+/* The ledger's gradients are -1 at w[0] and at one of each worker's own, and once more at the other
+ * end: a push has norm sqrt(4), the mean of four sqrt(2 (1 + 4 / 16)). */
 static void moved_by(const char *scheme, double norm)
 {
     struct experiment e;
@@ -191,11 +191,11 @@ static void moved_by(const char *scheme, double norm)
 static void a_push_or_the_mean_is_clipped(void **state)
 {
     (void)state;
-    moved_by("ssgd", sqrt(1.25));
-    moved_by("allreduce", sqrt(1.25));
-    moved_by("serial", sqrt(1.25));
-    moved_by("asgd", sqrt(2));
-    moved_by("hogwild", sqrt(2));
+    moved_by("ssgd", sqrt(2.5));
+    moved_by("allreduce", sqrt(2.5));
+    moved_by("serial", sqrt(2.5));
+    moved_by("asgd", sqrt(4));
+    moved_by("hogwild", sqrt(4));
 }
 
 /* A step is no longer than lr x C, so no scheme gets further than that for each mini-batch. */
