@@ -9,6 +9,7 @@
 #include "base/event_queue.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -106,6 +107,12 @@ struct event *event_queue_next(struct event_queue *queue)
     }
     queue->now_s = next->event_time.when_s;
     return next;
+}
+
+double event_queue_next_s(const struct event_queue *queue)
+{
+    double line_s = queue->first ? queue->first->event_time.when_s : INFINITY;
+    return queue->count ? fmin(line_s, queue->heap[1].event_time.when_s) : line_s;
 }
 
 void event_queue_close(struct event_queue *queue)

@@ -43,6 +43,9 @@ void event_queue_put(struct event_queue *queue, struct event *event, double when
  * or O(log count). */
 struct event *event_queue_next(struct event_queue *queue);
 
+/* When it comes; INFINITY: nothing will. O(1). */
+double event_queue_next_s(const struct event_queue *queue);
+
 void event_queue_close(struct event_queue *queue);
 
 #endif

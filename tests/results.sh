@@ -206,6 +206,20 @@ for scheme in allreduce eager; do
     check "$scheme: bytes of sums are counted" json_holds b/summary.json \
         '$j->{compressed_bytes} > 4000 * $j->{updates}'
 done
+like_shares() { # each worker's samples that counted are within a third of the mean
+    column b/ranks.csv samples | awk '
+        NR > 1 { n[NR] = $1; sum += $1 }
+        END { mean = sum / (NR - 1)
+              for (i in n) if (n[i] < mean * 2 / 3 || n[i] > mean * 4 / 3) bad = 1
+              exit bad || !mean }' && return
+    column b/ranks.csv samples
+    return 1
+}
+for bandwidth in 1e5 1.25e9; do
+    trains "$nbsgd" --world sim --network quadratic --workers 8 --scheme nbssgd --batch 32 \
+        --minibatches 1 --lr 0.05 --sim-minibatch 0.02 --sim-bandwidth $bandwidth --updates 500
+    check "nbssgd, $bandwidth bytes per second: replies share the link" like_shares
+done
 trains "$mpirun" -n 3 "$nbsgd" --network quadratic --scheme ssgd --seconds 0.5 --delay constant:0.01
 check '--seconds of the real clock' json_holds b/summary.json \
     '$j->{seconds} >= 0.5 && $j->{seconds} < 20 && $j->{samples} < 500000'

@@ -2,6 +2,7 @@
 #include "base/coroutine.h"
 
 #include <fenv.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -143,10 +144,12 @@ static void test_event_queue_is_a_stable_order(void **state)
             sorted[i] = &list[i];
         qsort(sorted, EVENTS, sizeof *sorted, by_time_then_order);
         for (int i = 0; i < EVENTS; i++) {
+            assert_true(event_queue_next_s(&queue) == sorted[i]->when_s);
             if (event_queue_next(&queue) != &sorted[i]->event || queue.now_s != sorted[i]->when_s)
                 fail_msg("seed %llu: event %d came out of order", (unsigned long long)seed, i);
             assert_int_equal(sorted[i]->event.at, 0);
         }
+        assert_true(event_queue_next_s(&queue) == INFINITY);
         assert_null(event_queue_next(&queue));
         event_queue_close(&queue);
     }

@@ -52,20 +52,21 @@ static void incast_body(struct net *net, void *argument)
         }
         return;
     }
-    if (net->rank == 4)
-        net_advance(net, T / 2); /* meets a queue of two and a half */
     if (net->rank == 5)
+        net_advance(net, T / 2); /* meets four that have an eighth each */
+    if (net->rank == 6)
         net_advance(net, 1); /* meets none */
     void *payload = net_alloc(net, BYTES);
     wait_sent(net, send_bytes(net, 0, 5, payload, BYTES));
     net_free(net, payload);
 }
 
-static void test_incast_is_serial(void **state)
+static void test_incast_is_shared(void **state)
 {
     (void)state;
-    struct rank_log notes = log_run(6, incast_body);
-    EXPECT(&notes, L + T, L + 2 * T, L + 3 * T, L + 4 * T, 1 + L + T);
+    struct rank_log notes = log_run(7, incast_body);
+    const double four = L + T / 2 + 5 * (T - T / 8);
+    EXPECT(&notes, four, four, four, four, L + 5 * T, 1 + L + T);
 }
 
 static void fan_out_body(struct net *net, void *argument)
@@ -84,15 +85,15 @@ static void fan_out_body(struct net *net, void *argument)
     net_free(net, payload);
 }
 
-static void test_outgoing_link_is_serial(void **state)
+static void test_outgoing_link_is_shared(void **state)
 {
     (void)state;
     struct rank_log notes = log_run(4, fan_out_body);
-    EXPECT(&notes, L + T, L + 2 * T, L + 3 * T);
+    EXPECT(&notes, L + 3 * T, L + 3 * T, L + 3 * T);
 }
 
 /* While a payload of 64 T is on its way, one head of another tag and one of the same; a payload
- * after them. */
+ * after them. Both payloads stand still for the two heads. */
 static void overtake_body(struct net *net, void *argument)
 {
     size_t large = (size_t)(64 * T * BANDWIDTH) - sizeof(struct header);
@@ -110,19 +111,20 @@ static void overtake_body(struct net *net, void *argument)
     }
     take_from(net, 0, 2);
     log_value(argument, net_now(net)); /* overtakes */
+    take_from(net, 0, 3);
+    log_value(argument, net_now(net)); /* has half the link */
     log_value(argument, (double)take_from(net, 0, 1));
     log_value(argument, net_now(net));
     log_value(argument, (double)take_from(net, 0, 1));
-    log_value(argument, net_now(net)); /* must not */
-    take_from(net, 0, 3);
-    log_value(argument, net_now(net)); /* is put off by two heads */
+    log_value(argument, net_now(net)); /* must not overtake */
 }
 
 static void test_heads_overtake_payloads(void **state)
 {
     (void)state;
     struct rank_log notes = log_run(2, overtake_body);
-    EXPECT(&notes, T + L + H, 0, L + 64 * T, 77, L + 64 * T, L + 65 * T + 2 * H);
+    const double last = L + 65 * T + 2 * H;
+    EXPECT(&notes, T + L + H, L + 3 * T + 2 * H, 0, last, 77, last);
 }
 
 static void heads_body(struct net *net, void *argument)
@@ -266,7 +268,7 @@ static void test_loans(void **state)
 {
     (void)state;
     struct rank_log notes = log_run(2, reference_body);
-    EXPECT(&notes, 1, 1 + L + T, 0, 1, 2 + L + T);
+    EXPECT(&notes, 1, 1 + L + T + H, 0, 1, 2 + L + T + H); /* a head went beside it */
 }
 
 static void around_body(struct net *net, void *argument)
@@ -329,8 +331,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latency_and_bandwidth),
-        cmocka_unit_test(test_incast_is_serial),
-        cmocka_unit_test(test_outgoing_link_is_serial),
+        cmocka_unit_test(test_incast_is_shared),
+        cmocka_unit_test(test_outgoing_link_is_shared),
         cmocka_unit_test(test_heads_overtake_payloads),
         cmocka_unit_test(test_heads_are_serial),
         cmocka_unit_test(test_order_within_a_tag),

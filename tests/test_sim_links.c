@@ -40,7 +40,7 @@ static void plan_body(struct net *net, void *argument)
 {
     struct plan *plan = argument;
     struct request *sent[MOST] = {NULL}, *got[MOST] = {NULL};
-    void *payload = net_alloc(net, 4 * BYTES);
+    void *payload = net_alloc(net, 5 * BYTES);
     int next = 0, left = 0;
     for (int i = 0; i < plan->count; i++)
         if (plan->list[i].to == net->rank) {
@@ -100,8 +100,8 @@ static void test_a_pair_has_its_latency(void **state)
     ARRIVE(3, &links, list, 8 * L + H, L + H, 1 + 8 * L + T, 1 + L + T, 2 + L + T);
 }
 
-/* The slow link takes its time; the sender's port is free for others after T, the receiver's at
- * once. */
+/* The slow link takes its time; its messages have their parts of the sender's port and of the
+ * receiver's. */
 static void test_a_pair_has_its_bandwidth(void **state)
 {
     (void)state;
@@ -110,7 +110,7 @@ static void test_a_pair_has_its_bandwidth(void **state)
         .between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
     const struct message list[] = {
         {0, 0, 1, BYTES}, {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {T, 2, 1, BYTES}};
-    ARRIVE(3, &links, list, L + 8 * T, L + 16 * T, L + 3 * T, L + 2 * T);
+    ARRIVE(3, &links, list, L + 16 * T, L + 16 * T, L + 3 * T, L + 3 * T);
     const struct message fast[] = {{0, 1, 0, BYTES}};
     ARRIVE(3, &links, fast, L + T);
 }
@@ -123,8 +123,8 @@ static void test_a_rank_has_its_port(void **state)
         .between = USUAL, .ranks_per_host = 1, .rank = rank, .rank_count = 3};
     const struct message out[] = {
         {0, 1, 0, BYTES}, {0, 1, 3, BYTES}, {1, 0, 1, BYTES}, {1, 3, 1, BYTES}};
-    /* serial, out and in */
-    ARRIVE(4, &links, out, L + 4 * T, L + 8 * T, 1 + L + 4 * T, 1 + L + 8 * T);
+    /* shared, out and in */
+    ARRIVE(4, &links, out, L + 8 * T, L + 8 * T, 1 + L + 8 * T, 1 + L + 8 * T);
     const struct message two[] = {{0, 1, 0, BYTES}, {0, 2, 0, BYTES}};
     /* two slow senders fill one fast receiver together */
     ARRIVE(3, &links, two, L + 4 * T, L + 4 * T);
@@ -136,13 +136,13 @@ static void test_incast_at_a_host(void **state)
     struct links links = {.between = USUAL, .within = USUAL, .ranks_per_host = 2};
     const struct message list[] = {{0, 2, 0, BYTES}, {0, 4, 1, BYTES}, {0, 6, 0, BYTES}};
     /* no port of the host's: only rank 0's is shared */
-    ARRIVE(8, &links, list, L + T, L + T, L + 2 * T);
+    ARRIVE(8, &links, list, L + 2 * T, L + T, L + 2 * T);
     links.host_bandwidth = BANDWIDTH;
-    ARRIVE(8, &links, list, L + T, L + 2 * T, L + 3 * T);
+    ARRIVE(8, &links, list, L + 3 * T, L + 3 * T, L + 3 * T);
     links.host_bandwidth = BANDWIDTH / 4;
-    ARRIVE(8, &links, list, L + 4 * T, L + 8 * T, L + 12 * T);
+    ARRIVE(8, &links, list, L + 12 * T, L + 12 * T, L + 12 * T);
     links.host_bandwidth = 4 * BANDWIDTH;
-    ARRIVE(8, &links, list, L + T, L + T / 4 + T, L + 2 * T);
+    ARRIVE(8, &links, list, L + 2 * T, L + T, L + 2 * T);
 }
 
 /* What waits at one rank's port does not hold the host's: a rank beside it sends at once. */
@@ -152,18 +152,91 @@ static void test_a_host_sends(void **state)
     struct links links = {
         .between = USUAL, .within = USUAL, .ranks_per_host = 2, .host_bandwidth = BANDWIDTH};
     const struct message both[] = {{0, 0, 2, BYTES}, {0, 1, 4, BYTES}};
-    ARRIVE(6, &links, both, L + T, L + 2 * T);
+    ARRIVE(6, &links, both, L + 2 * T, L + 2 * T);
     const struct link_rank rank[] = {{0, BANDWIDTH / 4}};
     links.rank = rank;
     links.rank_count = 1;
-    const struct message list[] = {
-        {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {2 * T, 1, 4, BYTES}};
-    ARRIVE(6, &links, list, L + 4 * T, L + 8 * T, L + 12 * T, 2 * T + L + T);
+    const struct message list[] = {{0, 0, 2, BYTES}, {0, 0, 2, BYTES}, {T, 1, 4, BYTES}};
+    ARRIVE(6, &links, list, L + 8 * T, L + 8 * T, L + 3 * T);
     const struct message heads[] = {
         {0, 0, 2, 3 * BYTES}, {T, 1, 4, 0}, {T, 0, 4, 0}}; /* heads overtake at every port */
     links.rank_count = 0;
-    ARRIVE(6, &links, heads, L + (double)(3 * BYTES + sizeof(struct header)) / BANDWIDTH,
+    ARRIVE(6, &links, heads, L + (double)(3 * BYTES + sizeof(struct header)) / BANDWIDTH + 2 * H,
            T + L + 2 * H, T + L + H);
+}
+
+/* Equal messages that share a port end together: two, eight, to one rank and from one. */
+static void test_equal_messages_end_together(void **state)
+{
+    (void)state;
+    const struct links links = {.between = USUAL, .ranks_per_host = 1};
+    const struct message two[] = {{0, 0, 1, BYTES}, {0, 0, 2, BYTES}};
+    ARRIVE(3, &links, two, L + 2 * T, L + 2 * T);
+    struct message in[8], out[8];
+    for (int i = 0; i < 8; i++) {
+        in[i] = (struct message){1, 1 + i, 0, BYTES};
+        out[i] = (struct message){1, 0, 1 + i, BYTES};
+    }
+    const double end = 1 + L + 8 * T;
+    ARRIVE(9, &links, in, end, end, end, end, end, end, end, end);
+    ARRIVE(9, &links, out, end, end, end, end, end, end, end, end);
+    /* both directions at once */
+    const struct message duplex[] = {
+        {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {0, 1, 0, BYTES}, {0, 2, 0, BYTES}};
+    ARRIVE(3, &links, duplex, L + 2 * T, L + 2 * T, L + 2 * T, L + 2 * T);
+}
+
+/* Of T, 2 T and 4 T, header included, the shorter end when all have had as much; one that comes in
+ * the middle has an equal part from then on. */
+static void test_unequal_messages(void **state)
+{
+    (void)state;
+    enum { ONE = BYTES + sizeof(struct header), HEAD = sizeof(struct header) };
+    const struct links links = {.between = USUAL, .ranks_per_host = 1};
+    const struct message list[] = {
+        {0, 0, 1, ONE - HEAD}, {0, 0, 2, 2 * ONE - HEAD}, {0, 0, 3, 4 * ONE - HEAD}};
+    ARRIVE(4, &links, list, L + 3 * T, L + 5 * T, L + 7 * T);
+    const struct message in[] = {
+        {0, 1, 0, ONE - HEAD}, {0, 2, 0, 2 * ONE - HEAD}, {0, 3, 0, 4 * ONE - HEAD}};
+    ARRIVE(4, &links, in, L + 3 * T, L + 5 * T, L + 7 * T);
+    /* the first is half through; then both have halves */
+    const struct message middle[] = {{0, 0, 1, BYTES}, {T / 2, 0, 2, 2 * ONE - HEAD}};
+    ARRIVE(3, &links, middle, L + T / 2 + T, L + 3 * T);
+    const struct message late[] = {{0, 1, 0, 2 * ONE - HEAD}, {T, 2, 0, BYTES}};
+    ARRIVE(3, &links, late, L + 3 * T, L + 3 * T);
+    /* one that comes when the others are through has the link */
+    const struct message after[] = {{0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {2 * T, 0, 3, BYTES}};
+    ARRIVE(4, &links, after, L + 2 * T, L + 2 * T, L + 3 * T);
+}
+
+/* Messages of one tag from one rank to one other share a part, in order. */
+static void lane_body(struct net *net, void *argument)
+{
+    enum { COUNT = 4 };
+    if (net->rank == 0) {
+        void *payload = net_alloc(net, BYTES);
+        struct request *sent[COUNT];
+        for (int i = 0; i < COUNT; i++)
+            sent[i] = send_bytes(net, i < COUNT - 1 ? 1 : 2, TAG, payload, BYTES);
+        for (int i = 0; i < COUNT; i++)
+            wait_sent(net, sent[i]);
+        net_free(net, payload);
+    }
+    for (int i = 0; i < COUNT - 1 && net->rank == 1; i++) {
+        take_from(net, 0, TAG);
+        log_value(argument, net_now(net));
+    }
+    if (net->rank == 2) {
+        take_from(net, 0, TAG);
+        log_value(argument, net_now(net));
+    }
+}
+
+static void test_one_tag_has_one_part(void **state)
+{
+    (void)state;
+    struct rank_log notes = log_run(3, lane_body);
+    EXPECT(&notes, L + 2 * T, L + 2 * T, L + 3 * T, L + 4 * T);
 }
 
 static void near_body(struct net *net, void *argument)
@@ -388,6 +461,9 @@ int main(void)
         cmocka_unit_test(test_a_rank_has_its_port),
         cmocka_unit_test(test_incast_at_a_host),
         cmocka_unit_test(test_a_host_sends),
+        cmocka_unit_test(test_equal_messages_end_together),
+        cmocka_unit_test(test_unequal_messages),
+        cmocka_unit_test(test_one_tag_has_one_part),
         cmocka_unit_test(test_a_copy_within_a_host),
         cmocka_unit_test(test_a_copy_gives_back),
         cmocka_unit_test(test_jitter_is_keyed_and_bounded),

@@ -9,8 +9,9 @@ part_simulator() {
     for scheme in $all easgd eamsgd; do
         took=()
         length=(--samples $((workers * batches * 256)))
-        # its version ends when the first worker has a batch
-        if [ "$scheme" = nbssgd ]; then length=(--updates "$batches"); fi
+        # its version ends when the first worker has a batch; without scatter all are first, and
+        # each signals to all
+        if [ "$scheme" = nbssgd ]; then length=(--updates "$batches" --delay uniform:0,0.1); fi
         for turn in 1 2 3; do
             begin=$(now_s)
             # no figure: that is gnuplot's time

@@ -1,15 +1,27 @@
 /* The link ports of the simulated world: when a message's bytes are where.
  *
- * Rule: cut-through. The first byte goes on at once when the next port is free; a port is taken for
- * bytes/bandwidth from then on, whatever the others on the way need, so that two slow senders fill
- * one fast receiver. The last byte is through when the slowest port, and each port's queue, let it.
- * Between two ports there is room without limit. A header alone overtakes payloads, as in the real
- * world, which sends these in pieces: it queues after headers only, and delays the payloads that
- * start after it by its own bytes. What one rank sends another with one tag keeps its order at
- * every stage.
+ * Rule: fair queueing (Demers, Keshav, Shenker, SIGCOMM 1989), as a fluid. The lanes that have
+ * bytes at a port have equal parts of its bandwidth; within a lane bytes pass in order. A lane is
+ * what one rank sends another with one tag. A message is at all the sender's ports when it sets
+ * out, and at all the receiver's when its first byte arrives. It is there when each has let its
+ * bytes through, and those of the sender's have flown. So W equal messages that leave one port, or
+ * reach one, end together, after latency + W bytes/bandwidth; a short one among long ones ends
+ * early. A header alone overtakes payloads: it queues after headers only, and all payloads stand
+ * still for its bytes. Messages of one lane are delivered in the order they were sent.
  *
- * Cost: a message is two events between hosts, one within; one more for each further port on its
- * way. */
+ * Against the real transport, which keeps TRANSPORT_AHEAD pieces of each payload in flight and
+ * leaves their order to MPI and TCP:
+ * - A payload that one port holds up takes its full part of the others. Its neighbours there are
+ *   late: of two messages at most twofold, and only where ports differ in load or bandwidth.
+ * - Where the narrowest port of a payload changes while it is under way it is early: no port waits
+ *   for what another has not let through.
+ * - A header between two ranks is early, by up to TRANSPORT_AHEAD pieces of a payload between the
+ *   same two.
+ * - Payloads of two tags between two ranks count twice; one connection would count once.
+ *
+ * Cost: a message is one event for each port on its way, one for its arrival, and one more where
+ * the sender's port lets it through last. An arrival at a port moves one event. Each is O(log n),
+ * n the messages at the port. */
 #include <math.h>
 #include <stdio.h>
 
@@ -45,6 +57,18 @@ static void check_links(const struct links *links)
               links->ranks_per_host, links->host_bandwidth);
 }
 
+static void open_port(struct link_port *port, double bandwidth)
+{
+    port->bandwidth = bandwidth;
+    port->event.kind = PASS;
+}
+
+static void open_both(struct link_port *out, struct link_port *in, double bandwidth)
+{
+    open_port(out, bandwidth);
+    open_port(in, bandwidth);
+}
+
 void sim_links_open(struct sim *sim)
 {
     const struct world_options *o = &sim->options;
@@ -54,25 +78,35 @@ void sim_links_open(struct sim *sim)
                                        .ranks_per_host = 1};
     check_links(links);
     for (int i = 0; i < o->ranks; i++)
-        sim->ranks[i].out.bandwidth = sim->ranks[i].in.bandwidth = links->between.bandwidth;
+        open_both(&sim->ranks[i].out, &sim->ranks[i].in, links->between.bandwidth);
     for (int i = 0; i < links->rank_count; i++)
         if (links->rank[i].rank >= 0 && links->rank[i].rank < o->ranks) {
             struct rank *rank = &sim->ranks[links->rank[i].rank];
-            rank->out.bandwidth = rank->in.bandwidth = links->rank[i].bandwidth;
+            open_both(&rank->out, &rank->in, links->rank[i].bandwidth);
         }
-    int hosts = sim_host_of(sim, o->ranks - 1) + 1;
-    sim->hosts = xcalloc((size_t)hosts, sizeof *sim->hosts);
-    for (int i = 0; i < hosts; i++) {
-        sim->hosts[i].out.bandwidth = sim->hosts[i].in.bandwidth = links->host_bandwidth;
+    sim->host_count = sim_host_of(sim, o->ranks - 1) + 1;
+    sim->hosts = xcalloc((size_t)sim->host_count, sizeof *sim->hosts);
+    for (int i = 0; i < sim->host_count; i++) {
+        open_both(&sim->hosts[i].out, &sim->hosts[i].in, links->host_bandwidth);
         snprintf(sim->hosts[i].name, sizeof sim->hosts[i].name, o->links ? "sim-%d" : "sim", i);
     }
     sim->pairs = xcalloc((size_t)links->pair_count, sizeof *sim->pairs);
     for (int i = 0; i < links->pair_count; i++)
-        sim->pairs[i].bandwidth = links->pair[i].kind.bandwidth;
+        open_port(&sim->pairs[i], links->pair[i].kind.bandwidth);
 }
 
 void sim_links_close(struct sim *sim)
 {
+    for (int i = 0; i < sim->options.ranks; i++) {
+        event_queue_close(&sim->ranks[i].out.queue);
+        event_queue_close(&sim->ranks[i].in.queue);
+    }
+    for (int i = 0; i < sim->host_count; i++) {
+        event_queue_close(&sim->hosts[i].out.queue);
+        event_queue_close(&sim->hosts[i].in.queue);
+    }
+    for (int i = 0; i < sim->links.pair_count; i++)
+        event_queue_close(&sim->pairs[i].queue);
     xfree(sim->hosts);
     xfree(sim->pairs);
 }
@@ -108,7 +142,7 @@ struct route sim_route(struct sim *sim, int from, int to)
 
 bool sim_takes_time(const struct route *route)
 {
-    for (int stage = OUT; stage < DELIVERED; stage++)
+    for (int stage = OUT; stage < STAGES; stage++)
         if (route->port[stage])
             return true;
     return false;
@@ -118,36 +152,10 @@ double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
 {
     struct route route = sim_route(sim, from, to);
     double takes_s = route.copy_bandwidth > 0 ? (double)bytes / route.copy_bandwidth : 0;
-    for (int stage = OUT; stage < DELIVERED; stage++)
+    for (int stage = OUT; stage < STAGES; stage++)
         if (route.port[stage])
             takes_s = fmax(takes_s, (double)bytes / route.port[stage]->bandwidth);
     return route.latency_s + takes_s;
-}
-
-/* The bytes of a message under way take the port from `ready_s` on, or when it is free; returns
- * when they begin to. */
-static double reserve(struct link_port *port, double ready_s, double takes_s, bool head_alone)
-{
-    double begin_s = fmax(ready_s, head_alone ? port->heads_s : port->free_s);
-    if (head_alone)
-        port->heads_s = begin_s + takes_s;
-    port->free_s = fmax(port->free_s, begin_s) + takes_s;
-    return begin_s;
-}
-
-/* Takes the port of the message's stage; returns when its first byte is through. */
-static double pass(struct sim *sim, struct request *message)
-{
-    struct link_port *port = message->lane->route.port[message->transit.stage];
-    double now_s = sim->events.now_s;
-    if (!port)
-        return now_s;
-    double takes_s = (double)message->transit.bytes / port->bandwidth;
-    double begin_s = reserve(port, now_s, takes_s, !message->header.bytes);
-    double left_s =
-        begin_s > now_s ? message->transit.span_s - (begin_s - now_s) : message->transit.span_s;
-    message->transit.span_s = fmax(left_s, takes_s);
-    return begin_s;
 }
 
 static double flight_s(const struct sim *sim, const struct request *message)
@@ -160,27 +168,141 @@ static double flight_s(const struct sim *sim, const struct request *message)
     return route->latency_s + route->jitter_s * random_uniform(&random);
 }
 
-/* The stage after this one that takes time. */
-static enum stage next_stage(const struct route *route, enum stage stage)
+/* Counts what the lanes at the port have got until now. */
+static void count(const struct sim *sim, struct link_port *port)
 {
-    for (stage++; stage != FLIGHT && stage != DELIVERED && !route->port[stage]; stage++)
-        ;
-    return stage;
+    double now_s = sim->events.now_s, begin_s = fmax(port->counted_s, port->heads_s);
+    if (port->lanes && now_s > begin_s) {
+        double got = port->queue.now_s + (now_s - begin_s) * port->bandwidth / port->lanes;
+        port->queue.now_s = fmin(got, event_queue_next_s(&port->queue));
+    }
+    port->counted_s = now_s;
 }
 
-void sim_move(struct sim *sim, struct request *message)
+/* Puts down when the next message is through. */
+static void schedule(struct sim *sim, struct link_port *port)
+{
+    if (!port->lanes)
+        return;
+    double left = event_queue_next_s(&port->queue) - port->queue.now_s;
+    event_queue_put(&sim->events, &port->event,
+                    fmax(sim->events.now_s, port->heads_s) + left * port->lanes / port->bandwidth);
+}
+
+/* The last bytes of a message are through a port of this stage. */
+static void leave(struct request *message, enum stage stage, double at_s)
+{
+    struct transit *transit = &message->transit;
+    transit->last_s = fmax(transit->last_s, stage < HOST_IN ? at_s + transit->flight_s : at_s);
+}
+
+static void join(struct link_port *port, struct request *message, enum stage stage)
+{
+    struct turn *turn = &message->lane->turn[stage];
+    if (!turn->messages++) {
+        turn->through = port->queue.now_s;
+        port->lanes++;
+    }
+    turn->through += (double)message->transit.bytes;
+    message->transit.ports++;
+    message->transit.at[stage].kind = stage;
+    event_queue_put(&port->queue, &message->transit.at[stage], turn->through);
+}
+
+/* The message is at the ports from stage `from` to before `end`; returns when its first byte is
+ * through them. */
+static double enter(struct sim *sim, struct request *message, enum stage from, enum stage end)
+{
+    double now_s = sim->events.now_s, first_s = now_s;
+    for (enum stage stage = from; stage < end; stage++) {
+        struct link_port *port = message->lane->route.port[stage];
+        if (!port)
+            continue;
+        count(sim, port);
+        double begin_s = fmax(now_s, port->heads_s);
+        first_s = fmax(first_s, begin_s);
+        if (message->header.bytes) {
+            join(port, message, stage);
+        } else {
+            port->heads_s = begin_s + (double)message->transit.bytes / port->bandwidth;
+            leave(message, stage, port->heads_s);
+        }
+        schedule(sim, port);
+    }
+    return first_s;
+}
+
+/* The last byte of the message is there: it is delivered after those of its lane before it. */
+static void finish(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
-    double at_s = pass(sim, message);
-    enum stage next = next_stage(&lane->route, message->transit.stage);
-    if (next == FLIGHT) {
-        at_s += flight_s(sim, message);
-        next = next_stage(&lane->route, FLIGHT);
+    message->transit.there = true;
+    for (struct link *first; (first = list_first(&lane->under_way));) {
+        message = container_of(struct request, queued, first);
+        if (!message->transit.there)
+            break;
+        list_remove(first);
+        sim_deliver(sim, message);
     }
-    if (next == DELIVERED)
-        at_s += message->transit.span_s;
-    lane->reached_s[next] = fmax(lane->reached_s[next], at_s);
-    message->transit.stage = next;
-    message->event.kind = next == DELIVERED ? DELIVER : MOVE;
-    event_queue_put(&sim->events, &message->event, lane->reached_s[next]);
+}
+
+/* Of a message that has arrived and that all ports have let through. */
+static void proceed(struct sim *sim, struct request *message)
+{
+    const struct transit *transit = &message->transit;
+    if (!transit->arrived || transit->ports)
+        return;
+    if (transit->last_s <= sim->events.now_s) {
+        finish(sim, message);
+        return;
+    }
+    message->event.kind = FINISH;
+    event_queue_put(&sim->events, &message->event, transit->last_s);
+}
+
+static void pass(struct sim *sim, struct link_port *port)
+{
+    const double through = event_queue_next_s(&port->queue);
+    port->counted_s = sim->events.now_s;
+    while (event_queue_next_s(&port->queue) <= through) {
+        struct event *event = event_queue_next(&port->queue);
+        enum stage stage = (enum stage)event->kind;
+        struct request *message = container_of(struct request, transit.at, event - stage);
+        if (!--message->lane->turn[stage].messages)
+            port->lanes--;
+        message->transit.ports--;
+        leave(message, stage, sim->events.now_s);
+        proceed(sim, message);
+    }
+    if (!port->lanes)
+        port->queue.now_s = 0; /* the sums stay short, and exact */
+    schedule(sim, port);
+}
+
+static void arrive(struct sim *sim, struct request *message)
+{
+    message->transit.arrived = true;
+    enter(sim, message, HOST_IN, STAGES);
+    proceed(sim, message);
+}
+
+void sim_set_out(struct sim *sim, struct request *message)
+{
+    struct lane *lane = message->lane;
+    message->transit.flight_s = flight_s(sim, message);
+    list_append(&lane->under_way, &message->queued);
+    double first_s = enter(sim, message, OUT, HOST_IN);
+    lane->arrives_s = fmax(lane->arrives_s, first_s + message->transit.flight_s);
+    message->event.kind = ARRIVE;
+    event_queue_put(&sim->events, &message->event, lane->arrives_s);
+}
+
+void sim_links_event(struct sim *sim, struct event *event)
+{
+    if (event->kind == PASS)
+        pass(sim, container_of(struct link_port, event, event));
+    else if (event->kind == ARRIVE)
+        arrive(sim, container_of(struct request, event, event));
+    else
+        finish(sim, container_of(struct request, event, event));
 }

@@ -2,7 +2,7 @@
  *
  * Cost: matching is O(1), by lanes (receiver, sender, tag); a payload is hashed twice (not if
  * `lax`). No allocation once the pools have grown. Of a payload that gets ready piece by piece,
- * each piece leaves as a part, two events more, in its message's lane: so the message arrives after
+ * each piece leaves as a part, three events more, in its message's lane: so the message arrives after
  * its parts. */
 #include "messaging/sim/sim.h"
 
@@ -64,6 +64,7 @@ static struct lane *lane_of(struct sim *sim, int to, int from, int tag)
     lane->any = from == NET_ANY ? lane : lane_of(sim, to, NET_ANY, tag);
     list_clear(&lane->posted);
     list_clear(&lane->messages);
+    list_clear(&lane->under_way);
     if (from != NET_ANY)
         lane->route = sim_route(sim, from, to);
     if (2 * ++sim->lane_count > sim->lane_room)
@@ -226,7 +227,7 @@ static void launch(struct rank *rank, struct request *message, const struct head
     message->number = rank->sends++;
     rank->net.sent_messages++;
     rank->net.sent_bytes += (int64_t)(sizeof *header + header->bytes);
-    sim_move(sim, message);
+    sim_set_out(sim, message);
 }
 
 struct request *sim_send(struct net *net, int to, const struct header *header, const void *payload,
@@ -257,7 +258,7 @@ static void send_parts(struct rank *rank, struct request *message)
         part->transit.bytes = piece;
         part->number = rank->sends;
         message->early.left -= piece;
-        sim_move(sim, part);
+        sim_set_out(sim, part);
     }
 }
 

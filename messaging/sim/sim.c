@@ -3,7 +3,7 @@
  *
  * Rule: the next event is the one with the least (time, order of scheduling); a rank runs, in no
  * time, until it waits or advances. How long a message is under way: messaging/links.h and
- * sim/links.c. Alone between two hosts it arrives after latency + bytes/bandwidth, the last of W at
+ * sim/links.c. Alone between two hosts it arrives after latency + bytes/bandwidth, all of W at
  * one server after latency + W bytes/bandwidth.
  *
  * What a scheme must not depend on ends the run (EXIT_WORLD), with rank, peer, tag and version: a
@@ -11,7 +11,7 @@
  * from net_alloc() or changed before it was read, a look repeated without limit while time does
  * not advance. Memory of net_alloc() that is left at the end is freed.
  *
- * Cost: a message is two events and one or two resumptions, O(log(ranks + messages under way))
+ * Cost: a message is three events and one or two resumptions, O(log(ranks + messages under way))
  * each. messages.c has the rest. */
 #include "messaging/sim/sim.h"
 
@@ -229,10 +229,8 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     for (struct event *event; (event = event_queue_next(&sim->events));) {
         if (event->kind == RESUME)
             resume(sim, container_of(struct rank, event, event));
-        else if (event->kind == MOVE)
-            sim_move(sim, container_of(struct request, event, event));
         else
-            sim_deliver(sim, container_of(struct request, event, event));
+            sim_links_event(sim, event);
     }
     sim_check_end(sim);
     sim_close(sim);

@@ -14,19 +14,29 @@
 #include "messaging/calls.h"
 #include "messaging/links.h"
 
-/* Where a message passes, in order. Each is a link port, but for FLIGHT, which is latency and
- * jitter, and DELIVERED, the end. */
-enum stage { OUT, HOST_OUT, LINK, FLIGHT, HOST_IN, IN, DELIVERED };
+/* Where a message passes: the ports before its flight, which is latency and jitter, and after it. */
+enum stage { OUT, HOST_OUT, LINK, HOST_IN, IN, STAGES };
 
 struct link_port { /* one direction of a rank's, a host's or a pair's link */
     double bandwidth;
-    double heads_s, free_s; /* when the next header, and the next payload, may start */
+    double heads_s; /* headers alone have it until then */
+    /* Messages by the bytes that their lane will have got when they are through. Its clock counts
+     * the bytes that each lane has got since the port was last idle, as of counted_s. */
+    struct event_queue queue;
+    double counted_s;
+    int lanes;          /* that have bytes here */
+    struct event event; /* the next message is through */
 };
 
-struct route {                         /* the way from one rank to another */
-    struct link_port *port[DELIVERED]; /* NULL: that stage takes no time */
+struct route {                      /* the way from one rank to another */
+    struct link_port *port[STAGES]; /* NULL: that stage takes no time */
     double latency_s, jitter_s;
     double copy_bandwidth; /* within a host: of a receive into a buffer; 0: takes no time */
+};
+
+struct turn {       /* of a lane at a port */
+    double through; /* on the clock of the port's queue: its last message is */
+    int messages;   /* that have bytes here */
 };
 
 /* All that one rank (or any) sends to one rank with one tag. The lane of any lists all messages of
@@ -34,10 +44,12 @@ struct route {                         /* the way from one rank to another */
 struct lane {
     uint64_t key;
     struct lane *any;
-    struct link posted;   /* receives without a message, oldest first */
-    struct link messages; /* messages without a receive */
+    struct link posted;    /* receives without a message, oldest first */
+    struct link messages;  /* messages without a receive */
+    struct link under_way; /* messages on the links, in the order they were sent */
     struct route route;
-    double reached_s[DELIVERED + 1]; /* by stage: the last message; the next is there no sooner */
+    struct turn turn[STAGES];
+    double arrives_s; /* the last message's first byte; the next one's is there no sooner */
 };
 
 struct host {
@@ -51,10 +63,14 @@ struct block { /* memory to send from, in its rank's list */
     _Alignas(64) char data[];
 };
 
-struct transit {      /* a message under way */
-    enum stage stage; /* the next one */
-    double span_s;    /* between its first and its last byte, where it is */
-    size_t bytes;     /* that travel with it, its header's too */
+struct transit {             /* a message under way */
+    size_t bytes;            /* that travel with it, its header's too */
+    double flight_s;         /* latency and jitter */
+    double last_s;           /* its last byte is there no sooner */
+    int ports;               /* that have bytes of it */
+    bool arrived;            /* its first byte is at the receiver's ports */
+    bool there;              /* its last byte is, too */
+    struct event at[STAGES]; /* in the queue of that port; its kind is the stage */
 };
 
 struct early {    /* a send that was begun before its payload was ready */
@@ -70,7 +86,7 @@ struct request {
     bool sent, done;
     struct event event; /* of a message: it is on its way */
     struct lane *lane;
-    struct link queued;        /* in lane->posted or lane->messages */
+    struct link queued;        /* in lane->posted, lane->under_way or lane->messages */
     struct link any;           /* in lane->any->messages */
     struct link open;          /* in owner->open, or among the spare */
     struct request *reference; /* of a receive: the message whose payload it borrows */
@@ -120,6 +136,7 @@ struct sim {
     struct rank *ranks;
     struct links links;
     struct host *hosts;
+    int host_count;
     struct link_port *pairs; /* of links.pair[] */
     struct lane **lanes;     /* open addressing, a power of two, at most half full */
     size_t lane_count, lane_room;
@@ -160,8 +177,9 @@ void sim_release(struct net *net, struct request *request);
 /* links.c */
 enum {
     RESUME, /* kinds of events: a rank goes on, */
-    MOVE,   /* a message reaches a stage, */
-    DELIVER /* its last byte is there */
+    PASS,   /* a message is through a port, */
+    ARRIVE, /* its first byte is at the receiver's ports, */
+    FINISH  /* its last byte is there */
 };
 /* after its options and ranks; fatal when they make no sense */
 void sim_links_open(struct sim *sim);
@@ -170,8 +188,10 @@ struct route sim_route(struct sim *sim, int from, int to);
 bool sim_takes_time(const struct route *route); /* for more bytes more of it */
 /* latency and slowest port, nobody else under way */
 double sim_alone_s(struct sim *sim, int from, int to, size_t bytes);
-/* The message is where its stage begins: schedules the event that comes next. */
-void sim_move(struct sim *sim, struct request *message);
+/* The message sets out; sim_deliver() will be called. */
+void sim_set_out(struct sim *sim, struct request *message);
+/* An event of links.c has come. */
+void sim_links_event(struct sim *sim, struct event *event);
 int sim_host_of(const struct sim *sim, int rank); /* number of its host */
 
 /* strict.c */
