@@ -48,11 +48,11 @@ struct counters {
     double compute_s;
     double delay_s;    /* injected */
     double wait_s;     /* for others */
-    double transfer_s; /* copying and adding vectors */
+    double transfer_s; /* copying vectors that came, and summing among workers */
     double eval_s;
     double loader_s;  /* part of compute: waiting for the loader */
     double aborted_s; /* part of compute and delay: spent on mini-batches that were dropped */
-    double update_s;  /* servers: summing and stepping */
+    double update_s;  /* summing and stepping; workers: all vector work of their own */
     struct moments minibatch_s; /* computing of finished mini-batches */
     struct traffic traffic;
     int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */

@@ -1,6 +1,4 @@
-/* The training clock, and simulated time that vector work takes.
- *
- * The clock is net_now() less the time for which it was stopped. It is stopped while ranks
+/* The training clock: net_now() less the time for which it was stopped. It is stopped while ranks
  * evaluate. */
 #include "node/private.h"
 
@@ -29,32 +27,4 @@ bool node_past_deadline_at(const struct node *n, double now_s)
 bool node_past_deadline(const struct node *n)
 {
     return node_past_deadline_at(n, net_now(n->net));
-}
-
-void node_advance_copy(struct node *n, int from, int64_t count)
-{
-    const struct machine *m = n->context->machine;
-    double bandwidth = m ? machine_copy_bandwidth(m, from, n->rank) : 0;
-    if (bandwidth > 0)
-        net_advance(n->net, (double)count * sizeof(float) / bandwidth);
-    else
-        node_advance_vector(n, count, 2);
-}
-
-void node_advance_together(struct node *n, int64_t count, int vectors)
-{
-    const struct machine *m = n->context->machine;
-    double bandwidth = m ? 2 * machine_copy_bandwidth(m, n->rank, n->rank) : 0;
-    if (bandwidth > 0)
-        net_advance(n->net, (double)count * sizeof(float) * vectors / bandwidth);
-    else
-        node_advance_vector(n, count, vectors);
-}
-
-void node_advance_vector(struct node *n, int64_t count, int vectors)
-{
-    const struct machine *m = n->context->machine;
-    double bandwidth = m ? machine_vector_bandwidth(m) : 0; /* 0: vector work takes no time */
-    if (n->net->virtual_time && bandwidth > 0)
-        net_advance(n->net, (double)count * sizeof(float) * vectors / bandwidth);
 }

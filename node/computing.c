@@ -88,7 +88,7 @@ static void report_final(struct node *n, int64_t from)
     if (!is_to_report(c, from))
         return;
     if (n->finished && !n->net->virtual_time)
-        vector_add(c->gradient + from, n->sum + from, c->final_from - from, n->context->threads);
+        node_add(n, c->gradient + from, n->sum + from, c->final_from - from);
     c->final_from = from;
     c->on_ready(c->listener, c->gradient, from);
 }
@@ -170,8 +170,7 @@ static void commit(struct node *n, const struct loss *loss)
     float *done = c->gradient;
     if (done != n->sum) {
         if (n->finished)
-            vector_add(done, n->sum, n->net->virtual_time ? n->count : c->final_from,
-                       n->context->threads);
+            node_add(n, done, n->sum, n->net->virtual_time ? n->count : c->final_from);
         c->spare = n->sum;
         n->sum = done;
     }
@@ -276,8 +275,7 @@ enum node_flow node_local_step(struct node *n, struct optimizer *o, double lr)
     enum node_flow flow = node_minibatch(n);
     n->finished = before + (flow == NODE_CONTINUE);
     if (flow == NODE_CONTINUE) {
-        optimizer_step(o, n->w, n->sum, lr);
-        node_advance_vector(n, n->count, 3);
+        node_step(n, o, n->w, n->sum, lr);
         node_weights_changed(n);
     }
     return flow;

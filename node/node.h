@@ -153,6 +153,7 @@ struct update { /* what went into one update of the weights */
     int64_t aborted;            /* mini-batches */
     double aborted_s, signal_s; /* spent on those; the slowest signal */
     double wait_s;              /* of all workers, since the update before */
+    double lr;                  /* that the step was made with; 0: it is node_lr()'s of now */
     int worst;                  /* the rank whose loss is to be named if it is no number */
 };
 
@@ -215,8 +216,31 @@ struct range node_slice(const struct node *n, int server);
 
 double node_clock(const struct node *n); /* seconds of the training clock */
 
-/* On a simulated machine: passes the time that reading or writing so many vectors of `count` floats
- * takes. */
+/* --- vector work --- */
+
+/* Floats that it reads and writes, in multiples of `count`, by how (slowness/machine.h). */
+struct vector_work {
+    int64_t count;
+    int floats[VECTOR_PASSES];
+};
+
+/* All that a scheme does with vectors costs time, on the virtual clock as the machine file says,
+ * and is counted in counters.update_s. So schemes call these, no vector_*() or optimizer_step*().
+ * They mean what their namesakes do; node_step()'s w and g begin at the optimizer's slice. */
+void node_step(struct node *n, struct optimizer *o, float *w, const float *g, double lr);
+void node_step_sum(struct node *n, struct optimizer *o, float *w, const float *const *source,
+                   const double *scale, int sources, double lr);
+void node_sum(struct node *n, float *to, const float *const *source, const double *scale,
+              int sources, int64_t count);
+void node_add(struct node *n, float *to, const float *from, int64_t count);
+void node_copy(struct node *n, float *to, const float *from, int64_t count);
+
+/* The same for other work: it began at began_s of the training clock and is done. */
+void node_count_work(struct node *n, double began_s, struct vector_work work);
+struct vector_work node_step_work(const struct optimizer *o, int sources); /* of one step */
+
+/* On a simulated machine: passes the time of a sum that reads and writes so many vectors of `count`
+ * floats. In no account. */
 void node_advance_vector(struct node *n, int64_t count, int vectors);
 
 /* The same for a copy of `count` floats that rank `from` sent and that were borrowed. Within a host

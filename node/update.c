@@ -138,7 +138,7 @@ void node_final_evaluation(struct node *n)
 void node_updated(struct node *n, const struct update *u)
 {
     struct evaluator *e = &n->own->evaluator;
-    double lr = node_lr(n);
+    double lr = u->lr > 0 ? u->lr : node_lr(n);
     n->version++;
     n->samples += u->samples;
     n->counters.updates++;

@@ -1,4 +1,4 @@
-/* Adagrad. Floats read and written a weight: 3 + 2. */
+/* Adagrad. */
 #include <math.h>
 #include <stddef.h>
 
@@ -44,6 +44,7 @@ const struct rule rule_adagrad = {
     .paper = "Duchi, Hazan, Singer 2011",
     .options = &option_set,
     .states = 1,
+    .passes = 5,
     .kernel = adagrad,
     .step = STEP_ADAGRAD,
     .check = check_epsilon,

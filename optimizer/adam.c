@@ -1,6 +1,5 @@
-/* Adam, and AdamW, whose weight decay is decoupled from the gradient. Floats read and written a
- * weight: 4 + 3. The corrections of the bias go into lr and epsilon (Kingma and Ba, end of section
- * 2), which saves a division a weight. */
+/* Adam, and AdamW, whose weight decay is decoupled from the gradient. The corrections of the bias
+ * go into lr and epsilon (Kingma and Ba, end of section 2), which saves a division a weight. */
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
@@ -83,6 +82,7 @@ const struct rule rule_adam = {
     .paper = "Kingma, Ba 2015",
     .options = &option_set,
     .states = 2,
+    .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
     .check = check,
@@ -95,6 +95,7 @@ const struct rule rule_adamw = {
     .paper = "Loshchilov, Hutter 2019",
     .options = &option_set,
     .states = 2,
+    .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
     .decoupled = true,

@@ -25,6 +25,9 @@ struct rule {
     const char *name, *formula, *paper;
     const struct option_set *options; /* its own, in struct optimizer_options; NULL: none */
     int states;                       /* vectors that it remembers, 0 to 2; zero at first */
+    /* Floats a weight that a step reads and writes, with one gradient: what it costs. At least the
+     * gradient's, and two of the weights and of each state. */
+    int passes;
     rule_kernel *kernel;
     enum step_rule step; /* the same on a device */
     bool decoupled;      /* weight decay acts on the weights, not through the gradient */

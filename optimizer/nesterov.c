@@ -1,4 +1,4 @@
-/* SGD with Nesterov's momentum as in PyTorch. Floats read and written a weight: 3 + 2. */
+/* SGD with Nesterov's momentum as in PyTorch. */
 #include "base/simd.h"
 #include "optimizer/kinds.h"
 
@@ -24,6 +24,7 @@ const struct rule rule_nesterov = {
     .paper = "Sutskever et al. 2013, as in PyTorch",
     .options = &momentum_option_set,
     .states = 1,
+    .passes = 5,
     .kernel = nesterov,
     .step = STEP_NESTEROV,
     .stateless = &rule_plain,

@@ -115,6 +115,7 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
     o->options = *options;
     o->options.rule = rule->name;
     o->rule = rule->stateless && options->momentum == 0 ? rule->stateless : rule;
+    assert(o->rule->passes >= 3 + 2 * o->rule->states);
     o->count = slice.to - slice.from;
     for (int i = 0; i < o->rule->states; i++)
         o->state[i] = xcalloc((size_t)o->count, sizeof(float));
@@ -139,6 +140,16 @@ void optimizer_close(struct optimizer *o)
 int64_t optimizer_state_bytes(const struct optimizer *o)
 {
     return o->rule->states * o->count * (int64_t)sizeof(float);
+}
+
+int64_t optimizer_count(const struct optimizer *o)
+{
+    return o->count;
+}
+
+int optimizer_passes(const struct optimizer *o, int sources)
+{
+    return o->rule->passes + sources - 1 + (optimizer_clips(o) ? 2 : 0);
 }
 
 /* The next step's numbers: c[1] where weights decay, c[0] where they do not. */

@@ -61,6 +61,11 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
                         const double *scale, int sources, double lr);
 
 int64_t optimizer_state_bytes(const struct optimizer *o);
+int64_t optimizer_count(const struct optimizer *o); /* floats of the slice */
+
+/* What a step costs: floats a weight that it reads and writes, with a sum of so many gradients. One
+ * that is clipped is written before its norm is known, and read again. */
+int optimizer_passes(const struct optimizer *o, int sources);
 
 /* w = sum_i scale[i] x source[i], as vector_sum() has it; w may be one of the sources. */
 void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale,

@@ -1,5 +1,4 @@
-/* SGD with momentum as in PyTorch, and without. Floats read and written a weight: 3 + 2; without
- * momentum 2 + 1. */
+/* SGD with momentum as in PyTorch, and without. */
 #include <stddef.h>
 
 #include "base/check.h"
@@ -60,6 +59,7 @@ const struct rule rule_plain = {
     .name = "sgd",
     .formula = "w -= lr (g + decay w)",
     .paper = "Robbins, Monro 1951",
+    .passes = 3,
     .kernel = plain,
     .step = STEP_PLAIN,
 };
@@ -70,6 +70,7 @@ const struct rule rule_sgd = {
     .paper = "Polyak 1964, as in PyTorch",
     .options = &momentum_option_set,
     .states = 1,
+    .passes = 5,
     .kernel = sgd,
     .step = STEP_SGD,
     .stateless = &rule_plain,

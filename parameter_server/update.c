@@ -90,35 +90,37 @@ static int list_sources(struct ps_server *ps, const double *scale)
     return count;
 }
 
-/* On the virtual clock, passes the time that so many passes over the slice take. */
-static void end_update(struct ps_server *ps, double began, int passes)
+/* Accounts for the work that began then. */
+static void end_update(struct ps_server *ps, double began, struct vector_work work)
 {
-    node_advance_vector(ps->n, ps_slice_count(ps), passes);
-    ps->n->counters.update_s += node_clock(ps->n) - began;
+    node_count_work(ps->n, began, work);
     ps_close_version(ps);
 }
 
-/* The gradient is written before its norm is known, and read again. */
-static int clip_passes(const struct ps_server *ps)
+/* One step with the sum of so many sources; none: there is none. */
+static void step(struct ps_server *ps, struct optimizer *o, const float *const *source,
+                 const double *scale, int sources, double lr, double began)
 {
-    return optimizer_clips(ps->optimizer) ? 2 : 0;
+    struct vector_work work = {0};
+    ps->update.lr = node_lr(ps->n);
+    if (sources) {
+        optimizer_step_sum(o, ps->n->w + ps->slice.from, NULL, source, scale, sources, lr);
+        work = node_step_work(o, sources);
+    }
+    end_update(ps, began, work);
+}
+
+void ps_step_at(struct ps_server *ps, const double *scale, double lr)
+{
+    ps_await_replies_taken(ps);
+    double began = node_clock(ps->n);
+    int sources = list_sources(ps, scale);
+    step(ps, ps->optimizer, ps->source, ps->scale, sources, lr, began);
 }
 
 void ps_step(struct ps_server *ps, const double *scale)
 {
     ps_step_at(ps, scale, node_lr(ps->n));
-}
-
-void ps_step_at(struct ps_server *ps, const double *scale, double lr)
-{
-    struct node *n = ps->n;
-    ps_await_replies_taken(ps);
-    double began = node_clock(n);
-    int sources = list_sources(ps, scale);
-    if (sources)
-        optimizer_step_sum(ps->optimizer, n->w + ps->slice.from, NULL, ps->source, ps->scale,
-                           sources, lr);
-    end_update(ps, began, sources ? sources + 2 + clip_passes(ps) : 0);
 }
 
 void ps_own_optimizers(struct ps_server *ps)
@@ -134,27 +136,24 @@ void ps_own_optimizers(struct ps_server *ps)
 
 void ps_step_one(struct ps_server *ps, int worker, double scale)
 {
-    struct node *n = ps->n;
     struct optimizer *optimizer = ps->own ? ps->own[worker] : ps->optimizer;
     ps_await_replies_taken(ps);
-    double began = node_clock(n);
-    bool steps = ps->worker[worker].push.bytes;
-    if (steps) {
-        const float *const source[] = {ps_vector(ps, worker)};
-        optimizer_step_sum(optimizer, n->w + ps->slice.from, NULL, source, &scale, 1, node_lr(n));
-    }
-    end_update(ps, began, steps ? 3 + clip_passes(ps) : 0);
+    double began = node_clock(ps->n);
+    bool is_here = ps->worker[worker].push.bytes;
+    const float *const source[] = {is_here ? ps_vector(ps, worker) : NULL};
+    step(ps, optimizer, source, &scale, is_here, node_lr(ps->n), began);
 }
 
 void ps_accumulate(struct ps_server *ps, int worker)
 {
     struct node *n = ps->n;
     double began = node_clock(n);
+    struct vector_work work = {.count = ps_slice_count(ps)};
     if (ps->worker[worker].push.bytes) {
         optimizer_accumulate(ps->optimizer, ps_vector(ps, worker));
-        node_advance_vector(n, ps_slice_count(ps), 3);
+        work.floats[PASS_SUM] = 3;
     }
-    n->counters.update_s += node_clock(n) - began;
+    node_count_work(n, began, work);
     count(ps, worker);
 }
 
@@ -163,8 +162,11 @@ void ps_step_accumulated(struct ps_server *ps, double scale)
     struct node *n = ps->n;
     ps_await_replies_taken(ps);
     double began = node_clock(n);
-    optimizer_step_accumulated(ps->optimizer, n->w + ps->slice.from, scale, node_lr(n));
-    end_update(ps, began, 4 + clip_passes(ps));
+    ps->update.lr = node_lr(n);
+    optimizer_step_accumulated(ps->optimizer, n->w + ps->slice.from, scale, ps->update.lr);
+    struct vector_work work = node_step_work(ps->optimizer, 1);
+    work.floats[PASS_SUM]++; /* the accumulator is zero again */
+    end_update(ps, began, work);
 }
 
 /* w = sum of scale x push + rest x w */
@@ -182,7 +184,7 @@ static void mix(struct ps_server *ps, const double *scale, bool average)
         ps->scale[sources++] = rest;
     }
     optimizer_sum(ps->optimizer, w, ps->source, ps->scale, sources);
-    end_update(ps, began, sources + 1);
+    end_update(ps, began, (struct vector_work){ps_slice_count(ps), {[PASS_SUM] = sources + 1}});
 }
 
 void ps_average(struct ps_server *ps, const double *scale)

@@ -22,8 +22,7 @@ static void work(struct node *n)
     while (ps_wait(ps)) {
         node_batch(n);
         collective_sum(all, n->sum, scale);
-        optimizer_step(optimizer, n->w, n->sum, n->lr);
-        node_advance_vector(n, n->count, 3);
+        node_step(n, optimizer, n->w, n->sum, n->lr);
         node_weights_changed(n);
         ps_report(ps, n->w);
         ps_pull(ps, n->w);

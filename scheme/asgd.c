@@ -80,9 +80,8 @@ static void accumulate(struct server *s, int worker, double scale)
 {
     if (s->scaled) {
         const struct range slice = ps_slice(s->ps);
-        vector_sum(s->scaled, (const float *const[]){ps_vector(s->ps, worker)}, &scale, 1,
-                   slice.to - slice.from, s->n->context->threads);
-        node_advance_vector(s->n, slice.to - slice.from, 2);
+        node_sum(s->n, s->scaled, (const float *const[]){ps_vector(s->ps, worker)}, &scale, 1,
+                 slice.to - slice.from);
         ps_replace(s->ps, worker, s->scaled);
     }
     ps_accumulate(s->ps, worker);

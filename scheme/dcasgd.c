@@ -133,7 +133,7 @@ static void serve(struct node *n)
     n->races = true;
     server_momentum_open(o->server_momentum, ps);
     for (int i = 0; i < workers; i++)
-        vector_copy(c.backup[i], n->w + slice.from, c.count, threads);
+        node_copy(n, c.backup[i], n->w + slice.from, c.count);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
@@ -142,13 +142,16 @@ static void serve(struct node *n)
         if (o->stale_bound && a->staleness > o->stale_bound) {
             ps_discard(ps, worker);
         } else {
+            double began_s = node_clock(n);
             compensate(&c, ps_vector(ps, worker), 1.0f / (float)n->context->minibatches,
                        n->w + slice.from, c.backup[worker], threads);
-            node_advance_vector(n, c.count, c.mean_square ? 6 : 4);
+            node_count_work(n, began_s,
+                            (struct vector_work){
+                                c.count, {[PASS_SUM] = 4, [PASS_STEP] = c.mean_square ? 2 : 0}});
             ps_replace(ps, worker, c.fixed);
             ps_step_one(ps, worker, 1);
         }
-        vector_copy(c.backup[worker], n->w + slice.from, c.count, threads);
+        node_copy(n, c.backup[worker], n->w + slice.from, c.count);
         ps_reply(ps, worker);
     }
     compensation_close(&c, workers);

@@ -77,23 +77,21 @@ static void check(const struct options *o, int workers)
 static void advance(struct worker *k)
 {
     struct node *n = k->n;
-    int threads = n->context->threads;
     if (k->pushes_each)
         ps_batch(k->ps);
     else
         node_batch(n);
-    vector_sum(n->w, (const float *const[]){n->w, n->sum},
-               (double[]){1, -n->lr / n->context->minibatches}, 2, n->count, threads);
+    node_sum(n, n->w, (const float *const[]){n->w, n->sum},
+             (double[]){1, -n->lr / n->context->minibatches}, 2, n->count);
     node_weights_changed(n);
     if (k->finished) {
-        vector_add(k->delta, n->sum, n->count, threads);
+        node_add(n, k->delta, n->sum, n->count);
     } else {
         float *taken = k->delta;
         ps_flush(k->ps);
         k->delta = n->sum;
         n->sum = taken;
     }
-    node_advance_vector(n, n->count, k->finished ? 6 : 3);
     k->finished += n->finished;
     k->loss += n->loss;
 }

@@ -61,13 +61,12 @@ static void take_part(struct worker *k)
     const struct run_context *s = n->context;
     float *given = n->finished ? n->sum : k->nothing, *w = k->computing ? k->newest : n->w;
     if (!n->finished)
-        memset(given, 0, (size_t)n->count * sizeof *given);
+        node_sum(n, given, NULL, NULL, 0, n->count);
     collective_sum(k->all, given, 1.0 / ((double)s->workers * s->minibatches));
     if (k->computing && !k->stepped)
-        vector_copy(w, n->w, n->count, s->threads);
+        node_copy(n, w, n->w, n->count);
     k->stepped = k->computing;
-    optimizer_step(k->optimizer, w, given, n->lr);
-    node_advance_vector(n, n->count, k->computing ? 5 : 3);
+    node_step(n, k->optimizer, w, given, n->lr);
     ps_report(k->ps, w);
     ps_pull(k->ps, n->w);
     ps_wait(k->ps);

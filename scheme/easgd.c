@@ -62,11 +62,9 @@ static void work(struct node *n, struct optimizer *local)
         ps_request(ps);
         ps_pull(ps, centre);
         training = ps_wait(ps);
-        vector_sum(d, (const float *const[]){n->w, centre}, (double[]){alpha, -alpha}, 2, n->count,
-                   s->threads);
-        vector_sum(n->w, (const float *const[]){n->w, d}, (double[]){1, -1}, 2, n->count,
-                   s->threads);
-        node_advance_vector(n, n->count, 6);
+        node_sum(n, d, (const float *const[]){n->w, centre}, (double[]){alpha, -alpha}, 2,
+                 n->count);
+        node_sum(n, n->w, (const float *const[]){n->w, d}, (double[]){1, -1}, 2, n->count);
         node_weights_changed(n);
         if (training)
             ps_push_async(ps, d);

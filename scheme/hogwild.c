@@ -9,6 +9,8 @@
  * lost. Rank 0 computes nothing: it counts updates and evaluates. Cost of an update: no vector on
  * one host, two messages without a vector. Each worker has its own --momentum (the paper has none).
  * Staleness about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+#include <string.h>
+
 #include "base/check.h"
 #include "base/squares.h"
 #include "parameter_server/parameter_server.h"
@@ -57,15 +59,17 @@ static void step(struct worker *k)
     volatile float *probe = n->w + n->count;
     if (optimizer_clips(k->part[0])) {
         struct squares squares = {.bad = 0};
+        double began_s = node_clock(n);
         squares_add(&squares, n->sum, n->count, n->context->threads);
+        node_count_work(n, began_s, (struct vector_work){n->count, {[PASS_SUM] = 1}});
         k->norm = scale * squares_norm(&squares);
     }
     for (int i = 0; i < PROBES; i++) {
         struct range r = part_of(n, i);
         const float *sum = n->sum + r.from;
-        optimizer_step_sum(k->part[i], n->w + r.from, NULL, &sum, &scale, 1, n->lr);
         probe[i] = probe[i] + 1;
-        node_advance_vector(n, r.to - r.from, 3); /* others may read and write between two parts */
+        /* simulated, others may read and write between two parts */
+        node_step_sum(n, k->part[i], n->w + r.from, &sum, &scale, 1, n->lr);
     }
 }
 
@@ -73,15 +77,14 @@ static void fetch(struct worker *k)
 {
     struct node *n = k->n;
     net_window_get(k->window, n->w, 0, shared_floats(n) * sizeof *n->w);
-    vector_copy(k->before, n->w, (int64_t)shared_floats(n), n->context->threads);
+    node_copy(n, k->before, n->w, (int64_t)shared_floats(n));
 }
 
 static void add(struct worker *k)
 {
     struct node *n = k->n;
     const float *const both[] = {n->w, k->before};
-    vector_sum(k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n),
-               n->context->threads);
+    node_sum(n, k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n));
     net_window_add(k->window, k->before, 0, (int64_t)shared_floats(n));
 }
 
@@ -150,7 +153,7 @@ struct watched {
 static void copy_weights(void *self)
 {
     const struct watched *k = self;
-    vector_copy(k->n->w, k->shared, k->n->count, k->n->context->threads);
+    memcpy(k->n->w, k->shared, (size_t)k->n->count * sizeof *k->shared);
     node_weights_changed(k->n);
 }
 
@@ -159,7 +162,7 @@ static void serve(struct node *n)
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
     struct ps_server *ps = ps_server_open(n);
-    vector_copy(shared, n->w, n->count, n->context->threads);
+    memcpy(shared, n->w, (size_t)n->count * sizeof *shared);
     for (int i = 0; i < n->context->workers; i++)
         ps_reply_unchanged(ps, i);
     struct rma_window *window =

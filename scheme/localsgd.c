@@ -44,20 +44,18 @@ static const struct option_set option_set = {.title = "Scheme localsgd",
 
 void localsgd_work(struct node *n, int64_t local_steps, double post_local)
 {
-    const struct run_context *s = n->context;
     struct ps_client *ps = ps_client_open(n);
     struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
     float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
     ps_pull(ps, start);
     while (ps_wait(ps)) {
         int64_t steps = node_done(n) < post_local ? 1 : local_steps;
-        vector_copy(n->w, start, n->count, s->threads);
+        node_copy(n, n->w, start, n->count);
         node_weights_changed(n);
         node_clear(n);
         while (n->finished < steps)
             node_local_step(n, local, n->lr);
-        vector_sum(n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count,
-                   s->threads);
+        node_sum(n, n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count);
         ps_push(ps, n->sum);
         ps_pull(ps, start);
     }

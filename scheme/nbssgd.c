@@ -99,7 +99,7 @@ static void advance(struct worker *k)
     k->position++;
     n->staleness = n->version - began_at > n->staleness ? n->version - began_at : n->staleness;
     if (k->local) {
-        optimizer_step(k->local, n->w, n->sum, n->lr);
+        node_step(n, k->local, n->w, n->sum, n->lr);
         node_weights_changed(n);
         k->steps++;
         n->finished = 0;

@@ -18,8 +18,7 @@ static void joint_gradient(struct node *n, float *total, struct update *u)
             node_minibatch(n);
         const float *source[2] = {total, n->sum};
         const double scale[2] = {1, 1.0 / ((double)workers * n->context->minibatches)};
-        vector_sum(total, i ? source : source + 1, i ? scale : scale + 1, i ? 2 : 1, n->count,
-                   n->context->threads);
+        node_sum(n, total, i ? source : source + 1, i ? scale : scale + 1, i ? 2 : 1, n->count);
         u->minibatches += n->finished;
         u->samples += n->finished * n->context->minibatch;
         u->loss += n->loss;
@@ -33,7 +32,7 @@ static void work(struct node *n)
     while (!n->stop) {
         struct update u = {.contributions = n->context->workers};
         joint_gradient(n, total, &u);
-        optimizer_step(optimizer, n->w, total, node_lr(n));
+        node_step(n, optimizer, n->w, total, u.lr = node_lr(n));
         histogram_add(&n->counters.staleness, 0);
         node_updated(n, &u);
     }

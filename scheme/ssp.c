@@ -50,9 +50,8 @@ static void work(struct node *n)
         if (n->min_clock >= n->clock - slack) {
             const float *const both[] = {n->w, sum};
             ps_push_async(ps, sum);
-            vector_sum(n->w, both, (double[]){1, -n->lr / ((double)s->workers * s->minibatches)}, 2,
-                       n->count, s->threads);
-            node_advance_vector(n, n->count, 3);
+            node_sum(n, n->w, both, (double[]){1, -n->lr / ((double)s->workers * s->minibatches)},
+                     2, n->count);
             node_weights_changed(n);
         } else {
             ps_push(ps, sum);

@@ -40,7 +40,8 @@ struct machine {
     char *path;
     double latency_s, jitter_s, bandwidth, host_bandwidth;
     double local_latency_s, local_jitter_s, local_bandwidth;
-    double vector_bandwidth, ranks_per_host;
+    double vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
+    double ranks_per_host;
     struct rank_entry *rank;
     struct pair_entry *pair;
     struct minibatch_entry *minibatch;
@@ -62,7 +63,10 @@ static const struct key {
     {CLUSTER, FROM_ZERO, "local_latency_s", AT(local_latency_s)},
     {CLUSTER, FROM_ZERO, "local_jitter_s", AT(local_jitter_s)},
     {CLUSTER, ABOVE_ZERO, "local_bandwidth_bytes_per_s", AT(local_bandwidth)},
-    {CLUSTER, ABOVE_ZERO, "vector_bandwidth_bytes_per_s", AT(vector_bandwidth)},
+    {CLUSTER, ABOVE_ZERO, "vector_bandwidth_bytes_per_s", AT(vector_bandwidth[PASS_SUM])},
+    {CLUSTER, ABOVE_ZERO, "step_bandwidth_bytes_per_s", AT(vector_bandwidth[PASS_STEP])},
+    {CLUSTER, ABOVE_ZERO, "copy_bandwidth_bytes_per_s", AT(vector_bandwidth[PASS_COPY])},
+    {CLUSTER, ABOVE_ZERO, "crowded_bandwidth_bytes_per_s", AT(crowded_bandwidth)},
     {CLUSTER, WHOLE, "ranks_per_host", AT(ranks_per_host)},
 #undef AT
     {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
@@ -371,9 +375,12 @@ const struct links *machine_links(const struct machine *m, int ranks)
     return &m->links;
 }
 
-double machine_vector_bandwidth(const struct machine *m)
+double machine_vector_bandwidth(const struct machine *m, enum vector_pass pass, bool crowded)
 {
-    return or_zero(m->vector_bandwidth);
+    double sum = or_zero(m->vector_bandwidth[PASS_SUM]);
+    double alone = isnan(m->vector_bandwidth[pass]) ? sum : m->vector_bandwidth[pass];
+    bool slows = crowded && m->links.ranks_per_host > 1 && m->crowded_bandwidth < sum;
+    return slows ? alone * m->crowded_bandwidth / sum : alone;
 }
 
 double machine_speed(const struct machine *m, int rank)

@@ -12,8 +12,13 @@
  *                                       receive into a buffer, or of a worker that pulls weights
  *                                       (otherwise payloads are borrowed where they lie); sums
  *                                       among workers read and write twice as much
- *   vector_bandwidth_bytes_per_s = 12e9 that sums and copies of vectors by one rank read and
- *                                       write, in all (optional)
+ *   vector_bandwidth_bytes_per_s = 12e9 that a sum of vectors by one rank reads and writes, in all
+ *                                       (optional; without it vector work takes no time)
+ *   step_bandwidth_bytes_per_s = 20e9   the same of the weights and the state in an optimizer's
+ *                                       step; its gradients pass as those of a sum (optional)
+ *   copy_bandwidth_bytes_per_s = 14e9   the same of a copy by one rank alone (optional)
+ *   crowded_bandwidth_bytes_per_s = 7e9 a sum by each rank while all of the host sum: workers do
+ *                                       all their vector work that much more slowly (optional)
  *   [rank 3]                            exceptions: speed 0.5 computes half as fast as the others
  *   speed = 0.5
  *   bandwidth_bytes_per_s = 1e9
@@ -39,7 +44,13 @@ void machine_close(const struct machine *m);
  * needs a key that is missing. */
 const struct links *machine_links(const struct machine *m, int ranks);
 
-double machine_vector_bandwidth(const struct machine *m); /* bytes per second; 0: not known */
+/* Kinds of vector work by how memory is read and written. */
+enum vector_pass { PASS_SUM, PASS_STEP, PASS_COPY, VECTOR_PASSES };
+
+/* Bytes per second; 0: not known. `crowded`: the host's other ranks work meanwhile. A step or copy
+ * that was not measured passes as a sum. */
+double machine_vector_bandwidth(const struct machine *m, enum vector_pass pass, bool crowded);
+
 /* 1 if the file has none; 2 computes twice as fast */
 double machine_speed(const struct machine *m, int rank);
 

@@ -11,6 +11,8 @@
 # length   a file, a scheme, a test, a function, README.md have at most so many lines (see `most`)
 # structs  a struct outside backend/ has at most so many fields
 # columns  no line has more than 100 columns: sources, scripts, Markdown with its tables
+# work     a scheme's vector work goes through node_step(), node_sum() and so on, which take its
+#          time and count it
 # guards   every header is guarded by its path in capitals
 # ifdefs   at most one conditional compilation per optional library in the whole tree
 # text     no path of one machine, no word for unfinished work
@@ -160,6 +162,12 @@ rule_columns() {
     }' "${sources[@]}" "${kernels[@]}" "${texts[@]}"
 }
 
+rule_work() {
+    grep -nE '\b(vector_(sum|add|copy)|optimizer_(step|sum|accumulate)[a-z_]*)\(' scheme/*.c |
+        sed -E 's/^([^:]+:[0-9]+):.*\b((vector|optimizer)_\w+)\(.*/\1: work: \2() is in no account:/
+            s|$| take the node_*() of its name (node/node.h)|'
+}
+
 rule_guards() {
     local headers
     mapfile -t headers < <(printf '%s\n' "${sources[@]}" | grep '\.h$')
@@ -212,7 +220,7 @@ rule_format() {
 }
 
 passed=0 failed=0 skipped=0
-[ $# -gt 0 ] || set -- levels top state length structs columns guards ifdefs text format
+[ $# -gt 0 ] || set -- levels top state length structs columns work guards ifdefs text format
 for rule in "$@"; do
     if ! declare -F "rule_$rule" >/dev/null; then
         known=$(declare -F | sed -n 's/.*rule_//p' | paste -sd' ')

@@ -37,6 +37,8 @@ for name in rank role host compute_s delay_s wait_s transfer_s eval_s sent_bytes
     samples aborted_samples; do
     check "ranks.csv has a $name of each rank" is "$(column a/ranks.csv $name | grep -c .)" 5
 done
+check 'update_s holds the vector work of workers, too' \
+    holds "$(column a/ranks.csv update_s | sed 1d | sum) > 0"
 for name in scheme world network workers servers seed samples updates seconds top1 top5 loss \
     images_per_s wait_share aborted_samples \
     staleness_mean minibatches_per_update divergence tta; do

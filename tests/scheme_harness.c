@@ -189,6 +189,7 @@ void experiment_run(struct experiment *e)
         .threads = 1,
         .device_optimizer =
             e->device_optimizer ? e->device_optimizer : backend_device_optimizer(o->server_device),
+        .machine = e->machine,
         .minibatch_s = sim->sim_minibatch,
         .delay_block_s = strcmp(o->delay_key, "clock") ? 0
                          : o->delay_block > 0          ? o->delay_block

@@ -45,7 +45,8 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     const struct scheme *scheme; /* NULL: that of the options */
     struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
-    bool stop_requested;                                  /* as by a signal, from the beginning */
+    const struct machine *machine; /* NULL: vector work takes no time, the links are all alike */
+    bool stop_requested;           /* as by a signal, from the beginning */
     const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
     struct results *results;                              /* NULL: nothing is written */
     const struct links *links; /* of the network; NULL: as the options say */

@@ -73,7 +73,7 @@ static void test_a_whole_file(void **state)
     assert_true(l->within.latency_s == 4e-7 && l->within.jitter_s == 0 &&
                 l->within.bandwidth == 6e9);
     assert_true(l->ranks_per_host == 4 && l->host_bandwidth == 12e9 &&
-                machine_vector_bandwidth(m) == 13e9);
+                machine_vector_bandwidth(m, PASS_STEP, true) == 13e9);
     assert_true(machine_speed(m, 3) == 0.5 && machine_speed(m, 5) == 2 &&
                 machine_speed(m, 7) == 1 && machine_speed(m, 0) == 1);
     assert_int_equal(l->rank_count, 2);
@@ -108,7 +108,7 @@ static void test_a_short_file(void **state)
     const struct links *l = machine_links(m, 100);
     assert_true(machine_copy_bandwidth(m, 0, 1) == 0 && machine_copy_bandwidth(m, 0, 0) == 0);
     assert_true(l->ranks_per_host == 1 && l->host_bandwidth == 0 && l->between.jitter_s == 0 &&
-                machine_vector_bandwidth(m) == 0);
+                machine_vector_bandwidth(m, PASS_SUM, false) == 0);
     machine_close(m);
     m = load("");
     assert_true(machine_links(m, 1)->ranks_per_host == 1); /* one rank alone needs no link */

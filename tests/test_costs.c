@@ -1,0 +1,241 @@
+/* What vector work costs on the virtual clock: an update by rule, a local step in every scheme, all
+ * of it in update_s. Closed forms for a machine of three rates. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "optimizer/optimizer.h"
+#include "slowness/slowness.h"
+#include "tests/option_list.h"
+#include "tests/scheme_harness.h"
+
+/* Seconds a pass over the toy's 1,000 floats. Workers, of whom all work at once, take twice as
+ * long. */
+static const double sum_s = 1e-3, step_s = 5e-4, copy_s = 2e-3, crowd = 2;
+static const char machine_text[] = "ranks_per_host = 100\n"
+                                   "vector_bandwidth_bytes_per_s = 4e6\n"
+                                   "step_bandwidth_bytes_per_s = 8e6\n"
+                                   "copy_bandwidth_bytes_per_s = 2e6\n"
+                                   "crowded_bandwidth_bytes_per_s = 2e6\n";
+enum { WORKERS = 3, UPDATES = 5 };
+
+static const struct machine *three_rates(void)
+{
+    char path[] = "/tmp/nbsgd_machine_XXXXXX";
+    int file = mkstemp(path);
+    CHECK(file >= 0 && write(file, machine_text, strlen(machine_text)) > 0 && !close(file),
+          "cannot write %s", path);
+    const struct machine *m = machine_load(path);
+    unlink(path);
+    return m;
+}
+
+/* The options are "name=value name=value". */
+static void run(struct experiment *e, const struct machine *m, const char *scheme,
+                const char *options)
+{
+    struct option_list w = {0};
+    char copy[400], *save = NULL;
+    add_option(&w, "scheme=%s", scheme);
+    add_option(&w, "network=quadratic");
+    add_option(&w, "workers=%d", WORKERS);
+    add_option(&w, "batch=8");
+    add_option(&w, "minibatches=1");
+    add_option(&w, "lr=0.01");
+    add_option(&w, "samples=%d", 8 * WORKERS * UPDATES);
+    snprintf(copy, sizeof copy, "%s", options);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        add_option(&w, "%s", word);
+    experiment_defaults(e, option_list_words(&w));
+    e->machine = m;
+    e->problem = problem_open(
+        &(struct problem_options){.options = &e->options,
+                                  .minibatch = (int)(e->options.batch / e->options.minibatches),
+                                  .threads = 1,
+                                  .trains = true});
+    experiment_run(e);
+    problem_close(e->problem);
+}
+
+static const struct rule_cost { /* passes over w and the state, there and back */
+    const char *options;
+    int passes;
+} rule_costs[] = {{"optimizer=sgd momentum=0", 2}, {"optimizer=sgd momentum=0.9", 4},
+                  {"optimizer=nesterov", 4},       {"optimizer=adagrad", 4},
+                  {"optimizer=adam", 6},           {"optimizer=adamw", 6}};
+enum { RULE_COSTS = sizeof rule_costs / sizeof *rule_costs };
+
+/* Seconds of update_s a step. */
+static double per_step(double seconds, int64_t steps)
+{
+    assert_true(steps > 0);
+    return seconds / (double)steps;
+}
+
+static void an_update_costs_by_its_rule(void **state)
+{
+    const struct machine *m = *state;
+    for (int i = 0; i < RULE_COSTS; i++) {
+        struct experiment e;
+        run(&e, m, "ssgd", rule_costs[i].options);
+        double took = per_step(e.out.server.update_s, e.out.updates),
+               wanted = WORKERS * sum_s + rule_costs[i].passes * step_s;
+        if (fabs(took - wanted) > 1e-9)
+            fail_msg("%s: %g s an update, %g expected", rule_costs[i].options, took, wanted);
+        assert_int_equal(e.out.updates, UPDATES);
+        experiment_close(&e);
+    }
+}
+
+static void a_list_of_sources_costs_by_its_length(void **state)
+{
+    const struct machine *m = *state;
+    struct experiment e;
+    const double plain = 2 * step_s;
+    run(&e, m, "asgd", "momentum=0");
+    assert_true(fabs(per_step(e.out.server.update_s, e.out.updates) - sum_s - plain) < 1e-9);
+    experiment_close(&e);
+    /* accumulated push by push, which clears the sum at its end */
+    run(&e, m, "rennala", "momentum=0 rennala-batch=3");
+    double each = 3 * 3 * sum_s + 2 * sum_s + plain;
+    assert_true(fabs(per_step(e.out.server.update_s, e.out.updates) - each) < 1e-9);
+    experiment_close(&e);
+    /* a mean of weights: three pushes and w */
+    run(&e, m, "localsgd", "momentum=0 local-steps=1");
+    assert_true(fabs(per_step(e.out.server.update_s, e.out.updates) - 5 * sum_s) < 1e-9);
+    experiment_close(&e);
+}
+
+static void adding_minibatches_costs(void **state)
+{
+    const struct machine *m = *state;
+    struct experiment e;
+    run(&e, m, "ssgd", "minibatches=4 batch=32");
+    const struct counters *c = &e.out.worker[1];
+    double took = per_step(c->update_s, c->minibatches / 4);
+    assert_true(fabs(took - 3 * 3 * sum_s * crowd) < 1e-9);
+    experiment_close(&e);
+}
+
+/* A worker's local step by plain SGD, what else it does with vectors in between, and how often. */
+static const struct local {
+    const char *scheme, *options;
+    bool by_updates; /* a step is an update; else a mini-batch */
+    double more_s;   /* beside the step, alone on its host */
+} locals[] = {
+    {"localsgd", "local-steps=1", false, 2 * copy_s + 3 * sum_s},
+    {"nbssgd", "nb-payload=weights nb-inflight=finish", false, 0},
+    {"allreduce", "", true, 0},
+    {"hogwild", "", false, 0},
+    {"easgd", "local-steps=1", false, 6 * sum_s},
+    {"eamsgd", "local-steps=1", false, 6 * sum_s},
+};
+
+static void a_local_step_costs_the_same_in_every_scheme(void **state)
+{
+    const struct machine *m = *state;
+    for (size_t i = 0; i < sizeof locals / sizeof *locals; i++)
+        for (int rule = 0; rule < RULE_COSTS; rule++) {
+            const struct local *l = &locals[i];
+            struct experiment e;
+            char options[200];
+            bool elastic = strstr(l->scheme, "msgd") || strstr(l->scheme, "easgd");
+            snprintf(options, sizeof options, "%s %s", rule_costs[rule].options, l->options);
+            if (elastic && (strstr(l->scheme, "eam") ? rule != 2 : rule != 0))
+                continue; /* each has one rule */
+            run(&e, m, l->scheme, options);
+            const struct counters *c = &e.out.worker[1];
+            double took = per_step(c->update_s, l->by_updates ? e.out.updates : c->minibatches),
+                   wanted = (sum_s + rule_costs[rule].passes * step_s + l->more_s) * crowd;
+            if (fabs(took - wanted) > 1e-9)
+                fail_msg("%s %s: %g s a step, %g expected", l->scheme, options, took, wanted);
+            experiment_close(&e);
+        }
+}
+
+/* Alone on a host nobody is in its way. */
+static void one_process_pays_too(void **state)
+{
+    const struct machine *m = *state;
+    struct experiment e;
+    run(&e, m, "serial", "momentum=0");
+    double sums = (2 + 3 * (WORKERS - 1)) * sum_s;
+    assert_true(fabs(per_step(e.out.server.update_s, e.out.updates) - sums - sum_s - 2 * step_s) <
+                1e-9);
+    experiment_close(&e);
+}
+
+/* An eager worker copies the weights where a mini-batch still reads them. */
+static void eager_pays_for_each_copy(void **state)
+{
+    const struct machine *m = *state;
+    double took[2];
+    for (int i = 0; i < 2; i++) {
+        struct experiment e;
+        run(&e, m, "eager", i ? "optimizer=adam slow=2=3" : "momentum=0 slow=2=3");
+        took[i] = per_step(e.out.worker[1].update_s, e.out.updates);
+        experiment_close(&e);
+    }
+    assert_true(took[0] > (sum_s + 2 * step_s + copy_s) * crowd);
+    assert_true(took[1] > took[0]);
+}
+
+/* Whoever adds a rule says what a step costs. */
+static void every_rule_says_what_it_costs(void **state)
+{
+    (void)state;
+    char names[200], *save = NULL;
+    snprintf(names, sizeof names, "%s", optimizer_rules());
+    for (char *name = strtok_r(names, "|", &save); name; name = strtok_r(NULL, "|", &save))
+        for (int momentum = 0; momentum < 2; momentum++) {
+            struct optimizer *o =
+                optimizer_open(&(struct optimizer_options){.rule = name,
+                                                           .momentum = 0.5 * momentum,
+                                                           .beta1 = 0.9,
+                                                           .beta2 = 0.9,
+                                                           .epsilon = 1e-8,
+                                                           .threads = 1},
+                               (struct range){0, 100}, NULL, 0);
+            int states = (int)(optimizer_state_bytes(o) / (int64_t)(100 * sizeof(float)));
+            if (optimizer_passes(o, 1) < 3 + 2 * states)
+                fail_msg("%s: a step of %d passes with %d states", name, optimizer_passes(o, 1),
+                         states);
+            assert_int_equal(optimizer_passes(o, 4), optimizer_passes(o, 1) + 3);
+            optimizer_close(o);
+        }
+}
+
+static int open_machine(void **state)
+{
+    *state = (void *)three_rates();
+    return 0;
+}
+
+static int close_machine(void **state)
+{
+    machine_close(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_update_costs_by_its_rule),
+        cmocka_unit_test(a_list_of_sources_costs_by_its_length),
+        cmocka_unit_test(adding_minibatches_costs),
+        cmocka_unit_test(a_local_step_costs_the_same_in_every_scheme),
+        cmocka_unit_test(one_process_pays_too),
+        cmocka_unit_test(eager_pays_for_each_copy),
+        cmocka_unit_test(every_rule_says_what_it_costs),
+    };
+    return cmocka_run_group_tests(tests, open_machine, close_machine);
+}
