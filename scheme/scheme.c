@@ -24,6 +24,7 @@
     X(easgd)                                                                                       \
     X(eamsgd)                                                                                      \
     X(allreduce)                                                                                   \
+    X(dropcompute)                                                                                 \
     X(eager)
 
 #define DECLARE(name) extern const struct scheme scheme_##name;

@@ -103,6 +103,8 @@ refuses '--server-momentum worker: --momentum 0 remembers nothing' "${toy[@]}" -
     --momentum 0 --server-momentum worker
 refuses '--server-momentum worker: an update of --softsync' "${toy[@]}" --scheme asgd \
     --softsync 2 --server-momentum worker
+refuses "--dropcompute-tau: '0' is not auto, inf or a number of seconds above 0" "${toy[@]}" \
+    --scheme dropcompute --dropcompute-tau 0
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
     --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||

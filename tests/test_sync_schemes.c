@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
+#include "scheme/dropcompute.h"
 #include "scheme/scheme.h"
 #include "tests/scheme_harness.h"
 #include "tests/quadratic.h"
@@ -97,11 +99,115 @@ static void diloco_steps_with_nesterovs_momentum(void **state)
     }
 }
 
+static void dropcompute_without_a_limit_is_allreduce(void **state)
+{
+    (void)state;
+    assert_same_bits("dropcompute", "dropcompute-tau=inf momentum=0.9 " DELAYS, "allreduce",
+                     "momentum=0.9 " DELAYS);
+    assert_same_bits("dropcompute", "dropcompute-tau=9 dropcompute-divide=kept momentum=0.9",
+                     "allreduce", "momentum=0.9");
+    assert_same_bits("dropcompute", "dropcompute-tau=auto dropcompute-steps=3", "allreduce", "");
+}
+
+/* A mini-batch takes 0.1 s, four times that at the second worker: within 0.45 s the first finishes
+ * its four, the second one. */
+static void dropcompute_takes_what_is_finished(void **state)
+{
+    (void)state;
+    static const char *const divide[] = {"all", "kept"};
+    for (int kept = 0; kept < 2; kept++) {
+        struct experiment e;
+        char options[200];
+        double by = kept ? 5 : 8;
+        snprintf(options, sizeof options,
+                 "workers=2 minibatches=4 batch=16 samples=200 slow=2=4 dropcompute-tau=0.45 "
+                 "dropcompute-divide=%s",
+                 divide[kept]);
+        run_ledger(&e, "dropcompute", options);
+        assert_int_equal(e.out.updates, 10);
+        assert_true(fabs(e.out.w[0] - 10 * 5 / by) < 1e-5);
+        assert_true(fabs(e.out.w[1] - 10 * 4 / by) < 1e-5);
+        assert_true(fabs(e.out.w[2] - 10 * 1 / by) < 1e-5);
+        assert_true(e.out.seconds < 10 * 0.55);
+        experiment_close(&e);
+    }
+}
+
+enum { STEPS = 7, WORKERS = 5, MINIBATCHES = 4, EACH = MINIBATCHES + 1 };
+
+/* Kept mini-batches a second, had this been tau, and their part of all. */
+static double rate_at(float t[STEPS][WORKERS][EACH], double tau, double *part)
+{
+    double kept = 0, seconds = 0;
+    for (int k = 0; k < STEPS; k++) {
+        double slowest = 0, sum = 1e9;
+        for (int i = 0; i < WORKERS; i++) {
+            for (int m = 0; m < MINIBATCHES; m++)
+                kept += t[k][i][m] <= tau;
+            slowest = fmax(slowest, t[k][i][MINIBATCHES - 1]);
+            sum = fmin(sum, t[k][i][MINIBATCHES]);
+        }
+        seconds += fmin(tau, slowest) + sum;
+    }
+    *part = kept / (STEPS * WORKERS * MINIBATCHES);
+    return kept / seconds;
+}
+
+static void dropcompute_chooses_the_best_tau(void **state)
+{
+    (void)state;
+    int within = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        float t[STEPS][WORKERS][EACH];
+        struct random r = random_at(RANDOM_TEST, 201, seed, 0, 0);
+        double best = 0, greatest = 0, least = seed % 2 ? 0.9 : 0, kept;
+        for (int k = 0; k < STEPS; k++)
+            for (int i = 0; i < WORKERS; i++) {
+                double now = 0;
+                for (int m = 0; m < MINIBATCHES; m++)
+                    t[k][i][m] = (float)(now += 0.1 + 0.05 * pow(random_normal(&r), 4));
+                greatest = fmax(greatest, now);
+                t[k][i][MINIBATCHES] = (float)(0.02 + 0.1 * i);
+            }
+        for (double tau = 0.01; tau < greatest + 0.01; tau += 1e-3) {
+            double rate = rate_at(t, tau, &kept);
+            best = kept >= least ? fmax(best, rate) : best;
+        }
+        double tau = dropcompute_tau(t[0][0], STEPS, WORKERS, MINIBATCHES, least);
+        assert_true(rate_at(t, tau, &kept) >= best && kept >= least);
+        within += tau < 0.9 * greatest;
+    }
+    assert_true(within > 25);
+    float even[1][2][3] = {{{0.1F, 0.2F, 0}, {0.1F, 0.2F, 0}}};
+    assert_true(fabs(dropcompute_tau(even[0][0], 1, 2, 2, 0) - 0.2) < 1e-5);
+}
+
+/* Rare long delays: what waiting for them costs is more than what they drop. */
+static void dropcompute_is_faster_among_stragglers(void **state)
+{
+    (void)state;
+    static const char stalls[] = "workers=4 minibatches=4 batch=16 samples=9600 delay=stall:0.02,3";
+    struct experiment waits, drops;
+    run_ledger(&waits, "allreduce", stalls);
+    char options[200];
+    snprintf(options, sizeof options, "%s dropcompute-steps=20", stalls);
+    run_ledger(&drops, "dropcompute", options);
+    assert_true(drops.out.samples >= waits.out.samples);
+    assert_true(drops.out.seconds < 0.7 * waits.out.seconds);
+    assert_true(drops.out.worker[0].aborted_minibatches > 0);
+    experiment_close(&waits);
+    experiment_close(&drops);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(diloco_without_an_outer_step_of_its_own_is_localsgd),
         cmocka_unit_test(diloco_steps_with_nesterovs_momentum),
+        cmocka_unit_test(dropcompute_without_a_limit_is_allreduce),
+        cmocka_unit_test(dropcompute_takes_what_is_finished),
+        cmocka_unit_test(dropcompute_chooses_the_best_tau),
+        cmocka_unit_test(dropcompute_is_faster_among_stragglers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
