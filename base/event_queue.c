@@ -1,25 +1,27 @@
-/* A line and a heap, each by (time, order): what comes next is the first of the line or the top of
- * the heap, whichever is sooner.
+/* Lines and a heap, each by its time: what comes next is the first of a line or the top of the heap,
+ * whichever is sooner.
  *
- * What comes no sooner than all that is in the line joins its end, in O(1): where many ranks
- * do one thing after another that takes each the same time, that is nearly everything. The rest
- * goes to the heap. There each event knows its place, so that it can be moved and nothing outdated
- * is ever kept. Four children each: half as many levels as with two, and at each an event's place
- * is written, somewhere in memory. */
+ * What comes no sooner than all that is in a line joins its end, in O(1): where many ranks do one
+ * thing after another that takes each the same time, that is nearly everything. There are several
+ * lines, since messages are under way for a moment and mini-batches for long. The rest goes to the
+ * heap. There each event knows its place, so that it can be moved and nothing outdated is ever
+ * kept. Four children each: half as many levels as with two, and at each an event's place is
+ * written, somewhere in memory. */
 #include "base/event_queue.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
 
-#define AT_LINE UINT32_MAX
+#define AT_LINE (UINT32_MAX - EVENT_LINES) /* and on: a line's */
 
 static bool before(const struct event_time *a, const struct event_time *b)
 {
-    return a->when_s < b->when_s || (a->when_s == b->when_s && a->order < b->order);
+    if (a->when_s != b->when_s)
+        return a->when_s < b->when_s;
+    return a->put_s < b->put_s || (a->put_s == b->put_s && a->order < b->order);
 }
 
 static void place(struct event_queue *queue, uint32_t at, struct entry entry)
@@ -57,30 +59,47 @@ static void grow(struct event_queue *queue)
     queue->room = room;
 }
 
-static void join_line(struct event_queue *queue, struct event *event)
+/* Of the lines that it may join, the one that ends latest: the others stay open for what comes
+ * sooner. -1: none. */
+static int line_for(const struct event_queue *queue, const struct event_time *at)
 {
-    event->at = AT_LINE;
-    event->ahead = queue->last;
+    int best = -1;
+    for (int i = 0; i < EVENT_LINES; i++) {
+        const struct event *last = queue->last[i], *latest = best < 0 ? NULL : queue->last[best];
+        if (last ? !before(at, &last->event_time) &&
+                       (!latest || before(&latest->event_time, &last->event_time))
+                 : best < 0)
+            best = i;
+    }
+    return best;
+}
+
+static void join_line(struct event_queue *queue, int line, struct event *event)
+{
+    event->at = AT_LINE + (uint32_t)line;
+    event->ahead = queue->last[line];
     event->after = NULL;
-    *(event->ahead ? &event->ahead->after : &queue->first) = event;
-    queue->last = event;
+    *(event->ahead ? &event->ahead->after : &queue->first[line]) = event;
+    queue->last[line] = event;
 }
 
 static void leave_line(struct event_queue *queue, struct event *event)
 {
+    uint32_t line = event->at - AT_LINE;
     event->at = 0;
-    *(event->ahead ? &event->ahead->after : &queue->first) = event->after;
-    *(event->after ? &event->after->ahead : &queue->last) = event->ahead;
+    *(event->ahead ? &event->ahead->after : &queue->first[line]) = event->after;
+    *(event->after ? &event->after->ahead : &queue->last[line]) = event->ahead;
 }
 
-void event_queue_put(struct event_queue *queue, struct event *event, double when_s)
+void event_queue_put_as(struct event_queue *queue, struct event *event, struct event_time at)
 {
-    assert(when_s >= queue->now_s);
-    if (event->at == AT_LINE)
+    assert(at.when_s >= queue->now_s);
+    if (event->at >= AT_LINE)
         leave_line(queue, event);
-    event->event_time = (struct event_time){when_s, queue->orders++};
-    if (!event->at && (!queue->last || when_s >= queue->last->event_time.when_s)) {
-        join_line(queue, event);
+    event->event_time = at;
+    int line = event->at ? -1 : line_for(queue, &at);
+    if (line >= 0) {
+        join_line(queue, line, event);
         return;
     }
     if (!event->at) {
@@ -91,9 +110,44 @@ void event_queue_put(struct event_queue *queue, struct event *event, double when
     settle(queue, event->at, (struct entry){event->event_time, event});
 }
 
+void event_queue_put(struct event_queue *queue, struct event *event, double when_s)
+{
+    event_queue_put_as(queue, event,
+                       (struct event_time){when_s, queue->now_s, event_queue_order(queue)});
+}
+
+uint64_t event_queue_order(struct event_queue *queue)
+{
+    return queue->orders++;
+}
+
+bool event_queue_is_ahead(const struct event_queue *queue, struct event_time at)
+{
+    return before(&queue->now, &at);
+}
+
+/* Of those that are first in their line, the one that comes next; NULL: all lines are empty. */
+static struct event *next_of_lines(const struct event_queue *queue)
+{
+    struct event *next = NULL;
+    for (int i = 0; i < EVENT_LINES; i++) {
+        struct event *first = queue->first[i];
+        if (first && (!next || before(&first->event_time, &next->event_time)))
+            next = first;
+    }
+    return next;
+}
+
+double event_queue_next_s(const struct event_queue *queue)
+{
+    const struct event *next = next_of_lines(queue);
+    double line_s = next ? next->event_time.when_s : INFINITY;
+    return queue->count ? fmin(line_s, queue->heap[1].event_time.when_s) : line_s;
+}
+
 struct event *event_queue_next(struct event_queue *queue)
 {
-    struct event *next = queue->first;
+    struct event *next = next_of_lines(queue);
     if (next && (!queue->count || before(&next->event_time, &queue->heap[1].event_time))) {
         leave_line(queue, next);
     } else if (queue->count) {
@@ -105,14 +159,9 @@ struct event *event_queue_next(struct event_queue *queue)
     } else {
         return NULL;
     }
-    queue->now_s = next->event_time.when_s;
+    queue->now = next->event_time;
+    queue->now_s = queue->now.when_s;
     return next;
-}
-
-double event_queue_next_s(const struct event_queue *queue)
-{
-    double line_s = queue->first ? queue->first->event_time.when_s : INFINITY;
-    return queue->count ? fmin(line_s, queue->heap[1].event_time.when_s) : line_s;
 }
 
 void event_queue_close(struct event_queue *queue)

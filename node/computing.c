@@ -6,6 +6,7 @@
  * costs nothing but virtual time. Nobody changes n->w meanwhile, so its gradient is that of the
  * weights at its beginning. Where others do (node_share_weights()) it is done at the beginning. */
 #include <assert.h>
+#include <math.h>
 
 #include "base/alloc.h"
 #include "node/private.h"
@@ -136,6 +137,8 @@ static int units_ahead(const struct node *n, int step)
     const struct computing *c = &n->own->computing;
     double now_s = net_now(n->net);
     int begin = step;
+    if (isinf(n->own->clock.deadline_s) && !c->on_ready)
+        return p->steps - step;
     do
         now_s += c->units_s[step++];
     while (step < p->steps && !node_past_deadline_at(n, now_s) &&

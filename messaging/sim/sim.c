@@ -50,32 +50,48 @@ static void sim_advance(struct net *net, double seconds)
     sim_pause(rank);
 }
 
-/* Begins the next part of the time that the rank lets pass; false: all have passed, or a request of
- * its was done. */
-static bool next_part(struct sim *sim, struct rank *rank)
+/* Puts the rank's event down for the end of a part: the first one that is still ahead where the rank
+ * has something to hear, else the last one. Ends come in the order in which they would if each part
+ * began with an event of its own. False: no time passes. */
+static bool put_end(struct sim *sim, struct rank *rank)
 {
-    while (rank->advance.passed < rank->advance.parts &&
-           !(rank->advance.passed && rank->advance.news)) {
-        double seconds = rank->advance.part[rank->advance.passed++];
-        if (seconds > 0) {
-            event_queue_put(&sim->events, &rank->event, sim->events.now_s + seconds);
-            return true;
-        }
+    struct parts *a = &rank->advance;
+    struct event_time end = {a->began_s, a->began_s, a->order};
+    bool found = false;
+    a->passed = 0;
+    for (int i = 0; i < a->parts && !(a->news && found); i++) {
+        if (a->part[i] > 0)
+            end = (struct event_time){end.when_s + a->part[i], end.when_s, a->order};
+        a->passed = i + 1;
+        found = a->part[i] > 0 && event_queue_is_ahead(&sim->events, end);
     }
-    return false;
+    if (end.when_s > a->began_s)
+        event_queue_put_as(&sim->events, &rank->event, end);
+    return end.when_s > a->began_s;
+}
+
+void sim_hear(struct sim *sim, struct rank *rank)
+{
+    bool before = rank->advance.news;
+    rank->advance.news = true;
+    if (rank->advance.parts && !before)
+        put_end(sim, rank);
 }
 
 static int sim_advance_parts(struct net *net, const double *seconds, int count)
 {
     struct rank *rank = net->self;
-    rank->advance.part = seconds;
-    rank->advance.parts = count;
-    rank->advance.passed = 0;
-    if (next_part(rank->sim, rank))
+    struct parts *a = &rank->advance;
+    struct event_queue *events = &rank->sim->events;
+    *a = (struct parts){seconds,        count, 0, events->now_s, event_queue_order(events),
+                        .news = a->news};
+    if (a->news && !(*seconds > 0))
+        a->passed = 1;
+    else if (put_end(rank->sim, rank))
         sim_pause(rank);
-    rank->advance.parts = 0;
-    rank->advance.news = false;
-    return rank->advance.passed;
+    a->parts = 0;
+    a->news = false;
+    return a->passed;
 }
 
 /* A receive's copy takes its owner's time; only then the sender has its payload back. */
@@ -167,13 +183,6 @@ static void rank_body(void *argument, int index)
     rank->returned = true;
 }
 
-/* A rank that advances part by part, with nothing to hear of, is left asleep between them. */
-static void resume(struct sim *sim, struct rank *rank)
-{
-    if (!next_part(sim, rank))
-        coroutine_resume(sim->coroutines, rank->net.rank);
-}
-
 static struct sim *sim_open(const struct world_options *options, void (*body)(struct net *, void *),
                             void *argument)
 {
@@ -186,6 +195,7 @@ static struct sim *sim_open(const struct world_options *options, void (*body)(st
         options->ranks, options->stack_bytes ? options->stack_bytes : STACK, rank_body, sim);
     sim_links_open(sim);
     sim_lanes_open(sim);
+    sim_requests_open(sim);
     const struct net net = {.world = "sim",
                             .calls = &sim_calls,
                             .ranks = options->ranks,
@@ -212,6 +222,7 @@ static void sim_close(struct sim *sim)
             list_remove(block);
             xfree(container_of(struct block, link, block));
         }
+    sim_requests_close(sim);
     sim_lanes_close(sim);
     coroutines_close(sim->coroutines);
     sim_links_close(sim);
@@ -228,7 +239,7 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     struct sim *sim = sim_open(options, body, argument);
     for (struct event *event; (event = event_queue_next(&sim->events));) {
         if (event->kind == RESUME)
-            resume(sim, container_of(struct rank, event, event));
+            coroutine_resume(sim->coroutines, container_of(struct rank, event, event)->net.rank);
         else
             sim_links_event(sim, event);
     }

@@ -40,16 +40,23 @@ struct turn {       /* of a lane at a port */
 };
 
 /* All that one rank (or any) sends to one rank with one tag. The lane of any lists all messages of
- * that tag, in order of arrival. */
+ * that tag, in order of arrival. One without users has nothing under way, and so no state: it may be
+ * dropped and made again. */
 struct lane {
-    uint64_t key;
     struct lane *any;
+    int users;             /* requests, and the lanes whose `any` it is */
+    struct link idle;      /* in sim->idle, when it was dropped */
     struct link posted;    /* receives without a message, oldest first */
     struct link messages;  /* messages without a receive */
     struct link under_way; /* messages on the links, in the order they were sent */
     struct route route;
     struct turn turn[STAGES];
     double arrives_s; /* the last message's first byte; the next one's is there no sooner */
+};
+
+struct lane_slot {
+    uint64_t key;
+    struct lane *lane; /* NULL: empty */
 };
 
 struct host {
@@ -93,19 +100,24 @@ struct request {
     const void *data;          /* where the payload lies */
     void *into;
     size_t capacity;
-    uint64_t sum;    /* of the payload */
-    uint64_t posted; /* order among receives */
-    uint64_t number; /* of a message: among its sender's */
+    uint64_t sum;     /* of the payload */
+    struct link same; /* messages under way with this very payload: they share the sum */
+    uint64_t posted;  /* order among receives */
+    uint64_t number;  /* of a message: among its sender's */
     struct transit transit;
     struct early early;
     double owed_s; /* of a receive: copying that its owner has not let pass yet */
     struct header header;
 };
 
-struct parts { /* time that a rank lets pass, part by part */
+/* Time that a rank lets pass, part by part. One event stands for the ends of all parts: it is put
+ * down for the last one, and moved to the next one when a request is done. */
+struct parts {
     const double *part;
-    int parts, passed;
-    bool news; /* a request of its was done since the last call returned */
+    int parts, passed; /* passed: when the event comes */
+    double began_s;
+    uint64_t order; /* among events, of all ends of its parts */
+    bool news;      /* a request of its was done since the last call returned */
 };
 
 struct waiting { /* for one of `listed` requests; 0: the rank does not wait */
@@ -124,6 +136,7 @@ struct rank {
     struct waiting wait;
     struct link_port out, in;
     struct link open, blocks; /* requests not released; memory not freed */
+    struct request *latest;   /* message under way with a payload, the last one sent; or NULL */
     uint64_t looks, sends;
 };
 
@@ -138,8 +151,9 @@ struct sim {
     struct host *hosts;
     int host_count;
     struct link_port *pairs; /* of links.pair[] */
-    struct lane **lanes;     /* open addressing, a power of two, at most half full */
+    struct lane_slot *lanes; /* open addressing, a power of two, at most half full */
     size_t lane_count, lane_room;
+    struct link idle;  /* lanes that were dropped */
     struct link spare; /* released requests */
     size_t unread;
     uint64_t posted;
@@ -153,11 +167,17 @@ struct sim {
     } while (0)
 
 /* sim.c */
+void sim_hear(struct sim *sim, struct rank *rank); /* a request of its was done */
 void sim_pause(struct rank *rank); /* the rank's coroutine stops until its event comes */
 
-/* messages.c: the calls of messaging.h, and */
+/* lanes.c */
 void sim_lanes_open(struct sim *sim);
 void sim_lanes_close(struct sim *sim);
+struct lane *sim_lane(struct sim *sim, int to, int from, int tag); /* made when there is none */
+
+/* messages.c: the calls of messaging.h, and */
+void sim_requests_open(struct sim *sim);
+void sim_requests_close(struct sim *sim);
 /* The request is done; an owner that waits for it runs next, still at this time. */
 void sim_complete(struct sim *sim, struct request *request);
 /* The last byte of a message is there. */

@@ -102,10 +102,11 @@ void sim_check_returned(const struct rank *rank)
 /* A message that nobody received; NULL: none. */
 static const struct request *unread_message(const struct sim *sim)
 {
-    for (size_t i = 0; i < sim->lane_room; i++)
-        if (sim->lanes[i] && sim->lanes[i]->any != sim->lanes[i] &&
-            list_first(&sim->lanes[i]->messages))
-            return container_of(const struct request, queued, list_first(&sim->lanes[i]->messages));
+    for (size_t i = 0; i < sim->lane_room; i++) {
+        const struct lane *lane = sim->lanes[i].lane;
+        if (lane && lane->any != lane && list_first(&lane->messages))
+            return container_of(const struct request, queued, list_first(&lane->messages));
+    }
     return NULL;
 }
 
