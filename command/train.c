@@ -157,9 +157,10 @@ static void say_what_runs(const struct run *run, const char *host)
     fflush(stdout);
 }
 
-/* Which classes each worker draws from, as partition.csv. */
-static void write_partition(const struct run_context *c, int ranks)
+/* Which classes each worker draws from, as partition.csv; how large its shard is. */
+static void write_partition(struct run_context *c, int ranks)
 {
+    double all = 0;
     const struct problem *p = c->problem;
     if (!p->kind->shard)
         return;
@@ -167,6 +168,13 @@ static void write_partition(const struct run_context *c, int ranks)
     for (int w = 0; w < c->workers; w++)
         p->kind->shard(p, w, samples + (int64_t)w * p->classes);
     results_partition(c->results, ranks, c->workers, p->classes, samples);
+    c->data_share = xcalloc((size_t)c->workers, sizeof *c->data_share);
+    for (int i = 0; i < c->workers * p->classes; i++) {
+        c->data_share[i / p->classes] += (double)samples[i];
+        all += (double)samples[i];
+    }
+    for (int w = 0; w < c->workers; w++)
+        c->data_share[w] /= all;
     xfree(samples);
 }
 

@@ -23,11 +23,20 @@ void histogram_add(struct histogram *h, int64_t value)
     h->bin[value < 0 ? 0 : value < HISTOGRAM - 1 ? value : HISTOGRAM - 1]++;
     h->count++;
     h->sum += (double)value;
+    if (value <= 0)
+        return;
+    h->positive++;
+    h->inverses += 1 / (double)value;
 }
 
 double histogram_mean(const struct histogram *h)
 {
     return h->count ? h->sum / (double)h->count : 0;
+}
+
+double histogram_harmonic_mean(const struct histogram *h)
+{
+    return h->positive ? (double)h->positive / h->inverses : 0;
 }
 
 void moments_add(struct moments *m, double value)

@@ -19,10 +19,14 @@ struct histogram {
     int64_t bin[HISTOGRAM];
     int64_t count;
     double sum;
+    int64_t positive; /* values above 0 */
+    double inverses;  /* the sum of 1 / value over them */
 };
 
 void histogram_add(struct histogram *h, int64_t value);
 double histogram_mean(const struct histogram *h); /* 0 when empty */
+/* of the values above 0; 0 when there are none */
+double histogram_harmonic_mean(const struct histogram *h);
 
 /* Mean and deviation of a series; its first value warms up, and is left out. */
 struct moments {
@@ -121,6 +125,8 @@ struct run_summary {
     const char *scheme, *world, *network, *data, *computes,
         *status;            /* status: "finished", "nan", "silent rank 3", ... */
     const char *divergence; /* "nan", "diverging", "at_chance"; NULL: nothing went wrong */
+    double least_use; /* of a worker: its share of the used samples / of the data; NAN: none */
+    bool starved;     /* that was found too small while it trained */
     int workers, servers;
     uint64_t seed;
     double seconds; /* of the training clock */

@@ -216,8 +216,12 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_INT("dropped_samples", t->dropped_samples),
         JSON_INT("uncompressed_bytes", t->uncompressed_bytes),
         JSON_INT("compressed_bytes", t->compressed_bytes),
+        JSON_FIXED("least_use", s->least_use),
+        JSON_BOOL("starved", s->starved),
         JSON_FIXED("staleness_mean", histogram_mean(&server->staleness)),
         JSON_FIXED("minibatches_per_update", histogram_mean(&server->minibatches_per_update)),
+        JSON_FIXED("minibatches_per_update_harmonic",
+                   histogram_harmonic_mean(&server->minibatches_per_update)),
         JSON_OBJECT("tta", tta),
         {.type = JSON_END},
     };
@@ -250,6 +254,9 @@ static void print_table(const struct results *r, const struct run_summary *s,
            "samples were computed twice; mean staleness %.2f\n",
            100 * share(t->wait_s, t->busy_s), 100 * t->loader_s / (t->busy_s + t->wait_s + 1e-9),
            (long long)t->aborted_samples, histogram_mean(&s->counters[0].staleness));
+    printf("mini-batches an update: mean %.2f, harmonic mean %.2f\n",
+           histogram_mean(&s->counters[0].minibatches_per_update),
+           histogram_harmonic_mean(&s->counters[0].minibatches_per_update));
     if (r->evaluations)
         printf("top-1 %.2f %% at the end, %.2f %% at best\n",
                r->evaluation[r->evaluations - 1].top1, results_best(r));

@@ -60,6 +60,8 @@ struct node *node_open(struct net *net, const struct run_context *s)
     if (serves)
         problem_initialise(s->problem, n->w);
     evaluator_open(n);
+    if (n->rank == 0)
+        starvation_open(n);
     control_open(n);
     node_set_deadline(n, INFINITY);
     node_weights_changed(n);
@@ -115,6 +117,8 @@ static void finish_results(struct node *n, const struct counters *counters, cons
                                             .computes = p->computes,
                                             .status = status_text(n),
                                             .divergence = divergence_found(n),
+                                            .least_use = starvation_least_use(n),
+                                            .starved = starvation_said(n),
                                             .workers = n->context->workers,
                                             .servers = n->context->servers,
                                             .seed = (uint64_t)o->seed,
@@ -157,6 +161,7 @@ void node_close(struct node *n)
         send_counters(n);
     computing_close(n);
     evaluator_close(n);
+    starvation_close(n);
     control_close(n);
     net_free(n->net, n->w);
     net_free(n->net, n->sum);

@@ -157,6 +157,12 @@ struct update { /* what went into one update of the weights */
     int worst;                  /* the rank whose loss is to be named if it is no number */
 };
 
+/* The next update uses so many of this worker's samples. */
+void node_count_used(struct node *n, int worker, int64_t samples);
+
+/* Rank 0: what is said, beside the finding, when a worker is starved; NULL: nothing. */
+void node_explain_starvation(struct node *n, const char *advice);
+
 /* A server's w is one version further: counts, reports, evaluates when it is due, decides whether
  * training is over (n->stop). */
 void node_updated(struct node *n, const struct update *u);

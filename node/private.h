@@ -79,12 +79,20 @@ struct divergence {
     const char *found; /* "diverging", "at_chance"; NULL: nothing so far */
 };
 
+struct starvation {     /* rank 0; samples that updates used */
+    int64_t *used, all; /* used: [workers] */
+    int64_t look_at;    /* samples */
+    const char *advice; /* node_explain_starvation()'s */
+    bool said;
+};
+
 struct node_private {
     struct training_clock clock;
     struct computing computing;
     struct control control;
     struct evaluator evaluator;
     struct divergence divergence;
+    struct starvation starvation;
 };
 
 /* --- clock.c --- */
@@ -160,5 +168,15 @@ const char *divergence_found(const struct node *n);
 /* The loss of that rank (NET_ANY: of an evaluation) is no longer a number. Training ends, the last
  * good evaluation stays. */
 void divergence_nan(struct node *n, int rank);
+
+/* --- starvation.c: rank 0 --- */
+
+void starvation_open(struct node *n);
+void starvation_close(struct node *n);
+/* After an update: says so, once, when a worker is starved. */
+void starvation_check(struct node *n);
+bool starvation_said(const struct node *n);
+/* the least of all workers' used share / data share; NAN: nobody is judged */
+double starvation_least_use(const struct node *n);
 
 #endif

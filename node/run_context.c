@@ -119,4 +119,5 @@ void run_context_close(struct run_context *c)
     problem_close(c->problem);
     if (c->results)
         results_close(c->results);
+    xfree(c->data_share);
 }

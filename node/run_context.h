@@ -23,6 +23,7 @@ struct run_context {
     struct departures departures;
     struct schedule schedule;
     struct results *results; /* rank 0's, NULL elsewhere */
+    double *data_share; /* [workers] rank 0: of all samples, in their shards; NULL: all equal */
     int workers, servers;
     int minibatches, minibatch; /* mini-batches per batch; samples per mini-batch */
     int64_t samples_wanted, evaluate_every;

@@ -152,6 +152,7 @@ void node_updated(struct node *n, const struct update *u)
         n->own->clock.trained_s = made_s(n);
         report(n, u, lr);
         decide(n, u);
+        starvation_check(n);
     }
     node_handle_events(n);
 }

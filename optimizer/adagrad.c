@@ -47,5 +47,6 @@ const struct rule rule_adagrad = {
     .passes = 5,
     .kernel = adagrad,
     .step = STEP_ADAGRAD,
+    .rescales = true,
     .check = check_epsilon,
 };

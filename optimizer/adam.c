@@ -85,6 +85,7 @@ const struct rule rule_adam = {
     .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
+    .rescales = true,
     .check = check,
     .correct = correct,
 };
@@ -98,6 +99,7 @@ const struct rule rule_adamw = {
     .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
+    .rescales = true,
     .decoupled = true,
     .check = check,
     .correct = correct,

@@ -30,6 +30,7 @@ struct rule {
     int passes;
     rule_kernel *kernel;
     enum step_rule step; /* the same on a device */
+    bool rescales;       /* divides the gradient by its size: twice of it is the same step */
     bool decoupled;      /* weight decay acts on the weights, not through the gradient */
     /* The rule without momentum, which remembers nothing; NULL: momentum means nothing to it. */
     const struct rule *stateless;

@@ -67,6 +67,11 @@ const struct option_set *optimizer_option_set(const char *rule)
     return find_rule(rule)->options;
 }
 
+bool optimizer_rescales(const char *rule)
+{
+    return find_rule(rule)->rescales;
+}
+
 struct optimizer_options optimizer_options_of(const struct options *o, const char *name)
 {
     const struct rule *rule = find_rule(name);

@@ -41,6 +41,9 @@ struct optimizer;
 struct optimizer *optimizer_open(const struct optimizer_options *options, struct range slice,
                                  const struct range *no_decay, int no_decay_count);
 void optimizer_close(struct optimizer *o);
+/* Does the rule divide a gradient by its size? Then a step is made smaller by its rate, not by its
+ * gradient. */
+bool optimizer_rescales(const char *rule);
 const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad" */
 
 /* With a greatest norm C a step's gradient g is scaled to g min(1, C / |g|), before weight decay.

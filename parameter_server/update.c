@@ -52,6 +52,7 @@ static void count(struct ps_server *ps, int worker)
         return;
     u->minibatches += note->minibatches;
     u->samples += note->samples;
+    node_count_used(ps->n, worker, note->samples);
     u->contributions += note->minibatches > 0;
     if (note->minibatches)
         histogram_add(&ps->n->counters.staleness, from->push.staleness);

@@ -2,7 +2,7 @@
  * has at once, and no worker waits for the slowest.
  *
  *   w(v+1) = w(v) - lr (sum of the gradients at w(v) of all mini-batches finished in version v)
- *            / (their number)
+ *            / (their number, or another divisor: nbssgd_weigh.c)
  *
  * Cost of a version: one push and one pull of n floats for each worker, and W - 1 signals without
  * payload from the one that finishes first. Staleness 0, except with --nb-inflight carry (an
@@ -10,8 +10,11 @@
  * arXiv:2211.00889; the choices that the paper leaves open are the options --nb-*
  * (nbssgd_options.c).
  *
- * With a racing server versions differ between workers. A signal's round is then a logical clock,
- * which each exchange moves past the newest signal heard; otherwise it is the version. */
+ * A racing server takes each push as an update of its own, by the same formula: with gradients it
+ * is asgd whose batches vary. Pushed weights (local SGD) move it alike: it adds the way that they
+ * went since they came. So with one mini-batch a batch both payloads are one scheme. Versions then
+ * differ between workers; a signal's round is a logical clock, which each exchange moves past the
+ * newest signal heard. Otherwise it is the version. */
 #include "scheme/nbssgd.h"
 
 #include <string.h>
@@ -27,6 +30,8 @@ struct worker {
     int64_t steps;           /* weights: local steps of this version */
     struct optimizer *local; /* weights: what takes them */
     float *spare;           /* carry: where the next weights land while a mini-batch is under way */
+    float *start;           /* weights, racing: as they came; then the way that they went */
+    const float *into;      /* where the next weights land */
     bool under_way, landed; /* carry: an exchange is; its weights lie in spare */
     /* early: nothing can come between its batch's last mini-batch and the push */
     bool racing, reset, finishes, early;
@@ -37,13 +42,29 @@ static bool is(const char *option, const char *value)
     return !strcmp(option, value);
 }
 
+/* What is pushed: the sum of gradients; weights; or how far they went since they came, which a
+ * racing server adds. */
+static const float *payload(struct worker *k)
+{
+    struct node *n = k->n;
+    if (!k->start)
+        return k->local ? n->w : n->sum;
+    if (k->steps) {
+        vector_sum(k->start, (const float *const[]){n->w, k->start}, (double[]){1, -1}, 2, n->count,
+                   n->context->threads);
+        node_advance_vector(n, n->count, 3);
+    }
+    return k->start;
+}
+
 /* Pushes what is finished and asks for the next weights. */
 static void exchange(struct worker *k, float *into)
 {
     struct node *n = k->n;
     n->finished += k->steps;
-    ps_push(k->ps, k->local ? n->w : n->sum);
+    ps_push(k->ps, payload(k));
     ps_pull(k->ps, into);
+    k->into = into;
     node_clear(n);
     k->steps = 0;
     k->under_way = true;
@@ -56,6 +77,10 @@ static void land(struct worker *k)
     ps_wait(k->ps);
     k->under_way = false;
     k->landed = true;
+    if (k->start) {
+        vector_copy(k->start, k->into, k->n->count, k->n->context->threads);
+        node_advance_vector(k->n, k->n->count, 2);
+    }
     s->round = !k->racing ? k->n->version : (s->newest > s->round ? s->newest : s->round) + 1;
     if (k->reset)
         k->position = 0;
@@ -114,6 +139,8 @@ static struct worker open_worker(struct node *n)
     k.signals = signals_open(n, is(o->nb_signal, "relay"));
     if (is(o->nb_payload, "weights"))
         k.local = node_optimizer(n, (struct range){0, n->count});
+    if (k.local && k.racing)
+        k.start = net_alloc(n->net, (size_t)n->count * sizeof(float));
     if (is(o->nb_inflight, "carry"))
         k.spare = net_alloc(n->net, (size_t)n->count * sizeof(float));
     k.finishes = is(o->nb_inflight, "finish");
@@ -126,6 +153,7 @@ static void close_worker(struct worker *k)
 {
     signals_close(&k->signals, ps_depart(k->ps, k->signals.sent));
     net_free(k->n->net, k->spare);
+    net_free(k->n->net, k->start);
     if (k->local)
         optimizer_close(k->local);
     ps_client_close(k->ps);
@@ -135,6 +163,7 @@ void nbssgd_work(struct node *n)
 {
     struct worker k = open_worker(n);
     ps_pull(k.ps, n->w);
+    k.into = n->w;
     land(&k);
     if (!k.finishes)
         node_set_interrupt(n, k.spare ? hear_and_carry : hear_and_abort, &k,

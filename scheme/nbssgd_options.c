@@ -1,5 +1,4 @@
-/* nbssgd's table, the rows of its options, and what does not go together; nbssgd.c is the
- * worker, nbssgd_server.c the server. */
+/* nbssgd's table, the rows of its options, and what does not go together. */
 #include "scheme/nbssgd.h"
 
 #include <string.h>
@@ -45,9 +44,9 @@ static const struct option_row rows[] = {
      .type = OPTION_CHOICE,
      .offset = AT(nb_weigh),
      .preset = "finished",
-     .choices = "finished|full",
-     .help =
-         "divide the sum of gradients by the mini-batches finished, or by workers x mini-batches"},
+     .choices = "finished|full|samples|capped",
+     .help = "the step of an update that has N mini-batches: always a full one, as N to all that "
+             "could be finished, as N to its mean so far, or that but at most a full one"},
     {0}};
 
 const struct option_set nbssgd_option_set = {
@@ -76,7 +75,8 @@ const struct scheme scheme_nbssgd = {
     .staleness = "0",
     .options = &nbssgd_option_set,
     .check = check,
-    .state = (const char *const[]){"worker.position", "worker.optimizer", NULL},
+    .state = (const char *const[]){"worker.position", "worker.optimizer", "server.minibatches",
+                                   "server.updates", NULL},
     .work = nbssgd_work,
     .serve = nbssgd_serve,
 };

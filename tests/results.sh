@@ -41,7 +41,8 @@ check 'update_s holds the vector work of workers, too' \
     holds "$(column a/ranks.csv update_s | sed 1d | sum) > 0"
 for name in scheme world network workers servers seed samples updates seconds top1 top5 loss \
     images_per_s wait_share aborted_samples \
-    staleness_mean minibatches_per_update divergence tta; do
+    staleness_mean minibatches_per_update minibatches_per_update_harmonic least_use starved \
+    divergence tta; do
     check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
 done
 check 'events.jsonl is JSON, line by line' json_lines a/events.jsonl

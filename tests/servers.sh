@@ -76,6 +76,24 @@ check 'a delay is waited for in ssgd' holds \
 check 'a signal interrupts it in nbssgd' holds \
     "$(value stall-nbssgd seconds) / $(value stall-nbssgd updates) < 0.5"
 
+# Who is starved is said once; a slow worker that gives its part is not.
+starved() { # NAME: by its own events, summary and stderr, and how often
+    grep -c '"event": "starved"' "$1/events.jsonl"
+    json "$1/summary.json" '$j->{starved} ? "yes" : "no"'
+}
+run "$nbsgd" --world sim --network quadratic --workers 4 --batch 64 --minibatches 4 \
+    --samples 20000 --scheme nbssgd --slow 4=8 --results starved
+check 'a starved worker is named, with what helps' \
+    ends 0 'STARVED: rank 4 has 25.0 % of the data, .* samples that updates .* --nb-inflight carry'
+check 'it is said once, and kept' [ "$(starved starved | paste -sd' ')" = '1 yes' ]
+check 'its part is told' json_holds starved/summary.json '$j->{least_use} < 0.3'
+check 'ssgd starves nobody' [ "$(starved slow-ssgd | paste -sd' ')" = '0 no' ]
+run "$nbsgd" --world sim --network lenet5 --dataset synthetic --train-samples 400 --workers 4 \
+    --partition label --batch 8 --minibatches 4 --samples 600 --eval-samples 10 --eval-batches 1 \
+    --scheme asgd --slow 4=8 --results starved-label
+check 'and what it means where shards are cut by labels' ends 0 \
+    'STARVED: rank 4 .* classes that only it has are hardly learned$'
+
 # The same on real ranks, with sleep for slowness: the three others do not wait.
 real real-ssgd 5 --scheme ssgd --delay 'constant:0.002;constant:0.05@4' --samples 5000
 real real-nbssgd 5 --scheme nbssgd --delay 'constant:0.002;constant:0.05@4' --samples 5000

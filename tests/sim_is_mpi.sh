@@ -125,13 +125,16 @@ mode() { # WORLD NAME COMMAND ...
     fi
 }
 
-# All 96 modes on the simulated network (a sanitizer sees every seventh: that meets each value); on
+# 96 modes on the simulated network (a sanitizer sees every seventh: that meets each value); on
 # real ranks enough of them that every pair of values meets.
 nth=0
 for payload in gradient weights; do for inflight in abort finish carry; do
 for batch in keep reset; do
-for server in locked racing; do for signal in direct relay; do for weigh in finished full; do
-    if [ "$sanitized" = 1 ] && [ $((nth++ % 7)) != 0 ]; then continue; fi
+for server in locked racing; do for signal in direct relay; do for part in 0 1; do
+    weighs=(finished full samples capped) # two of them in turn, so that each meets each value
+    weigh=${weighs[nth / 2 % 2 * 2 + part]}
+    nth=$((nth + 1))
+    if [ "$sanitized" = 1 ] && [ $((nth % 7)) != 0 ]; then continue; fi
     mode sim "$payload $inflight $batch $server $signal $weigh" "$nbsgd" --world sim --workers 4 \
         "${toy[@]}" --slow 4=3 \
         --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch \
@@ -147,14 +150,14 @@ while read -r payload inflight batch server signal weigh hosts; do
         --nb-batch "$batch" --nb-server "$server" \
         --nb-signal "$signal" --nb-weigh "$weigh"
 done <<'MODES'
-gradient abort  keep  racing relay  full     2
-weights  abort  reset locked relay  finished 2
+gradient abort  keep  racing relay  samples  2
+weights  abort  reset locked relay  capped   2
 weights  abort  reset racing direct full     1
 gradient finish reset racing relay  finished 1
 weights  finish keep  locked direct full     2
 gradient carry  keep  locked relay  finished 2
-gradient carry  keep  racing direct full     1
-weights  carry  reset locked direct finished 1
+gradient carry  keep  racing direct capped   1
+weights  carry  reset locked direct samples  1
 MODES
 unset NBSGD_HOSTS
 

@@ -98,13 +98,14 @@ static void a_histogram_counts_the_tail_in_its_last_bin(void **state)
 {
     (void)state;
     struct histogram h = {0};
-    assert_true(histogram_mean(&h) == 0);
+    assert_true(histogram_mean(&h) == 0 && histogram_harmonic_mean(&h) == 0);
     histogram_add(&h, 0);
     histogram_add(&h, HISTOGRAM - 1);
     histogram_add(&h, 1000);
     assert_int_equal(h.bin[0], 1);
     assert_int_equal(h.bin[HISTOGRAM - 1], 2);
     assert_true(histogram_mean(&h) == (HISTOGRAM - 1 + 1000) / 3.0);
+    assert_true(fabs(histogram_harmonic_mean(&h) - 2 / (1.0 / (HISTOGRAM - 1) + 1e-3)) < 1e-9);
 }
 
 int main(void)

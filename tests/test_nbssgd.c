@@ -92,9 +92,11 @@ static void draw(struct option_list *w, uint64_t seed, bool plain)
     }
     static const char *const inflight[] = {"abort", "finish", "carry"};
     add_option(w, "nb-inflight=%s", inflight[random_below(&r, 3)]);
+    static const char *const weigh[] = {"finished", "full", "samples", "capped"};
+    bool racing = random_below(&r, 2);
     add_option(w, "nb-payload=%s", random_below(&r, 2) ? "gradient" : "weights");
-    add_option(w, "nb-server=%s", random_below(&r, 2) ? "locked" : "racing");
-    add_option(w, "nb-weigh=%s", random_below(&r, 2) ? "finished" : "full");
+    add_option(w, "nb-server=%s", racing ? "racing" : "locked");
+    add_option(w, "nb-weigh=%s", weigh[random_below(&r, 4)]);
     add_option(w, "compress=%s", random_below(&r, 4) ? "f32" : "bf16");
 }
 
