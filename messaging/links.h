@@ -2,10 +2,10 @@
  *
  * Ranks are on hosts in order, `ranks_per_host` on each. Between hosts a message passes the
  * sender's port, its host's, the link, the receiver's host's and the receiver's. Each has a
- * bandwidth of its own in each direction, which the messages there share; the slowest counts. Within a host a payload
- * stays where it lies: whoever borrows it has it after the latency; whoever receives it into a
- * buffer copies it, at within.bandwidth, in its own time. Bandwidths are bytes per second, 0: no
- * limit. */
+ * bandwidth of its own in each direction, which the messages there share; the slowest counts.
+ * Within a host a payload stays where it lies: whoever borrows it has it after the latency; whoever
+ * receives it into a buffer copies it, at within.bandwidth, in its own time. Bandwidths are bytes
+ * per second, 0: no limit. */
 #ifndef MESSAGING_LINKS_H
 #define MESSAGING_LINKS_H
 

@@ -2,8 +2,8 @@
  *
  * Cost: matching is O(1), by lanes (receiver, sender, tag); a payload is hashed twice (not if
  * `lax`). No allocation once the pools have grown. Of a payload that gets ready piece by piece,
- * each piece leaves as a part, three events more, in its message's lane: so the message arrives after
- * its parts. */
+ * each piece leaves as a part, three events more, in its message's lane: so the message arrives
+ * after its parts. */
 #include "messaging/sim/sim.h"
 
 #include <assert.h>

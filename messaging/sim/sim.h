@@ -14,7 +14,7 @@
 #include "messaging/calls.h"
 #include "messaging/links.h"
 
-/* Where a message passes: the ports before its flight, which is latency and jitter, and after it. */
+/* Where a message passes: ports before its flight, which is latency and jitter, and after it. */
 enum stage { OUT, HOST_OUT, LINK, HOST_IN, IN, STAGES };
 
 struct link_port { /* one direction of a rank's, a host's or a pair's link */
