@@ -242,11 +242,21 @@ static void run_rank(struct net *net, void *argument)
         close_process(run, net);
 }
 
+/* What the machine file says instead. */
+static void refuse_replaced(const struct options *o, const char *machine)
+{
+    static const char *const replaced[] = {"sim-latency", "sim-bandwidth", "sim-minibatch"};
+    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
+        if (options_given(o, replaced[i]))
+            fatal("--%s: --machine %s says that: leave one", replaced[i], machine);
+}
+
 /* One process holds all ranks. */
 static void simulate(struct run *run, struct world_options *world)
 {
     const struct sim_options *sim = options_of(&run->options, run->world->options);
     if (*sim->machine) {
+        refuse_replaced(&run->options, sim->machine);
         run->machine = machine_load(sim->machine);
         world->links = machine_links(run->machine, world->ranks);
     }

@@ -28,7 +28,7 @@ static void take_machine(struct run_context *c, const struct machine *machine)
     int threads = o->threads ? (int)o->threads : 1;
     c->machine = machine;
     c->minibatch_s = sim->sim_minibatch;
-    if (!machine || !strcmp(o->network, problem_toy))
+    if (!machine)
         return;
     const char *variant = model_variant(o);
     c->minibatch_s =

@@ -99,7 +99,8 @@ void model_names(char *text, size_t size); /* "resnet18|...|lenet5" */
 void model_list(FILE *to);                 /* of --help: each member, and the quadratic toy */
 /* A member's own options; NULL: it has none, or there is no such member. */
 const struct option_set *model_options(const char *name);
-const char *model_variant(const struct options *o); /* model_kind.variant's, of --network */
+/* model_kind.variant's, of --network; "cifar" where there is one only, and for the quadratic */
+const char *model_variant(const struct options *o);
 /* The model of that name, with its own options out of *o. */
 void model_build(struct model *m, const struct model_request *request, const struct options *o);
 

@@ -48,6 +48,8 @@ ranks_per_host = 4
 local_latency_s = 0
 local_bandwidth_bytes_per_s = 4000
 vector_bandwidth_bytes_per_s = 4e6
+[minibatch_s]
+quadratic cifar 32 f32 1 = 0.1
 END
 toy=(--world sim --workers 3 --scheme ssgd --network quadratic --updates 3 --threads 1)
 run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
@@ -74,7 +76,8 @@ check 'a sum likewise' near "$sum_s" 0.01
 
 # A signal may be on its way for longer than all that comes after it: its worker stays until it has
 # read it.
-printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0.5\n' >slow.ini
+printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0.5
+[minibatch_s]\nquadratic cifar 32 f32 1 = 0.1\n' >slow.ini
 for inflight in finish carry; do
     run "$nbsgd" --world sim --network quadratic --workers 3 --slow 2=1.5 --updates 9 \
         --scheme nbssgd --nb-inflight $inflight --machine slow.ini --results slow
@@ -99,6 +102,26 @@ check 'the same again with the same seed' [ "$(times s2)" = "$(times s3)" ]
 check 'with another seed others' \
     [ "$(column s3/ranks.csv compute_s)" != "$(column s4/ranks.csv compute_s)" ]
 check 'without one they are all alike' [ "$(second b minibatch_deviation_s)" = 0.000000 ]
+
+# The quadratic takes its line as a network does, and the file stands for all of --sim-*.
+printf 'latency_s = 0\nbandwidth_bytes_per_s = 1e9\n[rank 2]\nspeed = 0.5
+[minibatch_s]\nquadratic cifar 16 f32 1 = 0.25 0.2\n' >quadratic.ini
+quadratic=("$nbsgd" --world sim --network quadratic --workers 2 --scheme ssgd --threads 1
+    --machine quadratic.ini --batch 32 --updates 50)
+run "${quadratic[@]}" --minibatches 2 --results q
+check 'a quadratic on a machine runs' ends 0
+check 'its mini-batches take what the file says' \
+    awk "BEGIN { m = $(second q compute_s) / 100; exit !(m > 0.235 && m < 0.265) }"
+check 'with the scatter that it says' \
+    awk "BEGIN { s = $(second q minibatch_deviation_s) / 0.25; exit !(s > 0.14 && s < 0.26) }"
+check 'at the speed of the rank' awk "BEGIN { m = $(column q/ranks.csv compute_s | sed -n 3p) / 100
+    exit !(m > 0.47 && m < 0.53) }"
+run "${quadratic[@]}" --minibatches 4 --results q
+check 'without its line it is refused' ends 2 "quadratic.ini .*'quadratic cifar 8 f32 1 = "
+for given in latency bandwidth minibatch; do
+    run "${quadratic[@]}" --minibatches 2 --sim-$given 0.5
+    check "--machine and --sim-$given" ends 2 "--sim-$given: --machine quadratic.ini says that"
+done
 
 run env NBSGD_HOSTS=1 "$mpirun" -n 2 "$cluster" --machine machine.ini
 check 'one host alone' ends 0
