@@ -160,7 +160,7 @@ static void check_range(const struct option_row *row, double number, const char 
                         const char *where)
 {
     double most = greatest(row);
-    bool fits = isfinite(number) &&
+    bool fits = (isfinite(number) || (row->flags & OPTION_ENDLESS && number > 0)) &&
                 (row->flags & OPTION_ABOVE ? number > row->least : number >= row->least) &&
                 (row->flags & OPTION_BELOW ? number < most : number <= most);
     if (!fits)

@@ -19,10 +19,11 @@
 enum option_type { OPTION_TEXT, OPTION_CHOICE, OPTION_INT, OPTION_REAL, OPTION_FLAG };
 
 enum option_flags {
-    OPTION_FREE = 1,  /* may differ between a recorded run and its replay */
-    OPTION_ABOVE = 2, /* `least` itself is too small */
-    OPTION_BELOW = 4, /* `most` itself is too great */
-    OPTION_ACTION = 8 /* prints something and ends: no part of a run's configuration */
+    OPTION_FREE = 1,    /* may differ between a recorded run and its replay */
+    OPTION_ABOVE = 2,   /* `least` itself is too small */
+    OPTION_BELOW = 4,   /* `most` itself is too great */
+    OPTION_ACTION = 8,  /* prints something and ends: no part of a run's configuration */
+    OPTION_ENDLESS = 16 /* `inf` is a value, too */
 };
 
 struct option_row {

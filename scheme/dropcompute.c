@@ -75,10 +75,8 @@ static void take_step(struct worker *k, struct optimizer *optimizer, bool by_kep
     collective_sum(k->all, n->sum, 1 / (by_kept ? fmax(kept, 1) : c->workers * c->minibatches));
     if (k->seconds)
         own_seconds(k)[c->minibatches] = (float)(node_clock(n) - began_s);
-    if (kept > 0) {
-        optimizer_step(optimizer, n->w, n->sum, n->lr);
-        node_advance_vector(n, n->count, 3);
-    }
+    if (kept > 0)
+        node_step(n, optimizer, n->w, n->sum, n->lr);
     node_weights_changed(n);
 }
 

@@ -17,6 +17,7 @@
     X(hogwild)                                                                                     \
     X(ssp)                                                                                         \
     X(backup)                                                                                      \
+    X(quorum)                                                                                      \
     X(rennala)                                                                                     \
     X(anytime)                                                                                     \
     X(localsgd)                                                                                    \

@@ -199,6 +199,49 @@ static void dropcompute_is_faster_among_stragglers(void **state)
     experiment_close(&drops);
 }
 
+static void quorum_with_endless_grace_is_ssgd(void **state)
+{
+    (void)state;
+    assert_same_bits("quorum", "grace=inf momentum=0.9 " DELAYS, "ssgd", "momentum=0.9 " DELAYS);
+    assert_same_bits("quorum", "quorum=1 grace=inf servers=3 depart=5=8 " DELAYS, "ssgd",
+                     "depart=3=8 " DELAYS);
+}
+
+static void quorum_without_grace_is_backup(void **state)
+{
+    (void)state;
+    assert_same_bits("quorum", "quorum=3 grace=0 " DELAYS, "backup", "backup-workers=1 " DELAYS);
+    /* ranks begin after the servers */
+    assert_same_bits("quorum", "quorum=2 grace=0.03 slow=2=1.1,3=1.2,4=1.6", "quorum",
+                     "quorum=2 grace=0.03 slow=4=1.1,5=1.2,6=1.6 servers=3");
+}
+
+/* A mini-batch takes 0.1 s; workers come after 0.1, 0.1, 0.13 and 0.3 s. Of each update w[1 + i] is
+ * worker i's part. */
+static void quorum_takes_who_comes_within_grace(void **state)
+{
+    (void)state;
+    static const struct {
+        double grace, parts[4], seconds;
+    } cases[] = {{0.02, {10. / 2, 10. / 2, 0, 0}, 1.2},
+                 {0.05, {10. / 3, 10. / 3, 10. / 3, 0}, 1.5}};
+    for (int k = 0; k < 2; k++) {
+        struct experiment e;
+        char options[200];
+        snprintf(options, sizeof options,
+                 "workers=4 slow=3=1.3,4=3 quorum=2 updates=10 samples=100000 grace=%g",
+                 cases[k].grace);
+        run_ledger(&e, "quorum", options);
+        assert_int_equal(e.out.updates, 10);
+        assert_true(fabs(e.out.w[0] - 10) < 1e-5);
+        for (int i = 0; i < 4; i++)
+            assert_true(fabs(e.out.w[1 + i] - cases[k].parts[i]) < 1e-5);
+        /* and what is under way then */
+        assert_true(e.out.seconds > cases[k].seconds && e.out.seconds < cases[k].seconds + 0.31);
+        experiment_close(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +251,9 @@ int main(void)
         cmocka_unit_test(dropcompute_takes_what_is_finished),
         cmocka_unit_test(dropcompute_chooses_the_best_tau),
         cmocka_unit_test(dropcompute_is_faster_among_stragglers),
+        cmocka_unit_test(quorum_with_endless_grace_is_ssgd),
+        cmocka_unit_test(quorum_without_grace_is_backup),
+        cmocka_unit_test(quorum_takes_who_comes_within_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
