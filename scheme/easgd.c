@@ -1,84 +1,142 @@
 /* Elastic averaging SGD: workers explore on their own; every tau mini-batches an elastic force
  * pulls each worker and the centre together.
  *
- *   every tau mini-batches: d = alpha (w_i - w~);  w_i <- w_i - d;  w~ <- w~ + d
- *   in between:             w_i <- w_i - lr g(w_i)
+ *   easgd   x <- w_i;  every tau mini-batches: d = alpha (x - w~);  w_i <- w_i - d;  w~ <- w~ + d
+ *           w_i <- w_i - lr g(x)
+ *   eamsgd  the same, with Nesterov's momentum: v_i <- mu v_i - lr g(x + mu v_i);  w_i <- w_i + v_i
  *
- * alpha = beta / W (--easgd-beta), tau: --local-steps. eamsgd: local steps with Nesterov's momentum
- * (--momentum). The worker asks for the centre w~, and both use the same d: the force is symmetric
- * and the sum of all weights is conserved, unless --compress changes what the centre gets. The
- * centre is evaluated. Cost: n floats down and n up every tau mini-batches. No gradient is stale:
- * they are all local. Zhang, Choromanska, LeCun NIPS 2015, arXiv:1412.6651, algorithms 1 and 2. */
-#include <string.h>
+ * alpha = beta / W (--easgd-beta), tau: --local-steps, mu: --momentum. The gradient is that of the
+ * weights before the force, so the centre comes while it is computed, and no worker waits for a
+ * fast server. Worker and centre use the same d: the sum of all weights is conserved, unless
+ * --compress changes what the centre gets. The centre is evaluated. Cost: n floats down and n up
+ * every tau mini-batches. No gradient is stale: they are all local. Zhang, Choromanska, LeCun NIPS
+ * 2015, arXiv:1412.6651, algorithms 1 and 2. */
+#include "scheme/easgd.h"
 
 #include "base/alloc.h"
-#include "base/check.h"
 #include "parameter_server/parameter_server.h"
-#include "scheme/scheme.h"
 
-struct easgd_options {
-    int64_t local_steps; /* mini-batches */
-    double easgd_beta;   /* workers x alpha */
+struct worker {
+    struct node *n;
+    struct ps_client *ps;
+    struct optimizer *local; /* plain SGD */
+    double alpha, momentum;
+    float *centre, *d;
+    float *x;      /* eamsgd: the weights, where n->w is x + mu v; easgd: NULL, they are n->w */
+    int64_t steps; /* since the last exchange */
+    bool asked;    /* for the centre, which has not come */
 };
 
-#define AT(field) offsetof(struct easgd_options, field)
-
-static const struct option_row rows[] = {
-    {.name = "local-steps",
-     .type = OPTION_INT,
-     .offset = AT(local_steps),
-     .preset = "8",
-     .placeholder = "H",
-     .help = "mini-batches between exchanges",
-     .least = 1},
-    {.name = "easgd-beta",
-     .type = OPTION_REAL,
-     .offset = AT(easgd_beta),
-     .preset = "0.9",
-     .placeholder = "BETA",
-     .help = "workers x elasticity of the force between worker and centre",
-     .old = "elastic",
-     .most = 1},
-    {0}};
-
-static const struct option_set option_set = {.title = "Schemes easgd and eamsgd",
-                                             .owner = "--scheme easgd or eamsgd",
-                                             .rows = rows,
-                                             .size = sizeof(struct easgd_options)};
-
-static void work(struct node *n, struct optimizer *local)
+/* The centre has come: both are pulled by d, it at once, the worker when its gradient is done. */
+static void exchange(struct worker *k)
 {
-    const struct run_context *s = n->context;
-    const struct easgd_options *o = options_of(s->options, &option_set);
-    double alpha = o->easgd_beta / s->workers;
-    struct ps_client *ps = ps_client_open(n);
-    float *centre = net_alloc(n->net, (size_t)n->count * sizeof *centre),
-          *d = net_alloc(n->net, (size_t)n->count * sizeof *d);
-    ps_pull(ps, n->w);
-    for (bool training = ps_wait(ps); training;) {
-        node_clear(n);
-        while (n->finished < o->local_steps)
-            node_local_step(n, local, n->lr);
-        ps_request(ps);
-        ps_pull(ps, centre);
-        training = ps_wait(ps);
-        node_sum(n, d, (const float *const[]){n->w, centre}, (double[]){alpha, -alpha}, 2,
-                 n->count);
-        node_sum(n, n->w, (const float *const[]){n->w, d}, (double[]){1, -1}, 2, n->count);
-        node_weights_changed(n);
-        if (training)
-            ps_push_async(ps, d);
-        else
-            node_discard(n);
-    }
-    ps_flush(ps);
-    net_free(n->net, centre);
-    net_free(n->net, d);
-    optimizer_close(local);
-    ps_client_close(ps);
+    struct node *n = k->n;
+    const float *x = k->x ? k->x : n->w;
+    ps_wait(k->ps);
+    k->asked = false;
+    if (n->stop)
+        return;
+    node_sum(n, k->d, (const float *const[]){x, k->centre}, (double[]){k->alpha, -k->alpha}, 2,
+             n->count);
+    n->finished = k->steps;
+    ps_push_async(k->ps, k->d);
+    node_clear(n);
+    k->steps = 0;
 }
 
-static void serve(struct node *n)
+static enum node_flow hear(void *self)
+{
+    struct worker *k = self;
+    if (k->asked && ps_pull_ready(k->ps))
+        exchange(k);
+    return NODE_CONTINUE; /* also at the end: how far a worker gets must not depend on delays */
+}
+
+/* to = a + factor x b */
+static void add_scaled(struct node *n, float *to, const float *a, double factor, const float *b)
+{
+    node_sum(n, to, (const float *const[]){a, b}, (double[]){1, factor}, 2, n->count);
+}
+
+/* A step by the gradient at n->w, which is x + mu v: so it makes it x + (the next) v. */
+static void step(struct worker *k, bool pulled)
+{
+    struct node *n = k->n;
+    node_step(n, k->local, n->w, n->sum, n->lr);
+    if (k->x)
+        add_scaled(n, k->x, n->w, -1, k->x); /* v */
+    if (pulled)
+        add_scaled(n, n->w, n->w, -1, k->d);
+    if (k->x) {
+        float *ahead = k->x;
+        add_scaled(n, ahead, n->w, k->momentum, ahead);
+        k->x = n->w;
+        n->w = ahead;
+    }
+    node_weights_changed(n);
+}
+
+/* False: training is over, or over for this worker. */
+static bool advance(struct worker *k, bool exchanges)
+{
+    struct node *n = k->n;
+    if (exchanges) {
+        ps_request(k->ps);
+        ps_pull(k->ps, k->centre);
+        k->asked = true;
+    }
+    n->finished = 0; /* the sum begins anew */
+    node_minibatch(n);
+    if (k->asked)
+        exchange(k);
+    k->steps++;
+    if (!n->stop)
+        step(k, exchanges);
+    return !n->stop && (!exchanges || !node_departs(n));
+}
+
+static struct worker open_worker(struct node *n, bool has_momentum)
+{
+    const struct run_context *s = n->context;
+    const struct easgd_options *o = options_of(s->options, &easgd_option_set);
+    size_t bytes = (size_t)n->count * sizeof(float);
+    return (struct worker){
+        .n = n,
+        .ps = ps_client_open(n),
+        .local = node_local_optimizer(n, "sgd", false),
+        .alpha = o->easgd_beta / s->workers,
+        .momentum = optimizer_options_of(s->options, "nesterov").momentum,
+        .centre = net_alloc(n->net, bytes),
+        .d = net_alloc(n->net, bytes),
+        .x = has_momentum ? net_alloc(n->net, bytes) : NULL,
+    };
+}
+
+static void work(struct node *n, bool has_momentum)
+{
+    const struct easgd_options *o = options_of(n->context->options, &easgd_option_set);
+    struct worker k = open_worker(n, has_momentum);
+    struct request *const *pull = ps_pending_pull(k.ps);
+    ps_pull(k.ps, n->w);
+    bool training = ps_wait(k.ps);
+    if (k.x)
+        node_copy(n, k.x, n->w, n->count);
+    node_clear(n);
+    node_set_interrupt(n, hear, &k, &pull, 1);
+    for (int64_t t = 0; training; t++)
+        training = advance(&k, t > 0 && t % o->local_steps == 0);
+    node_set_interrupt(n, NULL, NULL, NULL, 0);
+    n->finished = k.steps; /* what was not counted by an exchange any more */
+    node_discard(n);
+    ps_flush(k.ps);
+    net_free(n->net, k.centre);
+    net_free(n->net, k.d);
+    net_free(n->net, k.x);
+    optimizer_close(k.local);
+    ps_client_close(k.ps);
+}
+
+void easgd_serve(struct node *n)
 {
     struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
@@ -101,62 +159,12 @@ static void serve(struct node *n)
     ps_server_close(ps);
 }
 
-static void check_rule(const struct options *o, const char *scheme, const char *rule)
+void easgd_work(struct node *n)
 {
-    if (strcmp(o->optimizer, "sgd") && strcmp(o->optimizer, rule))
-        fatal("--optimizer %s: workers of %s step by %s, the centre by the elastic force alone; "
-              "leave it out",
-              o->optimizer, scheme, rule);
+    work(n, false);
 }
 
-static void easgd_check(const struct options *o, int workers)
+void eamsgd_work(struct node *n)
 {
-    (void)workers;
-    check_rule(o, "easgd", "sgd");
+    work(n, true);
 }
-
-static void eamsgd_check(const struct options *o, int workers)
-{
-    (void)workers;
-    check_rule(o, "eamsgd", "nesterov");
-}
-
-static void easgd_work(struct node *n)
-{
-    work(n, node_local_optimizer(n, "sgd", false));
-}
-
-static void eamsgd_work(struct node *n)
-{
-    work(n, node_local_optimizer(n, "nesterov", true));
-}
-
-const struct scheme scheme_easgd = {
-    .name = "easgd",
-    .rule = "local steps, and an elastic force between each worker and a centre",
-    .paper = "Zhang et al. 2015, arXiv:1412.6651",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
-    .messages = "a push, a pull",
-    .floats = "2 n every H mini-batches",
-    .staleness = "local gradients",
-    .options = &option_set,
-    .check = easgd_check,
-    .state = (const char *const[]){"worker.weights", NULL},
-    .work = easgd_work,
-    .serve = serve,
-};
-
-const struct scheme scheme_eamsgd = {
-    .name = "eamsgd",
-    .rule = "easgd with Nesterov's momentum at the workers",
-    .paper = "Zhang et al. 2015, arXiv:1412.6651",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
-    .messages = "a push, a pull",
-    .floats = "2 n every H mini-batches",
-    .staleness = "local gradients",
-    .options = &option_set,
-    .check = eamsgd_check,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", NULL},
-    .work = eamsgd_work,
-    .serve = serve,
-};
