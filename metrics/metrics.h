@@ -44,7 +44,7 @@ struct traffic {
 
 struct signal_counters {
     int64_t heard, late, sent; /* late: of a version gone by; sent: one to everybody is one */
-    double latency_s, worst_s; /* from sent to heard: sum, greatest */
+    double latency_s, worst_s; /* from sent to heard, of the training clock: sum, greatest */
 };
 
 /* What one rank did. Seconds are of the training clock, but for eval_s. */

@@ -1,5 +1,7 @@
 /* The training clock: net_now() less the time for which it was stopped. It is stopped while ranks
  * evaluate. */
+#include <math.h>
+
 #include "node/private.h"
 
 static const double instant_s = 1e-9; /* sums of times differ by less */
@@ -7,6 +9,27 @@ static const double instant_s = 1e-9; /* sums of times differ by less */
 double node_clock_at(const struct node *n, double now_s)
 {
     return now_s - n->own->clock.started_s - n->own->clock.stopped_s;
+}
+
+void clock_stopped(struct node *n, double began_s, double seconds)
+{
+    struct training_clock *c = &n->own->clock;
+    c->stop[c->stops++ % STOPS] = (struct stop){.began_s = began_s, .before_s = c->stopped_s};
+    c->stopped_s += seconds;
+}
+
+double node_clock_then(const struct node *n, double net_s)
+{
+    const struct training_clock *c = &n->own->clock;
+    double stopped_s = c->stopped_s;
+    for (int i = c->stops - 1; i >= 0 && i >= c->stops - STOPS; i--) {
+        const struct stop *stop = &c->stop[i % STOPS];
+        double next_s = stopped_s;
+        stopped_s = stop->before_s;
+        if (net_s > stop->began_s) /* in this stop, or after it */
+            return fmax(net_s - next_s, stop->began_s - stopped_s) - c->started_s;
+    }
+    return net_s - stopped_s - c->started_s;
 }
 
 double node_clock(const struct node *n)

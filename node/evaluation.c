@@ -251,7 +251,7 @@ void evaluation_run(struct node *n)
     if (n->rank > 0)
         began_s -= await_resume(n);
     double stopped_s = net_now(n->net) - began_s;
-    n->own->clock.stopped_s += stopped_s;
+    clock_stopped(n, began_s, stopped_s);
     n->counters.eval_s += stopped_s;
     e->current = true;
     e->next_samples = (n->samples / every + 1) * every;

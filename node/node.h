@@ -221,6 +221,9 @@ struct range node_slice(const struct node *n, int server);
 /* --- time --- */
 
 double node_clock(const struct node *n); /* seconds of the training clock */
+/* What it showed when net_now() showed that, in the past: in an evaluation, where it stood still.
+ * Exact over the last eight evaluations. */
+double node_clock_then(const struct node *n, double net_s);
 
 /* --- vector work --- */
 

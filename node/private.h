@@ -4,9 +4,18 @@
 
 #include "node/node.h"
 
+enum { STOPS = 8 };
+
+struct stop {        /* of the training clock */
+    double began_s;  /* of net_now() */
+    double before_s; /* for which it had been stopped before */
+};
+
 struct training_clock {
-    double started_s;  /* of net_now(), when training began */
-    double stopped_s;  /* seconds for which it was stopped since then */
+    double started_s;        /* of net_now(), when training began */
+    double stopped_s;        /* seconds for which it was stopped since then */
+    struct stop stop[STOPS]; /* the last ones: number i is at i % STOPS */
+    int stops;               /* so many there were */
     double trained_s;  /* rank 0: when the newest version was made; what is later is no training */
     double deadline_s; /* node_set_deadline()'s; INFINITY: none */
 };
@@ -99,6 +108,8 @@ struct node_private {
 
 /* what node_clock() shows when net_now() shows this */
 double node_clock_at(const struct node *n, double now_s);
+/* It was stopped for so long; the stop began when net_now() showed that. */
+void clock_stopped(struct node *n, double began_s, double seconds);
 /* has node_set_deadline()'s time passed then? */
 bool node_past_deadline_at(const struct node *n, double now_s);
 

@@ -1,4 +1,5 @@
-/* Signals between workers: counted and timed where they are read. */
+/* Signals between workers: counted and timed where they are read, on the training clock: an
+ * evaluation between sending and hearing takes none of it. */
 #include "signals/signals.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ struct signals signals_open(struct node *n, bool relay)
 static void count(struct signals *s, const struct header *m)
 {
     struct signal_counters *counters = &s->n->counters.signals;
-    double latency_s = net_now(s->n->net) - m->sent_s;
+    double latency_s = node_clock(s->n) - node_clock_then(s->n, m->sent_s);
     s->received++;
     if (m->version < s->round)
         counters->late++;

@@ -1,5 +1,6 @@
 /* Evaluations of sets of weights, on the simulated network: the ledger's loss is w[0], so each row
  * says which weights were judged. And no evaluation begins inside another one. */
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
+#include "signals/signals.h"
 #include "tests/death_test.h"
 #include "tests/option_list.h"
 #include "tests/scheme_harness.h"
@@ -173,6 +175,60 @@ static void a_set_of_one_leaves_no_second_file(void **state)
     assert_int_equal(j.others, -1);
 }
 
+/* At 10.0 s rank 0 calls to an evaluation; messages take half a second. At 10.2 s the first worker
+ * signals, and the second hears it after the evaluation, in which it is since 10.5 s. */
+static const double called_s = 10, signalled_s = 10.2, latency_s = 0.5;
+
+static void advance_to(struct node *n, double net_s)
+{
+    net_advance(n->net, net_s - net_now(n->net));
+}
+
+static void signals_work(struct node *n)
+{
+    struct ps_client *ps = ps_client_open(n);
+    struct signals s = signals_open(n, false);
+    ps_pull(ps, n->w);
+    ps_wait(ps);
+    if (n->worker == 0) {
+        advance_to(n, signalled_s);
+        signals_send(&s);
+    }
+    while (n->worker > 0 && !signals_heard(&s))
+        node_wait(n, (struct request *[]){NULL, s.posted}, 2, INFINITY, "a signal", NET_ANY);
+    signals_close(&s, ps_depart(ps, s.sent));
+    ps_client_close(ps);
+}
+
+static void signals_serve(struct node *n)
+{
+    struct ps_server *ps = ps_server_open(n);
+    ps_reply_all(ps);
+    advance_to(n, called_s);
+    node_updated(n, &(struct update){.samples = 1, .minibatches = 1, .contributions = 1});
+    ps_server_close(ps);
+}
+
+static void an_evaluation_is_no_latency_of_a_signal(void **state)
+{
+    (void)state;
+    static const struct scheme signals = {
+        .name = "signals", .work = signals_work, .serve = signals_serve};
+    char latency[40];
+    struct experiment e;
+    snprintf(latency, sizeof latency, "sim-latency=%g", latency_s);
+    experiment_defaults(&e, (const char *const[]){"workers=2", "minibatches=1", "batch=4",
+                                                  "samples=100", "eval-every=1", latency, NULL});
+    e.scheme = &signals;
+    experiment_run(&e);
+    const struct counters *c = &e.out.worker[1];
+    assert_int_equal(c->signals.heard, 1);
+    assert_true(c->eval_s > 2 * latency_s);
+    assert_true(fabs(c->signals.latency_s - (called_s + latency_s - signalled_s)) < 1e-3);
+    assert_true(c->signals.worst_s == c->signals.latency_s);
+    experiment_close(&e);
+}
+
 /* What rank 0 prepares for an evaluation must not lead to another one. */
 static void evaluates_again(void *self)
 {
@@ -209,6 +265,7 @@ int main(void)
         cmocka_unit_test(the_mean_and_each_workers_own),
         cmocka_unit_test(the_servers_and_each_workers_own),
         cmocka_unit_test(a_set_of_one_leaves_no_second_file),
+        cmocka_unit_test(an_evaluation_is_no_latency_of_a_signal),
         cmocka_unit_test(no_evaluation_inside_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
