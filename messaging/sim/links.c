@@ -148,16 +148,6 @@ bool sim_takes_time(const struct route *route)
     return false;
 }
 
-double sim_alone_s(struct sim *sim, int from, int to, size_t bytes)
-{
-    struct route route = sim_route(sim, from, to);
-    double takes_s = route.copy_bandwidth > 0 ? (double)bytes / route.copy_bandwidth : 0;
-    for (int stage = OUT; stage < STAGES; stage++)
-        if (route.port[stage])
-            takes_s = fmax(takes_s, (double)bytes / route.port[stage]->bandwidth);
-    return route.latency_s + takes_s;
-}
-
 static double flight_s(const struct sim *sim, const struct request *message)
 {
     const struct route *route = &message->lane->route;
@@ -289,7 +279,7 @@ static void arrive(struct sim *sim, struct request *message)
 void sim_set_out(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
-    message->transit.flight_s = flight_s(sim, message);
+    message->transit.flight_s = message->early.access ? 0 : flight_s(sim, message);
     list_append(&lane->under_way, &message->queued);
     double first_s = enter(sim, message, OUT, HOST_IN);
     lane->arrives_s = fmax(lane->arrives_s, first_s + message->transit.flight_s);

@@ -7,6 +7,7 @@
 #include "messaging/sim/sim.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -144,6 +145,10 @@ void sim_deliver(struct sim *sim, struct request *message)
         request_free(sim, message);
         return;
     }
+    if (message->early.access) {
+        sim_complete(sim, message);
+        return;
+    }
     struct request *receive = one ? container_of(struct request, queued, one) : NULL,
                    *open = any ? container_of(struct request, queued, any) : NULL;
     if (!receive || (open && open->posted < receive->posted))
@@ -273,6 +278,21 @@ void sim_send_commit(struct net *net, struct request *message, const struct head
     message->early.ready = 0;
     message->early.open = false;
     launch(rank, message, header);
+}
+
+void sim_access(struct net *net, int from, int to, size_t bytes)
+{
+    struct rank *rank = net->self;
+    struct request *access = request_new(rank, sim_lane(rank->sim, to, from, TAG_WORLD));
+    double copy_bandwidth = access->lane->route.copy_bandwidth;
+    access->sent = access->early.access = true;
+    access->header = (struct header){.from = from, .to = to, .tag = TAG_WORLD, .bytes = bytes};
+    access->transit.bytes = bytes;
+    access->owed_s = copy_bandwidth > 0 ? (double)bytes / copy_bandwidth : 0;
+    list_append(&rank->open, &access->open);
+    sim_set_out(rank->sim, access);
+    net_wait(net, &access, 1, INFINITY);
+    net_release(net, access);
 }
 
 struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t capacity)

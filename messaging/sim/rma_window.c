@@ -1,9 +1,9 @@
 /* Windows in the simulated world: all ranks live in one memory; on one host, unless
  * messaging/links.h places them.
  *
- * Rule: loads and stores take no time. A get or an add takes what a message alone would, whatever
- * else is on the ports. It moves in PIECES: a get reads each at the owner when the piece leaves, an
- * add adds each when it comes. Other ranks run meanwhile, so what a get returns may be torn, and is
+ * Rule: loads and stores take no time. A get or an add has its part of each port between the owner
+ * and the rank, as a message has. It moves in PIECES, one after the other: a get reads each at the
+ * owner when the piece leaves, an add adds each when it comes. Other ranks run meanwhile, so what a get returns may be torn, and is
  * as old as its way is long. */
 #include <math.h>
 #include <string.h>
@@ -67,13 +67,17 @@ void *sim_window_data(struct rma_window *window)
     return local ? ((struct sim_window *)window)->data : NULL;
 }
 
-/* Seconds that so many bytes are on their way from or to the owner. */
-static double way_s(const struct rma_window *window, size_t bytes)
+static void pass_latency(const struct rma_window *window, int from, int to)
 {
-    const struct net *net = window->net;
-    return window->owner == net->rank
-               ? 0
-               : sim_alone_s(((struct rank *)net->self)->sim, net->rank, window->owner, bytes);
+    struct net *net = window->net;
+    if (from != to)
+        net_advance(net, sim_route(((struct rank *)net->self)->sim, from, to).latency_s);
+}
+
+static void pass_bytes(const struct rma_window *window, int from, int to, size_t bytes)
+{
+    if (from != to)
+        sim_access(window->net, from, to, bytes);
 }
 
 static size_t piece_from(size_t count, int piece)
@@ -84,25 +88,25 @@ static size_t piece_from(size_t count, int piece)
 void sim_window_get(struct rma_window *window, void *into, size_t offset, size_t bytes)
 {
     const char *from = ((struct sim_window *)window)->data + offset;
-    double latency_s = way_s(window, 0), moving_s = way_s(window, bytes) - latency_s;
+    int owner = window->owner, rank = window->net->rank;
     for (int piece = 0; piece < PIECES; piece++) {
         size_t at = piece_from(bytes, piece);
-        memcpy((char *)into + at, from + at, piece_from(bytes, piece + 1) - at);
-        net_advance(window->net, moving_s / PIECES);
+        size_t length = piece_from(bytes, piece + 1) - at;
+        memcpy((char *)into + at, from + at, length);
+        pass_bytes(window, owner, rank, length);
     }
-    net_advance(window->net, latency_s);
+    pass_latency(window, owner, rank);
 }
 
 void sim_window_add(struct rma_window *window, const float *from, int64_t offset, int64_t count)
 {
     float *to = (float *)((struct sim_window *)window)->data + offset;
-    double latency_s = way_s(window, 0),
-           moving_s = way_s(window, (size_t)count * sizeof *from) - latency_s;
-    net_advance(window->net, latency_s);
+    int owner = window->owner, rank = window->net->rank;
+    pass_latency(window, rank, owner);
     for (int piece = 0; piece < PIECES; piece++) {
-        net_advance(window->net, moving_s / PIECES);
-        for (size_t i = piece_from((size_t)count, piece); i < piece_from((size_t)count, piece + 1);
-             i++)
+        size_t at = piece_from((size_t)count, piece), end = piece_from((size_t)count, piece + 1);
+        pass_bytes(window, rank, owner, (end - at) * sizeof *from);
+        for (size_t i = at; i < end; i++)
             to[i] += from[i];
     }
 }

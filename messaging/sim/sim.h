@@ -85,6 +85,7 @@ struct early {    /* a send that was begun before its payload was ready */
     size_t ready; /* from where on they are final */
     bool open;    /* begun and not committed */
     bool part;    /* itself only ready bytes of such a one */
+    bool access;  /* bytes of a window: no latency, and nobody receives them */
 };
 
 struct request {
@@ -189,6 +190,9 @@ struct request *sim_send(struct net *net, int to, const struct header *header, c
 struct request *sim_send_begin(struct net *net, int to, int tag, const void *payload, size_t bytes);
 void sim_send_ready(struct net *net, struct request *message, size_t from);
 void sim_send_commit(struct net *net, struct request *message, const struct header *header);
+/* Bytes of a window pass the ports from rank `from` to rank `to`, one of which is this one; returns
+ * when they have. */
+void sim_access(struct net *net, int from, int to, size_t bytes);
 struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t capacity);
 const struct header *sim_header(const struct request *request);
 const void *sim_data(const struct request *request);
@@ -206,8 +210,6 @@ void sim_links_open(struct sim *sim);
 void sim_links_close(struct sim *sim);
 struct route sim_route(struct sim *sim, int from, int to);
 bool sim_takes_time(const struct route *route); /* for more bytes more of it */
-/* latency and slowest port, nobody else under way */
-double sim_alone_s(struct sim *sim, int from, int to, size_t bytes);
 /* The message sets out; sim_deliver() will be called. */
 void sim_set_out(struct sim *sim, struct request *message);
 /* An event of links.c has come. */
