@@ -21,6 +21,8 @@ void computing_open(struct node *n)
     bool alone = n->net->ranks == 1;
     c->slow =
         slowness_of(&s->slowness, n->rank) / (s->machine ? machine_speed(s->machine, n->rank) : 1);
+    c->jitter = jitter_split(s->jitter, s->machine ? machine_host_jitter_share(s->machine) : 0);
+    c->host = s->machine ? machine_host(s->machine, n->rank) : n->rank;
     c->stream_count = alone ? s->workers : 1;
     c->streams = xcalloc((size_t)c->stream_count, sizeof *c->streams);
     c->next = xcalloc((size_t)c->stream_count, sizeof *c->next);
@@ -146,15 +148,25 @@ static int units_ahead(const struct node *n, int step)
     return step - begin;
 }
 
+/* How much longer than its mean the mini-batch takes that begins now. */
+static double jitter(const struct node *n)
+{
+    const struct computing *c = &n->own->computing;
+    uint64_t seed = (uint64_t)n->context->options->seed;
+    double factor = jitter_at(c->jitter.own, seed, n->rank, c->attempts);
+    if (c->jitter.host > 0 && n->context->minibatch_s > 0)
+        factor *= jitter_host_at(c->jitter.host, seed, c->host,
+                                 (int64_t)(node_clock(n) / n->context->minibatch_s));
+    return factor;
+}
+
 /* The time of a simulated mini-batch. After its first unit a rank hears what has come before; from
  * then on it is asked again when something comes. */
 static enum node_flow pass_virtually(struct node *n)
 {
     const struct problem *p = n->context->problem;
     struct computing *c = &n->own->computing;
-    double jitter =
-        jitter_at(n->context->jitter, (uint64_t)n->context->options->seed, n->rank, c->attempts);
-    double seconds = n->context->minibatch_s * c->slow * jitter;
+    double seconds = n->context->minibatch_s * c->slow * jitter(n);
     for (int step = 0; step < p->steps; step++)
         c->units_s[step] = seconds * p->kind->step_share(p, step);
     for (int step = 0; step < p->steps;) {

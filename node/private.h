@@ -27,6 +27,8 @@ struct computing {
     int64_t attempts;              /* mini-batches begun: jitter, and delays, are keyed by it */
     struct delay_course course[2]; /* delays keyed by the clock: interruptible, standstill */
     double slow;                   /* speed factor */
+    struct jitter jitter;          /* virtual time: how much mini-batches' times vary */
+    int host;                      /* whose ranks have slow moments in common */
     double unit_s;                 /* time at which the unit under way began */
     double *units_s;  /* virtual time: seconds of each unit of the mini-batch under way */
     double unslept_s; /* slowness not yet slept */

@@ -307,12 +307,3 @@ double delay_mean(const struct delay *d, int rank)
             seconds += kinds[d->term[i].kind].mean(d->term[i].argument);
     return seconds;
 }
-
-double jitter_at(double deviation, uint64_t seed, int rank, int64_t index)
-{
-    if (deviation == 0)
-        return 1;
-    struct random r = random_at(RANDOM_JITTER, seed, (uint64_t)rank, (uint64_t)index, 0);
-    double variance = log1p(deviation * deviation); /* of the logarithm */
-    return exp(sqrt(variance) * random_normal(&r) - variance / 2);
-}

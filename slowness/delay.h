@@ -1,4 +1,4 @@
-/* Delays: how long a worker is held up at a mini-batch; and the jitter of computing itself.
+/* Delays: how long a worker is held up at a mini-batch.
  *
  * A delay is a pure function of (seed, worker, number). It comes after the gradient and before the
  * push. A signal can interrupt it, unless its term ends in '!': then the process stands still, and
@@ -58,11 +58,5 @@ double delay_course_at(const struct delay *d, uint64_t seed, int rank, bool stan
 
 /* Expected seconds per mini-batch; INFINITY for a Pareto shape <= 1. */
 double delay_mean(const struct delay *d, int rank);
-
-/* How long a mini-batch's computing takes, as a multiple of its mean: log-normal, of mean 1 and
- * standard deviation `deviation` (0: always 1), a pure function of its key like a delay. Log-normal
- * because times are never negative and skewed to the right: the work takes a least time, and what
- * else the machine does is added. One number, easily measured, says all of it. */
-double jitter_at(double deviation, uint64_t seed, int rank, int64_t index);
 
 #endif

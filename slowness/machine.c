@@ -17,7 +17,7 @@
 #include "base/options.h"
 
 enum section { CLUSTER, RANK, LINK, MINIBATCH };
-enum range { FROM_ZERO, ABOVE_ZERO, WHOLE };
+enum range { FROM_ZERO, ABOVE_ZERO, WHOLE, PART };
 enum { WORDS = 5, KEY_SIZE = 80, MOST_RANKS = 1000000 };
 
 struct rank_entry {
@@ -41,7 +41,7 @@ struct machine {
     double latency_s, jitter_s, bandwidth, host_bandwidth;
     double local_latency_s, local_jitter_s, local_bandwidth;
     double vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
-    double ranks_per_host;
+    double ranks_per_host, host_jitter_share;
     struct rank_entry *rank;
     struct pair_entry *pair;
     struct minibatch_entry *minibatch;
@@ -68,6 +68,7 @@ static const struct key {
     {CLUSTER, ABOVE_ZERO, "copy_bandwidth_bytes_per_s", AT(vector_bandwidth[PASS_COPY])},
     {CLUSTER, ABOVE_ZERO, "crowded_bandwidth_bytes_per_s", AT(crowded_bandwidth)},
     {CLUSTER, WHOLE, "ranks_per_host", AT(ranks_per_host)},
+    {CLUSTER, PART, "host_jitter_share", AT(host_jitter_share)},
 #undef AT
     {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
     {RANK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct rank_entry, bandwidth)},
@@ -102,11 +103,12 @@ static double number_of(const struct reader *r, const char *name, const char *te
                         enum range range)
 {
     static const char *const wanted[] = {"a number from 0 up", "a number above 0",
-                                         "a whole number from 1 up"};
+                                         "a whole number from 1 up", "a number from 0 to 1"};
     char *end;
     double value = strtod(text, &end);
     bool fits = range == FROM_ZERO    ? value >= 0
                 : range == ABOVE_ZERO ? value > 0
+                : range == PART       ? value >= 0 && value <= 1
                                       : value >= 1 && value <= MOST_RANKS && value == rint(value);
     if (end == text || *end || !isfinite(value) || !fits)
         REFUSE(r, "%s = %s: expected %s, in the unit that the key names", name, text,
@@ -389,6 +391,16 @@ double machine_speed(const struct machine *m, int rank)
         if (m->rank[i].rank == rank && !isnan(m->rank[i].speed))
             return m->rank[i].speed;
     return 1;
+}
+
+int machine_host(const struct machine *m, int rank)
+{
+    return rank / m->links.ranks_per_host;
+}
+
+double machine_host_jitter_share(const struct machine *m)
+{
+    return or_zero(m->host_jitter_share);
 }
 
 double machine_copy_bandwidth(const struct machine *m, int from, int to)

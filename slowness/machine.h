@@ -19,6 +19,8 @@
  *   copy_bandwidth_bytes_per_s = 14e9   the same of a copy by one rank alone (optional)
  *   crowded_bandwidth_bytes_per_s = 7e9 a sum by each rank while all of the host sum: workers do
  *                                       all their vector work that much more slowly (optional)
+ *   host_jitter_share = 0.4             part of the variance of mini-batches' times that a host's
+ *                                       ranks have in common (optional, else 0)
  *   [rank 3]                            exceptions: speed 0.5 computes half as fast as the others
  *   speed = 0.5
  *   bandwidth_bytes_per_s = 1e9
@@ -26,7 +28,7 @@
  *   latency_s = 0.05
  *   [minibatch_s]                       network, stem, samples, type, threads = seconds a
  *   resnet50 cifar 32 f32 1 = 0.73 0.04 mini-batch, jitter: standard deviation / mean (optional,
- *                                       else 0), drawn by jitter_at()
+ *                                       else 0), slowness/jitter.h
  *
  * '#' and ';' begin comments. Nothing is guessed: whoever needs a key that is missing names it. */
 #ifndef SLOWNESS_MACHINE_H
@@ -53,6 +55,9 @@ double machine_vector_bandwidth(const struct machine *m, enum vector_pass pass, 
 
 /* 1 if the file has none; 2 computes twice as fast */
 double machine_speed(const struct machine *m, int rank);
+
+int machine_host(const struct machine *m, int rank);       /* its number, from 0 */
+double machine_host_jitter_share(const struct machine *m); /* 0 .. 1 */
 
 /* Bytes per second of a copy from memory of rank `from` into that of rank `to` on its host (which
  * may be `from`), while all ranks of the host copy. 0: not known, or they have no host in common,

@@ -4,6 +4,7 @@
 #define SLOWNESS_SLOWNESS_H
 
 #include "slowness/delay.h"
+#include "slowness/jitter.h"
 #include "slowness/machine.h"
 #include "slowness/speed.h"
 

@@ -20,7 +20,7 @@ check 'a cluster of two hosts is measured' ends 0 'within a host: latency' \
     'between hosts: latency' '2 ranks of a host at once' 'Sums of vectors'
 check 'its file has every link' has ranks_per_host latency_s bandwidth_bytes_per_s \
     host_bandwidth_bytes_per_s local_latency_s local_bandwidth_bytes_per_s \
-    vector_bandwidth_bytes_per_s
+    vector_bandwidth_bytes_per_s step_bandwidth_bytes_per_s copy_bandwidth_bytes_per_s
 
 tiny=(--scheme ssgd --network resnet20 --dataset synthetic --train-samples 200 --batch 16
     --minibatches 2 --updates 3 --eval-samples 20
@@ -123,8 +123,10 @@ for given in latency bandwidth minibatch; do
     check "--machine and --sim-$given" ends 2 "--sim-$given: --machine quadratic.ini says that"
 done
 
-run env NBSGD_HOSTS=1 "$mpirun" -n 2 "$cluster" --machine machine.ini
-check 'one host alone' ends 0
+run env NBSGD_HOSTS=1 "$mpirun" -n 3 "$cluster" --machine machine.ini
+check 'one host alone' ends 0 'of their times they have'
+check 'two workers of a host are measured together' has crowded_bandwidth_bytes_per_s
+check 'and what their times have in common' grep -qE '^host_jitter_share = [01][.]' machine.ini
 printf '[minibatch_s]\nresnet20 cifar 8 f32 1 = 0.25\n' >>machine.ini
 run "$nbsgd" --world sim --machine machine.ini "${tiny[@]}" --results c
 check 'more ranks than were measured are refused' ends 2 'latency_s is missing: of 4 ranks'

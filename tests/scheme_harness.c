@@ -190,6 +190,7 @@ void experiment_run(struct experiment *e)
         .device_optimizer =
             e->device_optimizer ? e->device_optimizer : backend_device_optimizer(o->server_device),
         .machine = e->machine,
+        .jitter = e->jitter,
         .minibatch_s = sim->sim_minibatch,
         .delay_block_s = strcmp(o->delay_key, "clock") ? 0
                          : o->delay_block > 0          ? o->delay_block

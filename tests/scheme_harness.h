@@ -46,6 +46,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     struct problem *problem;     /* NULL: a ledger */
     struct ledger *ledger;
     const struct machine *machine; /* NULL: vector work takes no time, the links are all alike */
+    double jitter;                 /* standard deviation / mean of mini-batches' times */
     bool stop_requested;           /* as by a signal, from the beginning */
     const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
     struct results *results;                              /* NULL: nothing is written */

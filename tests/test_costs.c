@@ -27,13 +27,14 @@ static const char machine_text[] = "ranks_per_host = 100\n"
                                    "copy_bandwidth_bytes_per_s = 2e6\n"
                                    "crowded_bandwidth_bytes_per_s = 2e6\n";
 enum { WORKERS = 3, UPDATES = 5 };
+static double jitter; /* of the runs to come */
 
-static const struct machine *three_rates(void)
+static const struct machine *load(const char *text)
 {
     char path[] = "/tmp/nbsgd_machine_XXXXXX";
     int file = mkstemp(path);
-    CHECK(file >= 0 && write(file, machine_text, strlen(machine_text)) > 0 && !close(file),
-          "cannot write %s", path);
+    CHECK(file >= 0 && write(file, text, strlen(text)) > 0 && !close(file), "cannot write %s",
+          path);
     const struct machine *m = machine_load(path);
     unlink(path);
     return m;
@@ -57,6 +58,7 @@ static void run(struct experiment *e, const struct machine *m, const char *schem
         add_option(&w, "%s", word);
     experiment_defaults(e, option_list_words(&w));
     e->machine = m;
+    e->jitter = jitter;
     e->problem = problem_open(
         &(struct problem_options){.options = &e->options,
                                   .minibatch = (int)(e->options.batch / e->options.minibatches),
@@ -200,6 +202,38 @@ static void eager_pays_for_each_copy(void **state)
     assert_true(took[1] > took[0]);
 }
 
+/* Seconds that the first worker waits, of all that it trains, where mini-batches vary by a third,
+ * and of that variance the host's ranks have this share in common. */
+static double waiting(const char *ranks_per_host, const char *share)
+{
+    char text[200];
+    struct experiment e;
+    snprintf(text, sizeof text, "ranks_per_host = %s\nhost_jitter_share = %s\n", ranks_per_host,
+             share);
+    const struct machine *m = load(text);
+    jitter = 0.33;
+    run(&e, m, "ssgd", "sim-latency=0 sim-bandwidth=1e15 samples=9600");
+    jitter = 0;
+    assert_true(fabs(moments_deviation(&e.out.worker[0].minibatch_s) - 0.033) < 0.004);
+    double part = e.out.worker[0].wait_s / e.out.seconds;
+    experiment_close(&e);
+    machine_close(m);
+    return part;
+}
+
+/* A slow moment of the machine meets all its ranks: nobody waits for anybody. */
+static void slow_moments_of_a_host_meet_all_its_ranks(void **state)
+{
+    (void)state;
+    double own = waiting("100", "0"), half = waiting("100", "0.5"), all = waiting("100", "1"),
+           hosts = waiting("1", "1");
+    printf("waiting: %.3f, half in common %.3f, all %.3f, on hosts of their own %.3f\n", own, half,
+           all, hosts);
+    assert_true(own > 0.15 && fabs(hosts / own - 1) < 0.2);
+    assert_true(half > 0.6 * own && half < 0.85 * own); /* the root of a half */
+    assert_true(all < 1e-6);
+}
+
 /* Whoever adds a rule says what a step costs. */
 static void every_rule_says_what_it_costs(void **state)
 {
@@ -227,7 +261,7 @@ static void every_rule_says_what_it_costs(void **state)
 
 static int open_machine(void **state)
 {
-    *state = (void *)three_rates();
+    *state = (void *)load(machine_text);
     return 0;
 }
 
@@ -247,6 +281,7 @@ int main(void)
         cmocka_unit_test(an_elastic_step_costs_its_sums),
         cmocka_unit_test(one_process_pays_too),
         cmocka_unit_test(eager_pays_for_each_copy),
+        cmocka_unit_test(slow_moments_of_a_host_meet_all_its_ranks),
         cmocka_unit_test(every_rule_says_what_it_costs),
     };
     return cmocka_run_group_tests(tests, open_machine, close_machine);

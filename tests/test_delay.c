@@ -272,6 +272,33 @@ static void test_jitter(void **state)
                 one != jitter_at(0.1, seed, 3, 8));
 }
 
+/* The product of both factors has the deviation that was asked for; two ranks of a host have as
+ * much of its variance in common as was asked for, two hosts nothing. */
+static void test_jitter_of_a_host(void **state)
+{
+    (void)state;
+    const double deviation = 0.2, share = 0.36, variance = log1p(deviation * deviation);
+    const struct jitter j = jitter_split(deviation, share);
+    double squares = 0, common = 0, apart = 0;
+    for (int period = 0; period < DRAWS; period++) {
+        double host = log(jitter_host_at(j.host, seed, 0, period)),
+               other = log(jitter_host_at(j.host, seed, 1, period)), x[3];
+        for (int rank = 0; rank < 3; rank++)
+            x[rank] = log(jitter_at(j.own, seed, rank, period)) + (rank < 2 ? host : other) +
+                      variance / 2;
+        squares += x[0] * x[0];
+        common += x[0] * x[1];
+        apart += x[0] * x[2];
+    }
+    assert_true(fabs(squares / DRAWS / variance - 1) < 0.02);
+    assert_true(fabs(common / DRAWS / variance - share) < 0.02);
+    assert_true(fabs(apart / DRAWS / variance) < 0.02);
+    assert_true(jitter_split(deviation, 0).own == deviation &&
+                jitter_split(deviation, 0).host == 0);
+    assert_true(jitter_split(deviation, 1).own == 0);
+    assert_true(fabs(jitter_split(deviation, 1).host / deviation - 1) < 1e-12);
+}
+
 static void parse_delay(const void *text)
 {
     delay_parse(text, RANKS);
@@ -385,12 +412,19 @@ static void test_wrong_slowness(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moments),        cmocka_unit_test(test_pareto_quantiles),
-        cmocka_unit_test(test_keyed),          cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_wrong_delays),   cmocka_unit_test(test_slowness),
-        cmocka_unit_test(test_wrong_slowness), cmocka_unit_test(test_jitter),
-        cmocka_unit_test(test_lognormal_cap),  cmocka_unit_test(test_bursts),
-        cmocka_unit_test(test_standstill),     cmocka_unit_test(test_course),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_pareto_quantiles),
+        cmocka_unit_test(test_keyed),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_wrong_delays),
+        cmocka_unit_test(test_slowness),
+        cmocka_unit_test(test_wrong_slowness),
+        cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_jitter_of_a_host),
+        cmocka_unit_test(test_lognormal_cap),
+        cmocka_unit_test(test_bursts),
+        cmocka_unit_test(test_standstill),
+        cmocka_unit_test(test_course),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

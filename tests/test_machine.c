@@ -101,6 +101,30 @@ static void test_a_whole_file(void **state)
     machine_close(NULL);
 }
 
+/* Each kind of pass has its rate; whoever works in a crowd is as much slower in each. A rate that is
+ * missing is that of sums. */
+static void test_rates_of_passes(void **state)
+{
+    (void)state;
+    const struct machine *m = load("ranks_per_host = 4\n"
+                                   "vector_bandwidth_bytes_per_s = 12e9\n"
+                                   "step_bandwidth_bytes_per_s = 20e9\n"
+                                   "crowded_bandwidth_bytes_per_s = 6e9\n"
+                                   "host_jitter_share = 0.25\n");
+    assert_true(machine_vector_bandwidth(m, PASS_SUM, false) == 12e9);
+    assert_true(machine_vector_bandwidth(m, PASS_STEP, false) == 20e9);
+    assert_true(machine_vector_bandwidth(m, PASS_COPY, false) == 12e9);
+    assert_true(machine_vector_bandwidth(m, PASS_SUM, true) == 6e9);
+    assert_true(machine_vector_bandwidth(m, PASS_STEP, true) == 10e9);
+    assert_true(machine_host_jitter_share(m) == 0.25);
+    assert_true(machine_host(m, 3) == 0 && machine_host(m, 4) == 1);
+    machine_close(m);
+    m = load("vector_bandwidth_bytes_per_s = 12e9\ncrowded_bandwidth_bytes_per_s = 6e9\n");
+    assert_true(machine_vector_bandwidth(m, PASS_SUM, true) == 12e9); /* hosts of one rank */
+    assert_true(machine_host_jitter_share(m) == 0);
+    machine_close(m);
+}
+
 static void test_a_short_file(void **state)
 {
     (void)state;
@@ -158,6 +182,7 @@ static void test_refusals(void **state)
     (void)state;
     refused("latency_s = 1\nlatancy_s = 1\n", 2, "unknown key 'latancy_s'",
             "did you mean 'latency_s'?");
+    refused("host_jitter_share = 1.5\n", 1, "host_jitter_share = 1.5", "a number from 0 to 1");
     refused("\n\nzebra = 1\n", 3, "unknown key 'zebra'", "vector_bandwidth_bytes_per_s");
     refused("[rank 1]\nlatency_s = 1\n", 2, "unknown key 'latency_s'",
             "speed, bandwidth_bytes_per_s");
@@ -273,13 +298,10 @@ static void test_missing_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_whole_file),
-        cmocka_unit_test(test_a_short_file),
-        cmocka_unit_test(test_many_entries),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_missing_keys),
-        cmocka_unit_test(test_refused_minibatches),
+        cmocka_unit_test(test_a_whole_file), cmocka_unit_test(test_rates_of_passes),
+        cmocka_unit_test(test_a_short_file), cmocka_unit_test(test_many_entries),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_missing_keys), cmocka_unit_test(test_refused_minibatches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
