@@ -49,11 +49,9 @@ static const float *payload(struct worker *k)
     struct node *n = k->n;
     if (!k->start)
         return k->local ? n->w : n->sum;
-    if (k->steps) {
-        vector_sum(k->start, (const float *const[]){n->w, k->start}, (double[]){1, -1}, 2, n->count,
-                   n->context->threads);
-        node_advance_vector(n, n->count, 3);
-    }
+    if (k->steps)
+        node_sum(n, k->start, (const float *const[]){n->w, k->start}, (double[]){1, -1}, 2,
+                 n->count);
     return k->start;
 }
 
@@ -77,10 +75,8 @@ static void land(struct worker *k)
     ps_wait(k->ps);
     k->under_way = false;
     k->landed = true;
-    if (k->start) {
-        vector_copy(k->start, k->into, k->n->count, k->n->context->threads);
-        node_advance_vector(k->n, k->n->count, 2);
-    }
+    if (k->start)
+        node_copy(k->n, k->start, k->into, k->n->count);
     s->round = !k->racing ? k->n->version : (s->newest > s->round ? s->newest : s->round) + 1;
     if (k->reset)
         k->position = 0;
