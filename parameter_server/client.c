@@ -356,15 +356,3 @@ bool ps_wait(struct ps_client *ps)
         node_weights_changed(n);
     return !n->stop && !node_departs(n);
 }
-
-void ps_work(struct node *n)
-{
-    struct ps_client *ps = ps_client_open(n);
-    ps_pull(ps, n->w);
-    while (ps_wait(ps)) {
-        ps_batch(ps);
-        ps_push(ps, n->sum);
-        ps_pull(ps, n->w);
-    }
-    ps_client_close(ps);
-}

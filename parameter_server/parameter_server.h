@@ -29,6 +29,11 @@ void ps_client_close(struct ps_client *ps); /* departs, unless it has */
 /* The plainest worker: pulls, computes a batch, pushes its sum, until training is over. */
 void ps_work(struct node *n);
 
+/* A worker that never waits: it pushes each mini-batch's gradient, and goes on at the same weights
+ * until new ones come. What is under way then is dropped, and done again. Beside its pushes it asks
+ * once for each weights. */
+void ps_work_on(struct node *n);
+
 /* Pushes `vector`, the sum of n->finished mini-batches at n->version (none: the header alone), with
  * n->clock. The server will reply. */
 void ps_push(struct ps_client *ps, const float *vector);
@@ -119,8 +124,8 @@ void ps_step_at(struct ps_server *ps, const double *scale, double lr);
 void ps_average(struct ps_server *ps, const double *scale);
 void ps_add(struct ps_server *ps, const double *scale);
 
-/* ps_step() with scale x this worker's push alone. */
-void ps_step_one(struct ps_server *ps, int worker, double scale);
+/* ps_step_at() with scale x this worker's push alone. */
+void ps_step_one(struct ps_server *ps, int worker, double scale, double lr);
 /* From now on, before the first step, ps_step_one() steps with an optimizer of that worker's. */
 void ps_own_optimizers(struct ps_server *ps);
 
@@ -128,6 +133,17 @@ void ps_own_optimizers(struct ps_server *ps);
  * under way when training ends is dropped. */
 void ps_accumulate(struct ps_server *ps, int worker);
 void ps_step_accumulated(struct ps_server *ps, double scale);
+
+/* The same for schemes that keep vectors of their own, [slice]. ps_count() counts a push in the
+ * next update and releases it; its gradient is used first when it is `later` updates older.
+ *   ps_step_vectors  as ps_step(), of those vectors in place of pushes
+ *   ps_add_vectors   as ps_add(), of PS_MOST_VECTORS at most */
+enum { PS_MOST_VECTORS = 4 };
+void ps_count(struct ps_server *ps, int worker, int64_t later);
+void ps_step_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
+                     int count);
+void ps_add_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
+                    int count);
 
 void ps_reply(struct ps_server *ps, int worker);           /* with the weights */
 void ps_reply_unchanged(struct ps_server *ps, int worker); /* without: it has the newest */

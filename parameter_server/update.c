@@ -4,6 +4,7 @@
  * replies are taken. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -135,14 +136,14 @@ void ps_own_optimizers(struct ps_server *ps)
     }
 }
 
-void ps_step_one(struct ps_server *ps, int worker, double scale)
+void ps_step_one(struct ps_server *ps, int worker, double scale, double lr)
 {
     struct optimizer *optimizer = ps->own ? ps->own[worker] : ps->optimizer;
     ps_await_replies_taken(ps);
     double began = node_clock(ps->n);
     bool is_here = ps->worker[worker].push.bytes;
     const float *const source[] = {is_here ? ps_vector(ps, worker) : NULL};
-    step(ps, optimizer, source, &scale, is_here, node_lr(ps->n), began);
+    step(ps, optimizer, source, &scale, is_here, lr, began);
 }
 
 void ps_accumulate(struct ps_server *ps, int worker)
@@ -170,30 +171,60 @@ void ps_step_accumulated(struct ps_server *ps, double scale)
     end_update(ps, began, work);
 }
 
-/* w = sum of scale x push + rest x w */
-static void mix(struct ps_server *ps, const double *scale, bool average)
+/* w = sum of scale x source; the lists have room for w */
+static void mix(struct ps_server *ps, const float **source, double *scale, int sources, double rest,
+                double began)
 {
-    struct node *n = ps->n;
-    float *w = n->w + ps->slice.from;
-    ps_await_replies_taken(ps);
-    double began = node_clock(n), rest = 1;
-    int sources = list_sources(ps, scale);
-    for (int i = 0; i < sources && average; i++)
-        rest -= ps->scale[i];
+    float *w = ps->n->w + ps->slice.from;
     if (fabs(rest) > rounding) {
-        ps->source[sources] = w;
-        ps->scale[sources++] = rest;
+        source[sources] = w;
+        scale[sources++] = rest;
     }
-    optimizer_sum(ps->optimizer, w, ps->source, ps->scale, sources);
+    optimizer_sum(ps->optimizer, w, source, scale, sources);
     end_update(ps, began, (struct vector_work){ps_slice_count(ps), {[PASS_SUM] = sources + 1}});
 }
 
 void ps_average(struct ps_server *ps, const double *scale)
 {
-    mix(ps, scale, true);
+    ps_await_replies_taken(ps);
+    double began = node_clock(ps->n), rest = 1;
+    int sources = list_sources(ps, scale);
+    for (int i = 0; i < sources; i++)
+        rest -= ps->scale[i];
+    mix(ps, ps->source, ps->scale, sources, rest, began);
 }
 
 void ps_add(struct ps_server *ps, const double *scale)
 {
-    mix(ps, scale, false);
+    ps_await_replies_taken(ps);
+    double began = node_clock(ps->n);
+    mix(ps, ps->source, ps->scale, list_sources(ps, scale), 1, began);
+}
+
+/* --- vectors of a scheme's own --- */
+
+void ps_count(struct ps_server *ps, int worker, int64_t later)
+{
+    ps->worker[worker].push.staleness += later;
+    count(ps, worker);
+}
+
+void ps_step_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
+                     int count)
+{
+    ps_await_replies_taken(ps);
+    step(ps, ps->optimizer, vector, scale, count, node_lr(ps->n), node_clock(ps->n));
+}
+
+void ps_add_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
+                    int count)
+{
+    const float *source[PS_MOST_VECTORS + 1];
+    double factor[PS_MOST_VECTORS + 1];
+    assert(count <= PS_MOST_VECTORS);
+    ps_await_replies_taken(ps);
+    double began = node_clock(ps->n);
+    memcpy(source, vector, (size_t)count * sizeof *source);
+    memcpy(factor, scale, (size_t)count * sizeof *factor);
+    mix(ps, source, factor, count, 1, began);
 }

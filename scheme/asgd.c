@@ -14,8 +14,8 @@
  *                     way, and its worker goes on with the newest weights at once (a header, where
  *                     it has them already). A worker may give several pushes of a sum, which is
  *                     made in the order of arrival
- * Deviations: the gradient is scaled, not the rate. That is the same under plain SGD; with momentum
- * what is remembered is scaled, too. Rules that rescale gradients are refused.
+ *                     With --stale-lr each gradient of it is scaled: rules that rescale gradients
+ *                     are refused
  * Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950. */
 #include <string.h>
 
@@ -60,7 +60,8 @@ static void check(const struct options *o, int workers)
 {
     const struct asgd_options *own = options_of(o, &option_set);
     (void)workers;
-    stale_lr_check(own->stale_lr, o);
+    if (own->softsync)
+        stale_lr_check(own->stale_lr, o);
     server_momentum_check(own->server_momentum, o);
     if (own->softsync && !strcmp(own->server_momentum, "worker"))
         fatal("--server-momentum worker: an update of --softsync is of several workers; leave one "
@@ -102,7 +103,8 @@ static void take(struct server *s, struct push a)
     if (a.departed)
         stale_lr_departed(s->lr, a.worker);
     else if (s->size == 1)
-        ps_step_one(s->ps, a.worker, stale_lr_at(s->lr, &a) / s->n->context->minibatches);
+        ps_step_one(s->ps, a.worker, 1.0 / s->n->context->minibatches,
+                    stale_lr_at(s->lr, &a) * node_lr(s->n));
     else
         accumulate(s, a.worker, stale_lr_at(s->lr, &a));
     step_when_full(s);

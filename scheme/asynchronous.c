@@ -30,7 +30,8 @@ static bool rescales_gradients(const char *optimizer)
 void stale_lr_check(const char *kind, const struct options *o)
 {
     if (strcmp(kind, "plain") && rescales_gradients(o->optimizer))
-        fatal("--stale-lr %s: %s hardly notices that a gradient is scaled; take --optimizer sgd or "
+        fatal("--stale-lr %s scales the gradients of a sum, which %s hardly notices; take "
+              "--optimizer sgd or "
               "nesterov",
               kind, o->optimizer);
 }

@@ -10,7 +10,7 @@
 
 #define STALE_LR "plain|inverse|adaptive|rescaled"
 
-/* Fatal where the optimizer would undo what scales a gradient. */
+/* Where gradients are scaled in place of a rate: fatal when the optimizer would undo that. */
 void stale_lr_check(const char *kind, const struct options *o);
 
 struct stale_lr;

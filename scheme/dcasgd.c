@@ -149,7 +149,7 @@ static void serve(struct node *n)
                             (struct vector_work){
                                 c.count, {[PASS_SUM] = 4, [PASS_STEP] = c.mean_square ? 2 : 0}});
             ps_replace(ps, worker, c.fixed);
-            ps_step_one(ps, worker, 1);
+            ps_step_one(ps, worker, 1, node_lr(n));
         }
         node_copy(n, c.backup[worker], n->w + slice.from, c.count);
         ps_reply(ps, worker);

@@ -33,48 +33,9 @@ static const struct option_set option_set = {.title = "Scheme rennala",
                                              .rows = rows,
                                              .size = sizeof(struct rennala_options)};
 
-static enum node_flow hear(void *self)
-{
-    return ps_pull_ready(self) ? NODE_INTERRUPTED : NODE_CONTINUE;
-}
-
-/* Asks for the next weights before they exist: a server that learns of the end first will reply,
- * too. */
-static void ask(struct node *n, struct ps_client *ps)
-{
-    ps_request(ps);
-    ps_pull(ps, n->w);
-}
-
 static void work(struct node *n)
 {
-    struct ps_client *ps = ps_client_open(n);
-    float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
-    ps_pull(ps, n->w);
-    bool training = ps_wait(ps);
-    node_clear(n);
-    if (training)
-        ask(n, ps);
-    node_set_interrupt(n, hear, ps, (struct request *const *[]){ps_pending_pull(ps)}, 1);
-    while (training) {
-        if (node_minibatch(n) == NODE_CONTINUE && !ps_flush_or_pull(ps)) {
-            node_discard(n);
-        } else if (n->finished) {
-            sum = n->sum;
-            ps_push_async(ps, sum);
-            n->sum = spare; /* the server still reads the other */
-            spare = sum;
-            node_clear(n);
-        }
-        if (ps_pull_ready(ps)) {
-            training = ps_wait(ps);
-            if (training)
-                ask(n, ps);
-        }
-    }
-    node_set_interrupt(n, NULL, NULL, NULL, 0);
-    net_free(n->net, spare);
-    ps_client_close(ps);
+    ps_work_on(n);
 }
 
 static void serve(struct node *n)

@@ -121,6 +121,7 @@ static void serve(struct node *n)
     /* of the weights that each worker has; INT64_MAX once it has departed */
     int64_t *version = xcalloc((size_t)n->context->workers, sizeof *version);
     n->races = true;
+    ps_agree_on_order(ps);
     server_momentum_open(o->server_momentum, ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
@@ -128,7 +129,7 @@ static void serve(struct node *n)
         bool departed = a->departed, fresh = a->minibatches && a->staleness < age_limit(n);
         version[worker] = departed ? INT64_MAX : n->version;
         if (fresh)
-            ps_step_one(ps, worker, 1.0 / n->context->minibatches);
+            ps_step_one(ps, worker, 1.0 / n->context->minibatches, node_lr(n));
         else
             ps_discard(ps, worker);
         if (!departed) {
@@ -146,7 +147,7 @@ const struct scheme scheme_ringmaster = {
     .name = "ringmaster",
     .rule = "asgd that ignores gradients of an age of R updates or more",
     .paper = "Maranjyan et al. 2025, arXiv:2501.16168",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push, a pull",
     .floats = "2 n",
     .staleness = "at most R - 1",

@@ -12,6 +12,7 @@
     X(nbssgd)                                                                                      \
     X(asgd)                                                                                        \
     X(ringmaster)                                                                                  \
+    X(ringleader)                                                                                  \
     X(dcasgd)                                                                                      \
     X(downpour)                                                                                    \
     X(hogwild)                                                                                     \
@@ -19,6 +20,7 @@
     X(backup)                                                                                      \
     X(quorum)                                                                                      \
     X(rennala)                                                                                     \
+    X(malenia)                                                                                     \
     X(anytime)                                                                                     \
     X(localsgd)                                                                                    \
     X(diloco)                                                                                      \

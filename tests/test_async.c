@@ -77,6 +77,10 @@ struct twin {
     int count, parameter;
     double sum[FLOATS], v[WORKERS][FLOATS];
     double first[WORKERS], last[WORKERS], given[WORKERS], weight[WORKERS];
+    struct table {
+        double sum[WORKERS][FLOATS], count[WORKERS];
+    } table[2]; /* of this round, of the next one */
+    bool updates, served[WORKERS];
 };
 
 /* What the server does with a push: the mean g of its mini-batches, d updates old. */
@@ -94,13 +98,20 @@ static void step(struct twin *m, const double *g, double rate)
     m->version++;
 }
 
+static void gradient_of(const struct twin *m, int worker, int64_t index, double *g)
+{
+    for (int i = 0; i < FLOATS; i++)
+        g[i] = slope(i) * (m->at[worker][i] - target(worker, index, i));
+}
+
 static void take(struct twin *m, int worker, twin_rule *rule)
 {
-    double g[FLOATS] = {0};
-    for (int k = 0; k < m->minibatches; k++, m->index[worker]++)
+    double g[FLOATS] = {0}, one[FLOATS];
+    for (int k = 0; k < m->minibatches; k++) {
+        gradient_of(m, worker, m->index[worker]++, one);
         for (int i = 0; i < FLOATS; i++)
-            g[i] += slope(i) * (m->at[worker][i] - target(worker, m->index[worker], i)) /
-                    m->minibatches;
+            g[i] += one[i] / m->minibatches;
+    }
     m->pushes++;
     rule(m, worker, g, m->version - m->version_at[worker]);
     memcpy(m->at[worker], m->x, sizeof m->x);
@@ -170,6 +181,7 @@ static void run(struct experiment *e, const char *scheme, const char *speeds, co
     kind.gradient = gradient;
     p.kind = &kind;
     p.count = FLOATS;
+    p.steps = 100; /* interrupts are heard soon */
     e->problem = &p;
     experiment_run(e);
     e->problem = NULL;
@@ -309,10 +321,21 @@ static void own_momentum(struct twin *m, int worker, const double *g, int64_t d)
     momentum_of(m, m->v[worker], g, d);
 }
 
+/* The rate is divided, not the gradient that is remembered. */
+static void inverse_momentum(struct twin *m, int worker, const double *g, int64_t d)
+{
+    (void)worker;
+    use(m, d);
+    for (int i = 0; i < FLOATS; i++)
+        m->v[0][i] = mu * m->v[0][i] + g[i];
+    step(m, m->v[0], lr / fmax(1, (double)d));
+}
+
 static void a_server_has_one_momentum_or_each_workers(void **state)
 {
     (void)state;
     follows(shared_momentum, "asgd", unequal, 0, "momentum=0.8");
+    follows(inverse_momentum, "asgd", unequal, 0, "momentum=0.8 stale-lr=inverse");
     follows(own_momentum, "asgd", unequal, 0, "momentum=0.8 server-momentum=worker");
     follows(own_momentum, "ringmaster", unequal, 0,
             "momentum=0.8 server-momentum=worker ringmaster-r=1000");
@@ -473,6 +496,103 @@ static void stops_are_heard_whatever_the_delays(void **state)
     }
 }
 
+/* --- every worker weighs the same --- */
+
+static void table_add(struct table *t, int worker, const double *g)
+{
+    for (int i = 0; i < FLOATS; i++)
+        t->sum[worker][i] += g[i];
+    t->count[worker]++;
+}
+
+static void step_by_table(struct twin *m, const struct table *t)
+{
+    double mean[FLOATS] = {0};
+    for (int k = 0; k < WORKERS; k++)
+        for (int i = 0; i < FLOATS; i++)
+            mean[i] += t->sum[k][i] / t->count[k] / WORKERS;
+    step(m, mean, lr);
+}
+
+static int left(const bool *done)
+{
+    int count = 0;
+    for (int i = 0; i < WORKERS; i++)
+        count += !done[i];
+    return count;
+}
+
+static void ringleader(struct twin *m, int worker, const double *g, int64_t d)
+{
+    bool later = m->updates && m->served[worker], full = true;
+    use(m, d + (later ? left(m->served) : 0));
+    table_add(&m->table[later], worker, g);
+    for (int i = 0; i < WORKERS; i++)
+        full &= m->table[0].count[i] > 0;
+    m->updates = full;
+    if (!full || later)
+        return;
+    m->served[worker] = true;
+    step_by_table(m, &m->table[0]);
+    if (left(m->served))
+        return;
+    m->table[0] = m->table[1];
+    m->table[1] = (struct table){0};
+    m->updates = false;
+    memset(m->served, 0, sizeof m->served);
+}
+
+static void ringleader_makes_rounds_of_one_update_each(void **state)
+{
+    (void)state;
+    static const char *const speeds[] = {unequal, equal, "slow=5=40"};
+    for (int i = 0; i < 3; i++) {
+        struct twin m = follows(ringleader, "ringleader", speeds[i], 0, "");
+        assert_int_equal(staler_than(&m, 2 * WORKERS - 2), 0);
+        assert_true(m.version % WORKERS == 0 || m.updates);
+    }
+}
+
+/* While the slowest computes one mini-batch the others compute 9, 7, 5 and 3. */
+static void malenias_workers_weigh_the_same(void **state)
+{
+    (void)state;
+    static const int given[WORKERS] = {9, 7, 5, 3, 1};
+    struct experiment e;
+    struct twin m = {0};
+    run(&e, "malenia", unequal, "");
+    for (int64_t v = 0; v < e.out.updates; v++) {
+        struct table t = {0};
+        for (int k = 0; k < WORKERS; k++)
+            for (int b = 0; b < given[k]; b++, m.index[k]++) {
+                double g[FLOATS];
+                gradient_of(&m, k, m.index[k], g);
+                table_add(&t, k, g);
+            }
+        step_by_table(&m, &t);
+        for (int k = 0; k < WORKERS; k++)
+            memcpy(m.at[k], m.x, sizeof m.x);
+    }
+    assert_true(e.out.updates > 10 && apart(&e, m.x) < 1e-5);
+    assert_int_equal(e.out.server.minibatches_per_update.bin[25], e.out.updates);
+    assert_int_equal(e.out.server.staleness.bin[0], 25 * e.out.updates);
+    experiment_close(&e);
+}
+
+/* 9, 7, 5, 3 and 1 have a harmonic mean of 2.797: enough for S = 13; for 14 a tenth is needed. */
+static void malenia_waits_for_its_harmonic_mean(void **state)
+{
+    (void)state;
+    for (int s = 13; s <= 14; s++) {
+        struct experiment e;
+        char options[100];
+        snprintf(options, sizeof options, "malenia-batch=%d", s);
+        run(&e, "malenia", unequal, options);
+        assert_int_equal(e.out.server.minibatches_per_update.bin[s + 12], e.out.updates);
+        experiment_close(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +606,9 @@ int main(void)
         cmocka_unit_test(a_stopped_worker_starts_again),
         cmocka_unit_test(only_who_is_too_late_is_stopped),
         cmocka_unit_test(stops_are_heard_whatever_the_delays),
+        cmocka_unit_test(ringleader_makes_rounds_of_one_update_each),
+        cmocka_unit_test(malenias_workers_weigh_the_same),
+        cmocka_unit_test(malenia_waits_for_its_harmonic_mean),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

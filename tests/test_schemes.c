@@ -164,8 +164,8 @@ static void run_scattered(struct experiment *e, const char *scheme, int servers,
 static void one_set_of_gradients_for_all_slices(void **state)
 {
     (void)state;
-    static const char *const deciding[] = {"backup", "rennala"};
-    for (int i = 0; i < 4; i++)
+    static const char *const deciding[] = {"backup", "rennala", "ringmaster", "malenia"};
+    for (int i = 0; i < 8; i++)
         for (int servers = 1; servers <= 3; servers++) {
             struct experiment e;
             run_scattered(&e, deciding[i / 2], servers, 0.1, i % 2 * 0.3);

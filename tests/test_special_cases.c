@@ -70,6 +70,7 @@ static void alone_every_server_scheme_is_serial(void **state)
                                         {"nbssgd", ""},
                                         {"asgd", ""},
                                         {"ringmaster", ""},
+                                        {"ringleader", ""},
                                         {"ringmaster", "ringmaster-stops=yes"},
                                         {"dcasgd", ""},
                                         {"dcasgd", "dc=adaptive dc-lambda=2"},
@@ -140,6 +141,14 @@ static void an_inverse_rate_only_matters_when_stale(void **state)
                 0);
     assert_true(apart((struct twin){"asgd", "stale-lr=inverse"}, (struct twin){"asgd", ""}, 4, 2) >
                 rounding);
+}
+
+static void malenia_at_one_speed_is_ssgd(void **state)
+{
+    (void)state;
+    assert_true(apart((struct twin){"malenia", ""}, (struct twin){"ssgd", ""}, 4, 1) == 0);
+    assert_true(apart((struct twin){"malenia", "momentum=0.9"},
+                      (struct twin){"ssgd", "momentum=0.9"}, 4, 1) == 0);
 }
 
 static void rescaled_asgd_at_one_speed_is_asgd(void **state)
@@ -462,6 +471,7 @@ int main(void)
         cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
         cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
         cmocka_unit_test(an_inverse_rate_only_matters_when_stale),
+        cmocka_unit_test(malenia_at_one_speed_is_ssgd),
         cmocka_unit_test(rescaled_asgd_at_one_speed_is_asgd),
         cmocka_unit_test(one_workers_momentum_is_the_servers),
         cmocka_unit_test(dcasgd_without_strength_or_staleness_is_asgd),

@@ -1,0 +1,170 @@
+/* Ringleader ASGD: asynchronous SGD in which every worker weighs the same, in rounds of one update
+ * for each worker.
+ *
+ *   w(v+1) = w(v) - lr (1 / W) sum_i G_i / b_i
+ *
+ * G_i: the sum of the gradients of the b_i mini-batches in worker i's entry of a table; a push has
+ * B of them. Every push is answered at once with the newest weights: no worker waits, and
+ * none is stopped. A round:
+ *   1  pushes join the table, until every worker has an entry
+ *   2  W updates: the push that filled the table makes the first; then the first push of each other
+ *      worker joins the table and makes one. What an answered worker pushes meanwhile joins the
+ *      table of the next round
+ * So no gradient is dropped, and none is used that is older than 2 W - 2 updates. The histogram has
+ * the staleness at a gradient's first use; its samples are counted when it comes.
+ * A worker that departs is waited for no more; what it gave stays in the round.
+ * Cost: as asgd; 2 W + 1 slices of floats at the server. The sum of the means is computed once a
+ * round, and follows each push in five passes. Maranjyan, Richtarik 2025, arXiv:2509.22860. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "scheme/gradient_table.h"
+#include "scheme/scheme.h"
+
+struct server {
+    struct ps_server *ps;
+    struct node *n;
+    struct gradient_table table, next; /* of this round, of the next one */
+    float *mean;                       /* [slice]: phase 2: (1 / m) sum of G_i / b_i */
+    int entries;                       /* phase 2: m; 0: phase 1 */
+    bool *owes, *departed;             /* [workers]: phase 2: it has made no update of the round */
+    int owing;                         /* workers that owe one */
+    const float **source;              /* [workers] */
+    double *scale;                     /* [workers] */
+};
+
+static void work(struct node *n)
+{
+    ps_work(n);
+}
+
+/* mean += after (sum + g) - before sum, sum += g */
+static void follow(float *mean, float *sum, const float *g, float before, float after,
+                   struct range at)
+{
+#pragma omp simd
+    for (int64_t i = at.from; i < at.to; i++) {
+        float more = sum[i] + g[i];
+        mean[i] += after * more - before * sum[i];
+        sum[i] = more;
+    }
+}
+
+static void add_and_follow(struct server *s, int worker, int64_t minibatches)
+{
+    struct gradient_table *t = &s->table;
+    double m = s->entries, count = (double)t->count[worker];
+    const float *g = ps_vector(s->ps, worker);
+    float before = (float)(1 / (m * count)), after = (float)(1 / (m * (count + minibatches)));
+    double began_s = node_clock(s->n);
+    EACH_RANGE(t->floats, s->n->context->threads,
+               follow(s->mean, t->sum[worker], g, before, after, at));
+    node_count_work(s->n, began_s, (struct vector_work){t->floats, {[PASS_SUM] = 5}});
+    t->count[worker] += minibatches;
+}
+
+static void step(struct server *s)
+{
+    ps_step_vectors(s->ps, (const float *const[]){s->mean}, (const double[]){1}, 1);
+}
+
+static bool is_full(const struct server *s)
+{
+    for (int i = 0; i < s->n->context->workers; i++)
+        if (!s->table.count[i] && !s->departed[i])
+            return false;
+    return gradient_table_entries(&s->table) > 0;
+}
+
+/* Phase 2. The first update is of this worker; -1: of none yet. */
+static void begin_updates(struct server *s, int worker)
+{
+    s->entries = gradient_table_mean(&s->table, s->source, s->scale);
+    node_sum(s->n, s->mean, s->source, s->scale, s->entries, s->table.floats);
+    for (int i = 0; i < s->n->context->workers; i++) {
+        s->owes[i] = !s->departed[i] && i != worker;
+        s->owing += s->owes[i];
+    }
+    if (worker >= 0)
+        step(s);
+}
+
+static void end_round(struct server *s)
+{
+    struct gradient_table used = s->table;
+    s->table = s->next;
+    s->next = used;
+    gradient_table_clear(&s->next);
+    s->entries = 0;
+}
+
+static void take_gradient(struct server *s, const struct push *a)
+{
+    int worker = a->worker;
+    bool owes = s->owes[worker];
+    if (owes)
+        add_and_follow(s, worker, a->minibatches);
+    else
+        gradient_table_add(s->entries ? &s->next : &s->table, worker, ps_vector(s->ps, worker),
+                           a->minibatches);
+    ps_count(s->ps, worker, owes ? 0 : s->owing);
+    if (owes)
+        step(s);
+}
+
+static void take(struct server *s, struct push a)
+{
+    int first = a.departed ? -1 : a.worker;
+    s->departed[a.worker] |= a.departed;
+    if (!a.departed)
+        take_gradient(s, &a);
+    s->owing -= s->owes[a.worker];
+    s->owes[a.worker] = false;
+    if (!s->entries && is_full(s))
+        begin_updates(s, first);
+    if (s->entries && !s->owing)
+        end_round(s);
+    if (a.departed)
+        return;
+    if (s->n->version == a.version)
+        ps_reply_unchanged(s->ps, a.worker);
+    else
+        ps_reply(s->ps, a.worker);
+}
+
+static void serve(struct node *n)
+{
+    size_t workers = (size_t)n->context->workers;
+    struct server s = {.ps = ps_server_open(n), .n = n};
+    s.table = gradient_table_open(n, ps_slice(s.ps));
+    s.next = gradient_table_open(n, ps_slice(s.ps));
+    s.mean = xcalloc((size_t)s.table.floats, sizeof *s.mean);
+    s.owes = xcalloc(workers, sizeof *s.owes);
+    s.departed = xcalloc(workers, sizeof *s.departed);
+    s.source = xcalloc(workers, sizeof *s.source);
+    s.scale = xcalloc(workers, sizeof *s.scale);
+    n->races = true;
+    ps_agree_on_order(s.ps);
+    ps_reply_all(s.ps);
+    for (const struct push *a; (a = ps_next(s.ps));)
+        take(&s, *a);
+    gradient_table_close(&s.table);
+    gradient_table_close(&s.next);
+    void *blocks[] = {s.mean, s.owes, s.departed, s.source, s.scale};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        xfree(blocks[i]);
+    ps_server_close(s.ps);
+}
+
+const struct scheme scheme_ringleader = {
+    .name = "ringleader",
+    .rule = "asgd along the mean of all workers' newest means: each weighs the same",
+    .paper = "Maranjyan, Richtarik 2025, arXiv:2509.22860",
+    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .messages = "a push, a pull",
+    .floats = "2 n",
+    .staleness = "at most 2 W - 2",
+    .state = (const char *const[]){"worker.weights", "server.table", "server.next_table", NULL},
+    .work = work,
+    .serve = serve,
+};
