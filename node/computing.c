@@ -160,6 +160,23 @@ static double jitter(const struct node *n)
     return factor;
 }
 
+/* Some units from this one on, at most `count`. Where cores are scarce it is one, as much longer as
+ * there are computing ranks at its beginning; a rank that --slow makes sleep counts less. */
+static int pass_units(struct node *n, int step, int count)
+{
+    const struct run_context *s = n->context;
+    struct computing *c = &n->own->computing;
+    if (!s->computing)
+        return net_advance_parts(n->net, c->units_s + step, count);
+    double threads = s->options->threads ? (double)s->options->threads : 1;
+    double awake = 1 / slowness_of(&s->slowness, n->rank), *computing = &s->computing[c->host];
+    *computing += awake;
+    c->units_s[step] *= fmax(1, *computing * threads / machine_cores(s->machine));
+    int passed = net_advance_parts(n->net, c->units_s + step, 1);
+    *computing -= awake;
+    return passed;
+}
+
 /* The time of a simulated mini-batch. After its first unit a rank hears what has come before; from
  * then on it is asked again when something comes. */
 static enum node_flow pass_virtually(struct node *n)
@@ -170,7 +187,7 @@ static enum node_flow pass_virtually(struct node *n)
     for (int step = 0; step < p->steps; step++)
         c->units_s[step] = seconds * p->kind->step_share(p, step);
     for (int step = 0; step < p->steps;) {
-        step += net_advance_parts(n->net, c->units_s + step, step ? units_ahead(n, step) : 1);
+        step += pass_units(n, step, step ? units_ahead(n, step) : 1);
         if (!between_units(n, step - 1, p->kind->final_from(p, step - 1)))
             return NODE_INTERRUPTED;
     }

@@ -19,9 +19,15 @@ void run_context_check(const struct options *o)
     optimizer_close(optimizer_open(&optimizer, (struct range){0, 1}, NULL, 0));
 }
 
+void run_context_share_cores(struct run_context *c, int ranks)
+{
+    if (c->machine && machine_cores(c->machine))
+        c->computing = xcalloc((size_t)machine_host(c->machine, ranks) + 1, sizeof *c->computing);
+}
+
 /* What --machine says of this run's computing; a mini-batch that nobody has timed is not
  * guessed. */
-static void take_machine(struct run_context *c, const struct machine *machine)
+static void take_machine(struct run_context *c, const struct machine *machine, int ranks)
 {
     const struct options *o = c->options;
     const struct sim_options *sim = options_of(o, world_sim.options);
@@ -39,6 +45,7 @@ static void take_machine(struct run_context *c, const struct machine *machine)
               sim->machine, o->network, variant, c->minibatch, o->dtype, threads);
     c->jitter =
         machine_minibatch_jitter(machine, o->network, variant, c->minibatch, o->dtype, threads);
+    run_context_share_cores(c, ranks);
 }
 
 /* Samples per second of each worker to any scale, for --partition speed; alone, a rank is every
@@ -106,7 +113,7 @@ void run_context_open(struct run_context *c, const struct run_context_request *r
                               .departures = departures_parse(o->depart, r->ranks),
                               .stop_requested = r->stop_requested};
     c->workers = r->ranks == 1 ? (int)o->workers : r->ranks - c->servers;
-    take_machine(c, r->machine);
+    take_machine(c, r->machine, r->ranks);
     take_delays(c, r);
     if (r->ranks > 1)
         slowness_check_servers(&c->delay, &c->slowness, c->servers, r->ranks);
@@ -119,5 +126,6 @@ void run_context_close(struct run_context *c)
     problem_close(c->problem);
     if (c->results)
         results_close(c->results);
+    xfree(c->computing);
     xfree(c->data_share);
 }

@@ -13,7 +13,7 @@
 #include "problem/problem.h"
 #include "slowness/slowness.h"
 
-/* Read only but for the problem's buffers. */
+/* Read only but for the problem's buffers, and what simulated ranks of a host share. */
 struct run_context {
     const struct options *options;
     struct problem *problem;
@@ -33,6 +33,8 @@ struct run_context {
     const struct machine *machine; /* simulated: what --machine describes; NULL: nothing */
     /* simulated: seconds of a mini-batch on a rank of speed 1; standard deviation / mean */
     double minibatch_s, jitter;
+    /* simulated: [hosts] ranks that compute now, less where they sleep; NULL: cores are no limit */
+    double *computing;
     volatile sig_atomic_t *stop_requested;
 };
 
@@ -48,6 +50,9 @@ struct run_context_request {
 
 /* Fatal, before a world is opened, on what schedule and optimizer refuse. */
 void run_context_check(const struct options *o);
+
+/* Simulated: where the machine says how many cores a host has, its ranks will share them. */
+void run_context_share_cores(struct run_context *c, int ranks);
 
 /* Fatal on options that do not fit the ranks or the data. Rank 0 adds the results. */
 void run_context_open(struct run_context *c, const struct run_context_request *r);

@@ -41,7 +41,7 @@ struct machine {
     double latency_s, jitter_s, bandwidth, host_bandwidth;
     double local_latency_s, local_jitter_s, local_bandwidth;
     double vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
-    double ranks_per_host, host_jitter_share;
+    double ranks_per_host, cores_per_host, host_jitter_share;
     struct rank_entry *rank;
     struct pair_entry *pair;
     struct minibatch_entry *minibatch;
@@ -68,6 +68,7 @@ static const struct key {
     {CLUSTER, ABOVE_ZERO, "copy_bandwidth_bytes_per_s", AT(vector_bandwidth[PASS_COPY])},
     {CLUSTER, ABOVE_ZERO, "crowded_bandwidth_bytes_per_s", AT(crowded_bandwidth)},
     {CLUSTER, WHOLE, "ranks_per_host", AT(ranks_per_host)},
+    {CLUSTER, WHOLE, "cores_per_host", AT(cores_per_host)},
     {CLUSTER, PART, "host_jitter_share", AT(host_jitter_share)},
 #undef AT
     {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
@@ -401,6 +402,11 @@ int machine_host(const struct machine *m, int rank)
 double machine_host_jitter_share(const struct machine *m)
 {
     return or_zero(m->host_jitter_share);
+}
+
+int machine_cores(const struct machine *m)
+{
+    return (int)or_zero(m->cores_per_host);
 }
 
 double machine_copy_bandwidth(const struct machine *m, int from, int to)

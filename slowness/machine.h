@@ -19,6 +19,8 @@
  *   copy_bandwidth_bytes_per_s = 14e9   the same of a copy by one rank alone (optional)
  *   crowded_bandwidth_bytes_per_s = 7e9 a sum by each rank while all of the host sum: workers do
  *                                       all their vector work that much more slowly (optional)
+ *   cores_per_host = 2                  that the ranks of a host share while they compute; where
+ *                                       these want more, all are slower (optional: enough)
  *   host_jitter_share = 0.4             part of the variance of mini-batches' times that a host's
  *                                       ranks have in common (optional, else 0)
  *   [rank 3]                            exceptions: speed 0.5 computes half as fast as the others
@@ -58,6 +60,7 @@ double machine_speed(const struct machine *m, int rank);
 
 int machine_host(const struct machine *m, int rank);       /* its number, from 0 */
 double machine_host_jitter_share(const struct machine *m); /* 0 .. 1 */
+int machine_cores(const struct machine *m); /* of a host; 0: as many as its ranks want */
 
 /* Bytes per second of a copy from memory of rank `from` into that of rank `to` on its host (which
  * may be `from`), while all ranks of the host copy. 0: not known, or they have no host in common,

@@ -197,6 +197,7 @@ void experiment_run(struct experiment *e)
                                                        : sim->sim_minibatch,
         .results = e->results,
         .stop_requested = &stop_requested};
+    run_context_share_cores(&s.context, ranks);
     e->out.count = e->problem->count;
     e->out.w = xcalloc((size_t)e->out.count, sizeof(float));
     e->out.versions = xcalloc((size_t)e->servers, sizeof *e->out.versions);
@@ -208,6 +209,7 @@ void experiment_run(struct experiment *e)
                                     .piece = PIECE,
                                     .links = e->links},
             run_rank, &s);
+    xfree(s.context.computing);
     if (own) {
         xfree(e->problem->no_decay);
         xfree(e->problem);

@@ -234,6 +234,34 @@ static void slow_moments_of_a_host_meet_all_its_ranks(void **state)
     assert_true(all < 1e-6);
 }
 
+/* Seconds of a synchronous update of one mini-batch, which takes 0.1 s on a core of its own. */
+static double update_on_two_cores(int workers, const char *more)
+{
+    char options[200];
+    struct experiment e;
+    const struct machine *m = load("ranks_per_host = 100\ncores_per_host = 2\n");
+    snprintf(options, sizeof options, "workers=%d samples=%d sim-latency=0 %s", workers,
+             8 * workers * UPDATES, more);
+    run(&e, m, "ssgd", options);
+    double took = per_step(e.out.seconds, e.out.updates);
+    experiment_close(&e);
+    machine_close(m);
+    return took;
+}
+
+/* Four workers on two cores take twice as long. One that sleeps half of its time leaves its core to
+ * the others meanwhile; alone it takes its 0.2 s. */
+static void ranks_share_the_cores_of_their_host(void **state)
+{
+    (void)state;
+    assert_true(fabs(update_on_two_cores(2, "") - 0.1) < 1e-3);
+    assert_true(fabs(update_on_two_cores(4, "") - 0.2) < 0.01);
+    assert_true(fabs(update_on_two_cores(4, "threads=2") - 0.4) < 0.02);
+    assert_true(fabs(update_on_two_cores(1, "slow=1=2") - 0.2) < 1e-3);
+    /* three take 3.5 / 2 times their 0.1 s; then the fourth does the other half alone */
+    assert_true(fabs(update_on_two_cores(4, "slow=4=2") - (0.175 + 0.1)) < 0.015);
+}
+
 /* Whoever adds a rule says what a step costs. */
 static void every_rule_says_what_it_costs(void **state)
 {
@@ -282,6 +310,7 @@ int main(void)
         cmocka_unit_test(one_process_pays_too),
         cmocka_unit_test(eager_pays_for_each_copy),
         cmocka_unit_test(slow_moments_of_a_host_meet_all_its_ranks),
+        cmocka_unit_test(ranks_share_the_cores_of_their_host),
         cmocka_unit_test(every_rule_says_what_it_costs),
     };
     return cmocka_run_group_tests(tests, open_machine, close_machine);

@@ -4,13 +4,8 @@
  * Latency: half of a head there and back between two ranks that sleep meanwhile, as ranks do in
  * training; jitter is chosen so that the simulator's mean is the median here. Between hosts: a
  * borrowed vector from rank to rank, then from all ranks of a host at once. Within one: a vector
- * that all ranks of the host copy at once, as after a synchronous update. Memory: a sum, a step and
- * a copy by one rank while the others sleep, as at a server; a sum by all of the host but rank 0,
- * as by workers. All are medians; clocks of two ranks are never compared.
- *
- * Jitter: those ranks do the same work at the same times. The logarithms of its times vary by what
- * all have in common in a period and by what each has alone: an analysis of variance tells the
- * shares. */
+ * that all ranks of the host copy at once, as after a synchronous update. Memory: memory.c. All are
+ * medians; clocks of two ranks are never compared. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,78 +13,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/simd.h"
-#include "base/vector.h"
-#include "bench/cluster/harness.h"
-#include "messaging/messaging.h"
+#include "bench/cluster/ranks.h"
 
-enum { SIGNALS = 300, REPEATS = 9, PERIODS = 120, PATIENCE_S = 300 };
-enum { TAG_WORD = 1, TAG_VECTOR, TAG_TIMES };
-enum { WITHIN, BETWEEN, PLACES };
-enum { PASS_SUM, PASS_STEP, PASS_COPY, VECTOR_PASSES }; /* as in slowness/machine.h */
+enum { SIGNALS = 300, PATIENCE_S = 300 };
 
 static const double pause_s = 2e-3; /* longer than anybody spins */
-
-struct cluster {
-    const char *path;
-    int local, remote, local_ranks,
-        pairs; /* lowest other rank on rank 0's host, on another; ranks on
-                                          rank 0's host; of them with a partner on remote's */
-    /* 0: there is nobody to measure with */
-    double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES];
-    double host_bandwidth, vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
-    double host_jitter_share; /* NAN: nobody to measure with */
-    bool failed;
-};
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(double *list, int count, double part)
-{
-    qsort(list, (size_t)count, sizeof *list, by_size);
-    return list[(int)(part * count)];
-}
-
-static void tell(struct net *net, int to, double value)
-{
-    struct header header = {.tag = TAG_WORD};
-    header_pack(&header, value);
-    net_send(net, to, &header, NULL, 0);
-}
-
-static double hear(struct net *net, int from)
-{
-    struct request *come = net_recv(net, from, TAG_WORD, NULL, 0);
-    net_wait(net, &come, 1, INFINITY);
-    double value;
-    header_unpack(net_header(come), value);
-    net_release(net, come);
-    return value;
-}
-
-static void give(struct net *net, int to, const void *vector)
-{
-    struct request *sent =
-        net_send(net, to, &(struct header){.tag = TAG_VECTOR}, vector, VECTOR_BYTES);
-    net_wait(net, &sent, 1, INFINITY);
-    net_release(net, sent);
-}
-
-static void get(struct net *net, int from, void *into)
-{
-    struct request *come = net_recv(net, from, TAG_VECTOR, into, VECTOR_BYTES);
-    net_wait(net, &come, 1, INFINITY);
-    net_release(net, come);
-}
-
-static bool same_host(struct net *net, int a, int b)
-{
-    return !strcmp(net_host(net, a), net_host(net, b));
-}
 
 static void look_around(struct net *net, struct cluster *c)
 {
@@ -124,15 +52,6 @@ static void signals_to(struct net *net, int peer, double *latency_s, double *jit
         *jitter_s = 2 * (quantile(took, SIGNALS, 0.5) - *latency_s);
     }
     net_barrier(net);
-}
-
-/* The rank with this number among those on the host of `host_of`. */
-static int member(struct net *net, int host_of, int number)
-{
-    for (int r = 0; r < net->ranks; r++)
-        if (same_host(net, r, host_of) && number-- == 0)
-            return r;
-    return NET_ANY;
 }
 
 /* The first `pairs` ranks of rank 0's host each send to one of remote's at once. Rank 0 learns the
@@ -193,186 +112,27 @@ static double copies(struct net *net, const struct cluster *c, void *into, const
     return quantile(took, REPEATS, 0.5);
 }
 
-SIMD_LOOP momentum_loop(float *restrict w, float *restrict m, const float *restrict g,
-                        int64_t count)
+/* The cores that ranks of rank 0's host were given: the launcher may have held each on its own. */
+static void count_cores(struct net *net, struct cluster *c)
 {
-#pragma omp simd
-    for (int64_t i = 0; i < count; i++) {
-        m[i] = 0.9f * m[i] + g[i];
-        w[i] -= 1e-6f * m[i];
-    }
-}
-
-SIMD(momentum, (float *w, float *m, const float *g, int64_t count), (w, m, g, count))
-
-struct memory {
-    float *to, *state;
-    const float *from;
-    int threads;
-};
-
-static void do_work(const struct memory *v, int pass)
-{
-    if (pass == PASS_SUM)
-        vector_add(v->to, v->from, VECTOR, v->threads);
-    else if (pass == PASS_COPY)
-        vector_copy(v->to, v->from, VECTOR, v->threads);
-    else
-        EACH_RANGE(
-            VECTOR, v->threads,
-            momentum(v->to + at.from, v->state + at.from, v->from + at.from, at.to - at.from));
-}
-
-/* Is this rank one of those that work at once? All of rank 0's host but itself. */
-static bool in_crowd(struct net *net)
-{
-    return net->rank > 0 && same_host(net, net->rank, 0);
-}
-
-/* What workers do between two updates: their vectors are new, and the caches full of other
- * things. */
-static void refresh(struct net *net, float *own, float *vector)
-{
-    if (!in_crowd(net))
-        return;
-    vector_copy(own, vector, VECTOR, net->cores);
-    vector_copy(vector, own, VECTOR, net->cores);
-}
-
-/* Seconds of the pass on rank 0, as at a server: the gradient is another rank's, who has just
- * written it and now sleeps. */
-static double time_pass(struct net *net, const struct cluster *c, int pass, struct memory v,
-                        float *vector)
-{
-    struct request *push = NULL;
-    refresh(net, v.to, vector);
-    net_barrier(net);
-    if (net->rank == c->local)
-        give(net, 0, vector);
-    if (net->rank != 0)
-        return 0;
-    if (c->local != NET_ANY) {
-        push = net_recv(net, c->local, TAG_VECTOR, NULL, 0);
-        net_wait(net, &push, 1, INFINITY);
-        v.from = net_data(push);
-    }
-    double began_s = net_now(net);
-    do_work(&v, pass);
-    double took_s = net_now(net) - began_s;
-    net_release(net, push);
-    return took_s;
-}
-
-/* On rank 0: bytes per second of each kind of pass. A sum reads two vectors and writes one. A step
- * reads a gradient as a sum does, and reads and writes the weights and a state. */
-static void vector_work(struct net *net, struct cluster *c, float *to, float *vector)
-{
-    const double bytes = VECTOR_BYTES;
-    struct memory v = {to, NULL, vector, net->cores};
-    double took[VECTOR_PASSES][REPEATS], s[VECTOR_PASSES];
-    if (net->rank == 0)
-        v.state = xcalloc(VECTOR, sizeof *v.state);
-    for (int turn = -1; turn < REPEATS; turn++)
-        for (int pass = 0; pass < VECTOR_PASSES; pass++)
-            took[pass][turn < 0 ? 0 : turn] = time_pass(net, c, pass, v, vector);
-    for (int pass = 0; pass < VECTOR_PASSES; pass++)
-        s[pass] = quantile(took[pass], REPEATS, 0.5);
-    double gradient_s = s[PASS_SUM] / 3, state_s = s[PASS_STEP] - gradient_s;
-    c->vector_bandwidth[PASS_SUM] = 3 * bytes / s[PASS_SUM];
-    c->vector_bandwidth[PASS_STEP] = 4 * bytes / state_s;
-    if (state_s < s[PASS_STEP] / 2) /* noise */
-        c->vector_bandwidth[PASS_STEP] = 5 * bytes / s[PASS_STEP];
-    c->vector_bandwidth[PASS_COPY] = 2 * bytes / s[PASS_COPY];
-    xfree(v.state);
-    net_barrier(net);
-}
-
-/* All of the crowd sum at once: rank 0 learns the mean of their times. */
-static double crowded_sum(struct net *net, const struct cluster *c, float *to, const float *from)
-{
-    double took[REPEATS] = {0};
-    for (int turn = -1; turn < REPEATS; turn++) {
-        double sum_s = 0;
-        net_barrier(net);
-        if (in_crowd(net)) {
-            double began_s = net_now(net);
-            vector_add(to, from, VECTOR, net->cores);
-            tell(net, 0, net_now(net) - began_s);
-        }
-        for (int i = 1; i < c->local_ranks && net->rank == 0; i++)
-            sum_s += hear(net, member(net, 0, i));
-        took[turn < 0 ? 0 : turn] = sum_s / (c->local_ranks - 1);
-    }
-    net_barrier(net);
-    return quantile(took, REPEATS, 0.5);
-}
-
-/* Some 15 ms, most of it out of the caches. */
-static void fixed_work(float *to, const float *from)
-{
-    enum { NEAR = 1 << 17, FAR = 1 << 22, ROUNDS = 400 };
-    for (int round = 0; round < ROUNDS; round++)
-        vector_add(to, from, NEAR, 1);
-    vector_add(to + NEAR, from + NEAR, FAR, 1);
-}
-
-/* x: [ranks][PERIODS] logarithms of times, each rank's with mean 0. */
-static double common_share(const double *x, int ranks)
-{
-    double between = 0, within = 0;
-    for (int t = 0; t < PERIODS; t++) {
-        double mean = 0;
-        for (int r = 0; r < ranks; r++)
-            mean += x[r * PERIODS + t] / ranks;
-        for (int r = 0; r < ranks; r++)
-            within += pow(x[r * PERIODS + t] - mean, 2);
-        between += ranks * mean * mean;
-    }
-    between /= PERIODS - 1;
-    within /= (PERIODS - 1.0) * (ranks - 1);
-    double common = fmax((between - within) / ranks, 0);
-    return common + within > 0 ? common / (common + within) : 0;
-}
-
-static void take_times(struct net *net, int from, double *x)
-{
-    struct request *come = net_recv(net, from, TAG_TIMES, x, PERIODS * sizeof *x);
-    double mean = 0;
-    net_wait(net, &come, 1, INFINITY);
-    net_release(net, come);
-    for (int t = 0; t < PERIODS; t++)
-        mean += log(x[t]) / PERIODS;
-    for (int t = 0; t < PERIODS; t++)
-        x[t] = log(x[t]) - mean;
-}
-
-/* Rank 0 learns which share of the variance of the crowd's times they have in common. */
-static double jitter_share(struct net *net, const struct cluster *c, float *to, const float *from)
-{
-    double *times = net_alloc(net, PERIODS * sizeof *times), share = NAN;
-    int ranks = c->local_ranks - 1;
-    for (int period = 0; period < PERIODS; period++) {
-        net_barrier(net);
-        double began_s = net_now(net);
-        if (in_crowd(net))
-            fixed_work(to, from);
-        times[period] = net_now(net) - began_s;
-    }
-    if (in_crowd(net)) {
+    struct core_set *mine = net_alloc(net, sizeof *mine), all = c->cores, theirs;
+    *mine = c->cores;
+    if (net->rank > 0 && same_host(net, net->rank, 0)) {
         struct request *sent =
-            net_send(net, 0, &(struct header){.tag = TAG_TIMES}, times, PERIODS * sizeof *times);
+            net_send(net, 0, &(struct header){.tag = TAG_CORES}, mine, sizeof *mine);
         net_wait(net, &sent, 1, INFINITY);
         net_release(net, sent);
-    } else if (net->rank == 0) {
-        double *all = xcalloc((size_t)ranks * PERIODS, sizeof *all);
-        for (int i = 0; i < ranks; i++)
-            take_times(net, member(net, 0, i + 1), all + (size_t)i * PERIODS);
-        share = common_share(all, ranks);
-        xfree(all);
     }
+    for (int i = 1; i < c->local_ranks && net->rank == 0; i++) {
+        struct request *come = net_recv(net, member(net, 0, i), TAG_CORES, &theirs, sizeof theirs);
+        net_wait(net, &come, 1, INFINITY);
+        net_release(net, come);
+        all = core_set_union(&all, &theirs);
+    }
+    if (!core_set_equal(&all, &c->cores))
+        c->host_cores = core_set_count(&all); /* else as many as the quota allows */
     net_barrier(net);
-    net_free(net, times);
-    return share;
+    net_free(net, mine);
 }
 
 static void write_place(FILE *to, const struct cluster *c, int place, const char *prefix)
@@ -405,7 +165,7 @@ static void write_machine(struct net *net, struct cluster *c)
                 net->cores > 1 ? "s" : "");
         if (c->remote == NET_ANY)
             fprintf(to, "# Between hosts nothing was measured: there was one.\n");
-        fprintf(to, "ranks_per_host = %d\n", c->local_ranks);
+        fprintf(to, "ranks_per_host = %d\ncores_per_host = %d\n", c->local_ranks, c->host_cores);
         write_place(to, c, BETWEEN, "");
         if (c->host_bandwidth > 0)
             fprintf(to, "host_bandwidth_bytes_per_s = %.4g\n", c->host_bandwidth);
@@ -444,11 +204,8 @@ static void measure(struct net *net, void *argument)
         if (c->pairs > 1)
             c->host_bandwidth = (double)c->pairs * VECTOR_BYTES / stream(net, c, c->pairs, vector);
     }
-    vector_work(net, c, own, vector);
-    if (c->local_ranks > 2) {
-        c->crowded_bandwidth = 3.0 * VECTOR_BYTES / crowded_sum(net, c, own, vector);
-        c->host_jitter_share = jitter_share(net, c, own, vector);
-    }
+    measure_memory(net, c, own, vector);
+    count_cores(net, c);
     if (net->rank == 0) {
         report(c, WITHIN, "within a host");
         report(c, BETWEEN, "between hosts");
@@ -469,7 +226,10 @@ static void measure(struct net *net, void *argument)
 
 int measure_machine(const char *path)
 {
-    struct cluster cluster = {.path = path, .host_jitter_share = NAN};
+    struct cluster cluster = {.path = path,
+                              .cores = core_set_own(),
+                              .host_cores = cores_available(),
+                              .host_jitter_share = NAN};
     alarm(PATIENCE_S); /* a network on which this takes longer is not one */
     mpi_run(&(struct world_options){.pin = true, .threads = 1}, measure, &cluster);
     return cluster.failed;
