@@ -100,8 +100,8 @@ static void test_a_pair_has_its_latency(void **state)
     ARRIVE(3, &links, list, 8 * L + H, L + H, 1 + 8 * L + T, 1 + L + T, 2 + L + T);
 }
 
-/* The slow link takes its time; its messages have their parts of the sender's port and of the
- * receiver's. */
+/* The slow link takes its time; what its two messages cannot take of the sender's port and of the
+ * receiver's others have. */
 static void test_a_pair_has_its_bandwidth(void **state)
 {
     (void)state;
@@ -110,7 +110,7 @@ static void test_a_pair_has_its_bandwidth(void **state)
         .between = USUAL, .ranks_per_host = 1, .pair = pair, .pair_count = 1};
     const struct message list[] = {
         {0, 0, 1, BYTES}, {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {T, 2, 1, BYTES}};
-    ARRIVE(3, &links, list, L + 16 * T, L + 16 * T, L + 3 * T, L + 3 * T);
+    ARRIVE(3, &links, list, L + 16 * T, L + 16 * T, L + T / 0.75, T + L + T / 0.75);
     const struct message fast[] = {{0, 1, 0, BYTES}};
     ARRIVE(3, &links, fast, L + T);
 }
@@ -125,6 +125,13 @@ static void test_a_rank_has_its_port(void **state)
         {0, 1, 0, BYTES}, {0, 1, 3, BYTES}, {1, 0, 1, BYTES}, {1, 3, 1, BYTES}};
     /* shared, out and in */
     ARRIVE(4, &links, out, L + 8 * T, L + 8 * T, 1 + L + 8 * T, 1 + L + 8 * T);
+    /* three slow receivers leave a fast one half of the port */
+    const struct link_rank slow[] = {{1, BANDWIDTH / 4}, {2, BANDWIDTH / 8}, {3, BANDWIDTH / 8}};
+    const struct links mixed = {
+        .between = USUAL, .ranks_per_host = 1, .rank = slow, .rank_count = 3};
+    const struct message unlike[] = {
+        {0, 0, 1, BYTES}, {0, 0, 2, BYTES}, {0, 0, 3, BYTES}, {0, 0, 4, BYTES}};
+    ARRIVE(5, &mixed, unlike, L + 4 * T, L + 8 * T, L + 8 * T, L + 2 * T);
     const struct message two[] = {{0, 1, 0, BYTES}, {0, 2, 0, BYTES}};
     /* two slow senders fill one fast receiver together */
     ARRIVE(3, &links, two, L + 4 * T, L + 4 * T);

@@ -1,7 +1,8 @@
 /* Random traffic, matched by construction, over 1,000 seeds: everything arrives, unharmed, and a
  * run repeats to the last bit. Every other seed has a network with hosts, a slow rank and a slow
- * link. Then patterns at size: a server with 1,024 workers, and 10,000 ranks that gossip with their
- * neighbours, on equal links and on hosts. */
+ * link. Random messages to one rank, against max-min fair rates in double. Then patterns at size: a
+ * server with 1,024 workers, and 10,000 ranks that gossip with their neighbours, on equal links and
+ * on hosts. */
 #include "messaging/messaging.h"
 
 #include <math.h>
@@ -222,6 +223,96 @@ static void test_a_run_repeats(void **state)
                 SEEDS * 95 / 100); /* the seed of the jitter matters, where there is traffic */
 }
 
+enum { SENDERS = 12 };
+
+struct incast { /* one message from each of ranks 1 to SENDERS to rank 0 */
+    struct link_rank rank[SENDERS];
+    double begin_s[SENDERS], bytes[SENDERS], end_s[SENDERS];
+};
+
+static void incast_body(struct net *net, void *argument)
+{
+    struct incast *c = argument;
+    for (int i = 0; i < SENDERS && !net->rank; i++) {
+        struct request *got = net_recv(net, NET_ANY, 1, NULL, 0);
+        net_wait(net, &got, 1, INFINITY);
+        c->end_s[net_header(got)->from - 1] = net_now(net);
+        net_release(net, got);
+    }
+    if (!net->rank)
+        return;
+    size_t bytes = (size_t)c->bytes[net->rank - 1] - sizeof(struct header);
+    void *payload = net_alloc(net, bytes);
+    net_advance(net, c->begin_s[net->rank - 1]);
+    struct request *sent = net_send(net, 0, &(struct header){.tag = 1}, payload, bytes);
+    net_wait(net, &sent, 1, INFINITY);
+    net_release(net, sent);
+    net_free(net, payload);
+}
+
+/* Max-min fair rates of those that have something left: none above its own bandwidth. */
+static void fair_rates(const struct incast *c, const double *left, double now_s, double room,
+                       double *rate)
+{
+    int open = 0;
+    for (int i = 0; i < SENDERS; i++) {
+        rate[i] = left[i] > 0 && c->begin_s[i] <= now_s ? INFINITY : 0;
+        open += rate[i] > 0;
+    }
+    for (int i = 0; i < SENDERS; i++)
+        if (rate[i] == INFINITY && c->rank[i].bandwidth * open < room) {
+            rate[i] = c->rank[i].bandwidth;
+            room -= rate[i];
+            open--;
+            i = -1; /* the others have more now */
+        }
+    for (int i = 0; i < SENDERS; i++)
+        rate[i] = fmin(rate[i], room / open);
+}
+
+static void test_an_incast_is_max_min_fair(void **state)
+{
+    (void)state;
+    const double bandwidth = 1e6, latency_s = 1e-3;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct incast c = {0};
+        struct links links = {.between = {.latency_s = latency_s, .bandwidth = bandwidth},
+                              .ranks_per_host = 1,
+                              .rank = c.rank,
+                              .rank_count = SENDERS};
+        struct random random = random_at(RANDOM_TEST, seed, 79, 0, 0);
+        double left[SENDERS], rate[SENDERS], expected_s[SENDERS], now_s = 0;
+        for (int i = 0; i < SENDERS; i++) {
+            c.rank[i] =
+                (struct link_rank){i + 1, bandwidth / (double)(1 + random_below(&random, 20))};
+            c.begin_s[i] = 0.01 * (double)random_below(&random, 5);
+            c.bytes[i] = left[i] = 2000 + (double)random_below(&random, 20000);
+        }
+        sim_run(&(struct world_options){.ranks = SENDERS + 1, .links = &links}, incast_body, &c);
+        for (double step_s = 0; step_s < INFINITY; now_s += step_s) {
+            step_s = INFINITY;
+            fair_rates(&c, left, now_s, bandwidth, rate);
+            for (int i = 0; i < SENDERS; i++) {
+                if (c.begin_s[i] > now_s)
+                    step_s = fmin(step_s, c.begin_s[i] - now_s);
+                if (rate[i] > 0)
+                    step_s = fmin(step_s, left[i] / rate[i]);
+            }
+            for (int i = 0; i < SENDERS && step_s < INFINITY; i++) {
+                left[i] -= rate[i] * step_s;
+                if (rate[i] > 0 && left[i] < 1e-6) {
+                    left[i] = 0;
+                    expected_s[i] = now_s + step_s + latency_s;
+                }
+            }
+        }
+        for (int i = 0; i < SENDERS; i++)
+            if (!(fabs(c.end_s[i] - expected_s[i]) < 1e-9))
+                fail_msg("seed %d: the message of rank %d ended at %.9f s, expected %.9f",
+                         (int)seed, i + 1, c.end_s[i], expected_s[i]);
+    }
+}
+
 /* Of this process alone: other people's work on the machine is not in it. */
 static double clock_s(void)
 {
@@ -394,6 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_run_repeats),
+        cmocka_unit_test(test_an_incast_is_max_min_fair),
         cmocka_unit_test(test_server_with_1024_workers),
         cmocka_unit_test(test_gossip_of_10000),
         cmocka_unit_test(test_ring_of_10000_on_hosts),

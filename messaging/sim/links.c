@@ -1,27 +1,23 @@
-/* The link ports of the simulated world: when a message's bytes are where.
+/* The links of the simulated world: when a message's bytes are where.
  *
- * Rule: fair queueing (Demers, Keshav, Shenker, SIGCOMM 1989), as a fluid. The lanes that have
- * bytes at a port have equal parts of its bandwidth; within a lane bytes pass in order. A lane is
- * what one rank sends another with one tag. A message is at all the sender's ports when it sets
- * out, and at all the receiver's when its first byte arrives. It is there when each has let its
- * bytes through, and those of the sender's have flown. So W equal messages that leave one port, or
- * reach one, end together, after latency + W bytes/bandwidth; a short one among long ones ends
- * early. A header alone overtakes payloads: it queues after headers only, and all payloads stand
- * still for its bytes. Messages of one lane are delivered in the order they were sent.
+ * Rule: a message is at all the sender's ports when it sets out, and at all the receiver's when its
+ * first byte arrives. It is there when each has let its bytes through (ports.c: in equal parts),
+ * and those of the sender's have flown. So W equal messages that leave one port, or reach one, end
+ * together, after latency + W bytes/bandwidth; a short one among long ones ends early. Messages of
+ * one lane are delivered in the order they were sent.
  *
  * Against the real transport, which keeps TRANSPORT_AHEAD pieces of each payload in flight and
  * leaves their order to MPI and TCP:
- * - A payload that one port holds up takes its full part of the others. Its neighbours there are
- *   late: of two messages at most twofold, and only where ports differ in load or bandwidth.
- * - Where the narrowest port of a payload changes while it is under way it is early: no port waits
+ * - A payload that other payloads hold up at one port takes its full part of the others all the
+ *   same. Its neighbours there are late: beside n such ones at most (n + 1)-fold.
+ * - Where the port that holds a payload up changes while it is under way it is early: no port waits
  *   for what another has not let through.
  * - A header between two ranks is early, by up to TRANSPORT_AHEAD pieces of a payload between the
  *   same two.
  * - Payloads of two tags between two ranks count twice; one connection would count once.
  *
  * Cost: a message is one event for each port on its way, one for its arrival, and one more where
- * the sender's port lets it through last. An arrival at a port moves one event. Each is O(log n),
- * n the messages at the port. */
+ * the sender's port lets it through last. */
 #include <math.h>
 #include <stdio.h>
 
@@ -57,16 +53,10 @@ static void check_links(const struct links *links)
               links->ranks_per_host, links->host_bandwidth);
 }
 
-static void open_port(struct link_port *port, double bandwidth)
-{
-    port->bandwidth = bandwidth;
-    port->event.kind = PASS;
-}
-
 static void open_both(struct link_port *out, struct link_port *in, double bandwidth)
 {
-    open_port(out, bandwidth);
-    open_port(in, bandwidth);
+    sim_port_open(out, bandwidth);
+    sim_port_open(in, bandwidth);
 }
 
 void sim_links_open(struct sim *sim)
@@ -92,28 +82,35 @@ void sim_links_open(struct sim *sim)
     }
     sim->pairs = xcalloc((size_t)links->pair_count, sizeof *sim->pairs);
     for (int i = 0; i < links->pair_count; i++)
-        open_port(&sim->pairs[i], links->pair[i].kind.bandwidth);
+        sim_port_open(&sim->pairs[i], links->pair[i].kind.bandwidth);
 }
 
 void sim_links_close(struct sim *sim)
 {
     for (int i = 0; i < sim->options.ranks; i++) {
-        event_queue_close(&sim->ranks[i].out.queue);
-        event_queue_close(&sim->ranks[i].in.queue);
+        sim_port_close(&sim->ranks[i].out);
+        sim_port_close(&sim->ranks[i].in);
     }
     for (int i = 0; i < sim->host_count; i++) {
-        event_queue_close(&sim->hosts[i].out.queue);
-        event_queue_close(&sim->hosts[i].in.queue);
+        sim_port_close(&sim->hosts[i].out);
+        sim_port_close(&sim->hosts[i].in);
     }
     for (int i = 0; i < sim->links.pair_count; i++)
-        event_queue_close(&sim->pairs[i].queue);
+        sim_port_close(&sim->pairs[i]);
     xfree(sim->hosts);
     xfree(sim->pairs);
 }
 
-static struct link_port *limited(struct link_port *port)
+/* The parts of the ports that have a limit; no part is wider than the narrowest port. */
+static void take_parts(struct route *route, struct link_port *const port[STAGES])
 {
-    return port->bandwidth > 0 ? port : NULL;
+    double most = INFINITY;
+    for (int stage = OUT; stage < STAGES; stage++)
+        if (port[stage] && port[stage]->bandwidth > 0)
+            most = fmin(most, port[stage]->bandwidth);
+    for (int stage = OUT; stage < STAGES; stage++)
+        if (port[stage] && port[stage]->bandwidth > 0)
+            route->part[stage] = sim_port_part(port[stage], most);
 }
 
 struct route sim_route(struct sim *sim, int from, int to)
@@ -123,27 +120,29 @@ struct route sim_route(struct sim *sim, int from, int to)
                 *away = &sim->hosts[sim_host_of(sim, to)];
     const struct link_kind *kind = home == away ? &links->within : &links->between;
     struct route route = {.latency_s = kind->latency_s, .jitter_s = kind->jitter_s};
+    struct link_port *port[STAGES] = {NULL};
     if (home == away) {
         route.copy_bandwidth = kind->bandwidth;
     } else {
-        route.port[OUT] = limited(&sim->ranks[from].out);
-        route.port[HOST_OUT] = limited(&home->out);
-        route.port[HOST_IN] = limited(&away->in);
-        route.port[IN] = limited(&sim->ranks[to].in);
+        port[OUT] = &sim->ranks[from].out;
+        port[HOST_OUT] = &home->out;
+        port[HOST_IN] = &away->in;
+        port[IN] = &sim->ranks[to].in;
     }
     for (int i = 0; i < links->pair_count; i++)
         if (links->pair[i].from == from && links->pair[i].to == to) {
             route.latency_s = links->pair[i].kind.latency_s;
             route.jitter_s = links->pair[i].kind.jitter_s;
-            route.port[LINK] = limited(&sim->pairs[i]);
+            port[LINK] = &sim->pairs[i];
         }
+    take_parts(&route, port);
     return route;
 }
 
 bool sim_takes_time(const struct route *route)
 {
     for (int stage = OUT; stage < STAGES; stage++)
-        if (route->port[stage])
+        if (route->part[stage])
             return true;
     return false;
 }
@@ -158,27 +157,6 @@ static double flight_s(const struct sim *sim, const struct request *message)
     return route->latency_s + route->jitter_s * random_uniform(&random);
 }
 
-/* Counts what the lanes at the port have got until now. */
-static void count(const struct sim *sim, struct link_port *port)
-{
-    double now_s = sim->events.now_s, begin_s = fmax(port->counted_s, port->heads_s);
-    if (port->lanes && now_s > begin_s) {
-        double got = port->queue.now_s + (now_s - begin_s) * port->bandwidth / port->lanes;
-        port->queue.now_s = fmin(got, event_queue_next_s(&port->queue));
-    }
-    port->counted_s = now_s;
-}
-
-/* Puts down when the next message is through. */
-static void schedule(struct sim *sim, struct link_port *port)
-{
-    if (!port->lanes)
-        return;
-    double left = event_queue_next_s(&port->queue) - port->queue.now_s;
-    event_queue_put(&sim->events, &port->event,
-                    fmax(sim->events.now_s, port->heads_s) + left * port->lanes / port->bandwidth);
-}
-
 /* The last bytes of a message are through a port of this stage. */
 static void leave(struct request *message, enum stage stage, double at_s)
 {
@@ -186,38 +164,20 @@ static void leave(struct request *message, enum stage stage, double at_s)
     transit->last_s = fmax(transit->last_s, stage < HOST_IN ? at_s + transit->flight_s : at_s);
 }
 
-static void join(struct link_port *port, struct request *message, enum stage stage)
-{
-    struct turn *turn = &message->lane->turn[stage];
-    if (!turn->messages++) {
-        turn->through = port->queue.now_s;
-        port->lanes++;
-    }
-    turn->through += (double)message->transit.bytes;
-    message->transit.ports++;
-    message->transit.at[stage].kind = stage;
-    event_queue_put(&port->queue, &message->transit.at[stage], turn->through);
-}
-
 /* The message is at the ports from stage `from` to before `end`; returns when its first byte is
  * through them. */
 static double enter(struct sim *sim, struct request *message, enum stage from, enum stage end)
 {
-    double now_s = sim->events.now_s, first_s = now_s;
+    double first_s = sim->events.now_s;
     for (enum stage stage = from; stage < end; stage++) {
-        struct link_port *port = message->lane->route.port[stage];
-        if (!port)
+        struct port_part *part = message->lane->route.part[stage];
+        if (!part)
             continue;
-        count(sim, port);
-        double begin_s = fmax(now_s, port->heads_s);
-        first_s = fmax(first_s, begin_s);
-        if (message->header.bytes) {
-            join(port, message, stage);
-        } else {
-            port->heads_s = begin_s + (double)message->transit.bytes / port->bandwidth;
-            leave(message, stage, port->heads_s);
-        }
-        schedule(sim, port);
+        first_s = fmax(first_s, part->port->heads_s);
+        if (message->header.bytes)
+            sim_port_join(sim, part, message, stage);
+        else
+            leave(message, stage, sim_port_head(sim, part->port, message->transit.bytes));
     }
     return first_s;
 }
@@ -250,23 +210,10 @@ static void proceed(struct sim *sim, struct request *message)
     event_queue_put(&sim->events, &message->event, transit->last_s);
 }
 
-static void pass(struct sim *sim, struct link_port *port)
+void sim_passed(struct sim *sim, struct request *message, enum stage stage)
 {
-    const double through = event_queue_next_s(&port->queue);
-    port->counted_s = sim->events.now_s;
-    while (event_queue_next_s(&port->queue) <= through) {
-        struct event *event = event_queue_next(&port->queue);
-        enum stage stage = (enum stage)event->kind;
-        struct request *message = container_of(struct request, transit.at, event - stage);
-        if (!--message->lane->turn[stage].messages)
-            port->lanes--;
-        message->transit.ports--;
-        leave(message, stage, sim->events.now_s);
-        proceed(sim, message);
-    }
-    if (!port->lanes)
-        port->queue.now_s = 0; /* the sums stay short, and exact */
-    schedule(sim, port);
+    leave(message, stage, sim->events.now_s);
+    proceed(sim, message);
 }
 
 static void arrive(struct sim *sim, struct request *message)
@@ -290,7 +237,7 @@ void sim_set_out(struct sim *sim, struct request *message)
 void sim_links_event(struct sim *sim, struct event *event)
 {
     if (event->kind == PASS)
-        pass(sim, container_of(struct link_port, event, event));
+        sim_port_pass(sim, container_of(struct link_port, event, event));
     else if (event->kind == ARRIVE)
         arrive(sim, container_of(struct request, event, event));
     else

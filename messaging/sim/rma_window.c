@@ -3,8 +3,8 @@
  *
  * Rule: loads and stores take no time. A get or an add has its part of each port between the owner
  * and the rank, as a message has. It moves in PIECES, one after the other: a get reads each at the
- * owner when the piece leaves, an add adds each when it comes. Other ranks run meanwhile, so what a get returns may be torn, and is
- * as old as its way is long. */
+ * owner when the piece leaves, an add adds each when it comes. Other ranks run meanwhile, so what a
+ * get returns may be torn, and is as old as its way is long. */
 #include <math.h>
 #include <string.h>
 

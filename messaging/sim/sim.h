@@ -19,23 +19,33 @@ enum stage { OUT, HOST_OUT, LINK, HOST_IN, IN, STAGES };
 
 struct link_port { /* one direction of a rank's, a host's or a pair's link */
     double bandwidth;
-    double heads_s; /* headers alone have it until then */
+    double heads_s;          /* headers alone have it until then */
+    double counted_s;        /* when the clocks of its parts were set */
+    int lanes;               /* that have bytes here */
+    struct port_part *parts; /* the one whose lanes can take least first */
+    struct port_part *next;  /* the one whose message is through next ... */
+    struct event event;      /* ... then */
+};
+
+struct port_part { /* the lanes at a port that can take equally much of it */
+    struct link_port *port;
+    struct port_part *after;
+    double most;      /* bytes per second that a lane can take: the narrowest port on its way */
+    double bandwidth; /* each has bandwidth / among */
+    int among, lanes;
     /* Messages by the bytes that their lane will have got when they are through. Its clock counts
-     * the bytes that each lane has got since the port was last idle, as of counted_s. */
+     * the bytes that each lane has got since there was last none. */
     struct event_queue queue;
-    double counted_s;
-    int lanes;          /* that have bytes here */
-    struct event event; /* the next message is through */
 };
 
 struct route {                      /* the way from one rank to another */
-    struct link_port *port[STAGES]; /* NULL: that stage takes no time */
+    struct port_part *part[STAGES]; /* NULL: that stage takes no time */
     double latency_s, jitter_s;
     double copy_bandwidth; /* within a host: of a receive into a buffer; 0: takes no time */
 };
 
 struct turn {       /* of a lane at a port */
-    double through; /* on the clock of the port's queue: its last message is */
+    double through; /* on the clock of the queue: its last message is */
     int messages;   /* that have bytes here */
 };
 
@@ -198,6 +208,18 @@ const struct header *sim_header(const struct request *request);
 const void *sim_data(const struct request *request);
 void sim_release(struct net *net, struct request *request);
 
+/* ports.c */
+void sim_port_open(struct link_port *port, double bandwidth);
+void sim_port_close(struct link_port *port);
+/* of lanes that can take `most` bytes per second; made when there is none */
+struct port_part *sim_port_part(struct link_port *port, double most);
+/* A header alone is at the port; returns when it is through. */
+double sim_port_head(struct sim *sim, struct link_port *port, size_t bytes);
+/* A payload is at the port; sim_passed() will be called. */
+void sim_port_join(struct sim *sim, struct port_part *part, struct request *message,
+                   enum stage stage);
+void sim_port_pass(struct sim *sim, struct link_port *port); /* its event has come */
+
 /* links.c */
 enum {
     RESUME, /* kinds of events: a rank goes on, */
@@ -212,7 +234,9 @@ struct route sim_route(struct sim *sim, int from, int to);
 bool sim_takes_time(const struct route *route); /* for more bytes more of it */
 /* The message sets out; sim_deliver() will be called. */
 void sim_set_out(struct sim *sim, struct request *message);
-/* An event of links.c has come. */
+/* The message is through the port of that stage. */
+void sim_passed(struct sim *sim, struct request *message, enum stage stage);
+/* An event of links.c or ports.c has come. */
 void sim_links_event(struct sim *sim, struct event *event);
 int sim_host_of(const struct sim *sim, int rank); /* number of its host */
 
