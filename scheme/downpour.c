@@ -1,20 +1,21 @@
 /* Downpour SGD: workers move on their own, push their gradients every n_push batches, and fetch the
  * weights every n_fetch.
  *
- *   worker  after each batch, g its sum over B mini-batches:
- *             w_i <- w_i - (lr / B) g,  delta_i <- delta_i + g
+ *   worker  after each batch, g the mean gradient of its B mini-batches: delta_i <- delta_i + g;
  *           every n_push batches: push delta_i, delta_i <- 0;  every n_fetch batches: w_i <- w
- *   server  w <- w - (lr / B) delta_i by its optimizer (the paper's: sgd, or adagrad with a
- *           learning rate about ten times as great)
+ *   server  w <- w - lr delta_i by its optimizer (the paper's: sgd, or adagrad with a learning rate
+ *           about ten times as great)
  *
- * So with --optimizer sgd and no momentum the server moves as far as the worker did. A worker waits
- * for a fetch, not for a push. With n_push = n_fetch = 1 both are one message and its reply, the
- * local move is overwritten, and the scheme is asgd. With --warm-start the first worker trains
- * alone for that part of the run. Cost: n floats every n_push batches and n every n_fetch.
- * Staleness unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
+ * With n_fetch > 1 workers move between two fetches. Then w_i and delta_i move by the step that the
+ * worker's optimizer makes, with a state of its own, and the server adds delta_i: so both move by
+ * one rule. By plain SGD that is the rule above. A worker waits for a fetch, not for a push. With
+ * n_push = n_fetch = 1 both are one message and its reply, and the scheme is asgd. With
+ * --warm-start the first worker trains alone for that part of the run. Cost: n floats every n_push
+ * batches and n every n_fetch. Staleness unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
+#include "scheme/own_step.h"
 #include "scheme/scheme.h"
 
 struct downpour_options {
@@ -57,9 +58,11 @@ static const struct option_set option_set = {.title = "Scheme downpour",
 struct worker {
     struct node *n;
     struct ps_client *ps;
-    bool pushes_each; /* batch: its sum is the push */
-    float *delta;     /* gathered since the last push; after it, what the server still reads */
-    int64_t finished; /* mini-batches in it */
+    bool moves;          /* between two fetches, by its own steps: delta sums these */
+    bool streams;        /* each batch's sum is the push */
+    struct own_step own; /* moves */
+    float *delta;        /* summed since the last push; after it, what the server still reads */
+    int64_t finished;    /* mini-batches in it */
     double loss;
 };
 
@@ -73,25 +76,32 @@ static void check(const struct options *o, int workers)
               *o->record ? "record" : "replay");
 }
 
-/* A batch and the local move. */
-static void advance(struct worker *k)
+/* What a batch adds to the delta: its sum of gradients, or the worker's own step. The delta that
+ * was pushed is the worker's again before it is begun anew. */
+static void gather(struct worker *k)
 {
     struct node *n = k->n;
-    if (k->pushes_each)
-        ps_batch(k->ps);
-    else
-        node_batch(n);
-    node_sum(n, n->w, (const float *const[]){n->w, n->sum},
-             (double[]){1, -n->lr / n->context->minibatches}, 2, n->count);
-    node_weights_changed(n);
-    if (k->finished) {
+    if (!k->finished)
+        ps_flush(k->ps);
+    if (k->moves) {
+        own_step_move(&k->own, n, 1, k->delta, k->finished > 0);
+    } else if (k->finished) {
         node_add(n, k->delta, n->sum, n->count);
     } else {
         float *taken = k->delta;
-        ps_flush(k->ps);
         k->delta = n->sum;
         n->sum = taken;
     }
+}
+
+static void advance(struct worker *k)
+{
+    struct node *n = k->n;
+    if (k->streams)
+        ps_batch(k->ps);
+    else
+        node_batch(n);
+    gather(k);
     k->finished += n->finished;
     k->loss += n->loss;
 }
@@ -110,8 +120,11 @@ static void work(struct node *n)
     const struct downpour_options *o = options_of(n->context->options, &option_set);
     struct worker k = {.n = n,
                        .ps = ps_client_open(n),
-                       .pushes_each = o->n_push == 1,
+                       .moves = o->n_fetch > 1,
+                       .streams = o->n_push == 1 && o->n_fetch == 1,
                        .delta = net_alloc(n->net, (size_t)n->count * sizeof(float))};
+    if (k.moves)
+        k.own = own_step_open(n);
     ps_pull(k.ps, n->w);
     bool training = ps_wait(k.ps);
     for (int64_t batches = 1; training; batches++) {
@@ -128,7 +141,10 @@ static void work(struct node *n)
     }
     n->finished = k.finished; /* what was not pushed any more */
     node_discard(n);
+    ps_flush(k.ps);
     net_free(n->net, k.delta);
+    if (k.moves)
+        own_step_close(&k.own);
     ps_client_close(k.ps);
 }
 
@@ -137,7 +153,7 @@ static void serve(struct node *n)
     const struct downpour_options *o = options_of(n->context->options, &option_set);
     struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
-    bool alone = o->warm_start > 0;
+    bool alone = o->warm_start > 0, moves = o->n_fetch > 1;
     n->races = true;
     if (alone)
         ps_reply(ps, 0);
@@ -147,8 +163,8 @@ static void serve(struct node *n)
         int worker = a->worker;
         bool asks = a->asks, first_left = worker == 0 && a->departed;
         if (a->minibatches) {
-            scale[worker] = 1.0 / n->context->minibatches;
-            ps_step(ps, scale);
+            scale[worker] = moves ? 1 : 1.0 / n->context->minibatches;
+            (moves ? ps_add : ps_step)(ps, scale);
             scale[worker] = 0;
         } else {
             ps_discard(ps, worker);
@@ -174,7 +190,7 @@ const struct scheme scheme_downpour = {
     .staleness = "unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "worker.delta", NULL},
+    .state = (const char *const[]){"worker.weights", "worker.delta", "worker.optimizer", NULL},
     .work = work,
     .serve = serve,
 };

@@ -2,16 +2,19 @@
  * further ahead waits at the server when it reads.
  *
  *   worker  at clock c its weights must hold all updates of clocks <= c - s - 1, else it reads, and
- *           waits for that; it pushes g(w_i), moves w_i by it (it reads its own writes), c <- c + 1
- *   server  w <- w - lr (1 / W B) g_i at each push; replies to a reader at clock c when the slowest
- *           worker has finished c - s batches
+ *           waits for that; u = (1 / W) x its optimizer's step by (1 / B) sum of g(w_i);
+ *           w_i <- w_i + u (it reads its own writes), pushes u, c <- c + 1
+ *   server  w <- w + u at each push; replies to a reader at clock c when the slowest worker has
+ *           finished c - s batches
  *
- * Each push counts for 1 / W. With --ssp-staleness 0 all read at every clock, and w moves by the
- * mean gradient between two reads: the scheme is ssgd (plain SGD; with momentum W small steps are
- * not one). Cost: n floats per batch, and n per read: every batch at s = 0, else as seldom as s
- * allows. Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
+ * Both move by the same u, so state of an optimizer, as momentum, is each worker's own. With
+ * --ssp-staleness 0 all read at every clock, and w moves by the mean of their steps between two
+ * reads: under sgd and nesterov, which are linear in the gradient, the scheme is ssgd. Cost: n
+ * floats per batch, and n per read: every batch at s = 0, else as seldom as s allows.
+ * Ho et al. NIPS 2013, section 3; Bosen's consistency controller. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
+#include "scheme/own_step.h"
 #include "scheme/scheme.h"
 
 struct ssp_options {
@@ -41,28 +44,25 @@ static void work(struct node *n)
     const struct ssp_options *o = options_of(s->options, &option_set);
     int64_t slack = o->ssp_staleness;
     struct ps_client *ps = ps_client_open(n);
-    float *spare = net_alloc(n->net, (size_t)n->count * sizeof *spare), *sum;
+    struct own_step own = own_step_open(n);
+    float *update = net_alloc(n->net, (size_t)n->count * sizeof *update);
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
-        ps_batch(ps);
+        node_batch(n);
         n->clock++;
-        sum = n->sum;
+        ps_flush(ps); /* the server has read the update before */
+        own_step_move(&own, n, 1.0 / s->workers, update, false);
         if (n->min_clock >= n->clock - slack) {
-            const float *const both[] = {n->w, sum};
-            ps_push_async(ps, sum);
-            node_sum(n, n->w, both, (double[]){1, -n->lr / ((double)s->workers * s->minibatches)},
-                     2, n->count);
-            node_weights_changed(n);
+            ps_push_async(ps, update);
         } else {
-            ps_push(ps, sum);
+            ps_push(ps, update);
             ps_pull(ps, n->w);
             training = ps_wait(ps);
         }
-        n->sum = spare; /* the server may still read the other */
-        spare = sum;
     }
     ps_flush(ps);
-    net_free(n->net, spare);
+    net_free(n->net, update);
+    own_step_close(&own);
     ps_client_close(ps);
 }
 
@@ -91,8 +91,8 @@ static void serve(struct node *n)
         clock[worker] = a->departed ? INT64_MAX : a->clock; /* nobody waits for it any more */
         reads[worker] = a->asks;
         if (!a->departed) {
-            scale[worker] = 1.0 / ((double)workers * n->context->minibatches);
-            ps_step(ps, scale);
+            scale[worker] = 1;
+            ps_add(ps, scale);
             scale[worker] = 0;
         }
         n->clock = slowest(clock, workers);
@@ -117,7 +117,8 @@ const struct scheme scheme_ssp = {
     .floats = "n to 2 n",
     .staleness = "at most s batches",
     .options = &option_set,
-    .state = (const char *const[]){"worker.weights", "worker.clock", "server.clock", NULL},
+    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.clock",
+                                   "server.clock", NULL},
     .work = work,
     .serve = serve,
 };

@@ -226,8 +226,7 @@ static void no_result_changes(void **state)
 static void schemes_that_can_do(void **state)
 {
     (void)state;
-    static const char *const can[] = {"ssgd", "asgd",   "dcasgd", "downpour",
-                                      "ssp",  "backup", "nbssgd"};
+    static const char *const can[] = {"ssgd", "asgd", "dcasgd", "downpour", "backup", "nbssgd"};
     for (size_t i = 0; i < sizeof can / sizeof *can; i++) {
         struct experiment late, early;
         struct option_list w = describe(can[i], 4, false, 0.02),
