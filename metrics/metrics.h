@@ -56,6 +56,7 @@ struct counters {
     double eval_s;
     double loader_s;  /* part of compute: waiting for the loader */
     double aborted_s; /* part of compute and delay: spent on mini-batches that were dropped */
+    double dropped_s; /* the same on finished ones that a server dropped, to be done again */
     double update_s;  /* summing and stepping; workers: all vector work of their own */
     struct moments minibatch_s; /* computing of finished mini-batches */
     struct traffic traffic;

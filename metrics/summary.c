@@ -64,6 +64,7 @@ static const struct column columns[] = {
     SECONDS_OF(update_s),
     SECONDS_OF(loader_s),
     SECONDS_OF(aborted_s),
+    SECONDS_OF(dropped_s),
     COUNT_OF("sent_bytes", traffic.sent_bytes),
     COUNT_OF("received_bytes", traffic.received_bytes),
     COUNT_OF("sent_messages", traffic.sent_messages),

@@ -57,6 +57,10 @@ void node_share_weights(struct node *n)
 
 void node_clear(struct node *n)
 {
+    struct computing *c = &n->own->computing;
+    c->cleared = n->finished;
+    c->cleared_s = c->finished_s;
+    c->finished_s = 0;
     n->finished = n->aborted = n->staleness = 0;
     n->loss = n->aborted_s = n->signal_s = 0;
 }
@@ -67,6 +71,20 @@ void node_discard(struct node *n)
     n->counters.dropped_samples += n->finished * n->context->minibatch;
     n->finished = 0;
     n->loss = 0;
+}
+
+int64_t node_redo(struct node *n)
+{
+    struct computing *c = &n->own->computing;
+    int64_t cleared = c->cleared, again = cleared + n->finished;
+    c->next[c->selected] -= again;
+    n->counters.minibatches -= again;
+    n->counters.samples -= again * n->context->minibatch;
+    n->counters.dropped_s += c->cleared_s + c->finished_s;
+    node_discard(n); /* what was cleared its server has counted */
+    c->cleared = 0;
+    c->cleared_s = c->finished_s = 0;
+    return cleared;
 }
 
 void node_on_gradient_ready(struct node *n, int64_t least,
@@ -289,6 +307,7 @@ enum node_flow node_minibatch(struct node *n)
         compute(n, w, &loss, NULL);
     }
     moments_add(&n->counters.minibatch_s, n->counters.compute_s - computed_s);
+    c->finished_s += node_clock(n) - began_s;
     commit(n, &loss);
     return flow;
 }

@@ -91,7 +91,10 @@ void node_close(struct node *n);
 enum node_flow node_minibatch(struct node *n);
 void node_clear(struct node *n);   /* a new version begins: nothing finished, nothing aborted */
 void node_discard(struct node *n); /* what is finished comes too late: counted as dropped */
-void node_batch(struct node *n);   /* node_clear(), then a whole batch, whose sum is in n->sum */
+/* What the last node_clear() cleared was pushed and dropped: it and what was finished since will be
+ * computed again. Returns how many mini-batches were cleared. */
+int64_t node_redo(struct node *n);
+void node_batch(struct node *n); /* node_clear(), then a whole batch, whose sum is in n->sum */
 
 /* From now on n->w is memory that other ranks write at any time. A simulated mini-batch then takes
  * its gradient when it begins: whatever others write until its end, it has not seen. */

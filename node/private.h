@@ -26,6 +26,9 @@ struct computing {
     int stream_count, selected;
     int64_t attempts;              /* mini-batches begun: jitter, and delays, are keyed by it */
     struct delay_course course[2]; /* delays keyed by the clock: interruptible, standstill */
+    double finished_s;             /* spent on the mini-batches finished since node_clear() */
+    int64_t cleared;               /* mini-batches that it cleared */
+    double cleared_s;              /* spent on those */
     double slow;                   /* speed factor */
     struct jitter jitter;          /* virtual time: how much mini-batches' times vary */
     int host;                      /* whose ranks have slow moments in common */

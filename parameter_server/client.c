@@ -30,7 +30,7 @@ struct ps_client {
     float *into;                  /* where the pull goes */
     const float *shown;           /* the weights it reported */
     double waited_s;              /* in all, until the last push */
-    bool new_weights, departed;
+    bool new_weights, dropped, departed;
 };
 
 /* --- opening and closing --- */
@@ -264,6 +264,11 @@ bool ps_pull_ready(struct ps_client *ps)
     return true;
 }
 
+bool ps_dropped(const struct ps_client *ps)
+{
+    return ps->dropped;
+}
+
 struct request *const *ps_pending_pull(const struct ps_client *ps)
 {
     return &ps->pending_pull;
@@ -292,6 +297,7 @@ static void take_note(struct ps_client *ps, int server, const struct header *m)
         n->status = (int)note.status;
         n->samples = note.samples;
         n->lr = note.lr;
+        ps->dropped = m->flags & REPLY_DROPPED;
     }
     if (server == 0 || note.min_clock < n->min_clock)
         n->min_clock = note.min_clock;

@@ -23,7 +23,8 @@ enum {
 enum {
     REPLY_STOP = 1,      /* training is over */
     REPLY_UNCHANGED = 2, /* no payload: the weights it has are still the newest */
-    REPLY_SHOW = 4       /* no reply yet: rank 0 wants to see the worker's weights */
+    REPLY_SHOW = 4,      /* no reply yet: rank 0 wants to see the worker's weights */
+    REPLY_DROPPED = 8    /* of what it pushed since the last reply something was dropped */
 };
 
 struct push_note {

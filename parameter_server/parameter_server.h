@@ -51,6 +51,8 @@ void ps_pull(struct ps_client *ps, float *into);
  * again. False: training is over, or over for this worker (--depart). */
 bool ps_wait(struct ps_client *ps);
 bool ps_pull_ready(struct ps_client *ps); /* will ps_wait() return at once? */
+/* Did the pull say that a push before it was dropped? (Rank 0 says it.) */
+bool ps_dropped(const struct ps_client *ps);
 /* what a pull still waits for: for node_set_interrupt() */
 struct request *const *ps_pending_pull(const struct ps_client *ps);
 
@@ -78,6 +80,7 @@ struct push {
     int64_t minibatches, samples; /* whose gradients it sums; 0: nothing was finished */
     int64_t version, staleness;   /* of the weights it was computed at; updates since then */
     int64_t clock;                /* the worker's n->clock */
+    double sent_s;                /* net_now() of the worker when it pushed */
     const void *bytes;            /* as they came; NULL without mini-batches */
 };
 
@@ -111,7 +114,8 @@ const struct push *ps_received(const struct ps_server *ps, int worker); /* what 
 const float *ps_vector(struct ps_server *ps, int worker);
 /* the next update uses this vector, [slice], in place of its push */
 void ps_replace(struct ps_server *ps, int worker, const float *vector);
-void ps_discard(struct ps_server *ps, int worker); /* its mini-batches are counted as dropped */
+/* its mini-batches are counted as dropped, and its next reply says so */
+void ps_discard(struct ps_server *ps, int worker);
 
 /* One update from all pushes p_i that are here, summed in worker order. It counts them, and
  * releases them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.

@@ -183,6 +183,7 @@ static void accept_push(struct ps_server *ps, int worker)
                                .version = m->version,
                                .staleness = n->version - m->version + note.staleness,
                                .clock = note.clock,
+                               .sent_s = m->sent_s,
                                .bytes = m->bytes ? net_data(push) : NULL};
     from->reply_pending |= from->push.asks;
     if (m->bytes && optimizer_is_offloaded(ps->optimizer))
@@ -335,6 +336,10 @@ static void reply(struct ps_server *ps, int worker, int flags, struct training_s
     struct node *n = ps->n;
     struct header header = {
         .tag = TAG_PARAMS, .flags = flags | (n->stop ? REPLY_STOP : 0), .version = at.version};
+    if (ps->worker[worker].dropped && !(flags & REPLY_SHOW)) {
+        header.flags |= REPLY_DROPPED;
+        ps->worker[worker].dropped = false;
+    }
     const struct reply_note note = {
         .samples = at.samples, .min_clock = n->clock, .lr = node_lr_at(n, at), .status = n->status};
     header_pack(&header, note);

@@ -29,6 +29,7 @@ struct ps_worker { /* as a server sees it */
     bool is_unpacked;
     const float *replacement; /* of the push: ps_replace() */
     bool reply_pending;
+    bool dropped;          /* a push of its was, since the last reply */
     struct request *reply; /* the last one, whose weights the worker still reads; or NULL */
     int64_t signals_sent;  /* DEPARTING and on: by it, as it says */
     int64_t signals_to;    /* it, by this server */

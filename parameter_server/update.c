@@ -35,9 +35,10 @@ void ps_replace(struct ps_server *ps, int worker, const float *vector)
 
 void ps_discard(struct ps_server *ps, int worker)
 {
-    const struct ps_worker *from = &ps->worker[worker];
+    struct ps_worker *from = &ps->worker[worker];
     if (from->state != WORKER_PUSHED)
         return;
+    from->dropped |= from->push.minibatches > 0;
     ps->n->counters.dropped_minibatches += from->push.minibatches;
     ps->n->counters.dropped_samples += from->push.samples;
     ps_release_push(ps, worker);

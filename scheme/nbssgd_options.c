@@ -47,6 +47,13 @@ static const struct option_row rows[] = {
      .choices = "finished|full|samples|capped",
      .help = "the step of an update that has N mini-batches: always a full one, as N to all that "
              "could be finished, as N to its mean so far, or that but at most a full one"},
+    {.name = "nb-drop-late",
+     .type = OPTION_REAL,
+     .offset = AT(nb_drop_late),
+     .preset = "0",
+     .placeholder = "S",
+     .help = "seconds after its signal at which a version closes: who comes later contributes "
+             "nothing and does these samples again (0: all are waited for)"},
     {0}};
 
 const struct option_set nbssgd_option_set = {
@@ -59,6 +66,10 @@ static void check(const struct options *o, int workers)
 {
     const struct nbssgd_options *own = options_of(o, &nbssgd_option_set);
     (void)workers;
+    if (own->nb_drop_late > 0 && !strcmp(own->nb_server, "racing"))
+        fatal("--nb-drop-late %g: a racing server waits for nobody; leave it out, or take "
+              "--nb-server locked",
+              own->nb_drop_late);
     if (!strcmp(own->nb_payload, "weights") && !codec_find(o->compress)->weights)
         fatal(
             "--nb-payload weights: weights would not survive --compress %s; take f32, bf16 or f16",

@@ -88,6 +88,8 @@ refuses "--servers 2: hogwild's weights lie with rank 0 alone" "${toy[@]}" --sch
 refuses '--backup-workers 4 leaves none of 4 workers' "${toy[@]}" --scheme backup --backup-workers 4
 refuses '--nb-payload weights: weights would not survive --compress sign' "${toy[@]}" \
     --scheme nbssgd --nb-payload weights --compress sign
+refuses '--nb-drop-late 0.5: a racing server waits for nobody; leave it out' "${toy[@]}" \
+    --scheme nbssgd --nb-drop-late 0.5 --nb-server racing
 refuses "--compress-ratio: '0' is not a number above 0 and at most 1" "${toy[@]}" --compress topk \
     --compress-ratio 0
 refuses '--optimizer adam: workers of easgd step by sgd' "${toy[@]}" --scheme easgd --optimizer adam

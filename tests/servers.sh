@@ -102,4 +102,16 @@ check 'on real ranks, too, nbssgd does not wait' holds \
 check 'on real ranks, too, it is faster' holds \
     "$(value real-nbssgd images_per_s) > 2 * $(value real-ssgd images_per_s)"
 
+# A worker that stands still hears no signal: a version closes without it, on two servers alike.
+late=(--scheme nbssgd --nb-inflight finish --delay 'constant:0.002;constant:0.2!@5' --servers 2)
+real waits-late 6 "${late[@]}" --updates 4
+real drops-late 6 "${late[@]}" --updates 150 --nb-drop-late 0.02
+check 'who stands still is waited for' holds \
+    "$(value waits-late seconds) / $(value waits-late updates) > 0.2"
+check 'but for --nb-drop-late' holds \
+    "$(value drops-late seconds) / $(value drops-late updates) < 0.05"
+check 'it is told, and counts what it does again' holds \
+    "$(column drops-late/ranks.csv dropped_s | tail -n 1) > 0.15"
+check 'and its samples are dropped' holds "$(value drops-late dropped_samples) > 0"
+
 finish
