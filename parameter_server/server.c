@@ -124,15 +124,15 @@ void ps_server_close(struct ps_server *ps)
     net_release(net, ps->recv[RECV_SIGNAL]);
     net_release(net, ps->recv[RECV_ORDER]);
     optimizer_close(ps->optimizer);
-    for (int i = 0; i < ps->workers && ps->own; i++)
-        optimizer_close(ps->own[i]);
-    for (int i = 0; i < ps->workers; i++)
+    for (int i = 0; i < ps->workers; i++) {
+        optimizer_close(ps->worker[i].own);
         net_free(net, ps->worker[i].unpacked);
+    }
     coder_close(ps->decode);
     coder_close(ps->encode);
     replay_close(ps->replay);
     net_free(net, ps->packed);
-    void *blocks[] = {ps->worker, ps->recv, ps->list, ps->source, ps->scale, ps->own, ps};
+    void *blocks[] = {ps->worker, ps->recv, ps->list, ps->source, ps->scale, ps};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         xfree(blocks[i]);
 }

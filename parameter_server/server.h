@@ -28,6 +28,7 @@ struct ps_worker { /* as a server sees it */
     float *unpacked;       /* [slice] a push as floats; NULL where it comes as floats */
     bool is_unpacked;
     const float *replacement; /* of the push: ps_replace() */
+    struct optimizer *own;    /* ps_own_optimizers()'s; NULL: the common one */
     bool reply_pending;
     bool dropped;          /* a push of its was, since the last reply */
     struct request *reply; /* the last one, whose weights the worker still reads; or NULL */
@@ -72,10 +73,9 @@ struct ps_server {
                   taken: nobody starves */
 
     struct optimizer *optimizer;
-    struct optimizer **own; /* [workers]; NULL: ps_step_one() steps with the common one */
-    struct update update;   /* what is in the next one so far */
-    const float **source;   /* [workers + 1] */
-    double *scale;          /* [workers + 1] */
+    struct update update; /* what is in the next one so far */
+    const float **source; /* [workers + 1] */
+    double *scale;        /* [workers + 1] */
 
     struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
     void *packed;                  /* the slice by the codec, packed once per version */

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/server.h"
 
@@ -129,22 +128,21 @@ void ps_step(struct ps_server *ps, const double *scale)
 void ps_own_optimizers(struct ps_server *ps)
 {
     assert(!optimizer_is_offloaded(ps->optimizer));
-    ps->own = xcalloc((size_t)ps->workers, sizeof *ps->own);
     for (int i = 0; i < ps->workers; i++) {
-        ps->own[i] = node_optimizer(ps->n, ps->slice);
+        ps->worker[i].own = node_optimizer(ps->n, ps->slice);
         if (ps->servers > 1)
-            optimizer_on_norm(ps->own[i], ps_whole_norm, ps);
+            optimizer_on_norm(ps->worker[i].own, ps_whole_norm, ps);
     }
 }
 
 void ps_step_one(struct ps_server *ps, int worker, double scale, double lr)
 {
-    struct optimizer *optimizer = ps->own ? ps->own[worker] : ps->optimizer;
+    struct optimizer *own = ps->worker[worker].own;
     ps_await_replies_taken(ps);
     double began = node_clock(ps->n);
     bool is_here = ps->worker[worker].push.bytes;
     const float *const source[] = {is_here ? ps_vector(ps, worker) : NULL};
-    step(ps, optimizer, source, &scale, is_here, lr, began);
+    step(ps, own ? own : ps->optimizer, source, &scale, is_here, lr, began);
 }
 
 void ps_accumulate(struct ps_server *ps, int worker)

@@ -11,7 +11,6 @@
 #include "scheme/localsgd.h"
 
 #include "base/alloc.h"
-#include "parameter_server/parameter_server.h"
 
 struct localsgd_options {
     int64_t local_steps; /* mini-batches */
@@ -42,26 +41,49 @@ static const struct option_set option_set = {.title = "Scheme localsgd",
                                              .rows = rows,
                                              .size = sizeof(struct localsgd_options)};
 
+struct local_worker localsgd_open(struct node *n)
+{
+    struct local_worker k = {.n = n,
+                             .ps = ps_client_open(n),
+                             .optimizer = node_optimizer(n, (struct range){0, n->count}),
+                             .start = net_alloc(n->net, (size_t)n->count * sizeof(float))};
+    ps_pull(k.ps, k.start);
+    return k;
+}
+
+void localsgd_close(struct local_worker *k)
+{
+    optimizer_close(k->optimizer);
+    net_free(k->n->net, k->start);
+    ps_client_close(k->ps);
+}
+
+void localsgd_move(struct local_worker *k, int64_t steps)
+{
+    struct node *n = k->n;
+    node_copy(n, n->w, k->start, n->count);
+    node_weights_changed(n);
+    node_clear(n);
+    while (n->finished < steps)
+        node_local_step(n, k->optimizer, n->lr);
+}
+
+void localsgd_push(struct local_worker *k)
+{
+    struct node *n = k->n;
+    node_sum(n, n->sum, (const float *const[]){n->w, k->start}, (double[]){1, -1}, 2, n->count);
+    ps_push(k->ps, n->sum);
+    ps_pull(k->ps, k->start);
+}
+
 void localsgd_work(struct node *n, int64_t local_steps, double post_local)
 {
-    struct ps_client *ps = ps_client_open(n);
-    struct optimizer *local = node_optimizer(n, (struct range){0, n->count});
-    float *start = net_alloc(n->net, (size_t)n->count * sizeof *start);
-    ps_pull(ps, start);
-    while (ps_wait(ps)) {
-        int64_t steps = node_done(n) < post_local ? 1 : local_steps;
-        node_copy(n, n->w, start, n->count);
-        node_weights_changed(n);
-        node_clear(n);
-        while (n->finished < steps)
-            node_local_step(n, local, n->lr);
-        node_sum(n, n->sum, (const float *const[]){n->w, start}, (double[]){1, -1}, 2, n->count);
-        ps_push(ps, n->sum);
-        ps_pull(ps, start);
+    struct local_worker k = localsgd_open(n);
+    while (ps_wait(k.ps)) {
+        localsgd_move(&k, node_done(n) < post_local ? 1 : local_steps);
+        localsgd_push(&k);
     }
-    optimizer_close(local);
-    net_free(n->net, start);
-    ps_client_close(ps);
+    localsgd_close(&k);
 }
 
 static void work(struct node *n)

@@ -2,11 +2,25 @@
 #ifndef SCHEME_LOCALSGD_H
 #define SCHEME_LOCALSGD_H
 
+#include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
-/* Until training is over: `local_steps` mini-batches of the worker's own optimizer from the
- * server's weights, then a push of how far they led. One step each in the first part `post_local`
- * of the run. */
+struct local_worker {
+    struct node *n;
+    struct ps_client *ps;
+    struct optimizer *optimizer; /* its own, which keeps its state */
+    float *start;                /* [n->count]; the server's weights, as they were pulled */
+};
+
+struct local_worker localsgd_open(struct node *n); /* the first pull is under way */
+void localsgd_close(struct local_worker *k);
+
+/* Makes so many steps from the weights that were pulled, each with a mini-batch. */
+void localsgd_move(struct local_worker *k, int64_t steps);
+void localsgd_push(struct local_worker *k); /* how far they led; then pulls */
+
+/* All of it until training is over: `local_steps` each time, one in the first part `post_local` of
+ * the run. */
 void localsgd_work(struct node *n, int64_t local_steps, double post_local);
 
 #endif

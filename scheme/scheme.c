@@ -24,6 +24,8 @@
     X(anytime)                                                                                     \
     X(localsgd)                                                                                    \
     X(diloco)                                                                                      \
+    X(asynclocal)                                                                                  \
+    X(dnesterov)                                                                                   \
     X(easgd)                                                                                       \
     X(eamsgd)                                                                                      \
     X(allreduce)                                                                                   \

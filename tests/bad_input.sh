@@ -99,6 +99,8 @@ refuses '--clip with --servers 2: in asgd none of them knows the norm' "${toy[@]
     --clip 1 --servers 2
 refuses '--clip: no device takes norms; take --server-device cpu' "${toy[@]}" --scheme ssgd \
     --clip 1 --server-device gpu
+refuses '--replay: speeds decide how many steps --dylu makes' "${toy[@]}" --scheme dnesterov \
+    --dylu --replay order
 refuses '--record: when a worker is stopped' "${toy[@]}" --scheme ringmaster --ringmaster-stops \
     --record order
 refuses '--server-momentum worker: --momentum 0 remembers nothing' "${toy[@]}" --scheme ringmaster \

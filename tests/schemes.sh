@@ -26,7 +26,8 @@ mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' |
 own() { # SCHEME STEPS: what only this scheme takes
     case $1 in
         anytime) echo "--anytime-seconds $compute_s" ;;
-        localsgd | diloco | easgd | eamsgd) echo "--local-steps $2" ;;
+        localsgd | diloco | dnesterov | easgd | eamsgd) echo "--local-steps $2" ;;
+        asynclocal) echo "--local-steps 2" ;; # whose moves add up
     esac
 }
 

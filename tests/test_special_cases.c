@@ -16,52 +16,7 @@
 #include <cmocka.h>
 
 #include "scheme/scheme.h"
-#include "tests/scheme_harness.h"
-#include "tests/quadratic.h"
-
-static const double rounding = 1e-5;
-#define DELAYS "delay=exponential:0.05"
-
-/* A scheme on the toy with four workers; further options are "name=value name=value". */
-static struct option_list setup(const char *scheme, int workers, int minibatches, const char *more)
-{
-    struct option_list w = {0};
-    char copy[400], *save = NULL;
-    add_plain_sgd(&w, scheme, 0.05);
-    add_option(&w, "network=quadratic");
-    add_option(&w, "workers=%d", workers);
-    add_option(&w, "minibatches=%d", minibatches);
-    add_option(&w, "batch=%d", 8 * minibatches);
-    add_option(&w, "samples=%d", 8 * minibatches * workers * 12);
-    snprintf(copy, sizeof copy, "%s", more);
-    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        add_option(&w, "%s", word);
-    return w;
-}
-
-static void run(struct experiment *e, const char *scheme, int workers, int minibatches,
-                const char *more)
-{
-    struct option_list w = setup(scheme, workers, minibatches, more);
-    quadratic_run(e, &w);
-}
-
-struct twin {
-    const char *scheme, *options;
-};
-
-/* How far the two schemes end apart; both are closed. */
-static double apart(struct twin a, struct twin b, int workers, int minibatches)
-{
-    struct experiment first, second;
-    run(&first, a.scheme, workers, minibatches, a.options);
-    run(&second, b.scheme, workers, minibatches, b.options);
-    assert_int_equal(first.out.samples, second.out.samples);
-    double difference = quadratic_difference(&first.out, &second.out);
-    experiment_close(&first);
-    experiment_close(&second);
-    return difference;
-}
+#include "tests/special_case.h"
 
 static void alone_every_server_scheme_is_serial(void **state)
 {
@@ -90,30 +45,6 @@ static void alone_every_server_scheme_is_serial(void **state)
     }
 }
 
-static void ringmaster_without_an_end_is_asgd(void **state)
-{
-    (void)state;
-    static const struct twin asgd = {"asgd", "slow=4=4 momentum=0.9 " DELAYS};
-    assert_true(
-        apart((struct twin){"ringmaster", "ringmaster-r=1000000 slow=4=4 momentum=0.9 " DELAYS},
-              asgd, 4, 2) == 0);
-    assert_true(apart((struct twin){"ringmaster", "ringmaster-r=4 slow=4=4 momentum=0.9 " DELAYS},
-                      asgd, 4, 2) > rounding);
-    assert_true(
-        apart((struct twin){"ringmaster", "ringmaster-r=1000000 ringmaster-stops=yes slow=4=4 "
-                                          "momentum=0.9 " DELAYS},
-              asgd, 4, 2) == 0);
-}
-
-static void softsync_of_one_push_is_asgd(void **state)
-{
-    (void)state;
-    assert_true(apart((struct twin){"asgd", "softsync=4 " DELAYS}, (struct twin){"asgd", DELAYS}, 4,
-                      2) == 0);
-    assert_true(apart((struct twin){"asgd", "softsync=2 " DELAYS}, (struct twin){"asgd", DELAYS}, 4,
-                      2) > rounding);
-}
-
 /* The mean is of those who are there, however many were wanted once. */
 static void who_has_left_takes_nothing_from_the_step(void **state)
 {
@@ -128,66 +59,10 @@ static void racing_nbssgd_counts_no_update_without_a_gradient(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "nbssgd", 4, 4, "nb-server=racing slow=4=9");
+    run_special_case(&e, "nbssgd", 4, 4, "nb-server=racing slow=4=9");
     assert_int_equal(e.out.server.minibatches_per_update.bin[0], 0);
     assert_true(e.out.server.minibatches_per_update.count > 0);
     experiment_close(&e);
-}
-
-static void an_inverse_rate_only_matters_when_stale(void **state)
-{
-    (void)state;
-    assert_true(apart((struct twin){"asgd", "stale-lr=inverse"}, (struct twin){"asgd", ""}, 1, 2) ==
-                0);
-    assert_true(apart((struct twin){"asgd", "stale-lr=inverse"}, (struct twin){"asgd", ""}, 4, 2) >
-                rounding);
-}
-
-static void malenia_at_one_speed_is_ssgd(void **state)
-{
-    (void)state;
-    assert_true(apart((struct twin){"malenia", ""}, (struct twin){"ssgd", ""}, 4, 1) == 0);
-    assert_true(apart((struct twin){"malenia", "momentum=0.9"},
-                      (struct twin){"ssgd", "momentum=0.9"}, 4, 1) == 0);
-}
-
-static void rescaled_asgd_at_one_speed_is_asgd(void **state)
-{
-    (void)state;
-    assert_true(
-        apart((struct twin){"asgd", "stale-lr=rescaled"}, (struct twin){"asgd", ""}, 4, 2) == 0);
-    assert_true(apart((struct twin){"asgd", "stale-lr=rescaled slow=4=4"},
-                      (struct twin){"asgd", "slow=4=4"}, 4, 2) > rounding);
-}
-
-static void one_workers_momentum_is_the_servers(void **state)
-{
-    (void)state;
-    static const char *const schemes_of[] = {"asgd", "ringmaster", "dcasgd"};
-    for (int i = 0; i < 3; i++) {
-        struct twin shared = {schemes_of[i], "momentum=0.9"},
-                    own = {schemes_of[i], "momentum=0.9 server-momentum=worker"},
-                    adam = {schemes_of[i], "optimizer=adam lr=0.001"},
-                    adams = {schemes_of[i], "optimizer=adam lr=0.001 server-momentum=worker"};
-        assert_true(apart(shared, own, 1, 2) == 0);
-        assert_true(apart(shared, own, 4, 2) > rounding);
-        assert_true(apart(adam, adams, 1, 2) == 0);
-        assert_true(apart(adam, adams, 4, 2) > rounding);
-    }
-}
-
-/* Without a copy of the weights as they were sent the term would be zero. */
-static void dcasgd_without_strength_or_staleness_is_asgd(void **state)
-{
-    (void)state;
-    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0 " DELAYS}, (struct twin){"asgd", DELAYS},
-                      4, 2) < rounding);
-    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0.04"}, (struct twin){"asgd", ""}, 1, 2) <
-                rounding);
-    assert_true(apart((struct twin){"dcasgd", "dc-lambda=0.04 " DELAYS},
-                      (struct twin){"asgd", DELAYS}, 4, 2) > rounding);
-    assert_true(apart((struct twin){"dcasgd", "dc=adaptive " DELAYS}, (struct twin){"asgd", DELAYS},
-                      4, 2) > rounding);
 }
 
 static void downpour_that_always_exchanges_is_asgd(void **state)
@@ -226,7 +101,7 @@ static void downpours_warm_start_is_one_workers(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "downpour", 4, 1, "warm-start=0.5");
+    run_special_case(&e, "downpour", 4, 1, "warm-start=0.5");
     assert_in_range(e.out.worker[0].samples, e.out.samples / 2, e.out.samples);
     for (int i = 1; i < 4; i++)
         assert_in_range(e.out.worker[i].samples, 1, e.out.samples / 4);
@@ -282,7 +157,7 @@ static void backup_does_not_wait_for_the_slowest(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "backup", 4, 1, "backup-workers=1 slow=4=100");
+    run_special_case(&e, "backup", 4, 1, "backup-workers=1 slow=4=100");
     assert_int_equal(e.out.server.contributions.bin[3], e.out.updates);
     assert_int_equal(e.out.worker[3].minibatches, 1); /* its first, which was too late */
     assert_true(e.out.seconds < 0.1 * (double)e.out.updates * 1.2 + 10.1);
@@ -308,7 +183,7 @@ static void anytime_takes_more_from_the_fast(void **state)
 {
     (void)state;
     struct experiment e;
-    run(&e, "anytime", 2, 1, "anytime-seconds=0.45 slow=2=4 samples=800");
+    run_special_case(&e, "anytime", 2, 1, "anytime-seconds=0.45 slow=2=4 samples=800");
     assert_int_equal(e.out.worker[0].minibatches, 4 * e.out.updates);
     assert_int_equal(e.out.worker[1].minibatches, e.out.updates);
     assert_true(e.out.seconds < 0.5 * (double)e.out.updates); /* what is under way is dropped at its
@@ -379,8 +254,8 @@ static void hogwild_reaches_what_asgd_reaches(void **state)
 {
     (void)state;
     struct experiment e, serial;
-    run(&e, "hogwild", 4, 1, "samples=6400 lr=0.02 " DELAYS);
-    run(&serial, "asgd", 4, 1, "samples=6400 lr=0.02 " DELAYS);
+    run_special_case(&e, "hogwild", 4, 1, "samples=6400 lr=0.02 " DELAYS);
+    run_special_case(&serial, "asgd", 4, 1, "samples=6400 lr=0.02 " DELAYS);
     assert_int_equal(e.out.updates, serial.out.updates);
     assert_true(quadratic_difference(&e.out, &serial.out) < 0.2);
     experiment_close(&e);
@@ -395,14 +270,14 @@ static void compressed_pushes_still_learn(void **state)
     static const char *const lossy[] = {"compress=bf16", "compress=f16",   "compress=int8",
                                         "compress=topk", "compress=randk", "compress=sign"};
     struct experiment start, exact;
-    run(&start, "ssgd", 4, 1, "samples=1");
-    run(&exact, "ssgd", 4, 1, "samples=12800 lr=0.02");
+    run_special_case(&start, "ssgd", 4, 1, "samples=1");
+    run_special_case(&exact, "ssgd", 4, 1, "samples=12800 lr=0.02");
     double way = quadratic_difference(&exact.out, &start.out);
     for (size_t i = 0; i < sizeof lossy / sizeof *lossy; i++) {
         struct experiment e;
         char options[200];
         snprintf(options, sizeof options, "samples=12800 lr=0.02 compress-ratio=0.1 %s", lossy[i]);
-        run(&e, "ssgd", 4, 1, options);
+        run_special_case(&e, "ssgd", 4, 1, options);
         if (!(quadratic_difference(&exact.out, &e.out) < 0.2 * way) ||
             !(quadratic_difference(&exact.out, &e.out) > 0))
             fail_msg("%s ends %g apart, of %g in all", lossy[i],
@@ -429,9 +304,9 @@ static void a_replay_gives_the_same_bits(void **state)
                  "stale-bound=6 record=%s/order servers=2 delay=exponential:0.1", folder);
         snprintf(replay, sizeof replay,
                  "stale-bound=6 replay=%s/order servers=2 delay=pareto:0.01,1.2", folder);
-        run(&e, s->name, 4, 2, record);
-        run(&other, s->name, 4, 2, strstr(replay, "servers"));
-        run(&again, s->name, 4, 2, replay);
+        run_special_case(&e, s->name, 4, 2, record);
+        run_special_case(&other, s->name, 4, 2, strstr(replay, "servers"));
+        run_special_case(&again, s->name, 4, 2, replay);
         if (memcmp(e.out.w, again.out.w, (size_t)e.out.count * sizeof(float)) ||
             !memcmp(e.out.w, other.out.w, (size_t)e.out.count * sizeof(float)))
             fail_msg("%s: the replay ends %g apart, a run without it %g", s->name,
@@ -452,15 +327,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_every_server_scheme_is_serial),
-        cmocka_unit_test(ringmaster_without_an_end_is_asgd),
-        cmocka_unit_test(softsync_of_one_push_is_asgd),
         cmocka_unit_test(who_has_left_takes_nothing_from_the_step),
         cmocka_unit_test(racing_nbssgd_counts_no_update_without_a_gradient),
-        cmocka_unit_test(an_inverse_rate_only_matters_when_stale),
-        cmocka_unit_test(malenia_at_one_speed_is_ssgd),
-        cmocka_unit_test(rescaled_asgd_at_one_speed_is_asgd),
-        cmocka_unit_test(one_workers_momentum_is_the_servers),
-        cmocka_unit_test(dcasgd_without_strength_or_staleness_is_asgd),
         cmocka_unit_test(downpour_that_always_exchanges_is_asgd),
         cmocka_unit_test(local_moves_are_the_servers),
         cmocka_unit_test(downpours_warm_start_is_one_workers),
