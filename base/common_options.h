@@ -64,6 +64,7 @@ struct result_options {
     const char *thresholds, *record, *replay;
     int64_t chance_samples;
     const char *init, *save;
+    double ema;
     double report_every;
 };
 

@@ -31,6 +31,7 @@ void evaluator_open(struct node *n)
     e->sent = xcalloc(ranks, sizeof *e->sent);
     e->copies = xcalloc(ranks, sizeof *e->copies);
     e->set = (struct weights_set){.server = true};
+    average_open(n);
     weights_set_open(n);
 }
 
@@ -42,6 +43,7 @@ void evaluator_close(struct node *n)
     xfree(e->sent);
     xfree(e->copies);
     weights_set_close(n);
+    average_close(n);
 }
 
 /* Called after each mini-batch: messages move on. */
@@ -280,5 +282,6 @@ void node_set_evaluated(struct node *n, struct weights_set set)
 {
     assert(n->rank == 0 && (set.mean || set.server || set.workers));
     assert(n->net->ranks > 1 || (set.server && !set.mean && !set.workers));
+    set.average = n->own->evaluator.set.average;
     n->own->evaluator.set = set;
 }

@@ -189,6 +189,7 @@ void node_on_evaluation(struct node *n, void (*called)(void *self), void *self);
 /* What evaluations judge. The first of these that is set is the primary: its rows are eval.csv's,
  * --target and --save mean it. Rows of the others go to candidates.csv. */
 struct weights_set {
+    bool average; /* of the servers' weights over the updates; set by --ema alone */
     bool mean;    /* of the workers' own weights */
     bool server;  /* what servers hold (rank 0: after node_before_evaluation()'s call) */
     bool workers; /* each worker's n->w */

@@ -60,6 +60,13 @@ struct control {
     bool evaluating;
 };
 
+struct whole { /* what servers have in slices, whole at this rank */
+    const float *w;
+    float *gathered;          /* where it comes in several slices; NULL else */
+    struct request *borrowed; /* else from the only server, unless that is this rank */
+    struct request **sent;    /* [ranks]: this rank's slice, as sent to each */
+};
+
 struct evaluator {
     void (*prepare)(void *self); /* node_before_evaluation()'s */
     void *prepare_self;
@@ -70,14 +77,13 @@ struct evaluator {
     float *statistics;       /* their means and variances; the same */
     struct request **copies; /* [ranks]: the statistics, as they were sent to each */
 
-    struct weights_set set;          /* what is judged; it comes with the call */
-    struct request **sent;           /* [ranks]: this rank's slice or weights, as sent to each */
-    const float *server;             /* the servers' weights, whole: n->w, borrowed or gathered */
-    float *gathered;                 /* where they lie in several slices */
-    struct request *borrowed_server; /* else */
-    const float **workers;           /* [workers]: their own weights, borrowed */
-    struct request **borrowed;       /* [workers] */
-    double *scale;                   /* [workers]: of the mean */
+    struct weights_set set; /* what is judged; it comes with the call */
+    struct request **sent;  /* [ranks]: this rank's slice or weights, as sent to each */
+    float *average;         /* a server's: average.c; NULL: none */
+    struct whole averages, servers;
+    const float **workers;     /* [workers]: their own weights, borrowed */
+    struct request **borrowed; /* [workers] */
+    double *scale;             /* [workers]: of the mean */
     float *mean;
     struct evaluation last;
     bool current;         /* it is of the current version */
@@ -155,11 +161,17 @@ void evaluation_release(struct node *n, struct request **sent_to);
 /* Waits for that message. */
 struct request *evaluation_receive(struct node *n, int from, int tag, void *into, size_t bytes);
 
+/* --- average.c --- */
+
+void average_open(struct node *n);
+void average_close(struct node *n);
+void average_update(struct node *n); /* after an update of a server's weights */
+
 /* --- weights_set.c --- */
 
 struct candidate { /* weights of a set */
     int number;    /* 0: the primary */
-    char name[24]; /* "mean", "server", "worker 3" */
+    char name[24]; /* "ema", "mean", "server", "worker 3" */
     const float *w;
 };
 

@@ -142,6 +142,7 @@ void node_updated(struct node *n, const struct update *u)
     n->version++;
     n->samples += u->samples;
     n->counters.updates++;
+    average_update(n);
     e->current = false;
     e->training_loss += u->loss;
     e->training_samples += u->samples;

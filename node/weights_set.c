@@ -10,16 +10,32 @@
 #include "base/check.h"
 #include "node/private.h"
 
+static void open_whole(const struct node *n, struct whole *whole)
+{
+    whole->sent = xcalloc((size_t)n->net->ranks, sizeof *whole->sent);
+    if (n->context->servers > 1 && n->net->ranks > 1)
+        whole->gathered = xcalloc((size_t)n->count, sizeof *whole->gathered);
+}
+
+static void close_whole(struct whole *whole)
+{
+    xfree(whole->sent);
+    xfree(whole->gathered);
+}
+
 void weights_set_open(struct node *n)
 {
-    if (n->context->servers > 1 && n->net->ranks > 1)
-        n->own->evaluator.gathered = xcalloc((size_t)n->count, sizeof(float));
+    struct evaluator *e = &n->own->evaluator;
+    open_whole(n, &e->servers);
+    if (e->set.average)
+        open_whole(n, &e->averages);
 }
 
 void weights_set_close(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
-    xfree(e->gathered);
+    close_whole(&e->servers);
+    close_whole(&e->averages);
     xfree(e->mean);
     xfree(e->workers);
     xfree(e->borrowed);
@@ -37,39 +53,52 @@ static size_t slice_bytes(const struct node *n, int server)
     return (size_t)(s.to - s.from) * sizeof(float);
 }
 
-/* This rank's part goes to all others: a server's slice, a worker's own weights. */
+/* A worker's own weights go to all others. */
 static void send_own(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
-    if (n->worker < 0 && e->set.server)
-        evaluation_send(n, e->sent, &header, n->w + node_slice(n, n->rank).from,
-                        slice_bytes(n, n->rank));
-    if (n->worker >= 0 && wants_workers(e))
+    if (n->worker >= 0 && n->net->ranks > 1)
         evaluation_send(n, e->sent, &header, n->w, (size_t)n->count * sizeof(float));
 }
 
-/* The servers' weights, whole. */
-static void gather_slices(struct node *n)
+/* A server's slice of `own` goes to all others. */
+static void send_slice(struct node *n, struct whole *whole, const float *own)
 {
-    struct evaluator *e = &n->own->evaluator;
+    const struct header header = {.tag = TAG_SLICE, .version = n->version};
+    if (n->rank < n->context->servers)
+        evaluation_send(n, whole->sent, &header, own + node_slice(n, n->rank).from,
+                        slice_bytes(n, n->rank));
+}
+
+/* Of all servers; a server's slice is in `own`. */
+static void gather_slices(struct node *n, struct whole *whole, const float *own)
+{
     int servers = n->context->servers;
-    e->server = e->gathered ? e->gathered : n->w;
+    whole->w = whole->gathered ? whole->gathered : own;
     for (int s = 0; s < servers && n->net->ranks > 1; s++) {
         int64_t from = node_slice(n, s).from;
-        float *into = e->gathered ? e->gathered + from : NULL;
+        float *into = whole->gathered ? whole->gathered + from : NULL;
         if (s == n->rank && into)
-            memcpy(into, n->w + from, slice_bytes(n, s));
+            memcpy(into, own + from, slice_bytes(n, s));
         if (s == n->rank)
             continue;
         struct request *come = evaluation_receive(n, s, TAG_SLICE, into, slice_bytes(n, s));
         if (into) {
             net_release(n->net, come);
         } else {
-            e->borrowed_server = come;
-            e->server = net_data(come);
+            whole->borrowed = come;
+            whole->w = net_data(come);
         }
     }
+}
+
+static void release_slices(struct node *n, struct whole *whole)
+{
+    net_release(n->net, whole->borrowed);
+    whole->borrowed = NULL;
+    if (whole->sent)
+        evaluation_release(n, whole->sent);
 }
 
 /* The first time, since few schemes want it. */
@@ -107,12 +136,20 @@ static void borrow_workers(struct node *n)
                    n->context->threads);
 }
 
+/* Messages of one rank keep their order: averages come before weights. */
 void weights_set_exchange(struct node *n)
 {
-    const struct evaluator *e = &n->own->evaluator;
-    send_own(n);
+    struct evaluator *e = &n->own->evaluator;
+    if (e->set.average)
+        send_slice(n, &e->averages, e->average);
     if (e->set.server)
-        gather_slices(n);
+        send_slice(n, &e->servers, n->w);
+    if (wants_workers(e))
+        send_own(n);
+    if (e->set.average)
+        gather_slices(n, &e->averages, e->average);
+    if (e->set.server)
+        gather_slices(n, &e->servers, n->w);
     if (wants_workers(e))
         borrow_workers(n);
 }
@@ -121,6 +158,11 @@ bool weights_set_next(const struct node *n, struct candidate *c)
 {
     const struct evaluator *e = &n->own->evaluator;
     int number = c->number;
+    if (e->set.average && number-- == 0) {
+        snprintf(c->name, sizeof c->name, "ema");
+        c->w = e->averages.w;
+        return true;
+    }
     if (e->set.mean && number-- == 0) {
         snprintf(c->name, sizeof c->name, "mean");
         c->w = e->mean;
@@ -128,7 +170,7 @@ bool weights_set_next(const struct node *n, struct candidate *c)
     }
     if (e->set.server && number-- == 0) {
         snprintf(c->name, sizeof c->name, "server");
-        c->w = e->server;
+        c->w = e->servers.w;
         return true;
     }
     if (!e->set.workers || number == n->context->workers)
@@ -141,8 +183,8 @@ bool weights_set_next(const struct node *n, struct candidate *c)
 void weights_set_release(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
-    net_release(n->net, e->borrowed_server);
-    e->borrowed_server = NULL;
+    release_slices(n, &e->averages);
+    release_slices(n, &e->servers);
     for (int k = 0; e->workers && k < n->context->workers; k++) {
         net_release(n->net, e->borrowed[k]);
         e->borrowed[k] = NULL;

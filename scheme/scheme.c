@@ -65,6 +65,9 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
               s->name);
     if (!(s->flags & PUSHES) && strcmp(o->server_device, "cpu"))
         fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
+    if (o->ema > 0 && !(s->flags & (PUSHES | ALONE)))
+        fatal("--ema: no server steps in %s; leave it out, or take a scheme with a server",
+              s->name);
     if (o->clip > 0 && s->flags & PUSHES && strcmp(o->server_device, "cpu"))
         fatal("--clip: no device takes norms; take --server-device cpu, or leave one of them out");
     if (o->clip > 0 && s->flags & PUSHES && o->servers > 1 && !(s->flags & LOCKSTEP))

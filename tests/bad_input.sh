@@ -111,6 +111,9 @@ refuses "--dropcompute-tau: '0' is not auto, inf or a number of seconds above 0"
     --scheme dropcompute --dropcompute-tau 0
 refuses '--stale-lr inverse scales the gradients of a sum, which adam' "${toy[@]}" --scheme asgd \
     --softsync 2 --stale-lr inverse --optimizer adam
+refuses '--ema: no server steps in allreduce' "${toy[@]}" --scheme allreduce --ema 0.9
+refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
+    --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
     refuses '--server-device gpu: .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16

@@ -87,11 +87,12 @@ struct judged {
     int primaries, others;
 };
 
-static void run(struct experiment *e, const struct scheme *scheme, int servers,
+static void run(struct experiment *e, const struct scheme *scheme, int servers, double ema,
                 struct results *results)
 {
     struct option_list w = {0};
-    add_plain_sgd(&w, "ssgd", 1);
+    add_plain_sgd(&w, scheme->flags & ALONE ? scheme->name : "ssgd", 1);
+    add_option(&w, "ema=%g", ema);
     add_option(&w, "workers=%d", WORKERS);
     add_option(&w, "servers=%d", servers);
     add_option(&w, "minibatches=2");
@@ -105,14 +106,14 @@ static void run(struct experiment *e, const struct scheme *scheme, int servers,
     experiment_run(e);
 }
 
-static void judge(struct judged *j, const struct scheme *scheme, int servers)
+static void judge_with(struct judged *j, const struct scheme *scheme, int servers, double ema)
 {
     char folder[] = "/tmp/test_evaluation.XXXXXX", command[100];
     struct experiment e;
     assert_non_null(mkdtemp(folder));
     struct results *results = results_open(&(struct results_options){
         .folder = folder, .head = "# a: b\n", .config = "", .thresholds = "50", .quiet = true});
-    run(&e, scheme, servers, results);
+    run(&e, scheme, servers, ema, results);
     results_close(results);
     assert_int_equal(e.out.updates, UPDATES);
     j->primaries = read_rows(folder, "eval.csv", j->primary);
@@ -120,6 +121,11 @@ static void judge(struct judged *j, const struct scheme *scheme, int servers)
     experiment_close(&e);
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);
+}
+
+static void judge(struct judged *j, const struct scheme *scheme, int servers)
+{
+    judge_with(j, scheme, servers, 0);
 }
 
 /* --- tests --- */
@@ -229,6 +235,34 @@ static void an_evaluation_is_no_latency_of_a_signal(void **state)
     experiment_close(&e);
 }
 
+/* --ema: w[0] is v after v updates; the average of 1 .. v is the primary, the weights come
+ * beside it. It is the same in slices, and for serial, which has no server. */
+static void an_average_of_the_updates(void **state)
+{
+    (void)state;
+    static const double beta = 0.6;
+    static const struct {
+        const char *scheme;
+        int servers;
+    } cases[] = {{"ssgd", 1}, {"ssgd", 3}, {"serial", 1}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct judged j;
+        double sum = 0, divisor = 0;
+        judge_with(&j, scheme_find(cases[k].scheme), cases[k].servers, beta);
+        assert_int_equal(j.primaries, UPDATES + 1);
+        assert_int_equal(j.others, UPDATES + 1);
+        for (int v = 0; v <= UPDATES; v++) {
+            sum = beta * sum + v;
+            divisor = v ? beta * divisor + 1 : 0;
+            double wanted = v ? sum / divisor : 0;
+            assert_int_equal(j.primary[v].updates, v);
+            assert_true(fabs(j.primary[v].loss - wanted) < 1e-5);
+            assert_string_equal(j.other[v].of, "server");
+            assert_true(j.other[v].loss == v);
+        }
+    }
+}
+
 /* What rank 0 prepares for an evaluation must not lead to another one. */
 static void evaluates_again(void *self)
 {
@@ -250,7 +284,7 @@ static void nest(const void *unused)
     static const struct scheme nested = {
         .name = "nested", .work = separate_work, .serve = nested_serve};
     struct experiment e;
-    run(&e, &nested, 1, NULL);
+    run(&e, &nested, 1, 0, NULL);
 }
 
 static void no_evaluation_inside_another_one(void **state)
@@ -266,6 +300,7 @@ int main(void)
         cmocka_unit_test(the_servers_and_each_workers_own),
         cmocka_unit_test(a_set_of_one_leaves_no_second_file),
         cmocka_unit_test(an_evaluation_is_no_latency_of_a_signal),
+        cmocka_unit_test(an_average_of_the_updates),
         cmocka_unit_test(no_evaluation_inside_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
