@@ -345,10 +345,13 @@ format: ## clang-format on every source
 format-check: ## says what clang-format would change
 	@tests/house.sh format
 
-readme: nbsgd ## bring README's table of schemes up to date
-	@awk '/^<!-- the table of schemes/ { print; skip = 1; \
-	        while (("./nbsgd --print-schemes" | getline line) > 0) print line; next } \
-	    /^<!-- end of the table/ { skip = 0 } !skip' README.md >README.new && mv README.new README.md
+readme: nbsgd ## bring the tables of schemes in README and docs/schemes.md up to date
+	@awk 'FNR == 1 { file = FILENAME ".new"; skip = 0 } \
+	    /^<!-- end of the table/ { skip = 0 } !skip { print >file } \
+	    /^<!-- the table of schemes/ { skip = 1; close("./nbsgd --print-schemes"); \
+	        while (("./nbsgd --print-schemes" | getline line) > 0 && \
+	            (line || FILENAME != "README.md")) print line >file }' README.md docs/schemes.md
+	@for file in README.md docs/schemes.md; do mv $$file.new $$file; done
 
 # ------------------------------------------------ installing
 SHARE := $(BUILD)/share

@@ -270,7 +270,7 @@ static const struct option_row action_rows[] = {
      .flags = OPTION_ACTION,
      .offset = AT(print_schemes),
      .preset = "no",
-     .help = "print the table of schemes, in Markdown, and exit"},
+     .help = "print the tables of schemes, in Markdown, and exit"},
     {0}};
 
 const struct option_set action_option_set = {.title = "Print and exit", .rows = action_rows};

@@ -91,21 +91,29 @@ void schemes_list(FILE *to)
         text_member(to, schemes[i]->name, schemes[i]->rule, schemes[i]->paper);
 }
 
-/* "Papers: serial Robbins 1951; ...", in lines of 100 columns. */
-static void print_papers(FILE *to)
+/* Words, in lines of 100 columns of which the later ones are indented. Returns the column. */
+static int print_words(FILE *to, int column, const char *text)
 {
-    enum { WIDTH = 100 };
-    int column = fprintf(to, "\nPapers:");
+    enum { WIDTH = 100, INDENT = 2 };
+    for (int length; *text; text += length + strspn(text + length, " ")) {
+        length = (int)strcspn(text, " ");
+        if (column + 1 + length > WIDTH)
+            column = fprintf(to, "\n%*s%.*s", INDENT, "", length, text) - 1;
+        else
+            column += fprintf(to, column ? " %.*s" : "%.*s", length, text);
+    }
+    return column;
+}
+
+static void print_deviations(FILE *to)
+{
     for (int i = 0; schemes[i]; i++) {
         char text[200];
-        int length = snprintf(text, sizeof text, "`%s` %s%s", schemes[i]->name, schemes[i]->paper,
-                              schemes[i + 1] ? ";" : ".");
-        if (column + 1 + length > WIDTH)
-            column = fprintf(to, "\n%s", text) - 1;
-        else
-            column += fprintf(to, " %s", text);
+        snprintf(text, sizeof text, "- `%s` (%s):", schemes[i]->name, schemes[i]->paper);
+        int column = print_words(to, 0, text);
+        print_words(to, column, schemes[i]->deviations ? schemes[i]->deviations : "as there");
+        fputs(".\n", to);
     }
-    fputc('\n', to);
 }
 
 void schemes_table(FILE *to)
@@ -119,5 +127,11 @@ void schemes_table(FILE *to)
     for (int i = 0; schemes[i]; i++)
         fprintf(to, "| `%s` | %s | %s | %s |\n", schemes[i]->name, schemes[i]->messages,
                 schemes[i]->floats, schemes[i]->staleness);
-    print_papers(to);
+    fputs("\nW workers, n weights, H local steps. \"Floats\" are those that one worker sends and "
+          "receives per\nupdate.\n\n## Papers, and what is done otherwise\n\n"
+          "For all schemes: the step is that of `--optimizer`, momentum and weight decay "
+          "included, by the rate\nof `--schedule`; a gradient is the mean of a batch of "
+          "mini-batches.\n\n",
+          to);
+    print_deviations(to);
 }

@@ -22,10 +22,12 @@ enum scheme_flags {
 struct scheme {
     const char *name, *rule, *paper;
     unsigned flags;
-    int bound;                        /* of the staleness, in updates */
-    const char *messages;             /* with a vector, per update */
-    const char *floats;               /* that a worker sends and receives, per update */
-    const char *staleness;            /* in words, for the table */
+    int bound;             /* of the staleness, in updates */
+    const char *messages;  /* with a vector, per update */
+    const char *floats;    /* that a worker sends and receives, per update */
+    const char *staleness; /* in words, for the table */
+    /* what it does otherwise than its paper; NULL: nothing */
+    const char *deviations;
     const struct option_set *options; /* its own; NULL: none */
 
     /* Fatal when options do not go together; NULL: nothing to check. What flags decide is checked
@@ -50,7 +52,8 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers);
 /* The list of --help: name, rule, paper, in 80 columns. */
 void schemes_list(FILE *to);
 
-/* The README's table, in Markdown. */
+/* What docs/schemes.md says, in Markdown: the list, costs, papers and deviations. The first table is
+ * the README's, too. */
 void schemes_table(FILE *to);
 
 #endif
