@@ -1,15 +1,18 @@
-# Seconds that the simulator predicted against those that mpirun took: one point per scheme and kind
-# of stragglers.
+# Seconds that the simulator predicted against those that mpirun took: one point per scheme and case
+# (workers, place, optimizer, stragglers), and the errors by scheme.
 #
 #   gnuplot -c plots/validate.gp OUT.png DIR
 #
 # DIR has a validate.csv, as bench/validate writes it.
-set terminal pngcairo size 1200,560 font "sans,11" linewidth 1.6
+set terminal pngcairo size 1400,640 font "sans,11" linewidth 1.4
 set output ARG1
 set datafile separator ","
 set datafile columnheaders
+set datafile missing "NaN"
 file = ARG2."/validate.csv"
-kinds = "none slow delays"
+# every case has a row for each scheme, in one order
+cases = system("grep -v '^#' ".file." | awk -F, 'NR > 1 && !seen[$3]++ { print $3 }' | paste -sd' '")
+rows_of(i) = "< grep -E '^(scheme|[^,#]*,[^,]*,".word(cases, i).")' ".file
 set multiplot layout 1,2
 set border 3
 set tics nomirror
@@ -17,23 +20,23 @@ set grid lc rgb "#dddddd"
 set key top left
 set xlabel "measured, seconds of the training clock (mpirun)"
 set ylabel "predicted (simulated network)"
-stats file using "measured_s" nooutput
-set xrange [0:1.15 * STATS_max]
-set yrange [0:1.15 * STATS_max]
+stats file using "measured_s" name "M" nooutput
+stats file using "predicted_s" name "P" nooutput
+most = M_max > P_max ? M_max : P_max
+set xrange [0:1.15 * most]
+set yrange [0:1.15 * most]
 plot x with lines lc rgb "#aaaaaa" title "as measured", \
-    for [k=1:3] file \
-        using (strcol("stragglers") eq word(kinds, k) ? column("measured_s") : NaN):"predicted_s" \
-        title "stragglers: ".word(kinds, k) pt 7 ps 1.2 lt k
+    for [i=1:words(cases)] rows_of(i) using "measured_s":"predicted_s" \
+        title word(cases, i) pt 4 + i ps 1.1 lt i
 unset xrange
 unset yrange
 set autoscale
-set key bottom right
+unset key
 set xlabel ""
 set ylabel "predicted / measured - 1, %"
-set style data histograms
-set style histogram clustered gap 1
-set style fill solid 0.7 border -1
-set xtics rotate by -40
-plot for [k=1:3] "< grep -E '^[a-z]+,(stragglers|".word(kinds, k)."),' ".file \
-    using "error_percent":xtic(1) title "stragglers: ".word(kinds, k) lt k
+set xtics rotate by -50
+set xrange [-1:*]
+plot 5 with lines lc rgb "#aaaaaa" dt 2, -5 with lines lc rgb "#aaaaaa" dt 2, \
+    12 with lines lc rgb "#aaaaaa", -12 with lines lc rgb "#aaaaaa", \
+    for [i=1:words(cases)] rows_of(i) using 0:"error_percent":xtic(1) pt 4 + i ps 1.1 lt i
 unset multiplot

@@ -41,7 +41,7 @@ struct machine {
     double latency_s, jitter_s, bandwidth, host_bandwidth;
     double local_latency_s, local_jitter_s, local_bandwidth;
     double vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
-    double ranks_per_host, cores_per_host, host_jitter_share;
+    double ranks_per_host, cores_per_host, hosts_per_machine, host_jitter_share;
     struct rank_entry *rank;
     struct pair_entry *pair;
     struct minibatch_entry *minibatch;
@@ -69,6 +69,7 @@ static const struct key {
     {CLUSTER, ABOVE_ZERO, "crowded_bandwidth_bytes_per_s", AT(crowded_bandwidth)},
     {CLUSTER, WHOLE, "ranks_per_host", AT(ranks_per_host)},
     {CLUSTER, WHOLE, "cores_per_host", AT(cores_per_host)},
+    {CLUSTER, WHOLE, "hosts_per_machine", AT(hosts_per_machine)},
     {CLUSTER, PART, "host_jitter_share", AT(host_jitter_share)},
 #undef AT
     {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
@@ -396,7 +397,8 @@ double machine_speed(const struct machine *m, int rank)
 
 int machine_host(const struct machine *m, int rank)
 {
-    return rank / m->links.ranks_per_host;
+    int hosts = isnan(m->hosts_per_machine) ? 1 : (int)m->hosts_per_machine;
+    return rank / m->links.ranks_per_host / hosts;
 }
 
 double machine_host_jitter_share(const struct machine *m)

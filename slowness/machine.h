@@ -58,7 +58,8 @@ double machine_vector_bandwidth(const struct machine *m, enum vector_pass pass, 
 /* 1 if the file has none; 2 computes twice as fast */
 double machine_speed(const struct machine *m, int rank);
 
-int machine_host(const struct machine *m, int rank);       /* its number, from 0 */
+/* The number, from 0, of the host, or of the machine of virtual ones, that has its cores. */
+int machine_host(const struct machine *m, int rank);
 double machine_host_jitter_share(const struct machine *m); /* 0 .. 1 */
 int machine_cores(const struct machine *m); /* of a host; 0: as many as its ranks want */
 

@@ -118,6 +118,10 @@ static void test_rates_of_passes(void **state)
     assert_true(machine_vector_bandwidth(m, PASS_STEP, true) == 10e9);
     assert_true(machine_host_jitter_share(m) == 0.25);
     assert_true(machine_host(m, 3) == 0 && machine_host(m, 4) == 1);
+    assert_int_equal(machine_cores(m), 0);
+    machine_close(m);
+    m = load("ranks_per_host = 2\nhosts_per_machine = 3\ncores_per_host = 8\n");
+    assert_true(machine_host(m, 5) == 0 && machine_host(m, 6) == 1 && machine_cores(m) == 8);
     machine_close(m);
     m = load("vector_bandwidth_bytes_per_s = 12e9\ncrowded_bandwidth_bytes_per_s = 6e9\n");
     assert_true(machine_vector_bandwidth(m, PASS_SUM, true) == 12e9); /* hosts of one rank */
