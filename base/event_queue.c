@@ -1,5 +1,5 @@
-/* Lines and a heap, each by its time: what comes next is the first of a line or the top of the heap,
- * whichever is sooner.
+/* Lines and a heap, each by its time: what comes next is the first of a line or the top of the
+ * heap, whichever is sooner.
  *
  * What comes no sooner than all that is in a line joins its end, in O(1): where many ranks do one
  * thing after another that takes each the same time, that is nearly everything. There are several

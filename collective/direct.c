@@ -10,6 +10,7 @@
  * unpacks of slice i. Where sums travel packed, their owner takes them from the message as all
  * others do. Memory: the packed vector, and n floats. */
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "collective/kinds.h"
@@ -182,6 +183,50 @@ static void sum(struct collective *c, float *vector, double scale)
         collective_done(c, &d->sum_sent[i], i);
 }
 
+static void add_all(const struct collective *c, float *sum, const float *const *vector,
+                    double scale)
+{
+    double *scales = xcalloc((size_t)c->workers, sizeof *scales);
+    for (int i = 0; i < c->workers; i++)
+        scales[i] = scale;
+    vector_sum(sum, vector, scales, c->workers, c->count, c->n->context->threads);
+    xfree(scales);
+}
+
+/* All slices go to their owners, which add; all sums go to everybody, who copies. Nobody goes on
+ * before the last one has copied. */
+static void model(struct collective *const *all, double *at_s)
+{
+    const struct collective *c = all[0];
+    int first = collective_rank(c, 0), workers = c->workers;
+    size_t *slice = collective_slice_bytes(c, 1), *none = xcalloc((size_t)workers, sizeof *none);
+    double *begin_s = xcalloc((size_t)workers, sizeof *begin_s), *sum_s = NULL, end_s = 0;
+    memcpy(begin_s, at_s, (size_t)workers * sizeof *at_s);
+    /* twice: whoever is late has its sum at once, and sends that beside its slices */
+    for (int pass = 0; pass < 2; pass++) {
+        double *from_s = pass ? begin_s : at_s;
+        net_model_exchange(c->n->net, &(struct net_exchange){first, none, slice, sum_s}, from_s);
+        for (int i = 0; i < workers; i++)
+            from_s[i] += node_together_s(all[i]->n, slice_count(c, i), workers + 1);
+        sum_s = at_s;
+    }
+    memcpy(at_s, begin_s, (size_t)workers * sizeof *at_s);
+    net_model_exchange(c->n->net, &(struct net_exchange){first, slice, none, NULL}, at_s);
+    for (int i = 0; i < workers; i++) {
+        int64_t own = slice_count(c, i), others = c->count - own;
+        double copies_s = node_together_s(all[i]->n, others, 2);
+        all[i]->work_s = node_together_s(all[i]->n, own, workers + 1) + copies_s;
+        end_s = fmax(end_s, at_s[i] + copies_s);
+        collective_count(all[i], others + own * (workers - 1), others + own * (workers - 1),
+                         2 * (workers - 1));
+    }
+    for (int i = 0; i < workers; i++)
+        at_s[i] = end_s;
+    xfree(slice);
+    xfree(none);
+    xfree(begin_s);
+}
+
 const struct method method_direct = {
     .name = "direct",
     .summary = "every worker sums one slice, all copy it",
@@ -190,4 +235,6 @@ const struct method method_direct = {
     .open = open,
     .close = close,
     .sum = sum,
+    .add_all = add_all,
+    .model = model,
 };

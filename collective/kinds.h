@@ -21,6 +21,13 @@ struct method {
     void (*open)(struct collective *c);
     void (*close)(struct collective *c);
     void (*sum)(struct collective *c, float *vector, double scale);
+    /* The same for all workers at once, in virtual time: sum = scale x sum over vector[workers], in
+     * the method's order of addition; `sum` may be vector[0]. NULL: the method is not modelled. */
+    void (*add_all)(const struct collective *c, float *sum, const float *const *vector,
+                    double scale);
+    /* Workers call at at_s[workers]; sets it to when they go on, and counts what they send, receive
+     * and compute. */
+    void (*model)(struct collective *const *all, double *at_s);
     void (*version)(char *text, size_t size); /* of the library; NULL: it needs none */
     bool packs;                               /* can move what a codec has packed */
     const char *summary, *paper;              /* NULL: none */
@@ -40,7 +47,12 @@ struct collective {
     const struct method *method;
     const struct codec *codec;     /* of what is added; in_place: floats travel as they are */
     const struct codec *sum_codec; /* of sums: the same where weights survive it, else f32 */
-    void *own;                     /* the method's */
+    void *own;                     /* the method's; NULL where sums are modelled */
+    bool modelled;
+    float *vector; /* modelled: of the sum under way */
+    double scale;
+    double float_s; /* modelled: this worker's vector work, for a float read or written */
+    double work_s;  /* modelled: all of a sum's */
 };
 
 int collective_rank(const struct collective *c, int worker);
@@ -55,6 +67,14 @@ const void *collective_take(struct collective *c, struct request *come, int work
 
 /* Waits for the send and drops it; NULL is fine. */
 void collective_done(struct collective *c, struct request **sent, int worker);
+
+/* modelled.c: sums of this method among so many workers are charged as a whole */
+bool collective_is_modelled(const struct collective *c);
+void collective_sum_modelled(struct collective *c, float *vector, double scale);
+/* Counts a modelled sum of this worker: payload sent and received, messages each way. */
+void collective_count(struct collective *c, int64_t sent_floats, int64_t received_floats,
+                      int64_t messages);
+size_t *collective_slice_bytes(const struct collective *c, int copies); /* to be released */
 
 /* All workers meet: a star over the first one, two heads each. */
 void collective_meet(struct collective *c);

@@ -11,6 +11,7 @@
  * has a coder of its own, so what a worker leaves out of a partial sum it adds to the next one of
  * that piece. Sums that travel packed go on as they came, and their first sender takes them from
  * the message as all others do. Memory: the packed vector, twice where sums travel packed. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -195,6 +196,76 @@ static void sum(struct collective *c, float *vector, double scale)
         collective_done(c, &r->sent[turn], after);
 }
 
+static int64_t slice_floats(const struct collective *c, int worker)
+{
+    struct range at = collective_slice(c, worker % c->workers);
+    return at.to - at.from;
+}
+
+/* sum[at] from worker k on, round the ring. */
+static void add_slice(const struct collective *c, float *sum, const float *const *vector,
+                      double scale, int k, struct range at)
+{
+    float partial[VECTOR_CHUNK];
+    int64_t count = at.to - at.from;
+    memcpy(partial, vector[k] + at.from, (size_t)count * sizeof *partial);
+    for (int i = 1; i < c->workers; i++) {
+        double factor = i == c->workers - 1 ? scale : 1;
+        const float *const both[] = {partial, vector[(k + i) % c->workers] + at.from};
+        vector_sum(partial, both, (const double[]){factor, factor}, 2, count, 1);
+    }
+    memcpy(sum + at.from, partial, (size_t)count * sizeof *partial);
+}
+
+static void add_all(const struct collective *c, float *sum, const float *const *vector,
+                    double scale)
+{
+    for (int k = 0; k < c->workers; k++) {
+        struct range slice = collective_slice(c, k), at = slice;
+        for (; at.from < slice.to; at.from = at.to) {
+            at.to = at.from + VECTOR_CHUNK < slice.to ? at.from + VECTOR_CHUNK : slice.to;
+            add_slice(c, sum, vector, scale, k, at);
+        }
+    }
+}
+
+/* Step by step, each slice as one piece: what a link is busy with is the same. At last each waits
+ * until the next one has taken what it sent. */
+static void model(struct collective *const *all, double *at_s)
+{
+    const struct collective *c = all[0];
+    int workers = c->workers, steps = 2 * (workers - 1);
+    size_t *slice = collective_slice_bytes(c, 2);
+    double *free_s = xcalloc((size_t)workers, sizeof *free_s);
+    bool computes = false; /* takes time for it */
+    for (int i = 0; i < workers; i++) {
+        all[i]->work_s = 0;
+        computes |= all[i]->float_s > 0;
+    }
+    for (int step = 0; step < steps; step++) {
+        /* of worker i: slice i - step goes out, the one before comes in */
+        const size_t *out = slice + (workers - step % workers) % workers,
+                     *in = slice + (2 * workers - step % workers - 1) % workers;
+        net_model_shift(c->n->net, &(struct net_exchange){collective_rank(c, 0), out, NULL, NULL},
+                        at_s, free_s);
+        for (int i = 0; i < workers && computes; i++) {
+            double vectors = step < steps / 2 ? 3 : 2;
+            double work_s = (double)in[i] / sizeof(float) * all[i]->float_s * vectors;
+            at_s[i] += work_s;
+            all[i]->work_s += work_s;
+        }
+    }
+    double first_s = at_s[0];
+    for (int i = 0; i < workers; i++) {
+        int64_t twice = 2 * c->count, one = slice_floats(c, i + 1);
+        at_s[i] = fmax(at_s[i], i + 1 < workers ? at_s[i + 1] : first_s);
+        collective_count(all[i], twice - one - slice_floats(c, i + 2),
+                         twice - one - slice_floats(c, i), steps);
+    }
+    xfree(slice);
+    xfree(free_s);
+}
+
 const struct method method_ring = {
     .name = "ring",
     .summary = "slices go round the ring of workers twice",
@@ -203,4 +274,6 @@ const struct method method_ring = {
     .open = open,
     .close = close,
     .sum = sum,
+    .add_all = add_all,
+    .model = model,
 };

@@ -9,6 +9,14 @@
 
 enum { NET_TAGS = 64, TAG_WORLD = NET_TAGS - 1 }; /* TAG_WORLD: of the barrier and windows */
 
+struct net_model_calls { /* in virtual time alone */
+    struct request *(*meet)(struct net *, int first, void *given,
+                            void (*together)(void *self, void *const *given, double *at_s),
+                            void *self);
+    void (*exchange)(struct net *, const struct net_exchange *, double *at_s);
+    void (*shift)(struct net *, const struct net_exchange *, double *at_s, double *free_s);
+};
+
 struct net_calls {
     struct request *(*send)(struct net *, int to, const struct header *header, const void *payload,
                             size_t bytes);
@@ -38,6 +46,7 @@ struct net_calls {
     void (*window_close)(struct rma_window *);
     /* NULL: this world has none */
     struct request *(*sum)(struct net *, int first, float *vector, int64_t count);
+    const struct net_model_calls *model; /* NULL: this world has none */
 };
 
 #endif

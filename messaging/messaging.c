@@ -226,3 +226,25 @@ struct request *net_sum(struct net *net, int first, float *vector, int64_t count
     assert(net_can_sum(net) && first >= 0 && first <= net->rank && count > 0);
     return net->calls->sum(net, first, vector, count);
 }
+
+bool net_can_meet(const struct net *net)
+{
+    return net->calls->model;
+}
+
+struct request *net_meet(struct net *net, int first, void *given,
+                         void (*together)(void *self, void *const *given, double *at_s), void *self)
+{
+    assert(net_can_meet(net) && first >= 0 && first <= net->rank);
+    return net->calls->model->meet(net, first, given, together, self);
+}
+
+void net_model_exchange(struct net *net, const struct net_exchange *e, double *at_s)
+{
+    net->calls->model->exchange(net, e, at_s);
+}
+
+void net_model_shift(struct net *net, const struct net_exchange *e, double *at_s, double *free_s)
+{
+    net->calls->model->shift(net, e, at_s, free_s);
+}

@@ -153,6 +153,37 @@ void net_window_add(struct rma_window *window, const float *from, int64_t offset
 bool net_can_sum(const struct net *net);
 struct request *net_sum(struct net *net, int first, float *vector, int64_t count);
 
+/* ---- in virtual time alone: many messages at once, at the time that they would take
+ *
+ * A thousand ranks that exchange a vector send millions of messages. Here they meet instead, what
+ * they would have computed is computed once, and each goes on when it would have. */
+
+bool net_can_meet(const struct net *net);
+
+/* The ranks `first` and up meet, in one order. When the last one has called, its `together` runs:
+ * given[] is what each gave, at_s[] when each called; it sets at_s[] to when each goes on, not
+ * before now. Then that rank's request is done, and it may call again. */
+struct request *net_meet(struct net *net, int first, void *given,
+                         void (*together)(void *self, void *const *given, double *at_s),
+                         void *self);
+
+struct net_exchange { /* among the ranks `first` and up */
+    int first;
+    const size_t *from_bytes, *to_bytes; /* [ranks - first] */
+    /* [ranks - first] from then on each sends to_bytes[sender] to each other one, too; NULL: no */
+    const double *answers_s;
+};
+
+/* Each sends each other one a message at at_s[], with from_bytes[sender] + to_bytes[receiver] of
+ * payload (0: a header alone). Sets at_s[] to when each has got all of its messages. Links are as
+ * elsewhere; that the messages of many meet each other is taken as one flow a port. */
+void net_model_exchange(struct net *net, const struct net_exchange *e, double *at_s);
+
+/* Each sends the next one a message at at_s[], the last one the first, with from_bytes[sender] of
+ * payload. Sets at_s[] to when each has got its message. Nothing else is under way but what an
+ * earlier shift left at the senders' ports, which are free at free_s[]. */
+void net_model_shift(struct net *net, const struct net_exchange *e, double *at_s, double *free_s);
+
 /* ---- worlds: messaging/worlds.h */
 #include "messaging/worlds.h"
 

@@ -266,5 +266,6 @@ void node_advance_copy(struct node *n, int from, int64_t count);
  * themselves. Where ranks share a host: at the rate measured for copies of all ranks at once, of
  * which each moves two vectors. Else as node_advance_vector(). */
 void node_advance_together(struct node *n, int64_t count, int vectors);
+double node_together_s(const struct node *n, int64_t count, int vectors); /* what that takes */
 
 #endif

@@ -12,10 +12,15 @@ static double bandwidth_of(const struct node *n, enum vector_pass pass)
     return m && n->net->virtual_time ? machine_vector_bandwidth(m, pass, crowded) : 0;
 }
 
+static double seconds(int64_t count, int floats, double bandwidth)
+{
+    return bandwidth > 0 && floats ? (double)count * sizeof(float) * floats / bandwidth : 0;
+}
+
 static void advance(struct node *n, int64_t count, int floats, double bandwidth)
 {
     if (bandwidth > 0 && floats)
-        net_advance(n->net, (double)count * sizeof(float) * floats / bandwidth);
+        net_advance(n->net, seconds(count, floats, bandwidth));
 }
 
 void node_advance_vector(struct node *n, int64_t count, int vectors)
@@ -33,11 +38,21 @@ void node_advance_copy(struct node *n, int from, int64_t count)
         advance(n, count, 2, bandwidth_of(n, PASS_COPY));
 }
 
-void node_advance_together(struct node *n, int64_t count, int vectors)
+static double together_bandwidth(const struct node *n)
 {
     const struct machine *m = n->context->machine;
     double bandwidth = m ? 2 * machine_copy_bandwidth(m, n->rank, n->rank) : 0;
-    advance(n, count, vectors, bandwidth > 0 ? bandwidth : bandwidth_of(n, PASS_SUM));
+    return bandwidth > 0 ? bandwidth : bandwidth_of(n, PASS_SUM);
+}
+
+double node_together_s(const struct node *n, int64_t count, int vectors)
+{
+    return seconds(count, vectors, together_bandwidth(n));
+}
+
+void node_advance_together(struct node *n, int64_t count, int vectors)
+{
+    advance(n, count, vectors, together_bandwidth(n));
 }
 
 struct vector_work node_step_work(const struct optimizer *o, int sources)

@@ -26,7 +26,7 @@ void sim_requests_close(struct sim *sim)
     }
 }
 
-static struct request *request_new(struct rank *rank, struct lane *lane)
+struct request *sim_request(struct rank *rank, struct lane *lane)
 {
     struct link *spare = rank->sim->spare.prev; /* the one freed last is in the cache */
     struct request *request = spare != &rank->sim->spare ? container_of(struct request, open, spare)
@@ -37,7 +37,8 @@ static struct request *request_new(struct rank *rank, struct lane *lane)
     request->calls = rank->net.calls;
     request->owner = rank;
     request->lane = lane;
-    lane->users++;
+    if (lane)
+        lane->users++;
     list_clear(&request->queued);
     list_clear(&request->any);
     list_clear(&request->open);
@@ -51,7 +52,8 @@ static void request_free(struct sim *sim, struct request *request)
     list_remove(&request->queued);
     list_remove(&request->open);
     request->owner = NULL;
-    request->lane->users--;
+    if (request->lane)
+        request->lane->users--;
     list_append(&sim->spare, &request->open);
 }
 
@@ -186,7 +188,7 @@ static struct request *message_new(struct net *net, int to, const struct header 
            "rank %d sends %zu bytes to rank %d (tag %d, version %lld) that do not lie in its "
            "net_alloc() memory",
            net->rank, bytes, to, header->tag, (long long)header->version);
-    struct request *message = request_new(rank, sim_lane(sim, to, net->rank, header->tag));
+    struct request *message = sim_request(rank, sim_lane(sim, to, net->rank, header->tag));
     message->sent = true;
     message->data = bytes ? payload : NULL;
     message->header =
@@ -237,7 +239,7 @@ static void send_parts(struct rank *rank, struct request *message)
     size_t piece = rank->net.piece;
     while (sim_takes_time(&message->lane->route) &&
            message->early.left - message->early.ready >= piece) {
-        struct request *part = request_new(rank, message->lane);
+        struct request *part = sim_request(rank, message->lane);
         part->early.part = true;
         part->header = message->header;
         part->transit.bytes = piece;
@@ -283,7 +285,7 @@ void sim_send_commit(struct net *net, struct request *message, const struct head
 void sim_access(struct net *net, int from, int to, size_t bytes)
 {
     struct rank *rank = net->self;
-    struct request *access = request_new(rank, sim_lane(rank->sim, to, from, TAG_WORLD));
+    struct request *access = sim_request(rank, sim_lane(rank->sim, to, from, TAG_WORLD));
     double copy_bandwidth = access->lane->route.copy_bandwidth;
     access->sent = access->early.access = true;
     access->header = (struct header){.from = from, .to = to, .tag = TAG_WORLD, .bytes = bytes};
@@ -300,7 +302,7 @@ struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t 
     struct rank *rank = net->self;
     struct sim *sim = rank->sim;
     struct lane *lane = sim_lane(sim, net->rank, from, tag);
-    struct request *receive = request_new(rank, lane), *message = take_message(sim, lane);
+    struct request *receive = sim_request(rank, lane), *message = take_message(sim, lane);
     receive->into = into;
     receive->capacity = capacity;
     receive->posted = sim->posted++;

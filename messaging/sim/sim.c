@@ -50,9 +50,9 @@ static void sim_advance(struct net *net, double seconds)
     sim_pause(rank);
 }
 
-/* Puts the rank's event down for the end of a part: the first one that is still ahead where the rank
- * has something to hear, else the last one. Ends come in the order in which they would if each part
- * began with an event of its own. False: no time passes. */
+/* Puts the rank's event down for the end of a part: the first one that is still ahead where the
+ * rank has something to hear, else the last one. Ends come in the order in which they would if each
+ * part began with an event of its own. False: no time passes. */
 static bool put_end(struct sim *sim, struct rank *rank)
 {
     struct parts *a = &rank->advance;
@@ -149,6 +149,12 @@ static const char *sim_host(struct net *net, int rank)
     return sim->hosts[sim_host_of(sim, rank)].name;
 }
 
+static const struct net_model_calls model_calls = {
+    .meet = sim_meet,
+    .exchange = sim_model_exchange,
+    .shift = sim_model_shift,
+};
+
 static const struct net_calls sim_calls = {
     .send = sim_send,
     .send_begin = sim_send_begin,
@@ -172,6 +178,7 @@ static const struct net_calls sim_calls = {
     .window_get = sim_window_get,
     .window_add = sim_window_add,
     .window_close = sim_window_close,
+    .model = &model_calls,
 };
 
 static void rank_body(void *argument, int index)
@@ -222,11 +229,13 @@ static void sim_close(struct sim *sim)
             list_remove(block);
             xfree(container_of(struct block, link, block));
         }
+    sim_meetings_close(sim);
     sim_requests_close(sim);
     sim_lanes_close(sim);
     coroutines_close(sim->coroutines);
     sim_links_close(sim);
     event_queue_close(&sim->events);
+    sim_model_close(sim);
     xfree(sim->ranks);
     xfree(sim);
 }
@@ -240,6 +249,8 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     for (struct event *event; (event = event_queue_next(&sim->events));) {
         if (event->kind == RESUME)
             coroutine_resume(sim->coroutines, container_of(struct rank, event, event)->net.rank);
+        else if (event->kind == MET)
+            sim_complete(sim, container_of(struct request, event, event));
         else
             sim_links_event(sim, event);
     }

@@ -50,8 +50,8 @@ struct turn {       /* of a lane at a port */
 };
 
 /* All that one rank (or any) sends to one rank with one tag. The lane of any lists all messages of
- * that tag, in order of arrival. One without users has nothing under way, and so no state: it may be
- * dropped and made again. */
+ * that tag, in order of arrival. One without users has nothing under way, and so no state: it may
+ * be dropped and made again. */
 struct lane {
     struct lane *any;
     int users;             /* requests, and the lanes whose `any` it is */
@@ -151,6 +151,19 @@ struct rank {
     uint64_t looks, sends;
 };
 
+struct meeting {     /* the next one */
+    int first, here; /* of the ranks from `first` on, so many are here */
+    /* [ranks], in the order of ranks */
+    struct request **request;
+    void **given;
+    double *at_s;
+};
+
+struct hops {                  /* from each rank to the next one */
+    double *flight_s, *byte_s; /* of a message, and for each of its bytes */
+    double *come_s;            /* scratch */
+};
+
 struct sim {
     struct event_queue events;
     struct world_options options;
@@ -168,6 +181,8 @@ struct sim {
     struct link spare; /* released requests */
     size_t unread;
     uint64_t posted;
+    struct meeting meeting;
+    struct hops *hops; /* model.c: NULL: not asked for yet */
 };
 
 /* Ends the run (EXIT_WORLD) unless `condition` holds; says when, in simulated time. */
@@ -189,6 +204,8 @@ struct lane *sim_lane(struct sim *sim, int to, int from, int tag); /* made when 
 /* messages.c: the calls of messaging.h, and */
 void sim_requests_open(struct sim *sim);
 void sim_requests_close(struct sim *sim);
+/* A new one, open; lane NULL: of no message */
+struct request *sim_request(struct rank *rank, struct lane *lane);
 /* The request is done; an owner that waits for it runs next, still at this time. */
 void sim_complete(struct sim *sim, struct request *request);
 /* The last byte of a message is there. */
@@ -223,6 +240,7 @@ void sim_port_pass(struct sim *sim, struct link_port *port); /* its event has co
 /* links.c */
 enum {
     RESUME, /* kinds of events: a rank goes on, */
+    MET,    /* goes on from a meeting, */
     PASS,   /* a message is through a port, */
     ARRIVE, /* its first byte is at the receiver's ports, */
     FINISH  /* its last byte is there */
@@ -253,6 +271,15 @@ void sim_free(struct net *net, void *data);
 void sim_check_returned(const struct rank *rank); /* no request is left open */
 /* Nothing will happen any more: all have returned, every message was read. */
 void sim_check_end(const struct sim *sim);
+
+/* meeting.c, model.c */
+struct request *sim_meet(struct net *net, int first, void *given,
+                         void (*together)(void *self, void *const *given, double *at_s),
+                         void *self);
+void sim_meetings_close(struct sim *sim);
+void sim_model_close(struct sim *sim);
+void sim_model_exchange(struct net *net, const struct net_exchange *e, double *at_s);
+void sim_model_shift(struct net *net, const struct net_exchange *e, double *at_s, double *free_s);
 
 /* rma_window.c */
 struct rma_window *sim_window_open(struct net *net, int owner, void *block, size_t bytes);

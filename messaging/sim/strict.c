@@ -16,6 +16,8 @@ const char *sim_describe(const struct sim *sim, const struct request *request, c
     const struct header *header = &request->header;
     int peer = request->sent ? header->to : header->from;
     char who[32] = "any rank", which[80] = "";
+    if (!request->lane)
+        return "a meeting";
     if (peer != NET_ANY)
         snprintf(who, sizeof who, "rank %d", peer);
     if (request->sent || request->done)

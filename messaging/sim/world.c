@@ -36,6 +36,14 @@ static const struct option_row rows[] = {
      .placeholder = "S",
      .help = "that a mini-batch takes a worker of speed 1",
      .most = 1e9},
+    {.name = "sim-model-sums",
+     .type = OPTION_INT,
+     .flags = OPTION_FREE,
+     .offset = AT(sim_model_sums),
+     .preset = "128",
+     .placeholder = "N",
+     .help = "charge for sums among more than N workers as a whole, not message by message (0: for "
+             "none)"},
     {0}};
 
 static const struct option_set option_set = {.title = "The simulated network (--world sim)",
