@@ -19,6 +19,8 @@ struct optimizer *node_optimizer_by(const struct node *n, const struct optimizer
     const struct problem *p = n->context->problem;
     struct optimizer_options options = *rule;
     options.threads = n->context->threads;
+    options.layers = p->layers;
+    options.layer_count = p->layer_count;
     return optimizer_open(&options, slice, p->no_decay, p->no_decay_count);
 }
 

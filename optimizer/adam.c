@@ -32,14 +32,14 @@ void check_epsilon(const struct optimizer_options *o)
         fatal("--epsilon %g: give a number from %g up", o->epsilon, FLT_MIN);
 }
 
-static void check(const struct optimizer_options *o)
+void check_adam(const struct optimizer_options *o)
 {
     if (!(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
         fatal("--beta1 %g --beta2 %g: give numbers from 0 to below 1", o->beta1, o->beta2);
     check_epsilon(o);
 }
 
-static void correct(const struct optimizer_options *o, int64_t step, double *bias, double *root)
+void correct_adam(const struct optimizer_options *o, int64_t step, double *bias, double *root)
 {
     *bias = 1 - pow(o->beta1, (double)step);
     *root = sqrt(1 - pow(o->beta2, (double)step));
@@ -71,36 +71,36 @@ static const struct option_row rows[] = {{.name = "beta1",
                                           .help = "added to the divisor of a step"},
                                          {0}};
 
-static const struct option_set option_set = {.title = "Optimizers adam and adamw",
-                                             .owner = "--optimizer adam or adamw",
-                                             .rows = rows,
-                                             .size = sizeof(struct optimizer_options)};
+const struct option_set adam_option_set = {.title = "Optimizers adam, adamw and lamb",
+                                           .owner = "--optimizer adam, adamw or lamb",
+                                           .rows = rows,
+                                           .size = sizeof(struct optimizer_options)};
 
 const struct rule rule_adam = {
     .name = "adam",
     .formula = "d = g + decay w; m, v: means of d, d^2; w -= lr m / (sqrt(v) + epsilon)",
     .paper = "Kingma, Ba 2015",
-    .options = &option_set,
+    .options = &adam_option_set,
     .states = 2,
     .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
     .rescales = true,
-    .check = check,
-    .correct = correct,
+    .check = check_adam,
+    .correct = correct_adam,
 };
 
 const struct rule rule_adamw = {
     .name = "adamw",
     .formula = "m, v: means of g, g^2; w = (1 - lr decay) w - lr m / (sqrt(v) + epsilon)",
     .paper = "Loshchilov, Hutter 2019",
-    .options = &option_set,
+    .options = &adam_option_set,
     .states = 2,
     .passes = 7,
     .kernel = adam,
     .step = STEP_ADAM,
     .rescales = true,
     .decoupled = true,
-    .check = check,
-    .correct = correct,
+    .check = check_adam,
+    .correct = correct_adam,
 };

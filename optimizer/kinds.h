@@ -2,7 +2,8 @@
  *
  * A rule works on a range of the flat vector in one pass over memory. Each float is computed alone
  * and in one order of operations, that of PyTorch's kernels (without their fused multiply-adds): a
- * result depends neither on the threads nor on how the vector is cut. */
+ * result depends neither on the threads nor on how the vector is cut. Layer-wise rules pass over a
+ * layer twice, the first time for its norms, and work on whole vectors alone. */
 #ifndef OPTIMIZER_KINDS_H
 #define OPTIMIZER_KINDS_H
 
@@ -14,12 +15,24 @@
     X(nesterov)                                                                                    \
     X(adam)                                                                                        \
     X(adamw)                                                                                       \
-    X(adagrad)
+    X(adagrad)                                                                                     \
+    X(lars)                                                                                        \
+    X(lamb)
 
 /* One step on `count` floats of w with their gradient g; m and v are the states, NULL where the
  * rule has none. */
 typedef void rule_kernel(const struct step_coefficients *c, float *w, const float *g, float *m,
                          float *v, int64_t count);
+
+/* Adds the squares of a layer's part to sums that make its norms: of its weights, and of its
+ * gradient or step. What the kernel needs from the gradient may be put into m and v. */
+typedef void rule_measure(const struct step_coefficients *c, const float *w, const float *g,
+                          float *m, float *v, int64_t count, struct squares *of_w,
+                          struct squares *of_step);
+
+struct layer_norms {
+    double w, step;
+};
 
 struct rule {
     const char *name, *formula, *paper;
@@ -38,6 +51,11 @@ struct rule {
     void (*check)(const struct optimizer_options *o);
     /* Corrections of the bias at this step (1, 2, ..): lr x root / bias, epsilon x root; NULL: 1 */
     void (*correct)(const struct optimizer_options *o, int64_t step, double *bias, double *root);
+    /* Of layer-wise rules, NULL elsewhere. adapt() makes a layer's coefficients for the kernel of
+     * those that all layers have at this rate. */
+    rule_measure *measure;
+    void (*adapt)(const struct optimizer_options *o, double lr, struct layer_norms norm,
+                  struct step_coefficients *c);
 };
 
 #define DECLARE_RULE(name) extern const struct rule rule_##name;
@@ -54,8 +72,11 @@ extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the 
          (c, w, g, m, v, count))
 
 extern const struct option_set momentum_option_set; /* sgd.c */
+extern const struct option_set adam_option_set;     /* adam.c */
 
 void check_momentum(const struct optimizer_options *o); /* sgd.c */
 void check_epsilon(const struct optimizer_options *o);  /* adam.c */
+void check_adam(const struct optimizer_options *o);     /* adam.c */
+void correct_adam(const struct optimizer_options *o, int64_t step, double *bias, double *root);
 
 #endif

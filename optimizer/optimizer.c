@@ -10,14 +10,16 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/squares.h"
-#include "optimizer/kinds.h"
+#include "optimizer/layerwise.h"
 
 struct optimizer {
     struct optimizer_options options;
     const struct rule *rule;
     int64_t count, steps;
     float *state[2], *accumulated; /* NULL until something is */
-    float *unclipped; /* the gradient of a step; NULL until one is summed to be clipped */
+    float *gradient;      /* of a step; NULL until one is summed before its norms are known */
+    struct layer *layers; /* [layer_count] of a layer-wise rule; NULL else */
+    int layer_count;
     double (*norm)(void *self, const struct squares *slice); /* optimizer_on_norm()'s */
     void *norm_self;
     struct range *no_decay; /* indices of the slice, clipped to it; the last begins after all */
@@ -67,6 +69,11 @@ const struct option_set *optimizer_option_set(const char *rule)
     return find_rule(rule)->options;
 }
 
+bool optimizer_is_layerwise(const char *rule)
+{
+    return find_rule(rule)->measure;
+}
+
 bool optimizer_rescales(const char *rule)
 {
     return find_rule(rule)->rescales;
@@ -107,6 +114,24 @@ static void set_no_decay(struct optimizer *o, struct range slice, const struct r
     o->no_decay[o->no_decay_count] = (struct range){INT64_MAX, INT64_MAX};
 }
 
+/* Layers in a no_decay range do not adapt. */
+static void set_layers(struct optimizer *o, struct range slice, const struct range *no_decay,
+                       int no_decay_count)
+{
+    const struct range all = {0, o->count};
+    const struct range *layers = o->options.layers ? o->options.layers : &all;
+    int count = o->options.layers ? o->options.layer_count : 1, next = 0;
+    assert(slice.from == 0 && layers[count - 1].to == o->count && "a layer must not be cut");
+    o->layers = xcalloc((size_t)count, sizeof *o->layers);
+    o->layer_count = count;
+    for (int i = 0; i < count; i++) {
+        while (next < no_decay_count && no_decay[next].to <= layers[i].from)
+            next++;
+        bool adapts = next == no_decay_count || layers[i].from < no_decay[next].from;
+        o->layers[i] = (struct layer){layers[i], adapts};
+    }
+}
+
 struct optimizer *optimizer_open(const struct optimizer_options *options, struct range slice,
                                  const struct range *no_decay, int no_decay_count)
 {
@@ -125,6 +150,9 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
     for (int i = 0; i < o->rule->states; i++)
         o->state[i] = xcalloc((size_t)o->count, sizeof(float));
     set_no_decay(o, slice, no_decay, options->decay > 0 ? no_decay_count : 0);
+    if (rule->measure)
+        set_layers(o, slice, no_decay, no_decay_count);
+    o->options.layers = NULL; /* copied */
     return o;
 }
 
@@ -137,7 +165,8 @@ void optimizer_close(struct optimizer *o)
     xfree(o->state[0]);
     xfree(o->state[1]);
     xfree(o->accumulated);
-    xfree(o->unclipped);
+    xfree(o->gradient);
+    xfree(o->layers);
     xfree(o->no_decay);
     xfree(o);
 }
@@ -157,13 +186,12 @@ int optimizer_passes(const struct optimizer *o, int sources)
     return o->rule->passes + sources - 1 + (optimizer_clips(o) ? 2 : 0);
 }
 
-/* The next step's numbers: c[1] where weights decay, c[0] where they do not. */
-static void next_coefficients(struct optimizer *o, double lr, struct step_coefficients c[2])
+/* The numbers of the step under way: c[1] where weights decay, c[0] where they do not. */
+static void coefficients(const struct optimizer *o, double lr, struct step_coefficients c[2])
 {
     assert(isfinite(lr));
     const struct optimizer_options *q = &o->options;
     double bias = 1, root = 1;
-    o->steps++;
     if (o->rule->correct)
         o->rule->correct(q, o->steps, &bias, &root);
     c[0] = (struct step_coefficients){
@@ -181,6 +209,12 @@ static void next_coefficients(struct optimizer *o, double lr, struct step_coeffi
         c[1].keep = (float)(1 - lr * q->decay);
     else
         c[1].decay = (float)q->decay;
+}
+
+static void next_coefficients(struct optimizer *o, double lr, struct step_coefficients c[2])
+{
+    o->steps++;
+    coefficients(o, lr, c);
 }
 
 /* The first no_decay range that does not end before `at`. */
@@ -226,15 +260,8 @@ bool optimizer_clips(const struct optimizer *o)
     return o->options.clip > 0;
 }
 
-/* What the gradient whose squares these are is multiplied by. */
-static double clip_factor(const struct optimizer *o, const struct squares *squares)
-{
-    double norm = o->norm ? o->norm(o->norm_self, squares) : squares_norm(squares);
-    return squares_clip(norm, o->options.clip);
-}
-
 /* to = the sum over these floats of it; its squares are added to *squares. */
-static void sum_to_clip(float *to, const float *const *source, const double *scale, int sources,
+static void sum_squares(float *to, const float *const *source, const double *scale, int sources,
                         struct range part, struct squares *squares)
 {
     struct squares own = {.bad = 0};
@@ -249,7 +276,7 @@ static void sum_to_clip(float *to, const float *const *source, const double *sca
 void optimizer_step(struct optimizer *o, float *w, const float *g, double lr)
 {
     struct step_coefficients c[2];
-    if (o->device || optimizer_clips(o)) {
+    if (o->device || optimizer_clips(o) || o->layers) {
         optimizer_step_sum(o, w, NULL, &g, (const double[]){1}, 1, lr);
         return;
     }
@@ -274,22 +301,50 @@ static void sum_part(const struct optimizer *o, const struct step_coefficients *
     }
 }
 
-/* Where the gradient of the step lies, and what it is multiplied by. */
-static double sum_and_clip(struct optimizer *o, const float *const *source, const double *scale,
-                           int sources, const float **gradient)
+/* The sum of the sources as one vector, and what it is multiplied by to be clipped. */
+static const float *sum_first(struct optimizer *o, const float *const *source, const double *scale,
+                              int sources, double *factor)
 {
     struct squares squares = {.bad = 0};
-    if (sources == 1 && scale[0] == 1) {
-        *gradient = source[0];
-        squares_add(&squares, source[0], o->count, o->options.threads);
-        return clip_factor(o, &squares);
+    const float *sum = o->gradient;
+    int threads = o->options.threads;
+    bool clips = optimizer_clips(o), is_sum = sources == 1 && scale[0] == 1;
+    if (is_sum)
+        sum = source[0];
+    if (is_sum && clips) {
+        squares_add(&squares, sum, o->count, threads);
+    } else if (!is_sum && !clips) {
+        vector_sum(o->gradient, source, scale, sources, o->count, threads);
+    } else if (!is_sum) {
+        EACH_RANGE(o->count, threads,
+                   sum_squares(o->gradient, source, scale, sources, at, &squares));
     }
-    if (!o->unclipped)
-        o->unclipped = xcalloc((size_t)o->count, sizeof *o->unclipped);
-    *gradient = o->unclipped;
-    EACH_RANGE(o->count, o->options.threads,
-               sum_to_clip(o->unclipped, source, scale, sources, at, &squares));
-    return clip_factor(o, &squares);
+    *factor = 1;
+    if (clips)
+        *factor = squares_clip(o->norm ? o->norm(o->norm_self, &squares) : squares_norm(&squares),
+                               o->options.clip);
+    return sum;
+}
+
+/* Layer by layer, with this multiple of the gradient. */
+static void step_layers(struct optimizer *o, const struct step_coefficients c[2], float *w,
+                        const float *gradient, double factor, double lr)
+{
+    struct layerwise_step s = {.rule = o->rule,
+                               .options = &o->options,
+                               .lr = lr,
+                               .c = {c[0], c[1]},
+                               .w = w,
+                               .state = {o->state[0], o->state[1]},
+                               .g = gradient};
+    coefficients(o, 1, s.unit);
+    s.unit[1].decay = (float)o->options.decay;
+    if (factor != 1) {
+        vector_sum(o->gradient, &gradient, &factor, 1, o->count, o->options.threads);
+        s.g = o->gradient;
+    }
+    for (int i = 0; i < o->layer_count; i++)
+        layerwise_step(&s, o->layers[i]);
 }
 
 void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source,
@@ -302,15 +357,23 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
         o->device_kind->step(o->device, c, source, scale, sources);
         return;
     }
-    const float *only;
-    double factor;
-    if (optimizer_clips(o)) {
-        factor = sum_and_clip(o, source, scale, sources, &only);
-        source = &only;
+    const float *sum = NULL;
+    double factor = 1;
+    if (optimizer_clips(o) || o->layers) {
+        if (!o->gradient)
+            o->gradient = xcalloc((size_t)o->count, sizeof *o->gradient);
+        sum = sum_first(o, source, scale, sources, &factor);
+        source = &sum;
         scale = &factor;
         sources = 1;
     }
-    EACH_RANGE(o->count, o->options.threads, sum_part(o, c, w, g, source, scale, sources, at));
+    if (!o->layers) {
+        EACH_RANGE(o->count, o->options.threads, sum_part(o, c, w, g, source, scale, sources, at));
+        return;
+    }
+    if (g)
+        vector_sum(g, source, scale, sources, o->count, o->options.threads);
+    step_layers(o, c, w, sum, factor, lr);
 }
 
 void optimizer_sum(struct optimizer *o, float *w, const float *const *source, const double *scale,
@@ -353,7 +416,7 @@ void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, dou
 void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
                        int sources, int number)
 {
-    assert(!o->steps && !o->accumulated && !o->device);
+    assert(!o->steps && !o->accumulated && !o->device && (!kind || !o->layers));
     if (!kind)
         return;
     o->device_kind = kind;

@@ -22,8 +22,11 @@ struct optimizer_options {
     const char *rule;       /* one of optimizer_rules() */
     double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
     double beta1, beta2, epsilon;
-    double clip; /* greatest norm of a step's gradient; 0: any */
+    double trust; /* lars */
+    double clip;  /* greatest norm of a step's gradient; 0: any */
     int threads;
+    const struct range *layers; /* [layer_count] of the whole vector, in order; NULL: it is one */
+    int layer_count;
 };
 
 /* The rule with its own options as they were given, weight decay and clipping; 1 thread. Numbers
@@ -44,7 +47,11 @@ void optimizer_close(struct optimizer *o);
 /* Does the rule divide a gradient by its size? Then a step is made smaller by its rate, not by its
  * gradient. */
 bool optimizer_rescales(const char *rule);
-const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad" */
+const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad|lars|lamb" */
+
+/* Does it take norms of layers? Then it works on whole vectors alone, and on no device; layers
+ * that do not decay have no rate of their own. */
+bool optimizer_is_layerwise(const char *rule);
 
 /* With a greatest norm C a step's gradient g is scaled to g min(1, C / |g|), before weight decay.
  * That is one more pass: the gradient is written and read again. Where the slice is not the whole

@@ -316,15 +316,18 @@ static bool find_cache(const struct options *o, char *path, size_t size)
     return true;
 }
 
-static void list_no_decay(struct problem *p, const struct image *q)
+static void list_tensors(struct problem *p, const struct image *q)
 {
     int count;
     struct tensor *tensors = model_tensors(&q->model, &count);
     p->no_decay = xcalloc((size_t)count, sizeof *p->no_decay);
-    for (int i = 0; i < count && !q->options->decay_norms; i++)
-        if (!tensors[i].decays)
-            p->no_decay[p->no_decay_count++] =
-                (struct range){tensors[i].offset, tensors[i].offset + tensors[i].count};
+    p->layers = xcalloc((size_t)count, sizeof *p->layers);
+    p->layer_count = count;
+    for (int i = 0; i < count; i++) {
+        p->layers[i] = (struct range){tensors[i].offset, tensors[i].offset + tensors[i].count};
+        if (!tensors[i].decays && !q->options->decay_norms)
+            p->no_decay[p->no_decay_count++] = p->layers[i];
+    }
     xfree(tensors);
 }
 
@@ -401,7 +404,7 @@ void image_open(struct problem *p, const struct problem_options *po)
     p->count = model_parameters(&q->model);
     p->statistics = model_statistics(&q->model);
     p->steps = 2 * q->model.units;
-    list_no_decay(p, q);
+    list_tensors(p, q);
     problem_register_memory(p, q->scratch, q->scratch_bytes);
     if (q->backend->device && cudnn->data_on_device)
         open_residents(p, q, po->trains);

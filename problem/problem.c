@@ -31,6 +31,7 @@ void problem_close(struct problem *p)
 {
     p->kind->close(p);
     xfree(p->no_decay);
+    xfree(p->layers);
     xfree(p);
 }
 

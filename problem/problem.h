@@ -56,6 +56,8 @@ struct problem {
     int steps;                              /* of a gradient: how often the hook is called */
     struct range *no_decay;                 /* by weight decay */
     int no_decay_count;
+    struct range *layers; /* tensors of w, in order; NULL: w is one */
+    int layer_count;
     char source[600];   /* of the data, for the results' header */
     char computes[200]; /* backend, type and threads, in words */
     bool generated;     /* the data are not real images */

@@ -34,6 +34,8 @@ static void check(const struct options *o, int workers)
     if (o->servers > 1)
         fatal("--servers %lld: hogwild's weights lie with rank 0 alone; leave it out",
               (long long)o->servers);
+    if (optimizer_is_layerwise(o->optimizer))
+        fatal("--optimizer %s: hogwild steps on parts of layers; take another", o->optimizer);
 }
 
 static size_t shared_floats(const struct node *n)

@@ -65,6 +65,10 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
               s->name);
     if (!(s->flags & PUSHES) && strcmp(o->server_device, "cpu"))
         fatal("--server-device %s: no server steps in %s; leave it out", o->server_device, s->name);
+    if (optimizer_is_layerwise(o->optimizer) && (o->servers > 1 || strcmp(o->server_device, "cpu")))
+        fatal("--optimizer %s: a layer's norm needs all of it, on a CPU; take --servers 1 and "
+              "--server-device cpu",
+              o->optimizer);
     if (o->ema > 0 && !(s->flags & (PUSHES | ALONE)))
         fatal("--ema: no server steps in %s; leave it out, or take a scheme with a server",
               s->name);

@@ -92,6 +92,7 @@ static void every_rule_steps_with_the_clipped_gradient(void **state)
                                           .beta1 = 0.9,
                                           .beta2 = 0.99,
                                           .epsilon = 1e-8,
+                                          .trust = 0.01,
                                           .decay = 0.01,
                                           .threads = 2};
             float *w = random_vector(1, 1), *other = random_vector(1, 1), *g = random_vector(2, 0);

@@ -433,7 +433,7 @@ static void test_names(void **state)
     assert_true(s.step_count == 2 && s.steps[0] == 0.5 && s.steps[1] == 0.75);
     schedule_set_milestones(&s, "");
     assert_int_equal(s.step_count, 0);
-    assert_string_equal(optimizer_rules(), "sgd|nesterov|adam|adamw|adagrad");
+    assert_string_equal(optimizer_rules(), "sgd|nesterov|adam|adamw|adagrad|lars|lamb");
     char shapes[200];
     assert_string_equal(schedule_shapes(shapes, sizeof shapes),
                         "constant|step|exponential|cosine|one-cycle");
