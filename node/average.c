@@ -2,13 +2,20 @@
  *
  *   a(v) = sum_{k=1..v} beta^(v-k) w(k) / sum_{k=1..v} beta^(v-k)
  *
- * Each server averages its slice after each update of it. Unlike the papers' average it has no part
- * of the first weights: the divisor is Adam's correction of the bias, nearly 1 after some
- * 1 / (1 - beta) updates. Cost: 3 passes over the slice an update, and its memory once more.
+ * Each server averages its slice after each update of it; where no server has the weights, the
+ * first worker does. Unlike the papers' average it has no part of the first weights: the divisor is
+ * Adam's correction of the bias, nearly 1 after some 1 / (1 - beta) updates. Cost: 3 passes over
+ * the slice an update, and its memory once more.
  * Polyak, Juditsky 1992; Chen et al. 2016, arXiv:1604.00981, with beta 0.9999. */
 #include <math.h>
 
 #include "node/private.h"
+
+static void open_average(struct node *n)
+{
+    struct average *a = &n->own->evaluator.average;
+    a->w = net_alloc(n->net, (size_t)n->count * sizeof *a->w);
+}
 
 void average_open(struct node *n)
 {
@@ -17,24 +24,46 @@ void average_open(struct node *n)
     e->set.average = n->context->options->ema > 0;
     if (!serves || !e->set.average)
         return;
-    e->average = net_alloc(n->net, (size_t)n->count * sizeof *e->average);
-    vector_copy(e->average, n->w, n->count, n->context->threads);
+    open_average(n);
+    vector_copy(e->average.w, n->w, n->count, n->context->threads);
 }
 
 void average_close(struct node *n)
 {
-    net_free(n->net, n->own->evaluator.average);
+    net_free(n->net, n->own->evaluator.average.w);
+}
+
+/* These floats of w are an update further. */
+static void add(struct node *n, const float *w, struct range at)
+{
+    struct average *a = &n->own->evaluator.average;
+    double beta = n->context->options->ema;
+    double fresh = (1 - beta) / (1 - pow(beta, (double)++a->updates));
+    float *to = a->w + at.from;
+    node_sum(n, to, (const float *const[]){to, w + at.from}, (double[]){1 - fresh, fresh}, 2,
+             at.to - at.from);
 }
 
 void average_update(struct node *n)
 {
-    const struct evaluator *e = &n->own->evaluator;
-    double beta = n->context->options->ema,
-           fresh = (1 - beta) / (1 - pow(beta, (double)n->version));
-    if (!e->average)
+    const struct average *a = &n->own->evaluator.average;
+    if (a->w && !a->is_shown)
+        add(n, n->w, node_slice(n, n->rank));
+}
+
+void node_average(struct node *n, const float *w)
+{
+    struct evaluator *e = &n->own->evaluator;
+    if (!e->set.average || n->worker > 0)
         return;
-    struct range at = node_slice(n, n->rank);
-    float *average = e->average + at.from;
-    node_sum(n, average, (const float *const[]){average, n->w + at.from},
-             (double[]){1 - fresh, fresh}, 2, at.to - at.from);
+    if (!e->average.w)
+        open_average(n);
+    add(n, w, (struct range){0, n->count});
+}
+
+float *node_shown_average(struct node *n)
+{
+    struct average *a = &n->own->evaluator.average;
+    a->is_shown = true;
+    return a->w;
 }

@@ -189,7 +189,7 @@ void node_on_evaluation(struct node *n, void (*called)(void *self), void *self);
 /* What evaluations judge. The first of these that is set is the primary: its rows are eval.csv's,
  * --target and --save mean it. Rows of the others go to candidates.csv. */
 struct weights_set {
-    bool average; /* of the servers' weights over the updates; set by --ema alone */
+    bool average; /* of the weights over the updates; set by --ema alone */
     bool mean;    /* of the workers' own weights */
     bool server;  /* what servers hold (rank 0: after node_before_evaluation()'s call) */
     bool workers; /* each worker's n->w */
@@ -198,6 +198,11 @@ struct weights_set {
 /* Rank 0: evaluations from now on judge this set; until then the server's weights. Those that a
  * worker computes with must be in n->w, in net_alloc()'s memory, whenever it handles events. */
 void node_set_evaluated(struct node *n, struct weights_set set);
+
+/* Where no server has the weights: the first worker calls this after each update, for --ema (at the
+ * others it does nothing). Rank 0 puts that worker's average into its own before an evaluation. */
+void node_average(struct node *n, const float *w);
+float *node_shown_average(struct node *n); /* [count], at both; NULL: there is none */
 
 struct training_state { /* now, or expected */
     int64_t version, samples;

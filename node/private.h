@@ -67,6 +67,12 @@ struct whole { /* what servers have in slices, whole at this rank */
     struct request **sent;    /* [ranks]: this rank's slice, as sent to each */
 };
 
+struct average {
+    float *w; /* [count], a server's slice of it; NULL: none */
+    int64_t updates;
+    bool is_shown; /* rank 0: it comes from the first worker */
+};
+
 struct evaluator {
     void (*prepare)(void *self); /* node_before_evaluation()'s */
     void *prepare_self;
@@ -79,7 +85,7 @@ struct evaluator {
 
     struct weights_set set; /* what is judged; it comes with the call */
     struct request **sent;  /* [ranks]: this rank's slice or weights, as sent to each */
-    float *average;         /* a server's: average.c; NULL: none */
+    struct average average; /* this rank's: average.c */
     struct whole averages, servers;
     const float **workers;     /* [workers]: their own weights, borrowed */
     struct request **borrowed; /* [workers] */

@@ -141,13 +141,13 @@ void weights_set_exchange(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     if (e->set.average)
-        send_slice(n, &e->averages, e->average);
+        send_slice(n, &e->averages, e->average.w);
     if (e->set.server)
         send_slice(n, &e->servers, n->w);
     if (wants_workers(e))
         send_own(n);
     if (e->set.average)
-        gather_slices(n, &e->averages, e->average);
+        gather_slices(n, &e->averages, e->average.w);
     if (e->set.server)
         gather_slices(n, &e->servers, n->w);
     if (wants_workers(e))

@@ -214,6 +214,8 @@ void ps_report(struct ps_client *ps, const float *weights)
 {
     const struct push_note note = describe(ps);
     ps->shown = weights;
+    if (weights)
+        node_average(ps->n, weights);
     push(ps, NULL, &note, PUSH_REPORT);
 }
 
@@ -274,15 +276,22 @@ struct request *const *ps_pending_pull(const struct ps_client *ps)
     return &ps->pending_pull;
 }
 
-/* Rank 0 asks for the weights that this worker reported. */
-static void show(struct ps_client *ps)
+static void show_vector(struct node *n, const float *vector)
 {
-    struct node *n = ps->n;
     const struct header header = {.tag = TAG_SHOW, .version = n->version};
     struct request *list[2] = {
-        NULL, net_send(n->net, 0, &header, ps->shown, (size_t)n->count * sizeof *ps->shown)};
+        NULL, net_send(n->net, 0, &header, vector, (size_t)n->count * sizeof *vector)};
     node_wait(n, list, 2, INFINITY, "rank 0 to take the weights", 0);
     net_release(n->net, list[1]);
+}
+
+/* Rank 0 asks for the weights that this worker reported, and their average if there is one. */
+static void show(struct ps_client *ps)
+{
+    const float *average = node_shown_average(ps->n);
+    show_vector(ps->n, ps->shown);
+    if (average)
+        show_vector(ps->n, average);
 }
 
 /* Server 0 speaks for the run. */

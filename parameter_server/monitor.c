@@ -15,21 +15,31 @@
 #include "base/check.h"
 #include "parameter_server/server.h"
 
-/* Before an evaluation: the weights of the first worker, which waits for its reply. */
-static void fetch(void *self)
+static void take_shown(struct ps_server *ps, float *into)
 {
-    struct ps_server *ps = self;
     struct node *n = ps->n;
-    if (n->version == 0)
-        return;
-    ps_reply_flags(ps, 0, REPLY_SHOW);
     struct request *list[2] = {
-        NULL, net_recv(n->net, ps_rank_of(ps, 0), TAG_SHOW, n->w, (size_t)n->count * sizeof *n->w)};
+        NULL, net_recv(n->net, ps_rank_of(ps, 0), TAG_SHOW, into, (size_t)n->count * sizeof *into)};
     node_wait(n, list, 2, INFINITY, "the weights that the workers agree on", ps_rank_of(ps, 0));
     CHECK(net_header(list[1])->bytes == (size_t)n->count * sizeof *n->w,
           "weights from rank %d: %zu bytes expected, %llu came", ps_rank_of(ps, 0),
           (size_t)n->count * sizeof *n->w, (unsigned long long)net_header(list[1])->bytes);
     net_release(n->net, list[1]);
+}
+
+/* Before an evaluation: the weights of the first worker, which waits for its reply, and their
+ * average. */
+static void fetch(void *self)
+{
+    struct ps_server *ps = self;
+    struct node *n = ps->n;
+    float *average = node_shown_average(n);
+    if (n->version == 0)
+        return;
+    ps_reply_flags(ps, 0, REPLY_SHOW);
+    take_shown(ps, n->w);
+    if (average)
+        take_shown(ps, average);
     node_weights_changed(n);
 }
 
@@ -121,6 +131,7 @@ void ps_monitor(struct ps_server *ps, bool together)
         monitor_each(ps);
         return;
     }
+    node_shown_average(ps->n);
     node_before_evaluation(ps->n, fetch, ps);
     node_on_evaluation(ps->n, release, ps);
     monitor_together(ps);

@@ -69,9 +69,8 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
         fatal("--optimizer %s: a layer's norm needs all of it, on a CPU; take --servers 1 and "
               "--server-device cpu",
               o->optimizer);
-    if (o->ema > 0 && !(s->flags & (PUSHES | ALONE)))
-        fatal("--ema: no server steps in %s; leave it out, or take a scheme with a server",
-              s->name);
+    if (o->ema > 0 && !(s->flags & (PUSHES | ALONE | DECENTRAL)))
+        fatal("--ema: in %s nobody sees the weights of one update; leave it out", s->name);
     if (o->clip > 0 && s->flags & PUSHES && strcmp(o->server_device, "cpu"))
         fatal("--clip: no device takes norms; take --server-device cpu, or leave one of them out");
     if (o->clip > 0 && s->flags & PUSHES && o->servers > 1 && !(s->flags & LOCKSTEP))

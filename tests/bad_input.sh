@@ -115,7 +115,7 @@ refuses "--optimizer lars: a layer's norm needs all of it" "${toy[@]}" --scheme 
     --optimizer lars --servers 2
 refuses '--optimizer lamb: hogwild steps on parts of layers' "${toy[@]}" --scheme hogwild \
     --optimizer lamb
-refuses '--ema: no server steps in allreduce' "${toy[@]}" --scheme allreduce --ema 0.9
+refuses '--ema: in hogwild nobody sees the weights of one update' "${toy[@]}" --scheme hogwild --ema 0.9
 refuses '--stale-lr inverse: adam hardly notices' "${toy[@]}" --scheme asgd --stale-lr inverse \
     --optimizer adam
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||

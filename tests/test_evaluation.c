@@ -236,7 +236,7 @@ static void an_evaluation_is_no_latency_of_a_signal(void **state)
 }
 
 /* --ema: w[0] is v after v updates; the average of 1 .. v is the primary, the weights come
- * beside it. It is the same in slices, and for serial, which has no server. */
+ * beside it. It is the same in slices, for serial, which has no server, and where the first worker averages. */
 static void an_average_of_the_updates(void **state)
 {
     (void)state;
@@ -244,7 +244,7 @@ static void an_average_of_the_updates(void **state)
     static const struct {
         const char *scheme;
         int servers;
-    } cases[] = {{"ssgd", 1}, {"ssgd", 3}, {"serial", 1}};
+    } cases[] = {{"ssgd", 1}, {"ssgd", 3}, {"serial", 1}, {"allreduce", 1}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct judged j;
         double sum = 0, divisor = 0;
