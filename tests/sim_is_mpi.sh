@@ -32,8 +32,11 @@ simulated sliced 3 --servers 2
 simulated bf16 2 --compress bf16
 simulated topk 3 --scheme allreduce --allreduce direct --compress topk --compress-ratio 0.1
 simulated ring-bf16 3 --scheme allreduce --allreduce ring --compress bf16
+simulated clip 3 --servers 2 --clip 0.5
+simulated diloco 3 --scheme diloco --local-steps 2 --clip 0.5
 simulated seed 2 --seed 2
 check 'another seed gives other weights' eval '! cmp -s two.sim seed.sim'
+check 'clipping gives other weights' eval '! cmp -s sliced.sim clip.sim'
 check 'a codec of 16 bits gives other weights' eval '! cmp -s two.sim bf16.sim'
 
 real two 3 two
@@ -43,6 +46,9 @@ real one-server 4 sliced
 real bf16 3 bf16 --compress bf16
 real topk 4 topk --scheme allreduce --allreduce direct --compress topk --compress-ratio 0.1
 real ring-bf16 4 ring-bf16 --scheme allreduce --allreduce ring --compress bf16
+real clip 5 clip --servers 2 --clip 0.5
+real clip-one-server 4 clip --clip 0.5
+real diloco 5 diloco --servers 2 --scheme diloco --local-steps 2 --clip 0.5
 real slow 3 two --slow 2=3 --delay 'uniform:0,0.1;stall:0.3,0.2@1'
 export NBSGD_HOSTS=2
 real hosts 5 four
