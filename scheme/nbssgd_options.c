@@ -70,6 +70,10 @@ static void check(const struct options *o, int workers)
         fatal("--nb-drop-late %g: a racing server waits for nobody; leave it out, or take "
               "--nb-server locked",
               own->nb_drop_late);
+    if (o->clip > 0 && o->servers > 1 && !strcmp(own->nb_server, "racing"))
+        fatal("--clip with --servers %lld: a racing server does not know the norm of a whole "
+              "gradient; take --nb-server locked",
+              (long long)o->servers);
     if (!strcmp(own->nb_payload, "weights") && !codec_find(o->compress)->weights)
         fatal(
             "--nb-payload weights: weights would not survive --compress %s; take f32, bf16 or f16",
@@ -80,7 +84,7 @@ const struct scheme scheme_nbssgd = {
     .name = "nbssgd",
     .rule = "the first to finish its batch signals, all push what they have, nobody waits",
     .paper = "He, Dube 2022, arXiv:2211.00889",
-    .flags = BOUNDED | PUSHES | COMPRESSES,
+    .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls, W - 1 signals",
     .floats = "2 n",
     .staleness = "0",

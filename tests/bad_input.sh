@@ -97,6 +97,8 @@ refuses '--optimizer adamw: workers of eamsgd step by nesterov' "${toy[@]}" --sc
     --optimizer adamw
 refuses '--clip with --servers 2: in asgd none of them knows the norm' "${toy[@]}" --scheme asgd \
     --clip 1 --servers 2
+refuses '--clip with --servers 2: a racing server does not know the norm' "${toy[@]}" \
+    --scheme nbssgd --nb-server racing --clip 1 --servers 2
 refuses '--clip: no device takes norms; take --server-device cpu' "${toy[@]}" --scheme ssgd \
     --clip 1 --server-device gpu
 refuses '--replay: speeds decide how many steps --dylu makes' "${toy[@]}" --scheme dnesterov \

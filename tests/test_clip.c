@@ -168,6 +168,30 @@ static void synchronous_schemes_clip_the_mean(void **state)
     experiment_close(&ssgd);
 }
 
+/* Equal workers, so that three servers change no message's order. */
+static void locked_nbssgd_clips_the_mean(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"servers=1", "servers=3", "servers=3"};
+    struct experiment e[3];
+    for (int k = 0; k < 3; k++) {
+        struct option_list w = {0};
+        add_plain_sgd(&w, "nbssgd", 0.05);
+        add_option(&w, "network=quadratic");
+        add_option(&w, "workers=4");
+        add_option(&w, "minibatches=4");
+        add_option(&w, "batch=32");
+        add_option(&w, "samples=3200");
+        add_option(&w, "clip=%g", k == 2 ? 0 : 0.7);
+        add_option(&w, "%s", options[k]);
+        quadratic_run(&e[k], &w);
+    }
+    assert_true(quadratic_difference(&e[0].out, &e[1].out) < 1e-5);
+    assert_true(quadratic_difference(&e[0].out, &e[2].out) > 0.01);
+    for (int k = 0; k < 3; k++)
+        experiment_close(&e[k]);
+}
+
 /* The ledger's gradients are -1 at w[0] and at one of each worker's own, and once more at the other
  * end: a push has norm sqrt(4), the mean of four sqrt(2 (1 + 4 / 16)). */
 static void moved_by(const char *scheme, double norm)
@@ -233,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_norm_knows_its_limits),
         cmocka_unit_test(every_rule_steps_with_the_clipped_gradient),
         cmocka_unit_test(synchronous_schemes_clip_the_mean),
+        cmocka_unit_test(locked_nbssgd_clips_the_mean),
         cmocka_unit_test(a_push_or_the_mean_is_clipped),
         cmocka_unit_test(every_scheme_clips),
     };
