@@ -99,12 +99,11 @@ static void end_update(struct ps_server *ps, double began, struct vector_work wo
     ps_close_version(ps);
 }
 
-/* One step with the sum of so many sources; none: there is none. */
+/* One step with the sum of so many sources; none: there is none. `update.lr` is set. */
 static void step(struct ps_server *ps, struct optimizer *o, const float *const *source,
                  const double *scale, int sources, double lr, double began)
 {
     struct vector_work work = {0};
-    ps->update.lr = node_lr(ps->n);
     if (sources) {
         optimizer_step_sum(o, ps->n->w + ps->slice.from, NULL, source, scale, sources, lr);
         work = node_step_work(o, sources);
@@ -117,6 +116,7 @@ void ps_step_at(struct ps_server *ps, const double *scale, double lr)
     ps_await_replies_taken(ps);
     double began = node_clock(ps->n);
     int sources = list_sources(ps, scale);
+    ps->update.lr = node_lr(ps->n);
     step(ps, ps->optimizer, ps->source, ps->scale, sources, lr, began);
 }
 
@@ -142,6 +142,7 @@ void ps_step_one(struct ps_server *ps, int worker, double scale, double lr)
     double began = node_clock(ps->n);
     bool is_here = ps->worker[worker].push.bytes;
     const float *const source[] = {is_here ? ps_vector(ps, worker) : NULL};
+    ps->update.lr = lr;
     step(ps, own ? own : ps->optimizer, source, &scale, is_here, lr, began);
 }
 
@@ -212,7 +213,8 @@ void ps_step_vectors(struct ps_server *ps, const float *const *vector, const dou
                      int count)
 {
     ps_await_replies_taken(ps);
-    step(ps, ps->optimizer, vector, scale, count, node_lr(ps->n), node_clock(ps->n));
+    ps->update.lr = node_lr(ps->n);
+    step(ps, ps->optimizer, vector, scale, count, ps->update.lr, node_clock(ps->n));
 }
 
 void ps_add_vectors(struct ps_server *ps, const float *const *vector, const double *scale,

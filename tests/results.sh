@@ -186,7 +186,12 @@ check 'who has departed does not wait' json_holds b/summary.json '$j->{wait_shar
 trains "${toy[@]}" --samples 8192 --depart 1=6,2=6,3=6,4=6 --eval-every 8192
 check 'weights that everybody has left are evaluated' \
     is "$(column b/eval.csv updates | tail -n 1)" "$(json b/summary.json '$j->{updates}')"
-for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3'; do
+trains "${toy[@]}" --samples 8192 --scheme asgd --stale-lr inverse --lr 0.12 --schedule constant \
+    --warmup 0
+check 'an event has the rate that was taken' grep -Eq '"staleness": 3, "lr": 0.04[,}]' \
+    b/events.jsonl
+for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3' ringleader \
+    'ringmaster --ringmaster-stops --slow 4=9'; do
     # shellcheck disable=SC2086
     trains "${toy[@]}" --samples 8192 --scheme $options
     check "$options: what was computed was used or dropped" \
