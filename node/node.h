@@ -156,7 +156,7 @@ struct update { /* what went into one update of the weights */
     int64_t aborted;            /* mini-batches */
     double aborted_s, signal_s; /* spent on those; the slowest signal */
     double wait_s;              /* of all workers, since the update before */
-    double lr;                  /* that the step was made with; 0: it is node_lr()'s of now */
+    double lr;                  /* node_lr() when the step began; 0: it is that of now */
     int worst;                  /* the rank whose loss is to be named if it is no number */
 };
 

@@ -11,7 +11,8 @@ set datafile columnheaders
 set datafile missing "NaN"
 file = ARG2."/validate.csv"
 # every case has a row for each scheme, in one order
-cases = system("grep -v '^#' ".file." | awk -F, 'NR > 1 && !seen[$3]++ { print $3 }' | paste -sd' '")
+rows = "grep -v '^#' ".file
+cases = system(rows." | awk -F, 'NR > 1 && !seen[$3]++ { print $3 }' | paste -sd' '")
 rows_of(i) = "< grep -E '^(scheme|[^,#]*,[^,]*,".word(cases, i).")' ".file
 set multiplot layout 1,2
 set border 3

@@ -101,8 +101,8 @@ static void test_a_whole_file(void **state)
     machine_close(NULL);
 }
 
-/* Each kind of pass has its rate; whoever works in a crowd is as much slower in each. A rate that is
- * missing is that of sums. */
+/* Each kind of pass has its rate; whoever works in a crowd is as much slower in each. A missing
+ * rate is that of sums. */
 static void test_rates_of_passes(void **state)
 {
     (void)state;
