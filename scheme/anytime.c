@@ -4,9 +4,10 @@
  *   w(v+1) = w(v) - lr (sum of all finished mini-batches' gradients at w(v)) / (their number)
  *
  * The time, --anytime-seconds, begins when the weights arrive. A mini-batch that is computing at
- * its end is dropped and done again. Cost as ssgd. Staleness 0.
- * Ferdinand, Al-Lawati, Draper, Nokleby ICLR 2019, arXiv:2006.05752, with a server in place of the
- * paper's consensus. */
+ * its end is dropped and done again. Cost as ssgd. Staleness 0. Ferdinand, Al-Lawati, Draper,
+ * Nokleby ICLR 2019, arXiv:2006.05752. Deviations: a server sums in place of rounds of consensus;
+ * the step is --optimizer's in place of dual averaging; whole mini-batches count, not samples, so
+ * who finishes none in time gives nothing; a batch has no upper limit. */
 #include <math.h>
 
 #include "base/alloc.h"
@@ -84,6 +85,10 @@ const struct scheme scheme_anytime = {
     .name = "anytime",
     .rule = "every worker computes for the same time and gives what it has finished",
     .paper = "Ferdinand et al. 2019, arXiv:2006.05752",
+    .deviations =
+        "a server sums, where the paper has rounds of consensus; the step is --optimizer's, where "
+        "the paper averages dual variables; whole mini-batches count, where the paper counts "
+        "samples, so who finishes none in time gives nothing; a batch has no upper limit",
     .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n",

@@ -16,7 +16,8 @@
  *                     made in the order of arrival
  *                     With --stale-lr each gradient of it is scaled: rules that rescale gradients
  *                     are refused
- * Zhang, Gupta, Lian, Liu 2016, arXiv:1511.05950. */
+ * Several servers race: each takes pushes in an order of its own. Zhang, Gupta, Lian, Liu 2016,
+ * arXiv:1511.05950. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -152,6 +153,7 @@ const struct scheme scheme_asgd = {
     .name = "asgd",
     .rule = "every push makes an update at once",
     .paper = "Zhang et al. 2016, arXiv:1511.05950",
+    .deviations = "several servers race: each takes pushes in an order of its own",
     .flags = REPLAYS | PUSHES | COMPRESSES,
     .messages = "a push, a pull",
     .floats = "2 n",

@@ -72,6 +72,7 @@ const struct scheme scheme_asynclocal = {
     .name = "asynclocal",
     .rule = "H local steps, then the server adds where they led, unless they are too old",
     .paper = "Tyurin, Sivtsov 2025, arXiv:2505.09218",
+    .deviations = "R is to be tuned, by default W; momentum, if any, is each worker's own",
     .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",

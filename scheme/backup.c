@@ -4,9 +4,10 @@
  *   w(v+1) = w(v) - lr (1 / N B) sum of the first N = W - b workers' gradients at w(v)
  *
  * A late push is known by its version. It is dropped when it comes, and its worker gets the newest
- * weights at once. With --backup-workers 0 the scheme is ssgd, bit for bit. Cost as ssgd.
- * Staleness 0. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2.1 and
- * algorithms 3 and 4. */
+ * weights at once. With --backup-workers 0 the scheme is ssgd, bit for bit. Cost as ssgd. Staleness
+ * 0. Chen, Pan, Monga, Bengio, Jozefowicz 2016, arXiv:1604.00981, section 2.1 and algorithms 3 and
+ * 4. Deviations: rank 0 chooses the gradients for all servers, where each of the paper's chooses
+ * for itself; the paper evaluates a moving average of the weights. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -90,6 +91,9 @@ const struct scheme scheme_backup = {
     .name = "backup",
     .rule = "ssgd of the first W - b workers, late gradients are dropped",
     .paper = "Chen et al. 2016, arXiv:1604.00981",
+    .deviations = "rank 0 chooses the gradients for all servers, where each of the paper's chooses "
+                  "for itself; a late worker gets the newest weights at once; the paper evaluates "
+                  "a moving average of the weights",
     .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n",

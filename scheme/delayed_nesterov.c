@@ -176,6 +176,8 @@ const struct scheme scheme_dnesterov = {
     .name = "dnesterov",
     .rule = "local steps; each move is added at once, and momentum with every N-th",
     .paper = "Liu et al. 2024, arXiv:2401.09135",
+    .deviations = "the inner rule is --optimizer's, where the paper's is AdamW; speeds are "
+                  "measured in the run, where the paper knows them beforehand",
     .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",

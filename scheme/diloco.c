@@ -79,6 +79,8 @@ const struct scheme scheme_diloco = {
     .name = "diloco",
     .rule = "localsgd, whose server steps with momentum along the mean of the workers' moves",
     .paper = "Douillard et al. 2023, arXiv:2311.08105",
+    .deviations =
+        "by default H is 8 and the inner rule SGD, where the paper has about 500 and AdamW",
     .flags = SYNC | BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n every H mini-batches",

@@ -8,10 +8,11 @@
  *
  * With n_fetch > 1 workers move between two fetches. Then w_i and delta_i move by the step that the
  * worker's optimizer makes, with a state of its own, and the server adds delta_i: so both move by
- * one rule. By plain SGD that is the rule above. A worker waits for a fetch, not for a push. With
- * n_push = n_fetch = 1 both are one message and its reply, and the scheme is asgd. With
- * --warm-start the first worker trains alone for that part of the run. Cost: n floats every n_push
- * batches and n every n_fetch. Staleness unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
+ * one rule. By plain SGD that is the rule above. A worker waits for a fetch (the paper's run beside
+ * the computing), not for a push. With n_push = n_fetch = 1 both are one message and its reply, and
+ * the scheme is asgd. With --warm-start the first worker trains alone for that part of the run.
+ * Cost: n floats every n_push batches and n every n_fetch. Staleness unbounded. Dean et al. NIPS
+ * 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
@@ -184,6 +185,9 @@ const struct scheme scheme_downpour = {
     .name = "downpour",
     .rule = "workers move on their own, push every n_push batches, fetch every n_fetch",
     .paper = "Dean et al. 2012",
+    .deviations = "a worker waits for a fetch, where the paper's fetches run beside the computing; "
+                  "with n_fetch > 1 the state of an optimizer, as adagrad's, is each worker's, "
+                  "where the paper's is the server's",
     .flags = REPLAYS | PUSHES | COMPRESSES,
     .messages = "a push; a pull every n_fetch batches",
     .floats = "n + n n_push / n_fetch",

@@ -139,6 +139,8 @@ const struct scheme scheme_dropcompute = {
     .name = "dropcompute",
     .rule = "allreduce in which each worker stops computing after tau seconds",
     .paper = "Giladi et al. 2023, arXiv:2306.10598",
+    .deviations = "a mini-batch under way at tau is dropped at its next unit and done again, where "
+                  "the authors' code looks at the clock between mini-batches",
     .flags = BOUNDED | DECENTRAL | COMPRESSES,
     .messages = "2 W (W - 1) slices",
     .floats = "4 n (W - 1) / W",

@@ -8,10 +8,11 @@
  *             one keeps its gradient for the one after
  *   majority  a worker drawn at random for each version triggers; others that have finished wait
  *             for it, so that half of them contribute on average
- * A mini-batch goes on during an all-reduce: its gradient is as many versions stale as were made
- * while it ran. Rank 0 only watches. Cost of an update: each worker sends 2 (W - 1) / W n floats
- * (--allreduce); W - 1 signals. Staleness mostly 0 or 1, unbounded.
- * Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
+ * Signals start it, where the paper's collectives start themselves. All models are equal at all
+ * times: nothing synchronises them, as the paper does. A mini-batch goes on during an all-reduce:
+ * its gradient is as many versions stale as were made while it ran. Rank 0 only watches. Cost of an
+ * update: each worker sends 2 (W - 1) / W n floats (--allreduce); W - 1 signals. Staleness mostly 0
+ * or 1, unbounded. Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
 #include <math.h>
 #include <string.h>
 
@@ -182,6 +183,10 @@ const struct scheme scheme_eager = {
     .name = "eager",
     .rule = "all-reduce as soon as one has finished, late gradients go into the next",
     .paper = "Li et al. 2020, arXiv:1908.04207",
+    .deviations =
+        "signals start an all-reduce, where the paper's collectives start themselves; who "
+        "comes late in a version leaves its gradient for the next, and starts none; the "
+        "models are equal at all times, so nothing synchronises them",
     .flags = DECENTRAL | COMPRESSES,
     .messages = "2 W (W - 1) slices, W - 1 signals",
     .floats = "4 n (W - 1) / W",

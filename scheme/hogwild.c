@@ -8,7 +8,8 @@
  * PROBES floats that every step raises by 1 in the same way: what they miss at the end is what was
  * lost. Rank 0 computes nothing: it counts updates and evaluates. Cost of an update: no vector on
  * one host, two messages without a vector. Each worker has its own --momentum (the paper has none).
- * Staleness about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+ * The paper's gradients are sparse and of one sample, and it adds each float atomically. Staleness
+ * about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
 #include <string.h>
 
 #include "base/check.h"
@@ -184,6 +185,10 @@ const struct scheme scheme_hogwild = {
     .name = "hogwild",
     .rule = "all write the same weights without any lock",
     .paper = "Niu et al. 2011, arXiv:1106.5730",
+    .deviations =
+        "gradients are dense and of mini-batches, where the paper's are sparse and of one sample; "
+        "on one host a step is plain loads and stores, so of two at once one may be lost, where "
+        "the paper adds each float atomically; momentum, if any, is each worker's own",
     .messages = "none: loads and stores",
     .floats = "0 on one host",
     .staleness = "about W - 1, unbounded",

@@ -4,10 +4,10 @@
  *
  * A step is a mini-batch. The workers' optimizers keep their momentum, which is not averaged. The
  * difference w_i - w is pushed, so that every codec carries it. With --post-local P, H = 1 for the
- * first part P of the run. With H = 1 and plain SGD the scheme is ssgd with one mini-batch per
- * batch. Cost: n floats up and n down every H mini-batches.
- * Stich ICLR 2019, arXiv:1805.09767; post-local: Lin, Stich, Patel, Jaggi ICLR 2020,
- * arXiv:1808.07217. */
+ * first part P of the run; Lin et al. switch when the rate first falls. With H = 1 and plain SGD
+ * the scheme is ssgd with one mini-batch per batch. The newest w is evaluated, where Stich judges a
+ * weighted mean of all iterates. Cost: n floats up and n down every H mini-batches. Stich ICLR
+ * 2019, arXiv:1805.09767; post-local: Lin, Stich, Patel, Jaggi ICLR 2020, arXiv:1808.07217. */
 #include "scheme/localsgd.h"
 
 #include "base/alloc.h"
@@ -113,6 +113,9 @@ const struct scheme scheme_localsgd = {
     .name = "localsgd",
     .rule = "H local steps, then the mean of all weights",
     .paper = "Stich 2019, arXiv:1805.09767",
+    .deviations = "momentum is each worker's own, and not averaged; the paper judges a weighted "
+                  "mean of all iterates; the switch of --post-local is at a part of the run, where "
+                  "Lin et al. switch when the rate first falls",
     .flags = SYNC | BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n every H mini-batches",

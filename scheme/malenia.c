@@ -110,6 +110,8 @@ const struct scheme scheme_malenia = {
     .name = "malenia",
     .rule = "an update when each worker has given a gradient; the mean of the workers' means",
     .paper = "Tyurin, Richtarik 2023, arXiv:2305.12387",
+    .deviations = "a mini-batch that is under way when new weights come is dropped and done again, "
+                  "where the paper's runs to its end in vain",
     .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push a mini-batch, W requests, W pulls",
     .floats = "n a mini-batch + n",

@@ -7,8 +7,8 @@
  * Cost of a version: one push and one pull of n floats for each worker, and W - 1 signals without
  * payload from the one that finishes first. Staleness 0, except with --nb-inflight carry (an
  * interrupted mini-batch counts in the version it ends in) and --nb-server racing. He, Dube 2022,
- * arXiv:2211.00889; the choices that the paper leaves open are the options --nb-*
- * (nbssgd_options.c).
+ * arXiv:2211.00889. A server sums, where the paper names ring all-reduce, D-PSGD and MATCHA; what
+ * it leaves open are the options --nb-* (nbssgd_options.c).
  *
  * A racing server takes each push as an update of its own, by the same formula: with gradients it
  * is asgd whose batches vary. Pushed weights (local SGD) move it alike: it adds the way that they

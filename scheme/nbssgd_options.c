@@ -84,6 +84,8 @@ const struct scheme scheme_nbssgd = {
     .name = "nbssgd",
     .rule = "the first to finish its batch signals, all push what they have, nobody waits",
     .paper = "He, Dube 2022, arXiv:2211.00889",
+    .deviations = "a server sums, where the paper names ring all-reduce, D-PSGD and MATCHA; what "
+                  "it leaves open is an option each",
     .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls, W - 1 signals",
     .floats = "2 n",

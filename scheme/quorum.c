@@ -119,6 +119,7 @@ const struct scheme scheme_quorum = {
     .name = "quorum",
     .rule = "ssgd of the first K workers and those who come within a grace period after them",
     .paper = "Decoupled DiLoCo 2026, arXiv:2604.21428",
+    .deviations = "a push is a batch's gradient, where the paper's is the move of many local steps",
     .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n",

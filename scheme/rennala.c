@@ -4,11 +4,11 @@
  *
  * A worker pushes every mini-batch's gradient and goes on at the same weights until new ones come.
  * A mini-batch that is computing then is dropped and done again (in the paper it runs to its end in
- * vain); a gradient that comes too late is dropped. Fast workers give more, and no worker waits
- * for another. S is --rennala-batch, by default workers x mini-batches: at equal speeds
- * the scheme is then ssgd.
- * Cost: n floats up per mini-batch, n down per update and worker. Staleness 0.
- * Tyurin, Richtarik NeurIPS 2023, arXiv:2305.12387, algorithm 2 and method 4. */
+ * vain); a gradient that comes too late is dropped. Of several servers rank 0 chooses the gradients
+ * for all. Fast workers give more, and no worker waits for another. S is --rennala-batch, by
+ * default workers x mini-batches: at equal speeds the scheme is then ssgd. Cost: n floats up per
+ * mini-batch, n down per update and worker. Staleness 0. Tyurin, Richtarik NeurIPS 2023,
+ * arXiv:2305.12387, algorithm 2 and method 4. */
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
@@ -71,6 +71,9 @@ const struct scheme scheme_rennala = {
     .name = "rennala",
     .rule = "an update from the first S mini-batches at its version, from any workers",
     .paper = "Tyurin, Richtarik 2023, arXiv:2305.12387",
+    .deviations =
+        "a mini-batch that is under way when new weights come is dropped and done again, where the "
+        "paper's runs to its end in vain; rank 0 chooses the gradients for all servers",
     .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "S pushes, W requests, W pulls",
     .floats = "n a mini-batch + n",

@@ -8,10 +8,10 @@
  * ceil(sigma^2 / epsilon)), of the gradients' variance and the accuracy that is wanted: to be
  * tuned. By default it is W, which drops nothing at equal speeds.
  * With --ringmaster-stops a worker whose weights reach the age R is told by a signal. It drops what
- * it computes, and starts again at the newest weights: the paper's algorithm 5, else its algorithm
- * 4. Cost as asgd; with stops a header, a request and a pull for each worker that is stopped.
- * --server-momentum: as in asgd. Staleness at most R - 1. Maranjyan, Tyurin, Richtarik ICML 2025,
- * arXiv:2501.16168. */
+ * it computes at its next unit, and starts again at the newest weights: the paper's algorithm 5,
+ * else its algorithm 4. Cost as asgd; with stops a header, a request and a pull for each worker
+ * that is stopped. --server-momentum: as in asgd. Staleness at most R - 1. Maranjyan, Tyurin,
+ * Richtarik ICML 2025, arXiv:2501.16168. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "scheme/asynchronous.h"
@@ -147,6 +147,8 @@ const struct scheme scheme_ringmaster = {
     .name = "ringmaster",
     .rule = "asgd that ignores gradients of an age of R updates or more",
     .paper = "Maranjyan et al. 2025, arXiv:2501.16168",
+    .deviations = "R is to be tuned, by default W, where the paper has a formula in the gradients' "
+                  "variance; what is stopped ends at its next unit",
     .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push, a pull",
     .floats = "2 n",

@@ -52,8 +52,8 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers);
 /* The list of --help: name, rule, paper, in 80 columns. */
 void schemes_list(FILE *to);
 
-/* What docs/schemes.md says, in Markdown: the list, costs, papers and deviations. The first table is
- * the README's, too. */
+/* What docs/schemes.md says, in Markdown: the list, costs, papers and deviations. The first table
+ * is the README's, too. */
 void schemes_table(FILE *to);
 
 #endif
