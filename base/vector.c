@@ -95,6 +95,8 @@ void vector_add(float *to, const float *from, int64_t count, int threads)
 
 void vector_copy(float *to, const float *from, int64_t count, int threads)
 {
+    if (!count) /* a slice may be empty, and nowhere */
+        return;
     EACH_RANGE(count, threads,
                memcpy(to + at.from, from + at.from, (size_t)(at.to - at.from) * sizeof *to));
 }
