@@ -141,8 +141,8 @@ JOBS      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell env -u OMP_NUM_THREADS np
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: all help run test check asan tsan check-threads bench parity gpu readme test-hosts \
-    test-slurm test-openmpi check-openmpi lint format format-check man same-flags install uninstall \
-    clean nbsgd FORCE
+    test-slurm test-openmpi check-openmpi lint format format-check man same-flags install \
+    uninstall clean nbsgd FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all

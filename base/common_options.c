@@ -157,7 +157,17 @@ static const struct option_row result_rows[] = {
      .offset = AT(eval_every),
      .preset = "0",
      .placeholder = "N",
-     .help = "evaluate every N samples (0: sixteen times per run)"},
+     .help = "evaluate every N samples (0: sixteen times per run, or by --eval-seconds alone)"},
+    {.name = "eval-seconds",
+     .type = OPTION_REAL,
+     .flags = OPTION_FREE,
+     .offset = AT(eval_seconds),
+     .preset = "0",
+     .placeholder = "S",
+     .help =
+         "evaluate every S seconds of the training clock the weights of that moment, at the same "
+         "moments in every scheme (0: not)",
+     .most = 1e9},
     {.name = "eval-samples",
      .type = OPTION_INT,
      .flags = OPTION_FREE,

@@ -60,7 +60,9 @@ struct slow_options {
 
 struct result_options {
     const char *results;
-    int64_t eval_every, eval_samples, norm_samples, eval_batches;
+    int64_t eval_every;
+    double eval_seconds;
+    int64_t eval_samples, norm_samples, eval_batches;
     const char *thresholds, *record, *replay;
     int64_t chance_samples;
     const char *init, *save;

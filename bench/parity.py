@@ -3,8 +3,8 @@
 
 An endless stream of shuffled passes, a black border of 4 and mirror images, He's initialisation
 (fan out), SGD with momentum 0.9, decay 5e-4 of what is no norm and no bias, 5 % warm-up from
-lr / 25, cosine to 0. Prints top-1 in percent on all test images, with PyTorch's running averages, and the
-mean training loss of the last pass.
+lr / 25, cosine to 0. Prints top-1 in percent on all test images, with PyTorch's running averages,
+and the mean training loss of the last pass.
 """
 
 import argparse

@@ -60,10 +60,3 @@ void node_average(struct node *n, const float *w)
         open_average(n);
     add(n, w, (struct range){0, n->count});
 }
-
-float *node_shown_average(struct node *n)
-{
-    struct average *a = &n->own->evaluator.average;
-    a->is_shown = true;
-    return a->w;
-}

@@ -23,7 +23,7 @@ void control_open(struct node *n)
 {
     struct control *c = &n->own->control;
     c->departed = xcalloc((size_t)n->net->ranks, sizeof *c->departed);
-    if (n->rank > 0)
+    if (n->rank > 0 && !n->context->nodes)
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
 }
 
@@ -83,6 +83,16 @@ void control_call_evaluation(struct node *n)
     n->own->control.called_version = n->version;
 }
 
+/* Simulated servers that keep in step: has each made the version that is judged? */
+static bool peers_have(const struct node *n)
+{
+    struct node *const *nodes = n->context->nodes;
+    for (int s = 1; nodes && !n->races && s < n->context->servers && s < n->net->ranks; s++)
+        if (nodes[s]->version < n->own->control.called_version)
+            return false;
+    return true;
+}
+
 /* Workers take part at once. A server first makes the version that is judged. */
 static bool evaluation_is_due(struct node *n)
 {
@@ -96,7 +106,9 @@ static bool evaluation_is_due(struct node *n)
         net_release(n->net, c->call);
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
     }
-    return c->called && (n->worker >= 0 || n->version >= c->called_version);
+    if (n->rank == 0 && moment_has_come(n))
+        return true;
+    return c->called && (n->worker >= 0 || n->version >= c->called_version) && peers_have(n);
 }
 
 /* Waits for one event until then. list[0] is the node's; *index is set to the request that is
@@ -109,7 +121,13 @@ static enum event next_event(struct node *n, struct request **list, int count, d
     if (evaluation_is_due(n))
         return EVENT_EVALUATION;
     list[0] = c->evaluating ? NULL : c->call;
+    if (n->rank == 0 && !c->evaluating)
+        until_s = fmin(until_s, moment_at_s(n));
     *index = net_wait(n->net, list, count, until_s);
+    if (n->rank == 0 && !c->evaluating && moment_has_come(n)) {
+        *index = -1; /* what has come meanwhile is later */
+        return EVENT_EVALUATION;
+    }
     return *index < 0 ? EVENT_TIME : *index == 0 ? EVENT_CALL : EVENT_REQUEST;
 }
 
@@ -118,9 +136,10 @@ void node_handle_events(struct node *n)
     struct control *c = &n->own->control;
     if (!evaluation_is_due(n))
         return;
+    bool called = c->called;
     c->called = false;
     c->evaluating = true;
-    evaluation_run(n);
+    evaluation_run(n, called);
     c->evaluating = false;
 }
 

@@ -12,7 +12,12 @@
  *   RESUME(seconds) ->               every rank goes on where it was; seconds: how long all had
  *                                    waited for what rank 0 prepared
  *
- * Cost: a copy of the set's weights to each rank of another host; a few headers else. */
+ * Cost: a copy of the set's weights to each rank of another host; a few headers else. Messages of
+ * the training that are under way move on meanwhile, though the clock stands.
+ *
+ * On the simulated network rank 0 judges alone, in an instant: it reads the others' weights where
+ * they lie, and does all shards one after the other, so that the sums have the same bits. No
+ * message is sent and no time passes: what is under way needs as long after it as before. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -26,12 +31,17 @@ void evaluator_open(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     size_t ranks = (size_t)n->net->ranks, statistics = (size_t)n->context->problem->statistics;
+    e->set = (struct weights_set){.server = true};
+    e->moments.next = n->context->options->eval_seconds > 0;
+    average_open(n);
+    if (n->context->nodes && n->rank > 0)
+        return;
     e->sums = net_alloc(n->net, (statistics + 1) * sizeof *e->sums);
     e->statistics = net_alloc(n->net, (statistics + 1) * sizeof *e->statistics);
-    e->sent = xcalloc(ranks, sizeof *e->sent);
-    e->copies = xcalloc(ranks, sizeof *e->copies);
-    e->set = (struct weights_set){.server = true};
-    average_open(n);
+    if (!n->context->nodes) {
+        e->sent = xcalloc(ranks, sizeof *e->sent);
+        e->copies = xcalloc(ranks, sizeof *e->copies);
+    }
     weights_set_open(n);
 }
 
@@ -46,10 +56,12 @@ void evaluator_close(struct node *n)
     average_close(n);
 }
 
-/* Called after each mini-batch: messages move on. */
+/* Called after each mini-batch: messages move on, but in an instant. */
 static void progress(void *self)
 {
-    net_poll(((struct node *)self)->net);
+    struct node *n = self;
+    if (!n->context->nodes)
+        net_poll(n->net);
 }
 
 struct request *evaluation_receive(struct node *n, int from, int tag, void *into, size_t bytes)
@@ -85,8 +97,9 @@ static void gather_statistics(struct node *n, struct weights w)
     const struct evaluator *e = &n->own->evaluator;
     double *sums = e->sums;
     size_t count = (size_t)p->statistics, bytes = count * sizeof *sums;
+    bool all = n->context->nodes;
     memset(sums, 0, bytes);
-    p->kind->statistics(p, w, n->rank, n->net->ranks, sums, progress, n);
+    p->kind->statistics(p, w, all ? 0 : n->rank, all ? 1 : n->net->ranks, sums, progress, n);
     if (n->rank > 0) {
         struct request *sent =
             net_send(n->net, 0, &(struct header){.tag = TAG_PARTIAL}, sums, bytes);
@@ -96,7 +109,7 @@ static void gather_statistics(struct node *n, struct weights w)
                     evaluation_receive(n, 0, TAG_STATISTICS, e->statistics, count * sizeof(float)));
         return;
     }
-    for (int r = 1; r < n->net->ranks; r++) {
+    for (int r = 1; r < n->net->ranks && !all; r++) {
         struct request *come = evaluation_receive(n, r, TAG_PARTIAL, NULL, 0);
         const double *theirs = net_data(come);
         CHECK(net_header(come)->bytes == bytes,
@@ -107,18 +120,36 @@ static void gather_statistics(struct node *n, struct weights w)
         net_release(n->net, come);
     }
     p->kind->finish_statistics(p, sums, e->statistics);
+    if (all)
+        return;
     evaluation_send(n, e->copies, &(struct header){.tag = TAG_STATISTICS}, e->statistics,
                     count * sizeof(float));
     evaluation_release(n, e->copies);
 }
 
-/* At rank 0 of all shards, elsewhere of this rank's. */
-static struct loss gather_loss(struct node *n, struct weights w)
+static struct loss loss_of_shard(struct node *n, struct weights w, int shard)
 {
     struct problem *p = n->context->problem;
     struct loss loss = {0};
-    p->kind->evaluate(p, w, n->own->evaluator.statistics, n->rank, n->net->ranks, &loss, progress,
-                      n);
+    p->kind->evaluate(p, w, n->own->evaluator.statistics, shard, n->net->ranks, &loss, progress, n);
+    return loss;
+}
+
+static void add_loss(struct loss *to, struct loss more)
+{
+    to->top1 += more.top1;
+    to->top5 += more.top5;
+    to->sum += more.sum;
+}
+
+/* At rank 0 of all shards, elsewhere of this rank's. */
+static struct loss gather_loss(struct node *n, struct weights w)
+{
+    struct loss loss = loss_of_shard(n, w, n->rank);
+    for (int r = 1; r < n->net->ranks && n->context->nodes; r++)
+        add_loss(&loss, loss_of_shard(n, w, r));
+    if (n->context->nodes)
+        return loss;
     if (n->rank > 0) {
         struct header header = {.tag = TAG_EVALUATION};
         header_pack(&header, loss);
@@ -128,27 +159,26 @@ static struct loss gather_loss(struct node *n, struct weights w)
         struct request *come = evaluation_receive(n, r, TAG_EVALUATION, NULL, 0);
         struct loss theirs;
         header_unpack(net_header(come), theirs);
-        loss.top1 += theirs.top1;
-        loss.top5 += theirs.top5;
-        loss.sum += theirs.sum;
+        add_loss(&loss, theirs);
         net_release(n->net, come);
     }
     return loss;
 }
 
-static struct evaluation result_of(const struct node *n, const struct loss *loss)
+static struct evaluation result_of(const struct node *n, const struct loss *loss, double seconds)
 {
     const struct evaluator *e = &n->own->evaluator;
     const struct problem *p = n->context->problem;
     double judged = (double)p->test_samples;
     return (struct evaluation){
-        .seconds = n->own->clock.trained_s,
+        .seconds = seconds,
         .samples = n->samples,
         .updates = n->version,
         .loss = loss->sum / judged,
         .top1 = 100 * (double)loss->top1 / judged,
         .top5 = 100 * (double)loss->top5 / judged,
-        .training_loss = e->training_samples ? e->training_loss / (double)e->training_samples : 0,
+        .training_loss = e->training_samples ? e->training_loss / (double)e->training_samples
+                                             : e->last.training_loss,
         .epoch = (double)n->samples / (double)p->training_samples,
     };
 }
@@ -165,65 +195,83 @@ static void save(struct node *n, const float *w)
             strerror(errno));
 }
 
-/* Rank 0: the row of the set's primary, dated with the update that made the weights, and these on
- * the disk; neither when the loss is no number. */
-static void record_primary(struct node *n, const struct loss *loss, const float *w)
+static void record_row(struct node *n, const struct loss *loss, double seconds)
 {
     struct evaluator *e = &n->own->evaluator;
-    if (!isfinite(loss->sum)) {
-        divergence_nan(n, NET_ANY);
-        return;
-    }
-    e->last = result_of(n, loss);
+    e->last = result_of(n, loss, seconds);
     e->training_loss = 0;
     e->training_samples = 0;
     results_evaluation(n->context->results, &e->last);
     divergence_check(n);
+}
+
+/* Rank 0: the rows of the set's primary, and its weights on the disk; neither when the loss is no
+ * number. Each moment that is due gets a row with its own time; a called evaluation one with the
+ * time of the update that made the weights. Times never fall. */
+static void record_primary(struct node *n, const struct loss *loss, const float *w, bool called)
+{
+    struct evaluator *e = &n->own->evaluator;
+    double made_s = n->own->clock.trained_s;
+    if (!isfinite(loss->sum)) {
+        divergence_nan(n, NET_ANY);
+        return;
+    }
+    for (; e->moments.due; e->moments.due--) {
+        double moment_s = moments_of(n, e->moments.next++);
+        if (!called || moment_s > made_s)
+            record_row(n, loss, fmax(moment_s, made_s));
+    }
+    if (called)
+        record_row(n, loss, fmax(made_s, e->last.seconds));
     save(n, w);
 }
 
 /* All ranks judge these weights together; rank 0 records the result. */
-static void judge(struct node *n, const struct candidate *c)
+static void judge(struct node *n, const struct candidate *c, bool called)
 {
     const struct weights w = {c->w, problem_weights_version(n->context->problem)};
     gather_statistics(n, w);
     const struct loss loss = gather_loss(n, w);
     if (n->rank > 0)
         return;
-    const struct evaluation result = result_of(n, &loss);
+    const struct evaluation result = result_of(n, &loss, n->own->evaluator.last.seconds);
     if (c->number == 0)
-        record_primary(n, &loss, c->w);
+        record_primary(n, &loss, c->w, called);
     else
         results_candidate(n->context->results, c->name, &result);
 }
 
-static void judge_set(struct node *n)
+static void judge_set(struct node *n, bool called)
 {
     struct candidate c = {.number = 0};
-    weights_set_exchange(n);
     for (; weights_set_next(n, &c); c.number++)
-        judge(n, &c);
-    weights_set_release(n);
+        judge(n, &c, called);
 }
 
-/* Rank 0 brings the weights up to date, and calls the others. Returns the seconds that it took, and
- * that all had waited for it: the clock is set back by them. */
-static double prepare(struct node *n)
+/* Rank 0 brings the weights up to date. Returns the seconds that it took, and that all had waited
+ * for an evaluation that was called: the clock is set back by them. */
+static double prepare(struct node *n, bool called)
 {
     struct evaluator *e = &n->own->evaluator;
     double began_s = net_now(n->net);
-    if (e->waiting_since_s > 0)
+    if (called && e->waiting_since_s > 0)
         began_s = fmin(began_s, e->waiting_since_s);
     e->waiting_since_s = 0;
     if (e->prepare)
         e->prepare(e->prepare_self);
-    double took_s = net_now(n->net) - began_s;
-    struct header header = {.tag = TAG_PAUSE, .version = n->races ? 0 : n->version};
+    return net_now(n->net) - began_s;
+}
+
+/* Rank 0 calls the others to take part. Where a moment calls they do at once. */
+static void call(struct node *n, bool called)
+{
+    struct evaluator *e = &n->own->evaluator;
+    struct header header = {.tag = TAG_PAUSE, .version = n->races || !called ? 0 : n->version};
     header_pack(&header, e->set);
-    evaluation_send(n, NULL, &header, NULL, 0);
-    if (e->called)
+    if (!n->context->nodes)
+        evaluation_send(n, NULL, &header, NULL, 0);
+    if (called && e->called)
         e->called(e->called_self);
-    return took_s;
 }
 
 /* Rank 0 ends the evaluation on all ranks. */
@@ -244,21 +292,63 @@ static double await_resume(struct node *n)
     return prepared_s;
 }
 
-void evaluation_run(struct node *n)
+static void note_called(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     int64_t every = n->context->evaluate_every;
-    double prepared_s = n->rank == 0 ? prepare(n) : 0, began_s = net_now(n->net) - prepared_s;
-    judge_set(n);
-    if (n->rank > 0)
-        began_s -= await_resume(n);
-    double stopped_s = net_now(n->net) - began_s;
-    clock_stopped(n, began_s, stopped_s);
-    n->counters.eval_s += stopped_s;
     e->current = true;
     e->next_samples = (n->samples / every + 1) * every;
+}
+
+static void stop_clock(struct node *n, double seconds)
+{
+    clock_stopped(n, net_now(n->net) - seconds, seconds);
+    n->counters.eval_s += seconds;
+}
+
+/* Rank 0 on the simulated network, alone. */
+static void run_in_an_instant(struct node *n, bool called)
+{
+    double prepared_s = prepare(n, called);
+    for (int r = 0; r < n->net->ranks; r++)
+        stop_clock(n->context->nodes[r], prepared_s);
+    call(n, called);
+    weights_set_look(n);
+    judge_set(n, called);
+}
+
+static void run_together(struct node *n, bool called)
+{
+    double prepared_s = n->rank == 0 ? prepare(n, called) : 0,
+           began_s = net_now(n->net) - prepared_s;
+    if (n->rank == 0)
+        call(n, called);
+    weights_set_exchange(n);
+    judge_set(n, called);
+    weights_set_release(n);
+    if (n->rank > 0)
+        began_s -= await_resume(n);
+    stop_clock(n, net_now(n->net) - began_s);
     if (n->rank == 0)
         resume(n, prepared_s);
+}
+
+void evaluation_run(struct node *n, bool called)
+{
+    struct evaluator *e = &n->own->evaluator;
+    if (n->rank == 0)
+        e->moments.due = moments_due(n);
+    if (n->context->nodes)
+        run_in_an_instant(n, called);
+    else
+        run_together(n, called);
+    if (called)
+        note_called(n);
+}
+
+void node_show(struct node *n, const float *w)
+{
+    n->own->evaluator.shown = w;
 }
 
 void node_on_evaluation(struct node *n, void (*called)(void *), void *self)
@@ -284,4 +374,11 @@ void node_set_evaluated(struct node *n, struct weights_set set)
     assert(n->net->ranks > 1 || (set.server && !set.mean && !set.workers));
     set.average = n->own->evaluator.set.average;
     n->own->evaluator.set = set;
+}
+
+void node_evaluate_first(struct node *n)
+{
+    struct weights_set *set = &n->own->evaluator.set;
+    set->first = set->server && !set->mean && !set->workers;
+    n->own->evaluator.average.is_shown = set->first;
 }

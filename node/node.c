@@ -65,6 +65,8 @@ struct node *node_open(struct net *net, const struct run_context *s)
     if (n->rank == 0)
         starvation_open(n);
     control_open(n);
+    if (s->nodes)
+        s->nodes[n->rank] = n;
     node_set_deadline(n, INFINITY);
     node_weights_changed(n);
     net_barrier(net);

@@ -32,7 +32,6 @@ enum {
     TAG_RESUME,
     TAG_COUNTERS,
     TAG_STOP,
-    TAG_SHOW,
     TAG_REPLAY,
     TAG_NORM,
     TAG_ORDER,
@@ -191,18 +190,24 @@ void node_on_evaluation(struct node *n, void (*called)(void *self), void *self);
 struct weights_set {
     bool average; /* of the weights over the updates; set by --ema alone */
     bool mean;    /* of the workers' own weights */
+    bool first;   /* node_evaluate_first()'s */
     bool server;  /* what servers hold (rank 0: after node_before_evaluation()'s call) */
-    bool workers; /* each worker's n->w */
+    bool workers; /* each worker's own */
 };
 
-/* Rank 0: evaluations from now on judge this set; until then the server's weights. Those that a
- * worker computes with must be in n->w, in net_alloc()'s memory, whenever it handles events. */
+/* A worker's own weights, as evaluations are to see them: in net_alloc()'s memory, and whole
+ * whenever another rank goes on. NULL: n->w, as at first. */
+void node_show(struct node *n, const float *w);
+
+/* Rank 0: evaluations from now on judge this set; until then the server's weights. */
 void node_set_evaluated(struct node *n, struct weights_set set);
+/* Rank 0: from now on the first worker's own weights stand for the server's, if these alone are
+ * judged, and its average for theirs. An evaluation leaves them in rank 0's n->w. */
+void node_evaluate_first(struct node *n);
 
 /* Where no server has the weights: the first worker calls this after each update, for --ema (at the
- * others it does nothing). Rank 0 puts that worker's average into its own before an evaluation. */
+ * others it does nothing). */
 void node_average(struct node *n, const float *w);
-float *node_shown_average(struct node *n); /* [count], at both; NULL: there is none */
 
 struct training_state { /* now, or expected */
     int64_t version, samples;

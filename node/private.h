@@ -73,6 +73,12 @@ struct average {
     bool is_shown; /* rank 0: it comes from the first worker */
 };
 
+/* Moments are k x --eval-seconds of the training clock, k = 1, 2, .. */
+struct evaluation_moments {
+    int64_t next; /* k of the next one; 0: there are none */
+    int due;      /* that have come when an evaluation begins: each gets its row */
+};
+
 struct evaluator {
     void (*prepare)(void *self); /* node_before_evaluation()'s */
     void *prepare_self;
@@ -92,10 +98,12 @@ struct evaluator {
     double *scale;             /* [workers]: of the mean */
     float *mean;
     struct evaluation last;
-    bool current;         /* it is of the current version */
-    int64_t next_samples; /* when the next one is due */
-    bool save_failed;     /* and it was said */
-    double training_loss; /* summed over samples since the last evaluation */
+    struct evaluation_moments moments; /* of --eval-seconds */
+    const float *shown;                /* a worker's own weights, node_show()'s; NULL: n->w */
+    bool current;                      /* it is of the current version */
+    int64_t next_samples;              /* when the next one is due */
+    bool save_failed;                  /* and it was said */
+    double training_loss;              /* summed over samples since the last evaluation */
     int64_t training_samples;
 };
 
@@ -156,8 +164,9 @@ void node_await(struct node *n, struct request *request, const char *what, int p
 void evaluator_open(struct node *n);
 void evaluator_close(struct node *n);
 
-/* This rank's part in an evaluation. Called by control.c, at one place. */
-void evaluation_run(struct node *n);
+/* This rank's part in an evaluation. Called by control.c, at one place. `called`: of the current
+ * version; else of a moment. */
+void evaluation_run(struct node *n, bool called);
 
 /* To every other rank. The requests are left in sent_to[ranks] (NULL: a header alone) until
  * evaluation_release(), which waits for them. */
@@ -173,6 +182,17 @@ void average_open(struct node *n);
 void average_close(struct node *n);
 void average_update(struct node *n); /* after an update of a server's weights */
 
+/* --- moments.c: rank 0 --- */
+
+double moments_of(const struct node *n, int64_t k); /* the k-th moment; INFINITY: there is none */
+/* Is an evaluation due now, by the clock? */
+bool moment_has_come(const struct node *n);
+/* With the version that was just made, since no event begins one? */
+bool moment_makes_version_due(const struct node *n);
+/* When net_now() shows that the next one has come; INFINITY: no event begins one. */
+double moment_at_s(const struct node *n);
+int moments_due(const struct node *n); /* how many have come */
+
 /* --- weights_set.c --- */
 
 struct candidate { /* weights of a set */
@@ -184,6 +204,7 @@ struct candidate { /* weights of a set */
 void weights_set_open(struct node *n);
 void weights_set_close(struct node *n);
 void weights_set_exchange(struct node *n); /* all weights of the set come to this rank */
+void weights_set_look(struct node *n);     /* the same, where all nodes are in this process */
 /* Fills in the candidate of that number; false: there are no more. */
 bool weights_set_next(const struct node *n, struct candidate *c);
 void weights_set_release(struct node *n);

@@ -95,7 +95,9 @@ static void set_limits(struct run_context *c)
     if (wanted > most_samples)
         fatal("--epochs %g: that is %g samples; take at most %g", o->epochs, wanted, most_samples);
     c->samples_wanted = wanted > 1 ? (int64_t)ceil(wanted) : 1;
-    c->evaluate_every = o->eval_every ? o->eval_every : c->samples_wanted / 16 + 1;
+    c->evaluate_every = o->eval_every         ? o->eval_every
+                        : o->eval_seconds > 0 ? (int64_t)most_samples
+                                              : c->samples_wanted / 16 + 1;
 }
 
 void run_context_open(struct run_context *c, const struct run_context_request *r)
@@ -117,12 +119,15 @@ void run_context_open(struct run_context *c, const struct run_context_request *r
     take_delays(c, r);
     if (r->ranks > 1)
         slowness_check_servers(&c->delay, &c->slowness, c->servers, r->ranks);
+    if (r->simulated)
+        c->nodes = xcalloc((size_t)r->ranks, sizeof(struct node *));
     open_problem(c, r);
     set_limits(c);
 }
 
 void run_context_close(struct run_context *c)
 {
+    xfree(c->nodes);
     problem_close(c->problem);
     if (c->results)
         results_close(c->results);

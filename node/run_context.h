@@ -13,7 +13,9 @@
 #include "problem/problem.h"
 #include "slowness/slowness.h"
 
-/* Read only but for the problem's buffers, and what simulated ranks of a host share. */
+struct node;
+
+/* Read only but for the problem's buffers, and what simulated ranks share. */
 struct run_context {
     const struct options *options;
     struct problem *problem;
@@ -35,6 +37,9 @@ struct run_context {
     double minibatch_s, jitter;
     /* simulated: [hosts] ranks that compute now, less where they sleep; NULL: cores are no limit */
     double *computing;
+    /* simulated: [ranks], filled by node_open(): rank 0 evaluates in an instant, reading the
+     * others' weights where they lie. NULL: ranks evaluate together, by messages */
+    struct node **nodes;
     volatile sig_atomic_t *stop_requested;
 };
 

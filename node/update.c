@@ -116,7 +116,8 @@ static void decide(struct node *n, const struct update *u)
                       JSON_FIELDS(JSON_TEXT("by", "signal")));
     }
     n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
-    if (n->stop ? !evaluates_later(n) : n->samples >= n->own->evaluator.next_samples)
+    if (n->stop ? !evaluates_later(n)
+                : n->samples >= n->own->evaluator.next_samples || moment_makes_version_due(n))
         evaluate(n);
     n->stop |= n->ending == END_BY_LIMITS && has_reached_target(n);
 }
@@ -156,4 +157,6 @@ void node_updated(struct node *n, const struct update *u)
         starvation_check(n);
     }
     node_handle_events(n);
+    if (n->context->nodes && n->rank > 0) /* rank 0 may wait for this version to judge it */
+        node_handle_events(n->context->nodes[0]);
 }

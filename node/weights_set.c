@@ -2,8 +2,9 @@
  *
  * Servers send their slices, workers their own weights, if the set has use for them. With one
  * server its weights are read where they lie, with several they are gathered; workers' are read
- * where they lie. Cost within a host: the sum for the mean. To each rank of another host: n floats
- * for the servers and n for each worker. */
+ * where they lie. Where all nodes are in one process rank 0 reads all of them so. Cost within a
+ * host: the sum for the mean. To each rank of another host: n floats for the servers and n for each
+ * worker. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,7 +13,8 @@
 
 static void open_whole(const struct node *n, struct whole *whole)
 {
-    whole->sent = xcalloc((size_t)n->net->ranks, sizeof *whole->sent);
+    if (!n->context->nodes)
+        whole->sent = xcalloc((size_t)n->net->ranks, sizeof *whole->sent);
     if (n->context->servers > 1 && n->net->ranks > 1)
         whole->gathered = xcalloc((size_t)n->count, sizeof *whole->gathered);
 }
@@ -53,13 +55,50 @@ static size_t slice_bytes(const struct node *n, int server)
     return (size_t)(s.to - s.from) * sizeof(float);
 }
 
+static const float *own_weights(const struct node *n)
+{
+    const float *shown = n->own->evaluator.shown;
+    return shown ? shown : n->w;
+}
+
 /* A worker's own weights go to all others. */
 static void send_own(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     if (n->worker >= 0 && n->net->ranks > 1)
-        evaluation_send(n, e->sent, &header, n->w, (size_t)n->count * sizeof(float));
+        evaluation_send(n, e->sent, &header, own_weights(n), (size_t)n->count * sizeof(float));
+}
+
+/* The first worker's vector goes to all others. */
+static void send_first(struct node *n, struct whole *whole, const float *vector)
+{
+    const struct header header = {.tag = TAG_SLICE, .version = n->version};
+    whole->w = vector;
+    if (n->worker == 0)
+        evaluation_send(n, whole->sent, &header, vector, (size_t)n->count * sizeof *vector);
+}
+
+/* Rank 0 has a copy, in `own`. */
+static void copy_first(struct node *n, struct whole *whole, float *own)
+{
+    vector_copy(own, whole->w, n->count, n->context->threads);
+    node_weights_changed(n);
+    whole->w = own;
+}
+
+static void take_first(struct node *n, struct whole *whole, float *own)
+{
+    size_t bytes = (size_t)n->count * sizeof *own;
+    if (n->worker == 0)
+        return;
+    whole->borrowed = evaluation_receive(n, n->context->servers, TAG_SLICE, NULL, 0);
+    CHECK(net_header(whole->borrowed)->bytes == bytes,
+          "weights of the first worker: %zu bytes expected, %llu came", bytes,
+          (unsigned long long)net_header(whole->borrowed)->bytes);
+    whole->w = net_data(whole->borrowed);
+    if (n->rank == 0)
+        copy_first(n, whole, own);
 }
 
 /* A server's slice of `own` goes to all others. */
@@ -72,7 +111,7 @@ static void send_slice(struct node *n, struct whole *whole, const float *own)
 }
 
 /* Of all servers; a server's slice is in `own`. */
-static void gather_slices(struct node *n, struct whole *whole, const float *own)
+static void gather_slices(struct node *n, struct whole *whole, float *own)
 {
     int servers = n->context->servers;
     whole->w = whole->gathered ? whole->gathered : own;
@@ -114,6 +153,14 @@ static void open_workers(struct node *n)
         e->scale[k] = 1.0 / (double)workers;
 }
 
+static void take_mean(struct node *n)
+{
+    struct evaluator *e = &n->own->evaluator;
+    if (e->set.mean)
+        vector_sum(e->mean, e->workers, e->scale, n->context->workers, n->count,
+                   n->context->threads);
+}
+
 static void borrow_workers(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
@@ -122,7 +169,7 @@ static void borrow_workers(struct node *n)
         open_workers(n);
     for (int k = 0; k < n->context->workers; k++) {
         int rank = n->context->servers + k;
-        e->workers[k] = n->w;
+        e->workers[k] = own_weights(n);
         if (rank == n->rank)
             continue;
         e->borrowed[k] = evaluation_receive(n, rank, TAG_SLICE, NULL, 0);
@@ -131,25 +178,89 @@ static void borrow_workers(struct node *n)
               "weights of rank %d: %zu bytes expected, %llu came", rank, bytes,
               (unsigned long long)net_header(e->borrowed[k])->bytes);
     }
-    if (e->set.mean)
-        vector_sum(e->mean, e->workers, e->scale, n->context->workers, n->count,
-                   n->context->threads);
+    take_mean(n);
 }
 
-/* Messages of one rank keep their order: averages come before weights. */
-void weights_set_exchange(struct node *n)
+static float *average_of(const struct node *n)
+{
+    return n->own->evaluator.average.w;
+}
+
+static float *weights_of(const struct node *n)
+{
+    return n->w;
+}
+
+/* What the servers have, where it lies; slices are at their places in vectors of all weights. */
+static void look_at_servers(struct node *n, struct whole *whole,
+                            float *(*vector_of)(const struct node *server))
+{
+    whole->w = whole->gathered ? whole->gathered : vector_of(n);
+    for (int s = 0; s < n->context->servers && whole->gathered; s++) {
+        int64_t from = node_slice(n, s).from;
+        memcpy(whole->gathered + from, vector_of(n->context->nodes[s]) + from, slice_bytes(n, s));
+    }
+}
+
+static void look_at_workers(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
+    if (!e->workers)
+        open_workers(n);
+    for (int k = 0; k < n->context->workers; k++)
+        e->workers[k] = own_weights(n->context->nodes[n->context->servers + k]);
+    take_mean(n);
+}
+
+static void look_at_first(struct node *n)
+{
+    struct evaluator *e = &n->own->evaluator;
+    const struct node *first = n->context->nodes[n->context->servers];
+    e->servers.w = own_weights(first);
+    copy_first(n, &e->servers, n->w);
+    e->averages.w = average_of(first);
     if (e->set.average)
-        send_slice(n, &e->averages, e->average.w);
+        copy_first(n, &e->averages, e->average.w);
+}
+
+void weights_set_look(struct node *n)
+{
+    struct evaluator *e = &n->own->evaluator;
+    if (e->set.first)
+        look_at_first(n);
+    if (e->set.average && !e->set.first)
+        look_at_servers(n, &e->averages, average_of);
+    if (e->set.server && !e->set.first)
+        look_at_servers(n, &e->servers, weights_of);
+    if (wants_workers(e))
+        look_at_workers(n);
+}
+
+/* Of the servers, or of the first worker in their place. Messages of one rank keep their order:
+ * averages come before weights. */
+static void exchange_servers(struct node *n)
+{
+    struct evaluator *e = &n->own->evaluator;
+    void (*send)(struct node *, struct whole *, const float *) =
+        e->set.first ? send_first : send_slice;
+    void (*gather)(struct node *, struct whole *, float *) =
+        e->set.first ? take_first : gather_slices;
+    if (e->set.average)
+        send(n, &e->averages, e->average.w);
     if (e->set.server)
-        send_slice(n, &e->servers, n->w);
+        send(n, &e->servers, e->set.first ? own_weights(n) : n->w);
+    if (e->set.average)
+        gather(n, &e->averages, e->average.w);
+    if (e->set.server)
+        gather(n, &e->servers, n->w);
+}
+
+void weights_set_exchange(struct node *n)
+{
+    const struct evaluator *e = &n->own->evaluator;
+    exchange_servers(n);
     if (wants_workers(e))
         send_own(n);
-    if (e->set.average)
-        gather_slices(n, &e->averages, e->average.w);
-    if (e->set.server)
-        gather_slices(n, &e->servers, n->w);
     if (wants_workers(e))
         borrow_workers(n);
 }

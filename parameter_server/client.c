@@ -28,7 +28,6 @@ struct ps_client {
     const float *early_vector;    /* that one */
     struct request *pending_pull; /* what ps_pull_ready() waits for */
     float *into;                  /* where the pull goes */
-    const float *shown;           /* the weights it reported */
     double waited_s;              /* in all, until the last push */
     bool new_weights, dropped, departed;
 };
@@ -78,6 +77,7 @@ void ps_client_close(struct ps_client *ps)
         coder_close(ps->link[s].unpack);
         net_free(ps->n->net, ps->link[s].packed);
     }
+    node_show(ps->n, NULL);
     xfree(ps->link);
     xfree(ps);
 }
@@ -213,7 +213,7 @@ void ps_request(struct ps_client *ps)
 void ps_report(struct ps_client *ps, const float *weights)
 {
     const struct push_note note = describe(ps);
-    ps->shown = weights;
+    node_show(ps->n, weights);
     if (weights)
         node_average(ps->n, weights);
     push(ps, NULL, &note, PUSH_REPORT);
@@ -276,24 +276,6 @@ struct request *const *ps_pending_pull(const struct ps_client *ps)
     return &ps->pending_pull;
 }
 
-static void show_vector(struct node *n, const float *vector)
-{
-    const struct header header = {.tag = TAG_SHOW, .version = n->version};
-    struct request *list[2] = {
-        NULL, net_send(n->net, 0, &header, vector, (size_t)n->count * sizeof *vector)};
-    node_wait(n, list, 2, INFINITY, "rank 0 to take the weights", 0);
-    net_release(n->net, list[1]);
-}
-
-/* Rank 0 asks for the weights that this worker reported, and their average if there is one. */
-static void show(struct ps_client *ps)
-{
-    const float *average = node_shown_average(ps->n);
-    show_vector(ps->n, ps->shown);
-    if (average)
-        show_vector(ps->n, average);
-}
-
 /* Server 0 speaks for the run. */
 static void take_note(struct ps_client *ps, int server, const struct header *m)
 {
@@ -335,28 +317,20 @@ static void take_weights(struct ps_client *ps, int server, const struct request 
     ps->new_weights = true;
 }
 
-/* One server's reply. Messages before it only ask to show the weights. */
+/* One server's reply. */
 static void take_reply(struct ps_client *ps, int server)
 {
     struct node *n = ps->n;
     struct link *link = &ps->link[server];
-    for (;;) {
-        struct request *list[2] = {NULL, link->pull};
-        node_wait(n, list, 2, INFINITY, "the next weights", server);
-        const struct header *m = net_header(list[1]);
-        bool shows = m->flags & REPLY_SHOW;
-        if (!shows)
-            take_note(ps, server, m);
-        if (!shows && !(m->flags & REPLY_UNCHANGED))
-            take_weights(ps, server, list[1]);
-        link->version = m->version;
-        net_release(n->net, list[1]);
-        link->pull = NULL;
-        if (!shows)
-            break;
-        post_pull(ps, server);
-        show(ps);
-    }
+    struct request *list[2] = {NULL, link->pull};
+    node_wait(n, list, 2, INFINITY, "the next weights", server);
+    const struct header *m = net_header(list[1]);
+    take_note(ps, server, m);
+    if (!(m->flags & REPLY_UNCHANGED))
+        take_weights(ps, server, list[1]);
+    link->version = m->version;
+    net_release(n->net, list[1]);
+    link->pull = NULL;
 }
 
 bool ps_wait(struct ps_client *ps)

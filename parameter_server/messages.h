@@ -2,7 +2,6 @@
  *
  *   TAG_PUSH      worker -> server   push_note; payload: the slice, none without mini-batches
  *   TAG_PARAMS    server -> worker   reply_note; payload: the slice of weights, or none
- *   TAG_SHOW      worker -> rank 0   payload: the weights that decentralised workers agree on
  *   TAG_DEPART    worker -> server   depart_note: it pushes no more
  *   TAG_STOP      rank 0 -> server   stop_note: training is over
  *   TAG_FAREWELL  rank 0 -> all      farewell_note: all have departed, the last evaluation is done
@@ -23,8 +22,7 @@ enum {
 enum {
     REPLY_STOP = 1,      /* training is over */
     REPLY_UNCHANGED = 2, /* no payload: the weights it has are still the newest */
-    REPLY_SHOW = 4,      /* no reply yet: rank 0 wants to see the worker's weights */
-    REPLY_DROPPED = 8    /* of what it pushed since the last reply something was dropped */
+    REPLY_DROPPED = 4    /* of what it pushed since the last reply something was dropped */
 };
 
 struct push_note {

@@ -2,9 +2,9 @@
  * evaluates and says when training is over.
  *
  * Nobody waits for rank 0: where an update is one of all workers, its reply is sent when the update
- * before was counted. It is held back only where rank 0 will evaluate or end training. Then all
- * workers wait at that version, and show its weights. So limits by samples and by updates are
- * exact. For a limit by seconds, and a learning rate that follows it, the next update is taken to
+ * before was counted. It is held back only where rank 0 will evaluate that version or end training.
+ * Then all workers wait at that version, and the first one shows its weights. So limits by samples
+ * and by updates are exact. An evaluation by the clock takes what the first worker has. For a limit by seconds, and a learning rate that follows it, the next update is taken to
  * be as long as the last one. A signal to stop ends training with the update that has begun.
  *
  * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
@@ -14,34 +14,6 @@
 
 #include "base/check.h"
 #include "parameter_server/server.h"
-
-static void take_shown(struct ps_server *ps, float *into)
-{
-    struct node *n = ps->n;
-    struct request *list[2] = {
-        NULL, net_recv(n->net, ps_rank_of(ps, 0), TAG_SHOW, into, (size_t)n->count * sizeof *into)};
-    node_wait(n, list, 2, INFINITY, "the weights that the workers agree on", ps_rank_of(ps, 0));
-    CHECK(net_header(list[1])->bytes == (size_t)n->count * sizeof *n->w,
-          "weights from rank %d: %zu bytes expected, %llu came", ps_rank_of(ps, 0),
-          (size_t)n->count * sizeof *n->w, (unsigned long long)net_header(list[1])->bytes);
-    net_release(n->net, list[1]);
-}
-
-/* Before an evaluation: the weights of the first worker, which waits for its reply, and their
- * average. */
-static void fetch(void *self)
-{
-    struct ps_server *ps = self;
-    struct node *n = ps->n;
-    float *average = node_shown_average(n);
-    if (n->version == 0)
-        return;
-    ps_reply_flags(ps, 0, REPLY_SHOW);
-    take_shown(ps, n->w);
-    if (average)
-        take_shown(ps, average);
-    node_weights_changed(n);
-}
 
 static void reply_to_all(struct ps_server *ps)
 {
@@ -97,6 +69,7 @@ static void monitor_together(struct ps_server *ps)
     ps_reply_all(ps);
     for (bool ahead = reply_ahead(ps, INFINITY); ps_collect(ps);) {
         n->ending = ahead ? END_NOT_HERE : END_BY_LIMITS;
+        node_evaluate_first(n);
         node_waiting_since(n, last_report_s(ps));
         ps->replied = ahead;
         ps_close_version(ps);
@@ -131,10 +104,7 @@ void ps_monitor(struct ps_server *ps, bool together)
         monitor_each(ps);
         return;
     }
-    node_shown_average(ps->n);
-    node_before_evaluation(ps->n, fetch, ps);
     node_on_evaluation(ps->n, release, ps);
     monitor_together(ps);
-    node_before_evaluation(ps->n, NULL, NULL);
     node_on_evaluation(ps->n, NULL, NULL);
 }

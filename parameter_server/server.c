@@ -336,7 +336,7 @@ static void reply(struct ps_server *ps, int worker, int flags, struct training_s
     struct node *n = ps->n;
     struct header header = {
         .tag = TAG_PARAMS, .flags = flags | (n->stop ? REPLY_STOP : 0), .version = at.version};
-    if (ps->worker[worker].dropped && !(flags & REPLY_SHOW)) {
+    if (ps->worker[worker].dropped) {
         header.flags |= REPLY_DROPPED;
         ps->worker[worker].dropped = false;
     }

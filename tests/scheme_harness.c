@@ -196,6 +196,7 @@ void experiment_run(struct experiment *e)
                          : o->delay_block > 0          ? o->delay_block
                                                        : sim->sim_minibatch,
         .results = e->results,
+        .nodes = e->together ? NULL : xcalloc((size_t)ranks, sizeof(struct node *)),
         .stop_requested = &stop_requested};
     run_context_share_cores(&s.context, ranks);
     e->out.count = e->problem->count;
@@ -210,6 +211,7 @@ void experiment_run(struct experiment *e)
                                     .links = e->links},
             run_rank, &s);
     xfree(s.context.computing);
+    xfree(s.context.nodes);
     if (own) {
         xfree(e->problem->no_decay);
         xfree(e->problem);

@@ -47,6 +47,7 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     struct ledger *ledger;
     const struct machine *machine; /* NULL: vector work takes no time, the links are all alike */
     double jitter;                 /* standard deviation / mean of mini-batches' times */
+    bool together;                 /* ranks evaluate by messages, as processes do */
     bool stop_requested;           /* as by a signal, from the beginning */
     const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
     struct results *results;                              /* NULL: nothing is written */

@@ -226,6 +226,7 @@ static void an_evaluation_is_no_latency_of_a_signal(void **state)
     experiment_defaults(&e, (const char *const[]){"workers=2", "minibatches=1", "batch=4",
                                                   "samples=100", "eval-every=1", latency, NULL});
     e.scheme = &signals;
+    e.together = true;
     experiment_run(&e);
     const struct counters *c = &e.out.worker[1];
     assert_int_equal(c->signals.heard, 1);
