@@ -1,5 +1,6 @@
 /* A worker that steps for itself, and pushes what its step has moved: the server adds that, so both
- * move by one rule, whatever it is and however seldom they meet. For ssp and downpour. */
+ * move by one rule, whatever it is and however seldom they meet (--compress may change what the
+ * server gets). For ssp and downpour. */
 #ifndef SCHEME_OWN_STEP_H
 #define SCHEME_OWN_STEP_H
 

@@ -7,13 +7,13 @@
  *   server  w <- w + u at each push; replies to a reader at clock c when the slowest worker has
  *           finished c - s batches
  *
- * Both move by the same u, so state of an optimizer, as momentum, is each worker's own. With --ssp-
- * staleness 0 all read at every clock, and w moves by the mean of their steps between two reads:
- * under sgd and nesterov, which are linear in the gradient, the scheme is ssgd. Cost: n floats per
- * batch, and n per read: every batch at s = 0, else as seldom as s allows. Ho et al. NIPS 2013,
- * section 3; Bosen's consistency controller. Deviations: the paper's steps count in full, not for 1
- * / W; its weights are read row by row, here all at once; of several servers each keeps the bound
- * for its slice. */
+ * Both move by the same u (unless --compress changes what the server gets), so state of an
+ * optimizer, as momentum, is each worker's own. With --ssp-staleness 0 all read at every clock, and
+ * w moves by the mean of their steps between two reads: under sgd and nesterov, which are linear in
+ * the gradient, the scheme is ssgd. Cost: n floats per batch, and n per read: every batch at s = 0,
+ * else as seldom as s allows. Ho et al. NIPS 2013, section 3; Bosen's consistency controller.
+ * Deviations: the paper's steps count in full, not for 1 / W; its weights are read row by row, here
+ * all at once; of several servers each keeps the bound for its slice. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/own_step.h"

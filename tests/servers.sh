@@ -45,6 +45,14 @@ for mode in 'locked direct' 'locked relay' 'racing direct' 'racing relay'; do
         '$j->{best_top1} > 90'
 done
 
+# rank 0 chooses for both servers whose gradients an update takes
+for scheme in backup rennala; do
+    real $scheme 6 --scheme $scheme --servers 2 --delay exponential:0.002
+    check "$scheme, 2 servers: it learns" json_holds $scheme/summary.json '$j->{best_top1} > 90'
+    check "$scheme, 2 servers: what is late is dropped, at both" [ \
+        "$(of_role $scheme server dropped_samples | grep -cv '^0$')" = 2 ]
+done
+
 # --- 16 bits per float: half the bytes, and it still learns
 real bf16 4 --scheme ssgd --compress bf16
 check 'bf16: half the bytes' holds "($(of_role bf16 worker sent_bytes |
