@@ -67,7 +67,13 @@ static void pair_open(struct pair *p, const struct device_optimizer_kind *kind, 
                                      {FROM + 101, FROM + 300},
                                      {FROM + (1 << 19) - 3, FROM + (1 << 19) + 2},
                                      {FROM + LARGE, INT64_MAX}};
-    struct optimizer_options o = {rule, momentum, 0.05, 0.9, 0.99, 1e-8, 1};
+    struct optimizer_options o = {.rule = rule,
+                                  .momentum = momentum,
+                                  .decay = 0.05,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.99,
+                                  .epsilon = 1e-8,
+                                  .threads = 1};
     struct range slice = {FROM, FROM + count};
     *p = (struct pair){.count = count, .sources = sources};
     snprintf(p->name, sizeof p->name, "%s, momentum %g, %lld floats, %d sources", rule, momentum,

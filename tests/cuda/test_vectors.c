@@ -329,8 +329,13 @@ static void check_steps(struct gpu *gpu, size_t which, int64_t count, int source
     const struct range no_decay[] = {{0, 1},   {6, 7},     {7, 11},
                                      {13, 14}, {101, 300}, {count - 2, count}};
     int ranges = count > 400 ? 6 : 0;
-    struct optimizer_options o = {
-        rules[which].name, rules[which].momentum, 0.05, 0.9, 0.99, 1e-8, 1};
+    struct optimizer_options o = {.rule = rules[which].name,
+                                  .momentum = rules[which].momentum,
+                                  .decay = 0.05,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.99,
+                                  .epsilon = 1e-8,
+                                  .threads = 1};
     struct optimizer *truth = optimizer_open(&o, (struct range){0, count}, no_decay, ranges);
     struct inputs in;
     inputs_open(gpu, &in, sources, count, shift);
