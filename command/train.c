@@ -143,7 +143,7 @@ static char *configuration(const struct run *run)
     return text;
 }
 
-static void say_what_runs(const struct run *run, const char *host)
+static void say_what_runs(const struct run *run, struct net *net)
 {
     const struct options *o = &run->options;
     const struct run_context *c = &run->context;
@@ -151,9 +151,15 @@ static void say_what_runs(const struct run *run, const char *host)
     if (c->problem->generated)
         fprintf(stderr, "nbsgd: NO REAL IMAGES: %s. Name a folder with --data DIR; known are: %s\n",
                 c->problem->source, dataset_files(known, sizeof known));
+    if (net->crowd.host)
+        fprintf(
+            stderr,
+            "nbsgd: %d ranks share the %d core%s of %s: a rank that --slow slows leaves them to "
+            "the others, and speeds say little\n",
+            net->crowd.ranks, net->crowd.cores, net->crowd.cores > 1 ? "s" : "", net->crowd.host);
     printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network,
            o->world, c->workers, c->workers > 1 ? "s" : "", c->servers, c->servers > 1 ? "s" : "",
-           host, c->problem->computes, c->problem->source);
+           net_host(net, 0), c->problem->computes, c->problem->source);
     fflush(stdout);
 }
 
@@ -178,10 +184,10 @@ static void write_partition(struct run_context *c, int ranks)
     xfree(samples);
 }
 
-static void open_results(struct run *run, int ranks, const char *host)
+static void open_results(struct run *run, struct net *net)
 {
     const struct options *o = &run->options;
-    char *lines = head(run, ranks), *config = configuration(run);
+    char *lines = head(run, net->ranks), *config = configuration(run);
     run_folder_choose(run->folder, sizeof run->folder, o->results, o->scheme);
     struct results_options options = {.folder = run->folder,
                                       .head = lines,
@@ -190,8 +196,8 @@ static void open_results(struct run *run, int ranks, const char *host)
                                       .report_s = o->report_every,
                                       .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
     run->context.results = results_open(&options);
-    say_what_runs(run, host);
-    write_partition(&run->context, ranks);
+    say_what_runs(run, net);
+    write_partition(&run->context, net->ranks);
     free(lines);
     free(config);
 }
@@ -231,7 +237,7 @@ static void run_rank(struct net *net, void *argument)
     if (!run->world->virtual_time)
         open_process(run, net);
     if (net->rank == 0)
-        open_results(run, net->ranks, net_host(net, 0));
+        open_results(run, net);
     struct node *n = node_open(net, &run->context);
     (n->worker >= 0 ? run->scheme->work : run->scheme->serve)(n);
     int status = n->status;

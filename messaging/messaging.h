@@ -53,16 +53,22 @@ struct rma_window { /* memory of one rank that the others reach; the world's own
     size_t bytes;
 };
 
+struct crowd { /* a host whose ranks outnumber its cores */
+    const char *host;
+    int ranks, cores;
+};
+
 struct net {                       /* one rank */
     const char *world;             /* its name */
     const struct net_calls *calls; /* the functions below as this world has them */
     void *self;                    /* the world's own */
     int rank, ranks;
-    int local_rank;    /* its number among the ranks of its host: 0, 1, .. */
-    int cores;         /* of the host that fall to this rank, at least 1 */
-    bool gpu_aware;    /* net_sum() takes memory of a GPU, too */
-    bool virtual_time; /* time is a number: computing must be accounted for by net_advance() */
-    size_t piece;      /* bytes in which payloads move, where that takes time */
+    int local_rank;     /* its number among the ranks of its host: 0, 1, .. */
+    int cores;          /* of the host that fall to this rank, at least 1 */
+    struct crowd crowd; /* rank 0: the first such host; of none: NULL */
+    bool gpu_aware;     /* net_sum() takes memory of a GPU, too */
+    bool virtual_time;  /* time is a number: computing must be accounted for by net_advance() */
+    size_t piece;       /* bytes in which payloads move, where that takes time */
     /* Headers and payloads of this rank, counted by the world. */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
 

@@ -52,6 +52,11 @@ double moments_deviation(const struct moments *m)
     return count > 0 ? sqrt(fmax(0, m->squares / count - mean * mean)) : 0;
 }
 
+double moments_mean(const struct moments *m)
+{
+    return m->count > 1 ? m->sum / ((double)m->count - 1) : NAN;
+}
+
 static double wall_s(void)
 {
     struct timespec t;

@@ -11,6 +11,7 @@
 
 #include "base/json_writer.h"
 #include "metrics/run_folder.h"
+#include "slowness/slowness.h"
 
 enum { HISTOGRAM = 64 };
 
@@ -36,6 +37,7 @@ struct moments {
 
 void moments_add(struct moments *m, double value);
 double moments_deviation(const struct moments *m); /* standard deviation; 0 before there are two */
+double moments_mean(const struct moments *m);      /* NAN before there are two */
 
 /* messages of this rank, as its world counts them */
 struct traffic {
@@ -59,6 +61,7 @@ struct counters {
     double dropped_s; /* the same on finished ones that a server dropped, to be done again */
     double update_s;  /* summing and stepping; workers: all vector work of their own */
     struct moments minibatch_s; /* computing of finished mini-batches */
+    struct moments slowed_s;    /* the same, with what --slow slept between */
     struct traffic traffic;
     int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */
     int64_t compressed_bytes;                     /* that they had as messages */
@@ -133,9 +136,15 @@ struct run_summary {
     double seconds; /* of the training clock */
     int64_t samples, updates;
     int ranks;
+    const struct slowness *slowness; /* what --slow says */
     const struct counters *counters; /* [ranks], rank 0 first */
     const char *const *host;         /* [ranks] */
 };
+
+/* How many times as long as those of the workers that --slow does not name this rank's mini-batches
+ * took, what --slow slept included. It is below the factor that was asked for where ranks share
+ * cores: who sleeps leaves them to the others. NAN: a server, or too few mini-batches. */
+double summary_slowness_met(const struct run_summary *s, int rank);
 
 /* Writes ranks.csv, histograms.csv and summary.json, prints the closing table; results_close() only
  * closes. */

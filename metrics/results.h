@@ -26,6 +26,10 @@ struct results {
 
 /* a new file in the folder; NULL is reported once */
 FILE *results_file(struct results *r, const char *name, bool head);
+/* by rank, what was met of --slow: for summary.json, and for the closing lines */
+void slowed_fields(const struct run_summary *s, struct json_field field[SLOW_WORKERS + 1],
+                   char key[SLOW_WORKERS][12]);
+void slowed_print(const struct run_summary *s);
 /* after a write: what was written goes to the file; a failure is reported once */
 void results_flush(struct results *r, FILE *f, const char *name);
 

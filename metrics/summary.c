@@ -109,12 +109,13 @@ static void write_ranks(struct results *r, const struct run_summary *s)
     fputs("rank,role,host", f);
     for (int k = 0; k < COLUMNS; k++)
         fprintf(f, ",%s", columns[k].name);
-    fputs("\n", f);
+    fputs(",slow_met\n", f);
     for (int i = 0; i < s->ranks; i++) {
         fprintf(f, "%d,%s,%s", i, role(s, i), s->host[i]);
         for (int k = 0; k < COLUMNS; k++)
             write_cell(f, &columns[k], &s->counters[i]);
-        fputs("\n", f);
+        double met = summary_slowness_met(s, i);
+        fprintf(f, isnan(met) ? ",\n" : ",%.6f\n", met);
     }
     results_flush(r, f, "ranks.csv");
     fclose(f);
@@ -191,7 +192,9 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     const struct evaluation *last = r->evaluations ? &r->evaluation[r->evaluations - 1] : &none;
     const struct counters *server = &s->counters[0];
     struct json_field tta[MAX_THRESHOLDS + 1];
-    char key[MAX_THRESHOLDS][16];
+    struct json_field met[SLOW_WORKERS + 1];
+    char key[MAX_THRESHOLDS][16], slow_key[SLOW_WORKERS][12];
+    slowed_fields(s, met, slow_key);
     fill_tta(r, tta, key);
     const struct json_field fields[] = {
         JSON_TEXT("scheme", s->scheme),
@@ -223,6 +226,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_FIXED("minibatches_per_update", histogram_mean(&server->minibatches_per_update)),
         JSON_FIXED("minibatches_per_update_harmonic",
                    histogram_harmonic_mean(&server->minibatches_per_update)),
+        JSON_OBJECT("slow_met", met),
         JSON_OBJECT("tta", tta),
         {.type = JSON_END},
     };
@@ -261,6 +265,7 @@ static void print_table(const struct results *r, const struct run_summary *s,
     if (r->evaluations)
         printf("top-1 %.2f %% at the end, %.2f %% at best\n",
                r->evaluation[r->evaluations - 1].top1, results_best(r));
+    slowed_print(s);
     printf("results: %s\n", r->folder);
     fflush(stdout);
 }

@@ -285,6 +285,7 @@ enum node_flow node_minibatch(struct node *n)
     double began_s = node_clock(n), computed_s = n->counters.compute_s;
     enum node_flow flow = await_machine(n);
     double there_s = c->unit_s = node_clock(n);
+    double delayed_s = n->counters.delay_s;
     int64_t attempt = c->attempts++;
     c->gradient = n->finished ? c->spare : n->sum;
     c->final_from = n->count;
@@ -294,6 +295,7 @@ enum node_flow node_minibatch(struct node *n)
         flow = pass_virtually(n);
     else if (flow == NODE_CONTINUE && !compute(n, w, &loss, between_units))
         flow = NODE_INTERRUPTED;
+    double slept_s = n->counters.delay_s - delayed_s;
     if (flow == NODE_CONTINUE)
         flow = hold_up(n, attempt, there_s);
     assert(flow == NODE_CONTINUE || !c->on_ready);
@@ -306,7 +308,9 @@ enum node_flow node_minibatch(struct node *n)
         assert(n->w == w.w && n->weights_version == w.weights_version);
         compute(n, w, &loss, NULL);
     }
-    moments_add(&n->counters.minibatch_s, n->counters.compute_s - computed_s);
+    computed_s = n->counters.compute_s - computed_s;
+    moments_add(&n->counters.minibatch_s, computed_s);
+    moments_add(&n->counters.slowed_s, computed_s + slept_s);
     c->finished_s += node_clock(n) - began_s;
     commit(n, &loss);
     return flow;

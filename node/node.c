@@ -130,6 +130,7 @@ static void finish_results(struct node *n, const struct counters *counters, cons
                                             .samples = n->samples,
                                             .updates = n->version,
                                             .ranks = n->net->ranks,
+                                            .slowness = &n->context->slowness,
                                             .counters = counters,
                                             .host = host,
                                         });

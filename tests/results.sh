@@ -102,6 +102,16 @@ check 'a worker accounts for its seconds' awk -F, -v all="$(value seconds)" '
 check 'every rank took part in the evaluations' \
     holds "$(column a/ranks.csv eval_s | sort -g | head -n 1) > 0"
 check 'the delayed rank was delayed' holds "$(column a/ranks.csv delay_s | tail -n 1) > 0"
+# computing alone would say 1: it sleeps the rest
+check 'what was met of --slow: in the summary and of the rank' \
+    holds "$(json a/summary.json '$j->{slow_met}{4}') == $(column a/ranks.csv slow_met | tail -n 1) &&
+        $(json a/summary.json '$j->{slow_met}{4}') > 1.2"
+check 'and in the closing lines' \
+    is "$(grep -- '--slow' <<<"$out" | tail -n 1)" "--slow 4=3: rank 4 took $(
+        json a/summary.json 'sprintf "%.1f", $j->{slow_met}{4}') times as long as the others"
+run taskset -c 0 "$mpirun" -n 3 "$nbsgd" --network quadratic --samples 1 --results crowd
+check 'ranks that outnumber cores: one line, from rank 0' \
+    is "$code $(grep -c '^nbsgd: 3 ranks share the 1 core of ' <<<"$out")" '0 1'
 check 'seconds and samples of eval.csv rise' \
     awk -F, '$1 < s || $2 < n { exit 1 } { s = $1; n = $2 }' <(rows a/eval.csv)
 check 'the last row is the summary' is "$(rows a/eval.csv | tail -n 1 \

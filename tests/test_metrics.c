@@ -94,6 +94,22 @@ static void the_first_value_of_a_series_is_left_out(void **state)
     assert_true(m.sum == 8);
 }
 
+/* Ranks 1 and 2 are not slowed: 3 and 5 s a mini-batch but for the first one. */
+static void slowness_that_was_met(void **state)
+{
+    (void)state;
+    const struct slowness asked = slowness_parse("3=4,4=2", 5);
+    const double seconds[5][3] = {{0}, {900, 2, 4}, {900, 5, 5}, {900, 11, 13}, {8}};
+    struct counters counters[5] = {{0}};
+    const struct run_summary s = {
+        .servers = 1, .workers = 4, .ranks = 5, .slowness = &asked, .counters = counters};
+    for (int rank = 1; rank < 5; rank++)
+        for (int i = 0; i < (rank == 4 ? 1 : 3); i++)
+            moments_add(&counters[rank].slowed_s, seconds[rank][i]);
+    assert_true(summary_slowness_met(&s, 3) == 3 && summary_slowness_met(&s, 1) == 0.75);
+    assert_true(isnan(summary_slowness_met(&s, 4)) && isnan(summary_slowness_met(&s, 0)));
+}
+
 static void a_histogram_counts_the_tail_in_its_last_bin(void **state)
 {
     (void)state;
@@ -117,6 +133,7 @@ int main(void)
         cmocka_unit_test(text_is_escaped),
         cmocka_unit_test(text_is_utf8),
         cmocka_unit_test(the_first_value_of_a_series_is_left_out),
+        cmocka_unit_test(slowness_that_was_met),
         cmocka_unit_test(a_histogram_counts_the_tail_in_its_last_bin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,34 +53,55 @@ static void find_local_ranks(struct process *p)
     xfree(own);
 }
 
+struct share {         /* of a rank in its host's cores */
+    int before, ranks; /* ranks of the host: those before this one; all */
+    int cores;         /* that all of them have together */
+    bool alike;        /* each may use the same ones */
+};
+
+static struct share find_share(const struct process *p, int rank)
+{
+    const struct endpoint *own = &p->endpoint[rank];
+    struct core_set all = own->cores;
+    struct share s = {.cores = own->available, .alike = true};
+    for (int i = 0; i < p->net.ranks; i++) {
+        if (strcmp(p->endpoint[i].host, own->host) != 0)
+            continue;
+        s.ranks++;
+        s.before += i < rank;
+        s.alike = s.alike && core_set_equal(&p->endpoint[i].cores, &own->cores);
+        all = core_set_union(&all, &p->endpoint[i].cores);
+    }
+    /* Cores of one's own: a quota may still be shared. */
+    if (!s.alike && s.cores == core_set_count(&own->cores))
+        s.cores = core_set_count(&all);
+    return s;
+}
+
 /* Gives each rank of the host its own cores where there are enough, and the launcher has not done
  * so. */
 static void find_cores(struct process *p, const struct world_options *options)
 {
-    const struct endpoint *own = &p->endpoint[p->net.rank];
-    struct core_set all = own->cores;
-    int before = 0, local_ranks = 0, available = own->available;
-    bool alike = true;
-    for (int i = 0; i < p->net.ranks; i++) {
-        if (strcmp(p->endpoint[i].host, own->host) != 0)
-            continue;
-        local_ranks++;
-        before += i < p->net.rank;
-        alike = alike && core_set_equal(&p->endpoint[i].cores, &own->cores);
-        all = core_set_union(&all, &p->endpoint[i].cores);
-    }
-    /* Cores of one's own: a quota may still be shared. */
-    if (!alike && available == core_set_count(&own->cores))
-        available = core_set_count(&all);
-    int each = alike ? available / local_ranks : own->available;
+    const struct share own = find_share(p, p->net.rank);
+    int each = own.alike ? own.cores / own.ranks : p->endpoint[p->net.rank].available;
     p->net.cores = each > 0 ? each : 1;
-    p->net.local_rank = before;
+    p->net.local_rank = own.before;
     int threads = options->threads > 0 ? options->threads : p->net.cores;
-    p->spin = local_ranks * threads <= available;
-    if (options->pin && alike && p->spin && !cores_pin(before, local_ranks, threads))
+    p->spin = own.ranks * threads <= own.cores;
+    if (options->pin && own.alike && p->spin && !cores_pin(own.before, own.ranks, threads))
         fprintf(stderr,
                 "nbsgd: rank %d cannot be pinned to its cores; it runs where the system puts it\n",
                 p->net.rank);
+}
+
+static void find_crowd(struct process *p)
+{
+    int ranks = p->net.rank ? 0 : p->net.ranks; /* rank 0 says it for all */
+    for (int i = 0; i < ranks && !p->net.crowd.host; i++) {
+        const struct share s = find_share(p, i);
+        if (s.ranks > s.cores)
+            p->net.crowd = (struct crowd){p->endpoint[i].host, s.ranks, s.cores};
+    }
 }
 
 /* Only now, since ranks on pretended hosts share cores. */
@@ -115,6 +136,7 @@ void process_start(struct process *p, const struct world_options *options)
 {
     find_local_ranks(p);
     find_cores(p, options);
+    find_crowd(p);
     name_hosts(p);
     zero_clock(p);
 }
