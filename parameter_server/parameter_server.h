@@ -149,6 +149,10 @@ void ps_step_vectors(struct ps_server *ps, const float *const *vector, const dou
 void ps_add_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
                     int count);
 
+/* From now on replies lend a copy of the weights, one per version. So an update does not wait for a
+ * worker that has not taken its own yet. Cost: the copy; memory for as many as workers read. */
+void ps_lend_copies(struct ps_server *ps);
+
 void ps_reply(struct ps_server *ps, int worker);           /* with the weights */
 void ps_reply_unchanged(struct ps_server *ps, int worker); /* without: it has the newest */
 void ps_reply_all(struct ps_server *ps);                   /* to all whose reply is pending */

@@ -4,6 +4,7 @@
  * order they came, so that a synchronous scheme gives the same bits under any delays. */
 #include "parameter_server/server.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -49,12 +50,12 @@ static void open_coders(struct ps_server *ps)
                                     .own = codec_own(codec, o),
                                     .seed = (uint64_t)o->seed,
                                     .stream = ps->n->rank};
-    ps->packed_version = -1;
+    ps->lent.version = -1;
     if (codec->in_place)
         return;
     if (codec->weights) {
         ps->encode = coder_open(codec, &options);
-        ps->packed = net_alloc(ps->n->net, coder_bytes(ps->encode));
+        ps->lent.block = net_alloc(ps->n->net, coder_bytes(ps->encode));
     }
     options.only_unpacks = true;
     ps->decode = coder_open(codec, &options);
@@ -131,8 +132,11 @@ void ps_server_close(struct ps_server *ps)
     coder_close(ps->decode);
     coder_close(ps->encode);
     replay_close(ps->replay);
-    net_free(net, ps->packed);
-    void *blocks[] = {ps->worker, ps->recv, ps->list, ps->source, ps->scale, ps};
+    for (int i = 0; ps->lent.copies && i <= ps->workers; i++)
+        net_free(net, ps->lent.copies[i]);
+    if (!ps->lent.copies)
+        net_free(net, ps->lent.block);
+    void *blocks[] = {ps->lent.copies, ps->worker, ps->recv, ps->list, ps->source, ps->scale, ps};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         xfree(blocks[i]);
 }
@@ -329,6 +333,68 @@ void ps_await_replies_taken(struct ps_server *ps)
         await_reply_taken(ps, i);
 }
 
+void ps_await_weights_free(struct ps_server *ps)
+{
+    if (!ps->lent.copies)
+        ps_await_replies_taken(ps);
+}
+
+void ps_lend_copies(struct ps_server *ps)
+{
+    ps->lent.copies = xcalloc((size_t)ps->workers + 1, sizeof *ps->lent.copies);
+    ps->lent.copies[0] = ps->lent.block;
+}
+
+static bool is_read(struct ps_server *ps, const void *block)
+{
+    for (int i = 0; i < ps->workers; i++) {
+        struct ps_worker *to = &ps->worker[i];
+        if (to->reply && net_wait(ps->n->net, &to->reply, 1, 0) == 0) {
+            net_release(ps->n->net, to->reply);
+            to->reply = NULL;
+        }
+        if (to->reply && to->lent == block)
+            return true;
+    }
+    return false;
+}
+
+/* A block of so many bytes that nobody reads. Of one more than there are workers one is free. */
+static void *free_block(struct ps_server *ps, size_t bytes)
+{
+    struct lent *lent = &ps->lent;
+    int i = 0;
+    if (!lent->copies) {
+        ps_await_replies_taken(ps);
+        return lent->block;
+    }
+    while (lent->copies[i] && is_read(ps, lent->copies[i]))
+        i++;
+    assert(i <= ps->workers);
+    if (!lent->copies[i])
+        lent->copies[i] = net_alloc(ps->n->net, bytes);
+    return lent->copies[i];
+}
+
+/* The slice as replies lend it; its bytes. */
+static const void *lend(struct ps_server *ps, size_t *bytes)
+{
+    struct lent *lent = &ps->lent;
+    const float *w = ps->n->w + ps->slice.from;
+    *bytes = ps->encode ? coder_bytes(ps->encode) : slice_bytes(ps);
+    if (!ps->encode && !lent->copies)
+        return w;
+    if (lent->version == ps->n->version)
+        return lent->block;
+    lent->version = ps->n->version;
+    lent->block = free_block(ps, *bytes);
+    if (ps->encode)
+        coder_pack(ps->encode, lent->block, w);
+    else
+        node_copy(ps->n, lent->block, w, ps_slice_count(ps));
+    return lent->block;
+}
+
 /* About training as it is, or will be, then. */
 static void reply(struct ps_server *ps, int worker, int flags, struct training_state at,
                   const void *payload, size_t bytes)
@@ -344,22 +410,14 @@ static void reply(struct ps_server *ps, int worker, int flags, struct training_s
         .samples = at.samples, .min_clock = n->clock, .lr = node_lr_at(n, at), .status = n->status};
     header_pack(&header, note);
     await_reply_taken(ps, worker);
+    ps->worker[worker].lent = payload;
     ps->worker[worker].reply = net_send(n->net, ps_rank_of(ps, worker), &header, payload, bytes);
 }
 
 void ps_reply(struct ps_server *ps, int worker)
 {
-    const void *payload = ps->n->w + ps->slice.from;
-    size_t bytes = slice_bytes(ps);
-    if (ps->encode) {
-        if (ps->packed_version != ps->n->version) {
-            ps_await_replies_taken(ps);
-            coder_pack(ps->encode, ps->packed, payload);
-        }
-        ps->packed_version = ps->n->version;
-        payload = ps->packed;
-        bytes = coder_bytes(ps->encode);
-    }
+    size_t bytes;
+    const void *payload = lend(ps, &bytes);
     ps->worker[worker].reply_pending = false;
     ps->n->counters.uncompressed_bytes += (int64_t)slice_bytes(ps);
     ps->n->counters.compressed_bytes += (int64_t)bytes;

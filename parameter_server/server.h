@@ -32,8 +32,17 @@ struct ps_worker { /* as a server sees it */
     bool reply_pending;
     bool dropped;          /* a push of its was, since the last reply */
     struct request *reply; /* the last one, whose weights the worker still reads; or NULL */
+    const void *lent;      /* what that reads */
     int64_t signals_sent;  /* DEPARTING and on: by it, as it says */
     int64_t signals_to;    /* it, by this server */
+};
+
+/* What replies lend, where it is not the weights themselves: the slice by the codec, or a copy. It
+ * is made once per version. */
+struct lent {
+    void *block;
+    int64_t version;
+    void **copies; /* [workers + 1], made when needed; ps_lend_copies(). NULL: one block */
 };
 
 /* Receives: the node's, control messages, then the next push of each worker. */
@@ -78,8 +87,7 @@ struct ps_server {
     double *scale;        /* [workers + 1] */
 
     struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
-    void *packed;                  /* the slice by the codec, packed once per version */
-    int64_t packed_version;
+    struct lent lent;
 
     bool relays; /* signals */
     int64_t relayed, newest_signal;
@@ -111,6 +119,8 @@ void ps_reply_ahead(struct ps_server *ps, int worker, struct training_state expe
 
 /* Waits until all workers have taken the weights that they were sent. */
 void ps_await_replies_taken(struct ps_server *ps);
+/* The same, but where copies are lent: the weights may change at once. */
+void ps_await_weights_free(struct ps_server *ps);
 
 /* --- membership.c --- */
 

@@ -113,7 +113,7 @@ static void step(struct ps_server *ps, struct optimizer *o, const float *const *
 
 void ps_step_at(struct ps_server *ps, const double *scale, double lr)
 {
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(ps->n);
     int sources = list_sources(ps, scale);
     ps->update.lr = node_lr(ps->n);
@@ -138,7 +138,7 @@ void ps_own_optimizers(struct ps_server *ps)
 void ps_step_one(struct ps_server *ps, int worker, double scale, double lr)
 {
     struct optimizer *own = ps->worker[worker].own;
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(ps->n);
     bool is_here = ps->worker[worker].push.bytes;
     const float *const source[] = {is_here ? ps_vector(ps, worker) : NULL};
@@ -162,7 +162,7 @@ void ps_accumulate(struct ps_server *ps, int worker)
 void ps_step_accumulated(struct ps_server *ps, double scale)
 {
     struct node *n = ps->n;
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(n);
     ps->update.lr = node_lr(n);
     optimizer_step_accumulated(ps->optimizer, n->w + ps->slice.from, scale, ps->update.lr);
@@ -186,7 +186,7 @@ static void mix(struct ps_server *ps, const float **source, double *scale, int s
 
 void ps_average(struct ps_server *ps, const double *scale)
 {
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(ps->n), rest = 1;
     int sources = list_sources(ps, scale);
     for (int i = 0; i < sources; i++)
@@ -196,7 +196,7 @@ void ps_average(struct ps_server *ps, const double *scale)
 
 void ps_add(struct ps_server *ps, const double *scale)
 {
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(ps->n);
     mix(ps, ps->source, ps->scale, list_sources(ps, scale), 1, began);
 }
@@ -212,7 +212,7 @@ void ps_count(struct ps_server *ps, int worker, int64_t later)
 void ps_step_vectors(struct ps_server *ps, const float *const *vector, const double *scale,
                      int count)
 {
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     ps->update.lr = node_lr(ps->n);
     step(ps, ps->optimizer, vector, scale, count, ps->update.lr, node_clock(ps->n));
 }
@@ -223,7 +223,7 @@ void ps_add_vectors(struct ps_server *ps, const float *const *vector, const doub
     const float *source[PS_MOST_VECTORS + 1];
     double factor[PS_MOST_VECTORS + 1];
     assert(count <= PS_MOST_VECTORS);
-    ps_await_replies_taken(ps);
+    ps_await_weights_free(ps);
     double began = node_clock(ps->n);
     memcpy(source, vector, (size_t)count * sizeof *source);
     memcpy(factor, scale, (size_t)count * sizeof *factor);

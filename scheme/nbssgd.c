@@ -19,8 +19,9 @@
  * With --nb-drop-late S a version closes S seconds after its signal, by rank 0's clock and for all
  * servers alike. A push that reaches rank 0 later contributes nothing. Its worker is told, gets the
  * newest weights, and computes these samples again. Nobody waits for a worker that is not in the
- * version, so one that stops holds up one version; a second one, where it stops before it has
- * copied the weights that it was lent. */
+ * version, so one that stops holds up one version. Workers are lent copies of the weights, so that
+ * one that has not taken its own yet holds up no update: a copy per version, and n floats more for
+ * each worker that is late. */
 #include "scheme/nbssgd.h"
 
 static enum node_flow hear_and_abort(void *self)

@@ -160,6 +160,8 @@ void nbssgd_serve(struct node *n)
         ps_agree_on_order(k.ps);
     if (is(o->nb_signal, "relay"))
         ps_relay_signals(k.ps);
+    if (o->nb_drop_late > 0)
+        ps_lend_copies(k.ps);
     ps_reply_all(k.ps);
     if (o->nb_drop_late > 0)
         serve_in_time(&k, o->nb_drop_late);

@@ -191,6 +191,8 @@ static void draw(struct option_list *w, uint64_t seed)
     add_option(w, "nb-inflight=%s", inflight[seed % 3]);
     add_option(w, "nb-payload=%s", random_below(&r, 3) ? "gradient" : "weights");
     add_option(w, "nb-drop-late=%g", pow(10, -2 + 2 * random_uniform(&r)));
+    add_option(w, "eval-every=%d", random_below(&r, 2) ? 8 : 0);
+    add_option(w, "compress=%s", random_below(&r, 4) ? "f32" : "bf16");
 }
 
 /* A push's way to each server is longer by a random part of 0.1 s: one may meet it in time, another
