@@ -117,7 +117,8 @@ refuses "--optimizer lars: a layer's norm needs all of it" "${toy[@]}" --scheme 
     --optimizer lars --servers 2
 refuses '--optimizer lamb: hogwild steps on parts of layers' "${toy[@]}" --scheme hogwild \
     --optimizer lamb
-refuses '--ema: in hogwild nobody sees the weights of one update' "${toy[@]}" --scheme hogwild --ema 0.9
+refuses '--ema: in hogwild nobody sees the weights of one update' "${toy[@]}" \
+    --scheme hogwild --ema 0.9
 "$nbsgd" --version | grep -q 'cudnn ([^)]*f32 yes' ||
     refuses '--server-device gpu: .* choose cpu' "${toy[@]}" --scheme ssgd --server-device gpu
 refuses "--dtype: 'f16' is not one of f32.bf16" "${toy[@]}" --dtype f16
@@ -141,7 +142,8 @@ refuses '--delay: rank 1 is a server' "${toy[@]}" --servers 2 --delay constant:1
 refuses '--backup-workers belongs to --scheme backup and has no effect' "${toy[@]}" --scheme ssgd \
     --backup-workers 1
 refuses '--backup-workers belongs to --scheme backup' "${toy[@]}" --scheme ssgd --backups 1
-refuses '--beta1 belongs to --optimizer adam, adamw or lamb and has no effect' "${toy[@]}" --beta1 0.5
+refuses '--beta1 belongs to --optimizer adam, adamw or lamb and has no effect' "${toy[@]}" \
+    --beta1 0.5
 refuses '--epsilon belongs to --optimizer adam, adamw or lamb, --optimizer adagrad' \
     "${toy[@]}" --epsilon 1
 refuses '--gamma belongs to --schedule step, --schedule exponential' "${toy[@]}" --gamma 0.5

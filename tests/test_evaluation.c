@@ -236,8 +236,9 @@ static void an_evaluation_is_no_latency_of_a_signal(void **state)
     experiment_close(&e);
 }
 
-/* --ema: w[0] is v after v updates; the average of 1 .. v is the primary, the weights come
- * beside it. It is the same in slices, for serial, which has no server, and where the first worker averages. */
+/* --ema: w[0] is v after v updates; the average of 1 .. v is the primary, the weights come beside
+ * it. It is the same in slices, for serial, which has no server, and where the first worker
+ * averages. */
 static void an_average_of_the_updates(void **state)
 {
     (void)state;
