@@ -22,7 +22,8 @@ static const double ask_every_s = 50e-6;
 void control_open(struct node *n)
 {
     struct control *c = &n->own->control;
-    c->departed = xcalloc((size_t)n->net->ranks, sizeof *c->departed);
+    c->watched = n->worker < 0 || n->rank == 0 ? n->net->ranks : n->context->servers;
+    c->departed = xcalloc((size_t)c->watched, sizeof *c->departed);
     if (n->rank > 0 && !n->context->nodes)
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
 }
@@ -32,7 +33,7 @@ void control_expect_all(struct node *n)
     struct control *c = &n->own->control;
     net_release(n->net, c->call);
     c->call = NULL;
-    memset(c->departed, 0, (size_t)n->net->ranks * sizeof *c->departed);
+    memset(c->departed, 0, (size_t)c->watched * sizeof *c->departed);
 }
 
 void control_close(struct node *n)
@@ -42,6 +43,7 @@ void control_close(struct node *n)
 
 void node_mark_departed(struct node *n, int rank)
 {
+    assert(rank < n->own->control.watched);
     n->own->control.departed[rank] = true;
 }
 
@@ -150,8 +152,8 @@ void node_handle_events(struct node *n)
  * who has not departed. */
 static double too_silent(const struct node *n, int rank, int peer)
 {
-    int needed = n->worker < 0 ? n->net->ranks : n->context->servers;
-    bool is_needed = rank < needed && !n->own->control.departed[rank];
+    const struct control *c = &n->own->control;
+    bool is_needed = rank < c->watched && !c->departed[rank];
     if (rank == n->rank || (!is_needed && rank != peer))
         return 0;
     double silent_s = net_since_heard(n->net, rank);

@@ -30,7 +30,7 @@
 void evaluator_open(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
-    size_t ranks = (size_t)n->net->ranks, statistics = (size_t)n->context->problem->statistics;
+    size_t statistics = (size_t)n->context->problem->statistics;
     e->set = (struct weights_set){.server = true};
     e->moments.next = n->context->options->eval_seconds > 0;
     average_open(n);
@@ -38,10 +38,6 @@ void evaluator_open(struct node *n)
         return;
     e->sums = net_alloc(n->net, (statistics + 1) * sizeof *e->sums);
     e->statistics = net_alloc(n->net, (statistics + 1) * sizeof *e->statistics);
-    if (!n->context->nodes) {
-        e->sent = xcalloc(ranks, sizeof *e->sent);
-        e->copies = xcalloc(ranks, sizeof *e->copies);
-    }
     weights_set_open(n);
 }
 
@@ -71,19 +67,21 @@ struct request *evaluation_receive(struct node *n, int from, int tag, void *into
     return come;
 }
 
-void evaluation_send(struct node *n, struct request **sent_to, const struct header *header,
+void evaluation_send(struct node *n, struct request ***sent_to, const struct header *header,
                      const void *payload, size_t bytes)
 {
+    if (sent_to && !*sent_to)
+        *sent_to = xcalloc((size_t)n->net->ranks, sizeof **sent_to);
     for (int r = 0; r < n->net->ranks; r++) {
         struct request *sent = r == n->rank ? NULL : net_send(n->net, r, header, payload, bytes);
         if (sent_to)
-            sent_to[r] = sent;
+            (*sent_to)[r] = sent;
     }
 }
 
 void evaluation_release(struct node *n, struct request **sent_to)
 {
-    for (int r = 0; r < n->net->ranks; r++) {
+    for (int r = 0; sent_to && r < n->net->ranks; r++) {
         node_await(n, sent_to[r], "a rank to take part in an evaluation", r);
         net_release(n->net, sent_to[r]);
         sent_to[r] = NULL;
@@ -94,7 +92,7 @@ void evaluation_release(struct node *n, struct request **sent_to)
 static void gather_statistics(struct node *n, struct weights w)
 {
     struct problem *p = n->context->problem;
-    const struct evaluator *e = &n->own->evaluator;
+    struct evaluator *e = &n->own->evaluator;
     double *sums = e->sums;
     size_t count = (size_t)p->statistics, bytes = count * sizeof *sums;
     bool all = n->context->nodes;
@@ -122,7 +120,7 @@ static void gather_statistics(struct node *n, struct weights w)
     p->kind->finish_statistics(p, sums, e->statistics);
     if (all)
         return;
-    evaluation_send(n, e->copies, &(struct header){.tag = TAG_STATISTICS}, e->statistics,
+    evaluation_send(n, &e->copies, &(struct header){.tag = TAG_STATISTICS}, e->statistics,
                     count * sizeof(float));
     evaluation_release(n, e->copies);
 }

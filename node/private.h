@@ -47,7 +47,9 @@ struct computing {
 };
 
 struct control {
-    bool *departed; /* [ranks]: no heartbeat is expected from it */
+    /* A server watches all ranks, a worker its servers. */
+    bool *departed; /* [watched]: no heartbeat is expected from it */
+    int watched;
 
     enum node_flow (*interrupt)(void *self); /* node_set_interrupt()'s */
     void *interrupt_self;
@@ -168,9 +170,9 @@ void evaluator_close(struct node *n);
  * version; else of a moment. */
 void evaluation_run(struct node *n, bool called);
 
-/* To every other rank. The requests are left in sent_to[ranks] (NULL: a header alone) until
- * evaluation_release(), which waits for them. */
-void evaluation_send(struct node *n, struct request **sent_to, const struct header *header,
+/* To every other rank. The requests are left in (*sent_to)[ranks], made when it is NULL, until
+ * evaluation_release(), which waits for them; sent_to NULL: a header alone. */
+void evaluation_send(struct node *n, struct request ***sent_to, const struct header *header,
                      const void *payload, size_t bytes);
 void evaluation_release(struct node *n, struct request **sent_to);
 /* Waits for that message. */

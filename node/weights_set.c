@@ -13,8 +13,6 @@
 
 static void open_whole(const struct node *n, struct whole *whole)
 {
-    if (!n->context->nodes)
-        whole->sent = xcalloc((size_t)n->net->ranks, sizeof *whole->sent);
     if (n->context->servers > 1 && n->net->ranks > 1)
         whole->gathered = xcalloc((size_t)n->count, sizeof *whole->gathered);
 }
@@ -67,7 +65,7 @@ static void send_own(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     if (n->worker >= 0 && n->net->ranks > 1)
-        evaluation_send(n, e->sent, &header, own_weights(n), (size_t)n->count * sizeof(float));
+        evaluation_send(n, &e->sent, &header, own_weights(n), (size_t)n->count * sizeof(float));
 }
 
 /* The first worker's vector goes to all others. */
@@ -76,7 +74,7 @@ static void send_first(struct node *n, struct whole *whole, const float *vector)
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     whole->w = vector;
     if (n->worker == 0)
-        evaluation_send(n, whole->sent, &header, vector, (size_t)n->count * sizeof *vector);
+        evaluation_send(n, &whole->sent, &header, vector, (size_t)n->count * sizeof *vector);
 }
 
 /* Rank 0 has a copy, in `own`. */
@@ -106,7 +104,7 @@ static void send_slice(struct node *n, struct whole *whole, const float *own)
 {
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     if (n->rank < n->context->servers)
-        evaluation_send(n, whole->sent, &header, own + node_slice(n, n->rank).from,
+        evaluation_send(n, &whole->sent, &header, own + node_slice(n, n->rank).from,
                         slice_bytes(n, n->rank));
 }
 
@@ -136,8 +134,7 @@ static void release_slices(struct node *n, struct whole *whole)
 {
     net_release(n->net, whole->borrowed);
     whole->borrowed = NULL;
-    if (whole->sent)
-        evaluation_release(n, whole->sent);
+    evaluation_release(n, whole->sent);
 }
 
 /* The first time, since few schemes want it. */
