@@ -4,11 +4,12 @@
  *   w_i <- optimizer(w_i, g(w_i)), H times, from w(v - d)
  *   d < R:  w(v+1) = w(v) + (w_i - w(v - d)); else the push is ignored
  *
- * Either way the worker gets the newest w. A step is a mini-batch. d, the age, counts the updates since that worker pulled. By plain SGD the
- * push is - lr times the sum of the H gradients, as in the paper. Else worker and server still move
- * by one rule: the worker's, whose state nobody averages. R is --ringmaster-r, by default W. With
- * one worker the scheme is localsgd, bit for bit; with H = 1 and plain SGD it is ringmaster of one
- * mini-batch a batch. Cost: n floats up and n down every H mini-batches. Staleness at most R - 1.
+ * Either way the worker gets the newest w. A step is a mini-batch. d, the age, counts the updates
+ * since that worker pulled. By plain SGD the push is - lr times the sum of the H gradients, as in
+ * the paper. Else worker and server still move by one rule: the worker's, whose state nobody
+ * averages. R is --ringmaster-r, by default W. With one worker the scheme is localsgd, bit for bit;
+ * with H = 1 and plain SGD it is ringmaster of one mini-batch a batch. Cost: n floats up and n down
+ * every H mini-batches. Staleness at most R - 1.
  * Async-Local SGD of Tyurin, Sivtsov 2025, Birch SGD, arXiv:2505.09218. */
 #include "base/alloc.h"
 #include "scheme/localsgd.h"

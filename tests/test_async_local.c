@@ -1,5 +1,5 @@
-/* Asynchronous schemes in which each worker weighs the same, or makes steps of its own, against their
- * formulas, in double and a few lines each. */
+/* Asynchronous schemes in which each worker weighs the same, or makes steps of its own, against
+ * their formulas, in double and a few lines each. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
