@@ -84,6 +84,16 @@ struct evaluation { /* one evaluation */
     double epoch;
 };
 
+/* Seconds of the training clock, linear between the evaluation before and the one that is at or
+ * above the threshold; NAN: never. */
+struct time_to_accuracy {
+    double first_s;     /* the first crossing */
+    double confirmed_s; /* the first that the next evaluation of other weights confirms */
+};
+
+struct time_to_accuracy time_to_accuracy(const struct evaluation *list, int count,
+                                         double threshold);
+
 struct results_options {
     const char *folder;     /* made when missing */
     const char *head;       /* "# name: value" lines that every CSV begins with */

@@ -1,27 +1,11 @@
 /* The end of a run: ranks.csv, histograms.csv, summary.json and the closing table.
  *
- * Time to accuracy: training-clock seconds of the first evaluation at or above the threshold,
- * linearly interpolated from the one before it; null for a run that never got there. Wait share:
+ * Time to accuracy: see metrics/time_to_accuracy.c; null for a run that never got there. Wait share:
  * seconds that the workers waited for others, of all their seconds. */
 #include <math.h>
 #include <stddef.h>
 
 #include "metrics/results.h"
-
-/* Seconds until top-1 reached `threshold`, negative when it never did. */
-static double time_to(const struct results *r, double threshold)
-{
-    for (int i = 0; i < r->evaluations; i++) {
-        const struct evaluation *s = &r->evaluation[i], *before = s - 1;
-        if (s->top1 < threshold)
-            continue;
-        if (i == 0 || s->top1 <= before->top1)
-            return s->seconds;
-        return before->seconds + (s->seconds - before->seconds) * (threshold - before->top1) /
-                                     (s->top1 - before->top1);
-    }
-    return -1;
-}
 
 static const char *role(const struct run_summary *s, int rank)
 {
@@ -176,14 +160,43 @@ static double images_per_s(const struct run_summary *s)
 }
 
 /* Times to accuracy, one a threshold, keyed by its percentage; null when it was never reached. */
-static void fill_tta(const struct results *r, struct json_field *tta, char (*key)[16])
+struct tta_fields {
+    char key[MAX_THRESHOLDS][16];
+    struct json_field first[MAX_THRESHOLDS + 1], confirmed[MAX_THRESHOLDS + 1];
+};
+
+static struct time_to_accuracy time_to(const struct results *r, int i)
+{
+    return time_to_accuracy(r->evaluation, r->evaluations, r->threshold[i]);
+}
+
+static void fill_tta(const struct results *r, struct tta_fields *tta)
 {
     for (int i = 0; i < r->thresholds; i++) {
-        double seconds = time_to(r, r->threshold[i]);
-        snprintf(key[i], sizeof key[i], "%g", r->threshold[i]);
-        tta[i] = (struct json_field)JSON_FIXED(key[i], seconds < 0 ? NAN : seconds);
+        struct time_to_accuracy t = time_to(r, i);
+        snprintf(tta->key[i], sizeof tta->key[i], "%g", r->threshold[i]);
+        tta->first[i] = (struct json_field)JSON_FIXED(tta->key[i], t.first_s);
+        tta->confirmed[i] = (struct json_field)JSON_FIXED(tta->key[i], t.confirmed_s);
     }
-    tta[r->thresholds] = (struct json_field){.type = JSON_END};
+    tta->first[r->thresholds] = tta->confirmed[r->thresholds] =
+        (struct json_field){.type = JSON_END};
+}
+
+/* A line a threshold that was reached. */
+static void print_tta(const struct results *r)
+{
+    for (int i = 0; i < r->thresholds; i++) {
+        struct time_to_accuracy t = time_to(r, i);
+        if (isnan(t.first_s))
+            continue;
+        printf("top-1 %g %%: ", r->threshold[i]);
+        if (isnan(t.confirmed_s))
+            printf("crossed after %.1f s, unconfirmed\n", t.first_s);
+        else if (t.confirmed_s > t.first_s)
+            printf("after %.1f s; crossed first after %.1f s\n", t.confirmed_s, t.first_s);
+        else
+            printf("after %.1f s\n", t.confirmed_s);
+    }
 }
 
 static void write_summary(struct results *r, const struct run_summary *s, const struct totals *t)
@@ -191,11 +204,11 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN};
     const struct evaluation *last = r->evaluations ? &r->evaluation[r->evaluations - 1] : &none;
     const struct counters *server = &s->counters[0];
-    struct json_field tta[MAX_THRESHOLDS + 1];
     struct json_field met[SLOW_WORKERS + 1];
-    char key[MAX_THRESHOLDS][16], slow_key[SLOW_WORKERS][12];
+    char slow_key[SLOW_WORKERS][12];
+    struct tta_fields tta;
     slowed_fields(s, met, slow_key);
-    fill_tta(r, tta, key);
+    fill_tta(r, &tta);
     const struct json_field fields[] = {
         JSON_TEXT("scheme", s->scheme),
         JSON_TEXT("world", s->world),
@@ -227,7 +240,8 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_FIXED("minibatches_per_update_harmonic",
                    histogram_harmonic_mean(&server->minibatches_per_update)),
         JSON_OBJECT("slow_met", met),
-        JSON_OBJECT("tta", tta),
+        JSON_OBJECT("tta", tta.confirmed),
+        JSON_OBJECT("tta_first", tta.first),
         {.type = JSON_END},
     };
     FILE *f = results_file(r, "summary.json", false);
@@ -265,6 +279,7 @@ static void print_table(const struct results *r, const struct run_summary *s,
     if (r->evaluations)
         printf("top-1 %.2f %% at the end, %.2f %% at best\n",
                r->evaluation[r->evaluations - 1].top1, results_best(r));
+    print_tta(r);
     slowed_print(s);
     printf("results: %s\n", r->folder);
     fflush(stdout);

@@ -42,7 +42,7 @@ check 'update_s holds the vector work of workers, too' \
 for name in scheme world network workers servers seed samples updates seconds top1 top5 loss \
     images_per_s wait_share aborted_samples \
     staleness_mean minibatches_per_update minibatches_per_update_harmonic least_use starved \
-    divergence tta; do
+    divergence tta tta_first; do
     check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
 done
 check 'events.jsonl is JSON, line by line' json_lines a/events.jsonl
@@ -120,25 +120,30 @@ check 'the last row is the summary' is "$(rows a/eval.csv | tail -n 1 \
         @$j{qw(samples updates loss top1 top5)}')"
 
 # Time to accuracy, computed again from the rows: linear between the evaluation that reached it and
-# the one before.
+# the one before; the first crossing, and the first that the next evaluation confirms.
 tta_again() { # FOLDER
     perl -MJSON::PP -e '
         my $j = do { local (@ARGV, $/) = "$ARGV[0]/summary.json"; decode_json(<>) };
         my @rows = map { [split /,/] } grep { /^\d/ } do { local @ARGV = "$ARGV[0]/eval.csv"; <> };
         my $reached = 0;
         for my $threshold (keys %{$j->{tta}}) {
-            my ($at, $before);
-            for (@rows) {
-                if ($_->[5] >= $threshold) {
-                    my $part = $before ? ($threshold - $before->[5]) / ($_->[5] - $before->[5]) : 1;
-                    $at = $before ? $before->[0] + $part * ($_->[0] - $before->[0]) : $_->[0];
-                    last;
-                }
-                $before = $_;
+            my ($first, $at);
+            for my $i (0 .. $#rows) {
+                my ($before, $row, $next) = ($i ? $rows[$i - 1] : undef, @rows[$i, $i + 1]);
+                next if $row->[5] < $threshold;
+                my $from = $before && $before->[5] < $threshold ? $before : undef;
+                my $part = $from ? ($threshold - $from->[5]) / ($row->[5] - $from->[5]) : 1;
+                my $s = $from ? $from->[0] + $part * ($row->[0] - $from->[0]) : $row->[0];
+                $first //= $s;
+                $at //= $s if $next && $next->[5] >= $threshold;
             }
-            my $said = $j->{tta}{$threshold};
-            die "$threshold %: said @{[$said // q(never)]}, found @{[$at // q(never)]}\n"
-                if defined $at != defined $said || defined $at && abs($at - $said) > 1e-4;
+            for ([tta => $at], [tta_first => $first]) {
+                my ($name, $found) = @$_;
+                my $said = $j->{$name}{$threshold};
+                die "$name $threshold %: said @{[$said // q(never)]}, " .
+                    "found @{[$found // q(never)]}\n" if defined $found != defined $said
+                    || defined $found && abs($found - $said) > 1e-4;
+            }
             $reached += defined $at;
         }
         die "not one threshold of several was reached between two evaluations\n"

@@ -124,6 +124,49 @@ static void a_histogram_counts_the_tail_in_its_last_bin(void **state)
     assert_true(fabs(histogram_harmonic_mean(&h) - 2 / (1.0 / (HISTOGRAM - 1) + 1e-3)) < 1e-9);
 }
 
+/* --- time to accuracy --- */
+
+struct curve {
+    double top1[8]; /* every 10 s, of version 1, 2, ..; ends with 0 */
+    int same[8];    /* versions that an evaluation is behind that: it judges older weights again */
+    double first_s, confirmed_s;
+};
+
+static void assert_seconds(double is, double wanted)
+{
+    assert_true(isnan(wanted) ? isnan(is) : fabs(is - wanted) < 1e-9);
+}
+
+static void a_crossing_counts_when_the_next_evaluation_confirms_it(void **state)
+{
+    (void)state;
+    static const struct curve curves[] = {
+        {.top1 = {10, 30, 60, 70}, .first_s = 30 - 10.0 / 3, .confirmed_s = 30 - 10.0 / 3},
+        {.top1 = {10, 60, 40, 60, 70}, .first_s = 18, .confirmed_s = 35}, /* luck at first */
+        {.top1 = {10, 60, 40, 60}, .first_s = 18, .confirmed_s = NAN},    /* and at last */
+        {.top1 = {10, 20, 60}, .first_s = 27.5, .confirmed_s = NAN},
+        {.top1 = {10, 50, 50}, .first_s = 20, .confirmed_s = 20}, /* exactly there */
+        {.top1 = {10, 20, 49}, .first_s = NAN, .confirmed_s = NAN},
+        {.top1 = {60, 70}, .first_s = 10, .confirmed_s = 10}, /* from the first one on */
+        /* the same weights again say nothing new */
+        {.top1 = {10, 60, 60, 40}, .same = {0, 0, 1}, .first_s = 18, .confirmed_s = NAN},
+        {.top1 = {10, 60, 60, 55}, .same = {0, 0, 1}, .first_s = 18, .confirmed_s = 18},
+    };
+    for (size_t k = 0; k < sizeof curves / sizeof *curves; k++) {
+        const struct curve *c = &curves[k];
+        struct evaluation list[8];
+        int count = 0;
+        for (; c->top1[count]; count++)
+            list[count] = (struct evaluation){.seconds = 10 * (count + 1),
+                                              .updates = 1 + count - c->same[count],
+                                              .top1 = c->top1[count]};
+        struct time_to_accuracy t = time_to_accuracy(list, count, 50);
+        assert_seconds(t.first_s, c->first_s);
+        assert_seconds(t.confirmed_s, c->confirmed_s);
+    }
+    assert_seconds(time_to_accuracy(NULL, 0, 50).first_s, NAN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +178,7 @@ int main(void)
         cmocka_unit_test(the_first_value_of_a_series_is_left_out),
         cmocka_unit_test(slowness_that_was_met),
         cmocka_unit_test(a_histogram_counts_the_tail_in_its_last_bin),
+        cmocka_unit_test(a_crossing_counts_when_the_next_evaluation_confirms_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
