@@ -26,6 +26,8 @@ struct training_options {
 struct data_options {
     const char *data, *dataset;
     int64_t train_samples;
+    double val_split;
+    const char *evaluate;
     bool augment;
     const char *partition;
     int64_t prefetch;

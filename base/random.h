@@ -22,7 +22,8 @@ enum random_purpose {
     RANDOM_TRIGGER,
     RANDOM_JITTER,
     RANDOM_DROPOUT,
-    RANDOM_NORM
+    RANDOM_NORM,
+    RANDOM_HOLD_OUT
 };
 
 struct random {

@@ -50,7 +50,7 @@ const uint8_t *dataset_image(const struct dataset *d, int64_t i, uint8_t *buffer
 {
     if (d->pixels)
         return d->pixels + i * d->channels * d->height * d->width;
-    d->kind->read(d, i, buffer);
+    d->kind->read(d, d->index ? d->index[i] : i, buffer);
     return buffer;
 }
 

@@ -31,10 +31,13 @@ struct dataset {
     int classes, channels, height, width;
     const uint8_t *pixels; /* [count][channels][height][width]; NULL: samples are read one by one */
     const int32_t *labels; /* [count], each in 0 .. classes - 1 */
+    const int32_t
+        *index; /* [count], where they are read: their numbers to the kind; NULL: 0, 1 .. */
     float mean[MAX_CHANNELS], deviation[MAX_CHANNELS]; /* of a pixel / 255, by channel */
     struct augmentation augmentation;
     const struct dataset_kind *kind; /* NULL in a data set that was made by hand */
     void *self;                      /* the kind's own */
+    bool borrows;                    /* of the data set that it was held out of */
     struct shards *shards;           /* the partition asked for last; NULL: none is stored */
 };
 
@@ -77,6 +80,11 @@ int partition_option_sets(const struct option_set **list, int room);
  * file, expected and found. */
 struct dataset *dataset_open(const struct dataset_options *options);
 void dataset_close(struct dataset *d);
+
+/* Takes this part of the samples out of d, at random but always the same ones, and returns them as a
+ * data set, to be closed before d. Fatal when that or d would have no sample. Call it before
+ * anything else. */
+struct dataset *dataset_hold_out(struct dataset *d, double part);
 
 /* A resident data set of images, and the number that each byte stands for. */
 struct pixels {

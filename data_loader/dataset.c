@@ -148,10 +148,11 @@ struct dataset *dataset_open(const struct dataset_options *options)
 
 void dataset_close(struct dataset *d)
 {
-    if (d->kind->close)
+    if (d->kind->close && !d->borrows)
         d->kind->close(d);
     shards_close(d->shards);
     xfree((void *)d->pixels);
+    xfree((void *)d->index);
     xfree((void *)d->labels);
     xfree(d);
 }

@@ -137,6 +137,7 @@ void results_partition(struct results *r, int ranks, int workers, int classes,
 
 struct run_summary {
     const char *scheme, *world, *network, *data, *computes,
+        *evaluated,         /* "test" or "val": which images evaluations judged */
         *status;            /* status: "finished", "nan", "silent rank 3", ... */
     const char *divergence; /* "nan", "diverging", "at_chance"; NULL: nothing went wrong */
     double least_use; /* of a worker: its share of the used samples / of the data; NAN: none */

@@ -214,6 +214,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_TEXT("world", s->world),
         JSON_TEXT("network", s->network),
         JSON_TEXT("data", s->data),
+        JSON_TEXT("evaluated", s->evaluated),
         JSON_TEXT("computes", s->computes),
         JSON_TEXT("status", s->status),
         JSON_TEXT("divergence", s->divergence),

@@ -118,6 +118,7 @@ static void finish_results(struct node *n, const struct counters *counters, cons
                                             .world = o->world,
                                             .network = o->network,
                                             .data = p->source,
+                                            .evaluated = o->evaluate,
                                             .computes = p->computes,
                                             .status = status_text(n),
                                             .divergence = divergence_found(n),

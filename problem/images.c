@@ -23,7 +23,7 @@ struct image {
     const struct backend *backend;
     struct device *device;
     struct network *network;
-    struct dataset *training, *test;
+    struct dataset *training, *held_out, *test; /* held_out: NULL, none; it may be the test set */
     struct resident_dataset *training_resident,
         *test_resident;         /* the same on the device, NULL: it doesn't lie there */
     struct loader *norm_loader; /* of the statistics' mini-batches; NULL: no unit has a norm */
@@ -231,8 +231,11 @@ static void image_close(struct problem *p)
         q->backend->device->resident_close(q->test_resident);
     }
     q->backend->close(q->device);
+    if (q->held_out)
+        dataset_close(q->held_out);
+    if (q->test != q->held_out)
+        dataset_close(q->test);
     dataset_close(q->training);
-    dataset_close(q->test);
     xfree(q->scratch);
     xfree(q->crops);
     xfree(q->labels);
@@ -258,25 +261,36 @@ static const struct problem_kind image_kind = {
     .finish_statistics = finish_statistics,
 };
 
+static bool judges_held_out(const struct options *o)
+{
+    return !strcmp(o->evaluate, "val");
+}
+
 static void open_data(struct problem *p, struct image *q, const struct options *o)
 {
+    int used;
     struct dataset_options d = {
         .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
     dataset_find(o->dataset, o->data, &d.name, &d.folder);
     const struct option_set *own = dataset_option_set(d.name, d.folder);
     d.own = own ? options_of(o, own) : NULL;
     q->training = dataset_open(&d);
+    q->held_out = o->val_split > 0 ? dataset_hold_out(q->training, o->val_split) : NULL;
     d.train = false;
     d.limit = o->eval_samples;
-    q->test = dataset_open(&d);
+    q->test = judges_held_out(o) ? q->held_out : dataset_open(&d);
     p->training_samples = q->training->count;
-    p->test_samples = q->test->count;
+    p->test_samples =
+        o->eval_samples && o->eval_samples < q->test->count ? o->eval_samples : q->test->count;
     if (q->training->count < p->minibatch)
         fatal("%lld training images are fewer than one mini-batch of %d: take a smaller --batch or "
               "more --train-samples",
               (long long)q->training->count, p->minibatch);
     p->classes = q->training->classes;
-    snprintf(p->source, sizeof p->source, "%s", q->training->source);
+    used = snprintf(p->source, sizeof p->source, "%s", q->training->source);
+    if (q->held_out)
+        snprintf(p->source + used, sizeof p->source - (size_t)used, ", %lld held out",
+                 (long long)q->held_out->count);
     p->generated = q->training->generated;
 }
 

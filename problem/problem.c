@@ -13,6 +13,10 @@ void problem_check(const struct options *o)
 {
     if (strcmp(o->network, problem_toy))
         model_find(o->network);
+    else if (o->val_split > 0)
+        fatal("--val-split: %s has no images to hold out; leave it out", problem_toy);
+    if (!strcmp(o->evaluate, "val") && !(o->val_split > 0))
+        fatal("--evaluate val: nothing is held out; give --val-split, as --val-split 0.1");
 }
 
 struct problem *problem_open(const struct problem_options *o)

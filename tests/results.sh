@@ -39,8 +39,8 @@ for name in rank role host compute_s delay_s wait_s transfer_s eval_s sent_bytes
 done
 check 'update_s holds the vector work of workers, too' \
     holds "$(column a/ranks.csv update_s | sed 1d | sum) > 0"
-for name in scheme world network workers servers seed samples updates seconds top1 top5 loss \
-    images_per_s wait_share aborted_samples \
+for name in scheme world network data evaluated workers servers seed samples updates seconds top1 \
+    top5 loss images_per_s wait_share aborted_samples \
     staleness_mean minibatches_per_update minibatches_per_update_harmonic least_use starved \
     divergence tta tta_first; do
     check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
