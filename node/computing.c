@@ -249,8 +249,8 @@ static bool compute(struct node *n, struct weights w, struct loss *loss, network
                              hook, n);
 }
 
-/* The injected delays of a mini-batch whose computing began then. First the process stands still, if
- * it is to: what interrupts is asked only then. */
+/* The injected delays of a mini-batch whose computing began then. First the process stands still,
+ * if it is to: what interrupts is asked only then. */
 static enum node_flow hold_up(struct node *n, int64_t attempt, double began_s)
 {
     const struct run_context *s = n->context;

@@ -4,8 +4,9 @@
  * Nobody waits for rank 0: where an update is one of all workers, its reply is sent when the update
  * before was counted. It is held back only where rank 0 will evaluate that version or end training.
  * Then all workers wait at that version, and the first one shows its weights. So limits by samples
- * and by updates are exact. An evaluation by the clock takes what the first worker has. For a limit by seconds, and a learning rate that follows it, the next update is taken to
- * be as long as the last one. A signal to stop ends training with the update that has begun.
+ * and by updates are exact. An evaluation by the clock takes what the first worker has. For a
+ * limit by seconds, and a learning rate that follows it, the next update is taken to be as long as
+ * the last one. A signal to stop ends training with the update that has begun.
  *
  * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
  * worker shows its own, which all share (or the workers train on rank 0's memory, and nothing needs

@@ -2,8 +2,9 @@
  *
  * Invariant: delay_at() draws from random_at(RANDOM_DELAY, seed, rank, index, place of the term)
  * and depends on nothing else; terms are independent and add up. A burst's index is that of its
- * block. Draws are by inversion but for the normal ones. What is cut, to 0 or to a cap, is not drawn
- * again: the mean is that of the cut variable. Cost: one or two logarithms per term and delay. */
+ * block. Draws are by inversion but for the normal ones. What is cut, to 0 or to a cap, is not
+ * drawn again: the mean is that of the cut variable. Cost: one or two logarithms per term and
+ * delay. */
 #include "slowness/delay.h"
 
 #include <assert.h>

@@ -101,7 +101,7 @@ static void test_lognormal_cap(void **state)
     free(x);
 }
 
-/* A burst is drawn once for its block: 7 in a row are alike, and a quarter of the blocks is slow. */
+/* A burst is drawn once for its block: 7 in a row are alike, a quarter of the blocks is slow. */
 static void test_bursts(void **state)
 {
     (void)state;
@@ -304,72 +304,73 @@ static void parse_delay(const void *text)
     delay_parse(text, RANKS);
 }
 
+static const char *const wrong_delays[] = {
+    "0.1",
+    "constant",
+    "constant:",
+    "constant:x",
+    "constant:-1",
+    "constant:nan",
+    "constant:inf",
+    "constant:1e400",
+    "constant:2e9",
+    "constant:0x10",
+    "constant:0.1,2",
+    "constant:0.1 0.2",
+    "constant:0.1;",
+    ";constant:0.1",
+    "constant:0.1,",
+    "constant:0.1|constant:0.1",
+    "Constant:0.1",
+    "constantly:0.1",
+    "gaussian:1",
+    "gaussian:1,",
+    "gaussian:1,-1",
+    "gaussian:1,2,3",
+    "exponential:-0.1",
+    "pareto:0.05",
+    "pareto:0.05,0",
+    "pareto:0.05,0.09",
+    "pareto:-1,2",
+    "uniform:0.2,0.1",
+    "lognormal:1",
+    "lognormal:0,1",
+    "lognormal:1,2,",
+    "lognormal:1,2,3,4",
+    "burst:0.1,1",
+    "burst:0.1,1,0",
+    "burst:0.1,1,2.5",
+    "burst:1.1,1,2",
+    "constant:!1",
+    "constant:1!!",
+    "!",
+    "uniform:-0.1,0.1",
+    "stall:1.1,3",
+    "stall:-0.1,3",
+    "stall:0.1,-3",
+    "constant:1@",
+    "constant:1@8",
+    "constant:1@-1",
+    "constant:1@18446744073709551616",
+    "constant:1@1.5",
+    "constant:1@x",
+    "constant:1@1@2",
+    "@3",
+    "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;"
+    "constant:1",
+};
+
 static void test_wrong_delays(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {
-        "0.1",
-        "constant",
-        "constant:",
-        "constant:x",
-        "constant:-1",
-        "constant:nan",
-        "constant:inf",
-        "constant:1e400",
-        "constant:2e9",
-        "constant:0x10",
-        "constant:0.1,2",
-        "constant:0.1 0.2",
-        "constant:0.1;",
-        ";constant:0.1",
-        "constant:0.1,",
-        "constant:0.1|constant:0.1",
-        "Constant:0.1",
-        "constantly:0.1",
-        "gaussian:1",
-        "gaussian:1,",
-        "gaussian:1,-1",
-        "gaussian:1,2,3",
-        "exponential:-0.1",
-        "pareto:0.05",
-        "pareto:0.05,0",
-        "pareto:0.05,0.09",
-        "pareto:-1,2",
-        "uniform:0.2,0.1",
-        "lognormal:1",
-        "lognormal:0,1",
-        "lognormal:1,2,",
-        "lognormal:1,2,3,4",
-        "burst:0.1,1",
-        "burst:0.1,1,0",
-        "burst:0.1,1,2.5",
-        "burst:1.1,1,2",
-        "constant:!1",
-        "constant:1!!",
-        "!",
-        "uniform:-0.1,0.1",
-        "stall:1.1,3",
-        "stall:-0.1,3",
-        "stall:0.1,-3",
-        "constant:1@",
-        "constant:1@8",
-        "constant:1@-1",
-        "constant:1@18446744073709551616",
-        "constant:1@1.5",
-        "constant:1@x",
-        "constant:1@1@2",
-        "@3",
-        "constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;constant:1;"
-        "constant:1",
-    };
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    for (size_t i = 0; i < sizeof wrong_delays / sizeof *wrong_delays; i++) {
         const char *const words[] = {"--delay",
-                                     wrong[i],
+                                     wrong_delays[i],
                                      "constant:SECONDS",
                                      "pareto:SMALLEST,SHAPE",
                                      "stall:PROBABILITY,SECONDS",
                                      NULL};
-        assert_dies(EXIT_USER, parse_delay, wrong[i], words);
+        assert_dies(EXIT_USER, parse_delay, wrong_delays[i], words);
     }
     assert_dies(0, parse_delay, "pareto:0.05,1.5@3", NULL);
 }
