@@ -5,7 +5,8 @@
  * s, the staleness, counts the updates since that worker pulled: about W - 1, unbounded. An update
  * costs its worker one push and one pull of n floats. Options:
  *   --stale-lr inverse | adaptive | rescaled
- *                     lr_s by the staleness, or by the speed of its worker: scheme/asynchronous.h
+ *                     lr_s by the staleness, or by the speed of its worker: scheme/asynchronous.h.
+ *                     With a shared momentum rescaled scales the gradient, which it carries on
  *   --server-momentum worker
  *                     each worker's pushes have a momentum of their own at the server (Adam's
  *                     moments, too). Cost: that state W times
@@ -63,6 +64,8 @@ static void check(const struct options *o, int workers)
     (void)workers;
     if (own->softsync)
         stale_lr_check(own->stale_lr, o);
+    else
+        stale_lr_check_shared(own->stale_lr, own->server_momentum, o);
     server_momentum_check(own->server_momentum, o);
     if (own->softsync && !strcmp(own->server_momentum, "worker"))
         fatal("--server-momentum worker: an update of --softsync is of several workers; leave one "
@@ -73,6 +76,7 @@ struct server {
     struct ps_server *ps;
     struct node *n;
     struct stale_lr *lr;
+    bool scales;   /* its factors are of gradients, not of rates */
     int size;      /* pushes that make an update */
     int count;     /* of them are in the sum under way */
     float *scaled; /* [slice]; a push of a sum, scaled; NULL: none is */
@@ -99,13 +103,21 @@ static void step_when_full(struct server *s)
     s->count = 0;
 }
 
+static void step(struct server *s, int worker, double factor)
+{
+    double mean = 1.0 / s->n->context->minibatches, lr = node_lr(s->n);
+    if (s->scales)
+        ps_step_one(s->ps, worker, factor * mean, lr);
+    else
+        ps_step_one(s->ps, worker, mean, factor * lr);
+}
+
 static void take(struct server *s, struct push a)
 {
     if (a.departed)
         stale_lr_departed(s->lr, a.worker);
     else if (s->size == 1)
-        ps_step_one(s->ps, a.worker, 1.0 / s->n->context->minibatches,
-                    stale_lr_at(s->lr, &a) * node_lr(s->n));
+        step(s, a.worker, stale_lr_at(s->lr, &a));
     else
         accumulate(s, a.worker, stale_lr_at(s->lr, &a));
     step_when_full(s);
@@ -120,11 +132,12 @@ static void take(struct server *s, struct push a)
 static struct server server_open(struct node *n, const struct asgd_options *o)
 {
     int workers = n->context->workers;
-    struct server s = {.ps = ps_server_open(n),
-                       .n = n,
-                       .lr = stale_lr_open(o->stale_lr, workers),
-                       .size =
-                           o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1};
+    struct server s = {
+        .ps = ps_server_open(n),
+        .n = n,
+        .lr = stale_lr_open(o->stale_lr, workers),
+        .scales = stale_lr_scales_gradients(o->stale_lr, o->server_momentum, n->context->options),
+        .size = o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1};
     const struct range slice = ps_slice(s.ps);
     server_momentum_open(o->server_momentum, s.ps);
     if (s.size > 1 && strcmp(o->stale_lr, "plain"))

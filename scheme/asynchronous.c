@@ -22,18 +22,37 @@ struct stale_lr {
     int known;
 };
 
-static bool rescales_gradients(const char *optimizer)
-{
-    return strcmp(optimizer, "sgd") && strcmp(optimizer, "nesterov");
-}
-
 void stale_lr_check(const char *kind, const struct options *o)
 {
-    if (strcmp(kind, "plain") && rescales_gradients(o->optimizer))
+    if (strcmp(kind, "plain") && optimizer_rescales(o->optimizer))
         fatal("--stale-lr %s scales the gradients of a sum, which %s hardly notices; take "
-              "--optimizer sgd or "
-              "nesterov",
+              "--optimizer sgd or nesterov",
               kind, o->optimizer);
+}
+
+static bool rescales_shared(const char *kind, const char *server_momentum)
+{
+    return !strcmp(kind, "rescaled") && !strcmp(server_momentum, "shared");
+}
+
+bool stale_lr_scales_gradients(const char *kind, const char *server_momentum,
+                               const struct options *o)
+{
+    return rescales_shared(kind, server_momentum) && !optimizer_rescales(o->optimizer) &&
+           optimizer_options_of(o, o->optimizer).momentum > 0;
+}
+
+void stale_lr_check_shared(const char *kind, const char *server_momentum, const struct options *o)
+{
+    if (!rescales_shared(kind, server_momentum))
+        return;
+    if (optimizer_options_of(o, o->optimizer).beta1 > 0)
+        fatal("--stale-lr rescaled: the moments of %s, shared, carry gradients on at other "
+              "workers' rates; take --server-momentum worker",
+              o->optimizer);
+    if (o->clip > 0 && stale_lr_scales_gradients(kind, server_momentum, o))
+        fatal("--stale-lr rescaled: --clip would undo what scales gradients for a shared "
+              "momentum; take --server-momentum worker");
 }
 
 struct stale_lr *stale_lr_open(const char *kind, int workers)
@@ -99,7 +118,7 @@ void server_momentum_check(const char *value, const struct options *o)
     const struct optimizer_options q = optimizer_options_of(o, o->optimizer);
     if (!strcmp(value, "shared"))
         return;
-    if (!rescales_gradients(o->optimizer) && q.momentum == 0)
+    if (!optimizer_rescales(o->optimizer) && q.momentum == 0)
         fatal("--server-momentum worker: --momentum 0 remembers nothing; leave one of them out");
     if (strcmp(o->server_device, "cpu"))
         fatal("--server-momentum worker: a device holds one state; take --server-device cpu");

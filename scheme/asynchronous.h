@@ -13,6 +13,17 @@
 /* Where gradients are scaled in place of a rate: fatal when the optimizer would undo that. */
 void stale_lr_check(const char *kind, const struct options *o);
 
+/* Is a push to be scaled in place of its rate? A shared momentum carries a gradient on, as it was
+ * given, at the rates of later pushes. So rescaled, which is about a gradient's whole weight,
+ * scales the gradient there. inverse and adaptive are about steps: the whole step has their rate.
+ */
+bool stale_lr_scales_gradients(const char *kind, const char *server_momentum,
+                               const struct options *o);
+
+/* Fatal where rescaled could not weigh workers alike: shared moments carry gradients on, too, and
+ * undo what scales them; --clip would undo it, as well. */
+void stale_lr_check_shared(const char *kind, const char *server_momentum, const struct options *o);
+
 struct stale_lr;
 
 struct stale_lr *stale_lr_open(const char *kind, int workers); /* `kind`: one of STALE_LR */

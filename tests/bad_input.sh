@@ -115,6 +115,10 @@ refuses "--dropcompute-tau: '0' is not auto, inf or a number of seconds above 0"
     --scheme dropcompute --dropcompute-tau 0
 refuses '--stale-lr inverse scales the gradients of a sum, which adam' "${toy[@]}" --scheme asgd \
     --softsync 2 --stale-lr inverse --optimizer adam
+refuses '--stale-lr rescaled: the moments of adam' "${toy[@]}" --scheme asgd \
+    --stale-lr rescaled --optimizer adam
+refuses '--stale-lr rescaled: --clip would undo' "${toy[@]}" --scheme asgd \
+    --stale-lr rescaled --clip 1
 refuses "--optimizer lars: a layer's norm needs all of it" "${toy[@]}" --scheme ssgd \
     --optimizer lars --servers 2
 refuses '--optimizer lamb: hogwild steps on parts of layers' "${toy[@]}" --scheme hogwild \

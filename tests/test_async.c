@@ -47,7 +47,7 @@ static void asgds_rate_follows_the_staleness(void **state)
 
 /* The time between two pushes of a worker, in pushes of all, since its first, over the mean of all
  * who have pushed twice. */
-static void rescaled(struct reference *m, int worker, const double *g, int64_t d)
+static double rescaling(struct reference *m, int worker)
 {
     double sum = 0, known = 0, factor = 1;
     m->last[worker] = m->pushes;
@@ -60,8 +60,13 @@ static void rescaled(struct reference *m, int worker, const double *g, int64_t d
     if (m->given[worker] > 1)
         factor = (m->last[worker] - m->first[worker]) / (m->given[worker] - 1) / (sum / known);
     m->weight[worker] += factor;
+    return factor;
+}
+
+static void rescaled(struct reference *m, int worker, const double *g, int64_t d)
+{
     reference_use(m, d);
-    reference_step(m, g, reference_lr * factor);
+    reference_step(m, g, reference_lr * rescaling(m, worker));
 }
 
 static void a_rescaled_rate_weighs_all_workers_alike(void **state)
@@ -95,6 +100,24 @@ static void own_momentum(struct reference *m, int worker, const double *g, int64
     momentum_of(m, m->v[worker], g, d);
 }
 
+/* All that is ever made of a gradient is rescaled, what is remembered of it, too. */
+static void rescaled_momentum(struct reference *m, int worker, const double *g, int64_t d)
+{
+    double by[FLOATS], factor = rescaling(m, worker);
+    for (int i = 0; i < FLOATS; i++)
+        by[i] = factor * g[i];
+    momentum_of(m, m->v[0], by, d);
+}
+
+/* A momentum of one worker's gradients has that worker's rate. */
+static void rescaled_own_momentum(struct reference *m, int worker, const double *g, int64_t d)
+{
+    reference_use(m, d);
+    for (int i = 0; i < FLOATS; i++)
+        m->v[worker][i] = mu * m->v[worker][i] + g[i];
+    reference_step(m, m->v[worker], reference_lr * rescaling(m, worker));
+}
+
 /* The rate is divided, not the gradient that is remembered. */
 static void inverse_momentum(struct reference *m, int worker, const double *g, int64_t d)
 {
@@ -110,11 +133,52 @@ static void a_server_has_one_momentum_or_each_workers(void **state)
     (void)state;
     follows(shared_momentum, "asgd", UNEQUAL, 0, "momentum=0.8");
     follows(inverse_momentum, "asgd", UNEQUAL, 0, "momentum=0.8 stale-lr=inverse");
+    follows(rescaled_momentum, "asgd", UNEQUAL, 0, "momentum=0.8 stale-lr=rescaled");
+    follows(rescaled_own_momentum, "asgd", UNEQUAL, 0,
+            "momentum=0.8 stale-lr=rescaled server-momentum=worker");
     follows(own_momentum, "asgd", UNEQUAL, 0, "momentum=0.8 server-momentum=worker");
     follows(own_momentum, "ringmaster", UNEQUAL, 0,
             "momentum=0.8 server-momentum=worker ringmaster-r=1000");
     follows(own_momentum, "dcasgd", UNEQUAL, 0, "momentum=0.8 server-momentum=worker dc-lambda=0");
 }
+
+/* --- dcasgd --- */
+
+static const double lambda = 1.5, decay = 0.6; /* of the mean square, m->sum */
+
+static void compensated(struct reference *m, int worker, const double *g, int64_t d)
+{
+    double by[FLOATS];
+    if (m->parameter && d > m->parameter)
+        return;
+    for (int i = 0; i < FLOATS; i++)
+        by[i] = g[i] + lambda * g[i] * g[i] * (m->x[i] - m->at[worker][i]);
+    reference_use(m, d);
+    reference_step(m, by, reference_lr);
+}
+
+static void compensated_adaptively(struct reference *m, int worker, const double *g, int64_t d)
+{
+    double by[FLOATS];
+    for (int i = 0; i < FLOATS; i++) {
+        m->sum[i] = decay * m->sum[i] + (1 - decay) * g[i] * g[i];
+        by[i] = g[i] + lambda / sqrt(m->sum[i] + 1e-7) * g[i] * g[i] * (m->x[i] - m->at[worker][i]);
+    }
+    reference_use(m, d);
+    reference_step(m, by, reference_lr);
+}
+
+static void dcasgd_corrects_stale_gradients(void **state)
+{
+    (void)state;
+    follows(compensated, "dcasgd", UNEQUAL, 0, "dc-lambda=1.5");
+    follows(compensated_adaptively, "dcasgd", UNEQUAL, 0, "dc=adaptive dc-lambda=1.5 dc-decay=0.6");
+    struct reference m = follows(compensated, "dcasgd", UNEQUAL, 3, "dc-lambda=1.5 stale-bound=3");
+    assert_true(m.pushes > m.version && m.stale[3] > 0);
+    assert_int_equal(staler_than(&m, 3), 0);
+}
+
+/* --- softsync --- */
 
 /* The mean of 5 / N pushes; whoever gave one goes on at once. */
 static void accumulate(struct reference *m, const double *g, int64_t d, double scale, int size)
@@ -276,6 +340,7 @@ int main(void)
         cmocka_unit_test(asgds_rate_follows_the_staleness),
         cmocka_unit_test(a_rescaled_rate_weighs_all_workers_alike),
         cmocka_unit_test(a_server_has_one_momentum_or_each_workers),
+        cmocka_unit_test(dcasgd_corrects_stale_gradients),
         cmocka_unit_test(softsyncs_contributors_go_on_at_once),
         cmocka_unit_test(softsyncs_staleness_is_about_n),
         cmocka_unit_test(softsync_waits_for_nobody),
