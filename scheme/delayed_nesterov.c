@@ -13,7 +13,7 @@
  * Workers' optimizers keep their state, which nobody averages. Cost: n floats up and n down every
  * H_i mini-batches; two slices of floats at the server. Staleness about W - 1, unbounded.
  * Liu et al. 2024, arXiv:2401.09135, algorithms 3 and 4, whose c is 0. There the inner rule is
- * AdamW. */
+ * AdamW, and workers draw shards of the data by their progress, where here each keeps its own. */
 #include <math.h>
 
 #include "base/alloc.h"
@@ -177,7 +177,8 @@ const struct scheme scheme_dnesterov = {
     .rule = "local steps; each move is added at once, and momentum with every N-th",
     .paper = "Liu et al. 2024, arXiv:2401.09135",
     .deviations = "the inner rule is --optimizer's, where the paper's is AdamW; speeds are "
-                  "measured in the run, where the paper knows them beforehand",
+                  "measured in the run, where the paper knows them beforehand; each worker keeps "
+                  "its share of the data, where the paper's draw shards by their progress",
     .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",

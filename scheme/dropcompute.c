@@ -4,8 +4,9 @@
  *
  * With --dropcompute-divide kept the sum is divided by their number. tau is --dropcompute-tau;
  * `auto` takes the one that would have given the most mini-batches a second in the first
- * --dropcompute-steps steps, which drop nothing (dropcompute.h). With tau infinite the scheme is
- * allreduce, bit for bit. Cost: allreduce's, one float more to sum, and once the times of those
+ * --dropcompute-steps steps, which drop nothing (dropcompute.h), of those that would have dropped
+ * --dropcompute-most of them at most; the paper's has no such bound. With tau infinite the scheme
+ * is allreduce, bit for bit. Cost: allreduce's, one float more to sum, and once the times of those
  * steps. Staleness 0. A mini-batch under way at tau is dropped at its next unit (the authors' code
  * looks at the clock between mini-batches) and done again in the next batch.
  * Giladi et al. NeurIPS 2023, arXiv:2306.10598, algorithms 1 and 2. */
@@ -140,7 +141,8 @@ const struct scheme scheme_dropcompute = {
     .rule = "allreduce in which each worker stops computing after tau seconds",
     .paper = "Giladi et al. 2023, arXiv:2306.10598",
     .deviations = "a mini-batch under way at tau is dropped at its next unit and done again, where "
-                  "the authors' code looks at the clock between mini-batches",
+                  "the authors' code looks at the clock between mini-batches; tau auto drops "
+                  "--dropcompute-most of the mini-batches at most, where the paper's has no bound",
     .flags = BOUNDED | DECENTRAL | COMPRESSES,
     .messages = "2 W (W - 1) slices",
     .floats = "4 n (W - 1) / W",

@@ -11,7 +11,8 @@
  * --compress changes what the centre gets. The centre is evaluated. Cost: n floats down and n up
  * every tau mini-batches. No gradient is stale: they are all local. Zhang, Choromanska, LeCun NIPS
  * 2015, arXiv:1412.6651, algorithms 1 and 2. Deviations: the exchange of the first step is left
- * out, since it moves nothing; weight decay acts where the gradient is taken. */
+ * out, since it moves nothing; weight decay acts where the gradient is taken; of several servers
+ * each exchanges its slice in an order of its own; the synchronous form is not here. */
 #include "scheme/easgd.h"
 
 #include "base/alloc.h"

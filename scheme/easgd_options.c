@@ -56,7 +56,8 @@ const struct scheme scheme_easgd = {
     .rule = "local steps, and an elastic force between each worker and a centre",
     .paper = "Zhang et al. 2015, arXiv:1412.6651",
     .deviations = "the exchange of the first step is left out, since it moves nothing; weight "
-                  "decay acts where the gradient is taken; the synchronous form is not here",
+                  "decay acts where the gradient is taken; of several servers each exchanges its "
+                  "slice in an order of its own; the synchronous form is not here",
     .flags = REPLAYS | PUSHES | COMPRESSES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",
@@ -73,7 +74,8 @@ const struct scheme scheme_eamsgd = {
     .rule = "easgd with Nesterov's momentum at the workers",
     .paper = "Zhang et al. 2015, arXiv:1412.6651",
     .deviations = "the exchange of the first step is left out, since it moves nothing; weight "
-                  "decay acts where the gradient is taken; the synchronous form is not here",
+                  "decay acts where the gradient is taken; of several servers each exchanges its "
+                  "slice in an order of its own; the synchronous form is not here",
     .flags = REPLAYS | PUSHES | COMPRESSES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",

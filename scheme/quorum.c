@@ -7,7 +7,8 @@
  * gets the newest weights at once. With --grace inf the scheme is ssgd, with --grace 0 backup of
  * W - K workers, both bit for bit. Of several servers rank 0 decides who was in time. Cost as ssgd.
  * Staleness 0. The rule is that of Decoupled DiLoCo, 2026, arXiv:2604.21428, whose learners push
- * the moves of many local steps; here a push is a batch's gradient. */
+ * the moves of many local steps, in parts; here a push is a batch's gradient. There the grace
+ * period adapts, and a learner weighs by its tokens. */
 #include <math.h>
 #include <string.h>
 
@@ -119,7 +120,9 @@ const struct scheme scheme_quorum = {
     .name = "quorum",
     .rule = "ssgd of the first K workers and those who come within a grace period after them",
     .paper = "Decoupled DiLoCo 2026, arXiv:2604.21428",
-    .deviations = "a push is a batch's gradient, where the paper's is the move of many local steps",
+    .deviations = "a push is a batch's gradient, where the paper's is the move of many local "
+                  "steps; the grace period is fixed and all in time weigh the same, where the "
+                  "paper adapts it and weighs by tokens",
     .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
     .messages = "W pushes, W pulls",
     .floats = "2 n",
