@@ -174,7 +174,8 @@ const struct scheme scheme_asgd = {
     .staleness = "about W - 1, with --softsync N about N; unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "server.accumulated", "server.pushes", NULL},
+    .state = (const char *const[]){"worker.weights", "server.accumulated", "server.pushes",
+                                   "server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };

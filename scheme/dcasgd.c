@@ -8,9 +8,9 @@
  *   --dc adaptive   lambda_t = lambda / sqrt(MeanSquare + eps), where MeanSquare = m MeanSquare +
  *                   (1 - m) g . g; one for all workers as in the paper (the authors' code has one
  *                   for each)
- * --server-momentum: as in asgd. --clip meets g', not g. Messages as asgd; the server keeps W copies
- * of its slice. Several servers race. At staleness 0 w = w_bak, and the scheme is asgd. Zheng et
- * al. ICML 2017, arXiv:1609.08326, section 4. */
+ * --server-momentum: as in asgd. --clip meets g', not g. Messages as asgd; the server keeps W
+ * copies of its slice. Several servers race. At staleness 0 w = w_bak, and the scheme is asgd.
+ * Zheng et al. ICML 2017, arXiv:1609.08326, section 4. */
 #include <math.h>
 #include <string.h>
 
@@ -170,7 +170,8 @@ const struct scheme scheme_dcasgd = {
     .staleness = "about W - 1, compensated",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "server.backup", "server.mean_square", NULL},
+    .state = (const char *const[]){"worker.weights", "server.backup", "server.mean_square",
+                                   "server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };

@@ -185,8 +185,8 @@ const struct scheme scheme_dnesterov = {
     .staleness = "about W - 1, unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", "server.buffer",
-                                   "server.momentum", "server.speeds", NULL},
+    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.clock",
+                                   "server.buffer", "server.momentum", "server.speeds", NULL},
     .work = work,
     .serve = serve,
 };

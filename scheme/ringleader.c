@@ -164,7 +164,8 @@ const struct scheme scheme_ringleader = {
     .messages = "a push, a pull",
     .floats = "2 n",
     .staleness = "at most 2 W - 2",
-    .state = (const char *const[]){"worker.weights", "server.table", "server.next_table", NULL},
+    .state = (const char *const[]){"worker.weights", "server.table", "server.next_table",
+                                   "server.mean", "server.owing", NULL},
     .work = work,
     .serve = serve,
 };

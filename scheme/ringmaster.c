@@ -155,7 +155,7 @@ const struct scheme scheme_ringmaster = {
     .staleness = "at most R - 1",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", NULL},
+    .state = (const char *const[]){"worker.weights", "server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };
