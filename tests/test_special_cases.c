@@ -169,6 +169,8 @@ static void rennala_at_one_speed_is_ssgd(void **state)
     (void)state;
     assert_true(apart((struct twin){"rennala", "rennala-batch=4"}, (struct twin){"ssgd", ""}, 4,
                       1) < rounding);
+    assert_true(apart((struct twin){"rennala", "rennala-batch=8"}, (struct twin){"ssgd", ""}, 4,
+                      1) > rounding);
     assert_true(apart((struct twin){"rennala", ""}, (struct twin){"ssgd", ""}, 4, 3) < rounding);
 }
 
@@ -248,6 +250,19 @@ static void eager_loses_no_gradient(void **state)
                     e.out.server.staleness.bin[0] < e.out.server.staleness.count);
         experiment_close(&e);
     }
+}
+
+/* A worker five times as slow as the others: solo never waits for it, majority does when it is
+ * drawn. */
+static void a_majority_waits_for_who_is_drawn(void **state)
+{
+    (void)state;
+    struct experiment solo, majority;
+    run_special_case(&solo, "eager", 4, 1, "slow=4=5 samples=1600");
+    run_special_case(&majority, "eager", 4, 1, "slow=4=5 samples=1600 eager-trigger=majority");
+    assert_true(majority.out.seconds > 1.1 * solo.out.seconds);
+    experiment_close(&solo);
+    experiment_close(&majority);
 }
 
 static void hogwild_reaches_what_asgd_reaches(void **state)
@@ -343,6 +358,7 @@ int main(void)
         cmocka_unit_test(allreduce_is_ssgd),
         cmocka_unit_test(eager_at_one_speed_is_ssgd),
         cmocka_unit_test(eager_loses_no_gradient),
+        cmocka_unit_test(a_majority_waits_for_who_is_drawn),
         cmocka_unit_test(hogwild_reaches_what_asgd_reaches),
         cmocka_unit_test(compressed_pushes_still_learn),
         cmocka_unit_test(a_replay_gives_the_same_bits),

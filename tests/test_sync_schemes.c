@@ -182,6 +182,29 @@ static void dropcompute_chooses_the_best_tau(void **state)
     assert_true(fabs(dropcompute_tau(even[0][0], 1, 2, 2, 0) - 0.2) < 1e-5);
 }
 
+/* Mini-batches take 0.1 s and 0.35 s. Of eight five are done within 0.4 s, six within 0.7 s, seven
+ * within 1.05 s: the fewer, the more a second. The first steps drop nothing. */
+static void dropcompute_drops_no_more_than_it_may(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *most;
+        double kept; /* in ten steps */
+    } cases[] = {{"0.1", 10 * 8}, {"0.2", 3 * 8 + 7 * 7}, {"0.4", 3 * 8 + 7 * 5}};
+    for (int k = 0; k < 3; k++) {
+        struct experiment e;
+        char options[200];
+        snprintf(options, sizeof options,
+                 "workers=2 minibatches=4 batch=16 samples=10000 updates=10 slow=2=3.5 "
+                 "dropcompute-steps=3 dropcompute-most=%s",
+                 cases[k].most);
+        run_ledger(&e, "dropcompute", options);
+        assert_int_equal(e.out.updates, 10);
+        assert_true(fabs(e.out.w[0] - cases[k].kept / 8) < 1e-5);
+        experiment_close(&e);
+    }
+}
+
 /* Rare long delays: what waiting for them costs is more than what they drop. */
 static void dropcompute_is_faster_among_stragglers(void **state)
 {
@@ -250,6 +273,7 @@ int main(void)
         cmocka_unit_test(dropcompute_without_a_limit_is_allreduce),
         cmocka_unit_test(dropcompute_takes_what_is_finished),
         cmocka_unit_test(dropcompute_chooses_the_best_tau),
+        cmocka_unit_test(dropcompute_drops_no_more_than_it_may),
         cmocka_unit_test(dropcompute_is_faster_among_stragglers),
         cmocka_unit_test(quorum_with_endless_grace_is_ssgd),
         cmocka_unit_test(quorum_without_grace_is_backup),
