@@ -60,12 +60,6 @@ void sim_lanes_open(struct sim *sim)
 
 void sim_lanes_close(struct sim *sim)
 {
-    for (size_t i = 0; i < sim->lane_room; i++)
-        xfree(sim->lanes[i].lane);
-    for (struct link *idle; (idle = list_first(&sim->idle));) {
-        list_remove(idle);
-        xfree(container_of(struct lane, idle, idle));
-    }
     xfree(sim->lanes);
 }
 
@@ -73,7 +67,7 @@ static struct lane *lane_new(struct sim *sim)
 {
     struct link *idle = sim->idle.prev;
     if (idle == &sim->idle)
-        return xcalloc(1, sizeof(struct lane));
+        return slabs_take(&sim->slabs, sizeof(struct lane));
     struct lane *lane = container_of(struct lane, idle, idle);
     list_remove(idle);
     *lane = (struct lane){0};

@@ -47,7 +47,7 @@ struct request *sim_meet(struct net *net, int first, void *given,
         m->first = first;
     STRICT(m->first == first, sim, "rank %d meets those from %d up, others those from %d up",
            net->rank, first, m->first);
-    struct request *request = sim_request(rank, NULL);
+    struct request *request = sim_request(rank, NULL, false);
     list_append(&rank->open, &request->open);
     m->request[place] = request;
     m->given[place] = given;

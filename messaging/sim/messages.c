@@ -15,25 +15,22 @@
 
 void sim_requests_open(struct sim *sim)
 {
-    list_clear(&sim->spare);
+    list_clear(&sim->spare[false]);
+    list_clear(&sim->spare[true]);
 }
 
-void sim_requests_close(struct sim *sim)
+struct request *sim_request(struct rank *rank, struct lane *lane, bool has_ends)
 {
-    for (struct link *spare; (spare = list_first(&sim->spare));) {
+    struct link *spares = &rank->sim->spare[has_ends];
+    struct link *spare = spares->prev; /* the one freed last is in the cache */
+    struct request *request = container_of(struct request, open, spare);
+    size_t bytes = sizeof *request + (has_ends ? STAGES * sizeof *request->end : 0);
+    if (spare == spares)
+        request = slabs_take(&rank->sim->slabs, bytes);
+    else
         list_remove(spare);
-        xfree(container_of(struct request, open, spare));
-    }
-}
-
-struct request *sim_request(struct rank *rank, struct lane *lane)
-{
-    struct link *spare = rank->sim->spare.prev; /* the one freed last is in the cache */
-    struct request *request = spare != &rank->sim->spare ? container_of(struct request, open, spare)
-                                                         : xcalloc(1, sizeof *request);
-    if (spare != &rank->sim->spare)
-        list_remove(spare);
-    memset(request, 0, sizeof *request);
+    memset(request, 0, bytes);
+    request->has_ends = has_ends;
     request->calls = rank->net.calls;
     request->owner = rank;
     request->lane = lane;
@@ -54,7 +51,7 @@ static void request_free(struct sim *sim, struct request *request)
     request->owner = NULL;
     if (request->lane)
         request->lane->users--;
-    list_append(&sim->spare, &request->open);
+    list_append(&sim->spare[request->has_ends], &request->open);
 }
 
 /* The request is done; an owner that waits for it runs next, still at this time. */
@@ -188,7 +185,7 @@ static struct request *message_new(struct net *net, int to, const struct header 
            "rank %d sends %zu bytes to rank %d (tag %d, version %lld) that do not lie in its "
            "net_alloc() memory",
            net->rank, bytes, to, header->tag, (long long)header->version);
-    struct request *message = sim_request(rank, sim_lane(sim, to, net->rank, header->tag));
+    struct request *message = sim_request(rank, sim_lane(sim, to, net->rank, header->tag), bytes);
     message->sent = true;
     message->data = bytes ? payload : NULL;
     message->header =
@@ -239,7 +236,7 @@ static void send_parts(struct rank *rank, struct request *message)
     size_t piece = rank->net.piece;
     while (sim_takes_time(&message->lane->route) &&
            message->early.left - message->early.ready >= piece) {
-        struct request *part = sim_request(rank, message->lane);
+        struct request *part = sim_request(rank, message->lane, true);
         part->early.part = true;
         part->header = message->header;
         part->transit.bytes = piece;
@@ -285,7 +282,7 @@ void sim_send_commit(struct net *net, struct request *message, const struct head
 void sim_access(struct net *net, int from, int to, size_t bytes)
 {
     struct rank *rank = net->self;
-    struct request *access = sim_request(rank, sim_lane(rank->sim, to, from, TAG_WORLD));
+    struct request *access = sim_request(rank, sim_lane(rank->sim, to, from, TAG_WORLD), bytes);
     double copy_bandwidth = access->lane->route.copy_bandwidth;
     access->sent = access->early.access = true;
     access->header = (struct header){.from = from, .to = to, .tag = TAG_WORLD, .bytes = bytes};
@@ -302,7 +299,7 @@ struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t 
     struct rank *rank = net->self;
     struct sim *sim = rank->sim;
     struct lane *lane = sim_lane(sim, net->rank, from, tag);
-    struct request *receive = sim_request(rank, lane), *message = take_message(sim, lane);
+    struct request *receive = sim_request(rank, lane, false), *message = take_message(sim, lane);
     receive->into = into;
     receive->capacity = capacity;
     receive->posted = sim->posted++;

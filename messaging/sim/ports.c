@@ -103,8 +103,8 @@ void sim_port_join(struct sim *sim, struct port_part *part, struct request *mess
     }
     turn->through += (double)message->transit.bytes;
     message->transit.ports++;
-    message->transit.at[stage].kind = stage;
-    event_queue_put(&part->queue, &message->transit.at[stage], turn->through);
+    message->end[stage].kind = stage;
+    event_queue_put(&part->queue, &message->end[stage], turn->through);
     divide(sim, part->port);
 }
 
@@ -116,7 +116,7 @@ void sim_port_pass(struct sim *sim, struct link_port *port)
     while (event_queue_next_s(&part->queue) <= through) {
         struct event *event = event_queue_next(&part->queue);
         enum stage stage = (enum stage)event->kind;
-        struct request *message = container_of(struct request, transit.at, event - stage);
+        struct request *message = container_of(struct request, end, event - stage);
         message->transit.ports--;
         if (!--message->lane->turn[stage].messages) {
             part->lanes--;

@@ -230,8 +230,8 @@ static void sim_close(struct sim *sim)
             xfree(container_of(struct block, link, block));
         }
     sim_meetings_close(sim);
-    sim_requests_close(sim);
     sim_lanes_close(sim);
+    slabs_close(&sim->slabs);
     coroutines_close(sim->coroutines);
     sim_links_close(sim);
     event_queue_close(&sim->events);

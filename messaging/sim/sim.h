@@ -11,6 +11,7 @@
 #include "base/coroutine.h"
 #include "base/event_queue.h"
 #include "base/list.h"
+#include "base/slabs.h"
 #include "messaging/calls.h"
 #include "messaging/links.h"
 
@@ -80,14 +81,13 @@ struct block { /* memory to send from, in its rank's list */
     _Alignas(64) char data[];
 };
 
-struct transit {             /* a message under way */
-    size_t bytes;            /* that travel with it, its header's too */
-    double flight_s;         /* latency and jitter */
-    double last_s;           /* its last byte is there no sooner */
-    int ports;               /* that have bytes of it */
-    bool arrived;            /* its first byte is at the receiver's ports */
-    bool there;              /* its last byte is, too */
-    struct event at[STAGES]; /* in the queue of that port; its kind is the stage */
+struct transit {     /* a message under way */
+    size_t bytes;    /* that travel with it, its header's too */
+    double flight_s; /* latency and jitter */
+    double last_s;   /* its last byte is there no sooner */
+    int ports;       /* that have bytes of it */
+    bool arrived;    /* its first byte is at the receiver's ports */
+    bool there;      /* its last byte is, too */
 };
 
 struct early {    /* a send that was begun before its payload was ready */
@@ -119,6 +119,9 @@ struct request {
     struct early early;
     double owed_s; /* of a receive: copying that its owner has not let pass yet */
     struct header header;
+    bool has_ends;
+    struct event
+        end[]; /* [STAGES] if it has: of bytes at that stage's port; its kind is the stage */
 };
 
 /* Time that a rank lets pass, part by part. One event stands for the ends of all parts: it is put
@@ -177,8 +180,9 @@ struct sim {
     struct link_port *pairs; /* of links.pair[] */
     struct lane_slot *lanes; /* open addressing, a power of two, at most half full */
     size_t lane_count, lane_room;
-    struct link idle;  /* lanes that were dropped */
-    struct link spare; /* released requests */
+    struct link idle;     /* lanes that were dropped */
+    struct link spare[2]; /* released requests, without and with ends */
+    struct slabs slabs;   /* where requests and lanes lie */
     size_t unread;
     uint64_t posted;
     struct meeting meeting;
@@ -203,9 +207,8 @@ struct lane *sim_lane(struct sim *sim, int to, int from, int tag); /* made when 
 
 /* messages.c: the calls of messaging.h, and */
 void sim_requests_open(struct sim *sim);
-void sim_requests_close(struct sim *sim);
-/* A new one, open; lane NULL: of no message */
-struct request *sim_request(struct rank *rank, struct lane *lane);
+/* lane NULL: of no message; has_ends: of one with payload */
+struct request *sim_request(struct rank *rank, struct lane *lane, bool has_ends);
 /* The request is done; an owner that waits for it runs next, still at this time. */
 void sim_complete(struct sim *sim, struct request *request);
 /* The last byte of a message is there. */
