@@ -230,12 +230,12 @@ void collective_add(struct collective *c, float *to, const float *const *source,
                     const double *scale, int sources, int64_t count)
 {
     struct node *n = c->n;
-    double began = node_clock(n);
     if (!count)
         return; /* an empty slice's data are NULL */
+    enum account before = node_account(n, ACCOUNT_TRANSFER);
     vector_sum(to, source, scale, sources, count, n->context->threads);
     node_advance_together(n, count, sources + 1);
-    n->counters.transfer_s += node_clock(n) - began;
+    node_account(n, before);
 }
 
 struct coder *collective_coder(const struct collective *c, const struct codec *codec, int64_t count,
@@ -266,19 +266,19 @@ size_t collective_room(const struct coder *coder, int64_t count)
 /* As at a server, the simulator charges no time for it. */
 void collective_pack(struct collective *c, struct coder *coder, void *to, const float *from)
 {
-    double began = node_clock(c->n);
+    enum account before = node_account(c->n, ACCOUNT_TRANSFER);
     coder_pack(coder, to, from);
-    c->n->counters.transfer_s += node_clock(c->n) - began;
+    node_account(c->n, before);
 }
 
 void collective_unpack(struct collective *c, const struct coder *coder, float *to, const void *from,
                        int64_t count, int worker)
 {
     struct node *n = c->n;
-    double began = node_clock(n);
     const char *wrong = NULL;
     if (!count)
         return;
+    enum account before = node_account(n, ACCOUNT_TRANSFER);
     if (coder)
         wrong = coder_unpack(coder, to, from);
     else
@@ -286,5 +286,5 @@ void collective_unpack(struct collective *c, const struct coder *coder, float *t
     CHECK(!wrong, "sum %lld: rank %d sent %s", (long long)c->round, collective_rank(c, worker),
           wrong);
     node_advance_together(n, count, 2);
-    n->counters.transfer_s += node_clock(n) - began;
+    node_account(n, before);
 }

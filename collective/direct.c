@@ -215,7 +215,6 @@ static void model(struct collective *const *all, double *at_s)
     for (int i = 0; i < workers; i++) {
         int64_t own = slice_count(c, i), others = c->count - own;
         double copies_s = node_together_s(all[i]->n, others, 2);
-        all[i]->work_s = node_together_s(all[i]->n, own, workers + 1) + copies_s;
         end_s = fmax(end_s, at_s[i] + copies_s);
         collective_count(all[i], others + own * (workers - 1), others + own * (workers - 1),
                          2 * (workers - 1));

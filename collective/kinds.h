@@ -52,7 +52,7 @@ struct collective {
     float *vector; /* modelled: of the sum under way */
     double scale;
     double float_s; /* modelled: this worker's vector work, for a float read or written */
-    double work_s;  /* modelled: all of a sum's */
+    double begun_s; /* modelled: net_now() when the last worker had called */
 };
 
 int collective_rank(const struct collective *c, int worker);

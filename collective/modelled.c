@@ -27,6 +27,7 @@ static void together(void *self, void *const *given, double *at_s)
     for (size_t i = 0; i < workers; i++) {
         all[i] = given[i];
         vector[i] = all[i]->vector;
+        all[i]->begun_s = net_now(last->n->net);
         CHECK(all[i]->round == last->round, "worker %zu is at sum %lld, not %lld", i,
               (long long)all[i]->round, (long long)last->round);
     }
@@ -41,16 +42,13 @@ static void together(void *self, void *const *given, double *at_s)
 void collective_sum_modelled(struct collective *c, float *vector, double scale)
 {
     struct node *n = c->n;
-    double waited_s = n->counters.wait_s;
     c->vector = vector;
     c->scale = scale;
     c->float_s = node_together_s(n, 1, 1);
     struct request *list[2] = {NULL, net_meet(n->net, collective_rank(c, 0), c, together, c)};
     node_wait(n, list, 2, INFINITY, "the other workers' parts of a sum", NET_ANY);
     net_release(n->net, list[1]);
-    double work_s = fmin(c->work_s, n->counters.wait_s - waited_s);
-    n->counters.wait_s -= work_s;
-    n->counters.transfer_s += work_s;
+    node_count_moving(n, c->begun_s, INFINITY);
 }
 
 void collective_count(struct collective *c, int64_t sent_floats, int64_t received_floats,

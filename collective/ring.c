@@ -239,7 +239,6 @@ static void model(struct collective *const *all, double *at_s)
     double *free_s = xcalloc((size_t)workers, sizeof *free_s);
     bool computes = false; /* takes time for it */
     for (int i = 0; i < workers; i++) {
-        all[i]->work_s = 0;
         computes |= all[i]->float_s > 0;
     }
     for (int step = 0; step < steps; step++) {
@@ -250,9 +249,7 @@ static void model(struct collective *const *all, double *at_s)
                         at_s, free_s);
         for (int i = 0; i < workers && computes; i++) {
             double vectors = step < steps / 2 ? 3 : 2;
-            double work_s = (double)in[i] / sizeof(float) * all[i]->float_s * vectors;
-            at_s[i] += work_s;
-            all[i]->work_s += work_s;
+            at_s[i] += (double)in[i] / sizeof(float) * all[i]->float_s * vectors;
         }
     }
     double first_s = at_s[0];

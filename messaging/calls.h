@@ -9,6 +9,14 @@
 
 enum { NET_TAGS = 64, TAG_WORLD = NET_TAGS - 1 }; /* TAG_WORLD: of the barrier and windows */
 
+struct net_window_calls {
+    struct rma_window *(*open)(struct net *, int owner, void *block, size_t bytes);
+    void *(*data)(struct rma_window *);
+    void (*get)(struct rma_window *, void *into, size_t offset, size_t bytes);
+    void (*add)(struct rma_window *, const float *from, int64_t offset, int64_t count);
+    void (*close)(struct rma_window *);
+};
+
 struct net_model_calls { /* in virtual time alone */
     struct request *(*meet)(struct net *, int first, void *given,
                             void (*together)(void *self, void *const *given, double *at_s),
@@ -27,6 +35,7 @@ struct net_calls {
     int (*wait)(struct net *, struct request *const *list, int count, double until_s);
     const struct header *(*header)(const struct request *);
     const void *(*data)(const struct request *);
+    struct net_passage (*passage)(struct net *, const struct request *);
     const void *(*block)(struct net *, const struct request *,
                          size_t *bytes); /* NULL: none stays */
     void (*release)(struct net *, struct request *);
@@ -39,11 +48,7 @@ struct net_calls {
     void (*free)(struct net *, void *);
     double (*since_heard)(struct net *, int rank);
     const char *(*host)(struct net *, int rank);
-    struct rma_window *(*window_open)(struct net *, int owner, void *block, size_t bytes);
-    void *(*window_data)(struct rma_window *);
-    void (*window_get)(struct rma_window *, void *into, size_t offset, size_t bytes);
-    void (*window_add)(struct rma_window *, const float *from, int64_t offset, int64_t count);
-    void (*window_close)(struct rma_window *);
+    struct net_window_calls window;
     /* NULL: this world has none */
     struct request *(*sum)(struct net *, int first, float *vector, int64_t count);
     const struct net_model_calls *model; /* NULL: this world has none */

@@ -82,6 +82,11 @@ const void *net_data(const struct request *request)
     return calls_of(request)->data(request);
 }
 
+struct net_passage net_passage(struct net *net, const struct request *request)
+{
+    return net->calls->passage(net, request);
+}
+
 const void *net_block(struct net *net, const struct request *request, size_t *bytes)
 {
     return net->calls->block ? net->calls->block(net, request, bytes) : NULL;
@@ -181,18 +186,18 @@ void net_barrier(struct net *net)
 struct rma_window *net_window_open(struct net *net, int owner, void *block, size_t bytes)
 {
     assert(owner >= 0 && owner < net->ranks && (owner == net->rank) == (block != NULL));
-    return net->calls->window_open(net, owner, block, bytes);
+    return net->calls->window.open(net, owner, block, bytes);
 }
 
 void net_window_close(struct rma_window *window)
 {
     if (window)
-        window->net->calls->window_close(window);
+        window->net->calls->window.close(window);
 }
 
 void *net_window_data(struct rma_window *window)
 {
-    return window->net->calls->window_data(window);
+    return window->net->calls->window.data(window);
 }
 
 static void check_place(const struct rma_window *window, uint64_t offset, uint64_t bytes)
@@ -206,14 +211,14 @@ static void check_place(const struct rma_window *window, uint64_t offset, uint64
 void net_window_get(struct rma_window *window, void *into, size_t offset, size_t bytes)
 {
     check_place(window, offset, bytes);
-    window->net->calls->window_get(window, into, offset, bytes);
+    window->net->calls->window.get(window, into, offset, bytes);
 }
 
 void net_window_add(struct rma_window *window, const float *from, int64_t offset, int64_t count)
 {
     assert(offset >= 0 && count >= 0);
     check_place(window, (uint64_t)offset * sizeof *from, (uint64_t)count * sizeof *from);
-    window->net->calls->window_add(window, from, offset, count);
+    window->net->calls->window.add(window, from, offset, count);
 }
 
 bool net_can_sum(const struct net *net)

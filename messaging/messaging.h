@@ -105,6 +105,16 @@ int net_wait(struct net *net, struct request *const *list, int count, double unt
 const struct header *net_header(const struct request *request);
 const void *net_data(const struct request *request);
 
+/* When what a request stands for was on its way, of net_now(). A receive that is done: from when
+ * its message was sent. A send: until its payload was at the receiver, INFINITY as long as it is
+ * not known to be; in the real world until its last piece was handed over, and within a host it
+ * lies there at once. Others: never. */
+struct net_passage {
+    double begun_s, ended_s;
+};
+
+struct net_passage net_passage(struct net *net, const struct request *request);
+
 /* The sender's whole block that holds a borrowed payload, if it stays readable here until the
  * world's end (ranks of one host); else NULL. */
 const void *net_block(struct net *net, const struct request *request, size_t *bytes);

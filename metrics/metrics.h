@@ -49,24 +49,36 @@ struct signal_counters {
     double latency_s, worst_s; /* from sent to heard, of the training clock: sum, greatest */
 };
 
-/* What one rank did. Seconds are of the training clock, but for eval_s. */
+/* What one rank did. Seconds are of the training clock, but for eval_s.
+ *
+ * compute_s, delay_s, update_s, transfer_s, wait_s and other_s add to clock_s: each second is in
+ * one of them. Evaluations stop the clock. A worker's ends when it departs: what it computes
+ * between the last update and then is dropped, and it may wait. A share of the workers' time is the
+ * sum of one over the workers / the sum of their clock_s.
+ *
+ * A rank that is blocked waits, until what it waits for was sent; then it is on its way, and that
+ * is transfer. While a vector that it has sent itself is on its way, blocked time is transfer, too.
+ * Both worlds mean the same: the sender's time of sending comes with each message. A header that it
+ * has sent says nothing, so its way there is waiting. So is all of a sum by a library (--allreduce
+ * vendor, nccl), which does not say when the others began. */
 struct counters {
-    double compute_s;
-    double delay_s;    /* injected */
-    double wait_s;     /* for others */
-    double transfer_s; /* copying vectors that came, and summing among workers */
+    double compute_s;  /* gradients; that of a slow rank is all its computing */
+    double delay_s;    /* injected, whatever becomes of the mini-batch */
+    double wait_s;     /* blocked, and nothing is on its way */
+    double transfer_s; /* blocked else; copying what came, packing, summing among workers */
+    double update_s;   /* summing and stepping; workers: all vector work of their own */
+    double other_s;    /* what remains; on the virtual clock 0 */
+    double clock_s;    /* of the training clock when this rank's training ended: all of them */
     double eval_s;
-    double loader_s;  /* part of compute: waiting for the loader */
-    double aborted_s; /* part of compute and delay: spent on mini-batches that were dropped */
-    double dropped_s; /* the same on finished ones that a server dropped, to be done again */
-    double update_s;  /* summing and stepping; workers: all vector work of their own */
+    double loader_s;            /* part of compute: waiting for the loader */
+    double aborted_s;           /* part of compute: on mini-batches that were dropped under way */
+    double dropped_s;           /* part of compute: on finished ones that no update has used */
     struct moments minibatch_s; /* computing of finished mini-batches */
-    struct moments slowed_s;    /* the same, with what --slow slept between */
     struct traffic traffic;
-    int64_t uncompressed_bytes;                   /* that the vectors it sent have as float32 */
-    int64_t compressed_bytes;                     /* that they had as messages */
-    int64_t samples, minibatches;                 /* used */
-    int64_t aborted_samples, aborted_minibatches; /* dropped, and done again later */
+    int64_t uncompressed_bytes;   /* that the vectors it sent have as float32 */
+    int64_t compressed_bytes;     /* that they had as messages */
+    int64_t samples, minibatches; /* used */
+    int64_t aborted_minibatches;  /* dropped under way, and begun again */
     /* came too late, or when training was over: as servers saw it, or the worker */
     int64_t dropped_samples, dropped_minibatches;
     int64_t updates;

@@ -9,7 +9,7 @@ double summary_slowness_met(const struct run_summary *s, int rank)
     double sum_s = 0;
     int others = 0;
     for (int i = s->servers; i < s->ranks; i++) {
-        double mean_s = moments_mean(&s->counters[i].slowed_s);
+        double mean_s = moments_mean(&s->counters[i].minibatch_s);
         if (slowness_of(s->slowness, i) > 1 || isnan(mean_s))
             continue;
         sum_s += mean_s;
@@ -17,7 +17,7 @@ double summary_slowness_met(const struct run_summary *s, int rank)
     }
     if (rank < s->servers || sum_s == 0)
         return NAN;
-    return moments_mean(&s->counters[rank].slowed_s) / (sum_s / others);
+    return moments_mean(&s->counters[rank].minibatch_s) / (sum_s / others);
 }
 
 void slowed_fields(const struct run_summary *s, struct json_field field[SLOW_WORKERS + 1],

@@ -1,7 +1,6 @@
 /* The end of a run: ranks.csv, histograms.csv, summary.json and the closing table.
  *
- * Time to accuracy: see metrics/time_to_accuracy.c; null for a run that never got there. Wait share:
- * seconds that the workers waited for others, of all their seconds. */
+ * Time to accuracy: see metrics/time_to_accuracy.c; null for a run that never got there. */
 #include <math.h>
 #include <stddef.h>
 
@@ -55,7 +54,6 @@ static const struct column columns[] = {
     COUNT_OF("received_messages", traffic.received_messages),
     COUNT_OF("samples", samples),
     COUNT_OF("minibatches", minibatches),
-    COUNT_OF("aborted_samples", aborted_samples),
     COUNT_OF("aborted_minibatches", aborted_minibatches),
     COUNT_OF("updates", updates),
     COUNT_OF("signals_heard", signals.heard),
@@ -70,6 +68,8 @@ static const struct column columns[] = {
     COUNT_OF("dropped_samples", dropped_samples),
     COUNT_OF("dropped_minibatches", dropped_minibatches),
     {.name = "minibatch_deviation_s", .type = COMPUTED, .compute = minibatch_deviation_s},
+    SECONDS_OF(other_s),
+    SECONDS_OF(clock_s),
 };
 
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -125,11 +125,43 @@ static void write_histograms(struct results *r, const struct counters *server)
     fclose(f);
 }
 
-struct totals { /* over the workers */
-    double busy_s, wait_s, loader_s;
-    int64_t aborted_samples, uncompressed_bytes, compressed_bytes; /* bytes: of the servers, too */
-    int64_t dropped_samples; /* of the servers the first speaks for all */
+/* Shares of the workers' time, which add to one (metrics.h). */
+enum { USEFUL, ABORTED, DROPPED, DELAY, UPDATE, TRANSFER, WAIT, OTHER, SHARES };
+
+static const struct share_name {
+    const char *key, *word; /* in summary.json; in the last lines */
+} share_names[SHARES] = {
+    [USEFUL] = {"useful_share", "useful"},      [ABORTED] = {"aborted_share", "aborted"},
+    [DROPPED] = {"dropped_share", "dropped"},   [DELAY] = {"delay_share", "delayed"},
+    [UPDATE] = {"update_share", "vector work"}, [TRANSFER] = {"transfer_share", "transfer"},
+    [WAIT] = {"wait_share", "waiting"},         [OTHER] = {"other_share", "other"},
 };
+
+struct totals { /* over the workers */
+    double seconds[SHARES], all_s, loader_s;
+    int64_t aborted_minibatches;
+    int64_t uncompressed_bytes, compressed_bytes; /* of the servers, too */
+    int64_t dropped_samples;                      /* of the servers the first speaks for all */
+};
+
+static void add_worker(struct totals *t, const struct counters *a)
+{
+    const double seconds[SHARES] = {
+        [USEFUL] = a->compute_s - a->aborted_s - a->dropped_s,
+        [ABORTED] = a->aborted_s,
+        [DROPPED] = a->dropped_s,
+        [DELAY] = a->delay_s,
+        [UPDATE] = a->update_s,
+        [TRANSFER] = a->transfer_s,
+        [WAIT] = a->wait_s,
+        [OTHER] = a->other_s,
+    };
+    for (int k = 0; k < SHARES; k++)
+        t->seconds[k] += seconds[k];
+    t->all_s += a->clock_s;
+    t->loader_s += a->loader_s;
+    t->aborted_minibatches += a->aborted_minibatches;
+}
 
 static struct totals sum_workers(const struct run_summary *s)
 {
@@ -139,19 +171,15 @@ static struct totals sum_workers(const struct run_summary *s)
         t.compressed_bytes += s->counters[i].compressed_bytes;
     }
     for (int i = s->ranks == 1 ? 0 : s->servers; i < s->ranks; i++) {
-        const struct counters *a = &s->counters[i];
-        t.busy_s += a->compute_s + a->delay_s + a->transfer_s;
-        t.wait_s += a->wait_s;
-        t.loader_s += a->loader_s;
-        t.aborted_samples += a->aborted_samples;
-        t.dropped_samples += i ? a->dropped_samples : 0;
+        add_worker(&t, &s->counters[i]);
+        t.dropped_samples += i ? s->counters[i].dropped_samples : 0;
     }
     return t;
 }
 
-static double share(double part, double rest)
+static double share_of(const struct totals *t, double seconds)
 {
-    return part + rest > 0 ? part / (part + rest) : 0;
+    return t->all_s > 0 ? seconds / t->all_s : 0;
 }
 
 static double images_per_s(const struct run_summary *s)
@@ -199,6 +227,8 @@ static void print_tta(const struct results *r)
     }
 }
 
+#define SHARE(k) JSON_FIXED(share_names[k].key, share_of(t, t->seconds[k]))
+
 static void write_summary(struct results *r, const struct run_summary *s, const struct totals *t)
 {
     const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN};
@@ -229,8 +259,16 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_FIXED("best_top1", r->evaluations ? results_best(r) : NAN),
         JSON_FIXED("loss", last->loss),
         JSON_FIXED("images_per_s", images_per_s(s)),
-        JSON_FIXED("wait_share", share(t->wait_s, t->busy_s)),
-        JSON_INT("aborted_samples", t->aborted_samples),
+        JSON_FIXED("worker_s", t->all_s),
+        SHARE(USEFUL),
+        SHARE(ABORTED),
+        SHARE(DROPPED),
+        SHARE(DELAY),
+        SHARE(UPDATE),
+        SHARE(TRANSFER),
+        SHARE(WAIT),
+        SHARE(OTHER),
+        JSON_INT("aborted_minibatches", t->aborted_minibatches),
         JSON_INT("dropped_samples", t->dropped_samples),
         JSON_INT("uncompressed_bytes", t->uncompressed_bytes),
         JSON_INT("compressed_bytes", t->compressed_bytes),
@@ -253,27 +291,36 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     fclose(f);
 }
 
+/* In percent; they add to 100. */
+static void print_shares(const struct totals *t)
+{
+    printf("workers' time:");
+    for (int k = 0; k < SHARES; k++)
+        printf("%s %s %.1f", k ? "," : "", share_names[k].word, 100 * share_of(t, t->seconds[k]));
+    printf(" %%\n");
+}
+
 static void print_table(const struct results *r, const struct run_summary *s,
                         const struct totals *t)
 {
-    printf("%-5s %-7s %10s %9s %9s %11s %8s %9s %9s %9s\n", "rank", "role", "compute s", "delay s",
-           "wait s", "transfer s", "eval s", "samples", "aborted", "MB sent");
+    printf("%-5s %-7s %10s %9s %9s %9s %9s %11s %8s %9s %9s\n", "rank", "role", "compute s",
+           "aborted s", "dropped s", "delay s", "wait s", "transfer s", "eval s", "samples",
+           "MB sent");
     for (int i = 0; i < s->ranks; i++) {
         const struct counters *a = &s->counters[i];
         if (i == 16 && s->ranks > 20) {
             printf("  ... %d more ranks in %s/ranks.csv\n", s->ranks - i, r->folder);
             break;
         }
-        printf("%-5d %-7s %10.2f %9.2f %9.2f %11.2f %8.2f %9lld %9lld %9.1f\n", i, role(s, i),
-               a->compute_s, a->delay_s, a->wait_s, a->transfer_s, a->eval_s, (long long)a->samples,
-               (long long)a->aborted_samples, (double)a->traffic.sent_bytes / 1e6);
+        printf("%-5d %-7s %10.2f %9.2f %9.2f %9.2f %9.2f %11.2f %8.2f %9lld %9.1f\n", i, role(s, i),
+               a->compute_s, a->aborted_s, a->dropped_s, a->delay_s, a->wait_s, a->transfer_s,
+               a->eval_s, (long long)a->samples, (double)a->traffic.sent_bytes / 1e6);
     }
     printf("%s: %lld samples, %lld updates in %.1f s, %.1f images/s\n", s->scheme,
            (long long)s->samples, (long long)s->updates, s->seconds, images_per_s(s));
-    printf("workers waited for others %.1f %% of their time, for the data loader %.2f %%; %lld "
-           "samples were computed twice; mean staleness %.2f\n",
-           100 * share(t->wait_s, t->busy_s), 100 * t->loader_s / (t->busy_s + t->wait_s + 1e-9),
-           (long long)t->aborted_samples, histogram_mean(&s->counters[0].staleness));
+    print_shares(t);
+    printf("waiting for the data loader, within computing: %.2f %%; mean staleness %.2f\n",
+           100 * share_of(t, t->loader_s), histogram_mean(&s->counters[0].staleness));
     printf("mini-batches an update: mean %.2f, harmonic mean %.2f\n",
            histogram_mean(&s->counters[0].minibatches_per_update),
            histogram_harmonic_mean(&s->counters[0].minibatches_per_update));

@@ -59,8 +59,6 @@ void node_clear(struct node *n)
 {
     struct computing *c = &n->own->computing;
     c->cleared = n->finished;
-    c->cleared_s = c->finished_s;
-    c->finished_s = 0;
     n->finished = n->aborted = n->staleness = 0;
     n->loss = n->aborted_s = n->signal_s = 0;
 }
@@ -71,6 +69,7 @@ void node_discard(struct node *n)
     n->counters.dropped_samples += n->finished * n->context->minibatch;
     n->finished = 0;
     n->loss = 0;
+    accounts_dropped(n);
 }
 
 int64_t node_redo(struct node *n)
@@ -80,10 +79,8 @@ int64_t node_redo(struct node *n)
     c->next[c->selected] -= again;
     n->counters.minibatches -= again;
     n->counters.samples -= again * n->context->minibatch;
-    n->counters.dropped_s += c->cleared_s + c->finished_s;
     node_discard(n); /* what was cleared its server has counted */
     c->cleared = 0;
-    c->cleared_s = c->finished_s = 0;
     return cleared;
 }
 
@@ -126,7 +123,7 @@ static enum node_flow sleep_slowness(struct node *n, int step, double spent_s)
         return NODE_CONTINUE;
     double seconds = c->unslept_s;
     c->unslept_s = 0;
-    return node_sleep(n, seconds);
+    return control_sleep(n, seconds, ACCOUNT_COMPUTE);
 }
 
 /* The network's hook after each unit: takes the time, lets messages move, handles events, asks who
@@ -136,9 +133,10 @@ static bool between_units(void *self, int step, int64_t from)
     struct node *n = self;
     struct computing *c = &n->own->computing;
     double spent_s = node_clock(n) - c->unit_s;
-    n->counters.compute_s += spent_s;
     report_final(n, from);
+    node_account(n, ACCOUNT_TRANSFER);
     net_poll(n->net);
+    node_account(n, ACCOUNT_COMPUTE);
     node_handle_events(n);
     if (node_check_interrupt(n) == NODE_INTERRUPTED)
         return false;
@@ -231,12 +229,12 @@ static void commit(struct node *n, const struct loss *loss)
     n->counters.samples += n->context->minibatch;
 }
 
+/* So many seconds of computing were in vain. */
 static void count_aborted(struct node *n, double seconds)
 {
     n->aborted++;
     n->aborted_s += seconds;
     n->counters.aborted_minibatches++;
-    n->counters.aborted_samples += n->context->minibatch;
     n->counters.aborted_s += seconds;
 }
 
@@ -276,16 +274,15 @@ static enum node_flow await_machine(struct node *n)
     return n->context->delay_block_s > 0 ? hold_up(n, 0, node_clock(n)) : NODE_CONTINUE;
 }
 
-enum node_flow node_minibatch(struct node *n)
+static enum node_flow compute_minibatch(struct node *n)
 {
     struct computing *c = &n->own->computing;
     const bool simulated = n->net->virtual_time;
     const struct weights w = {n->w, n->weights_version};
     struct loss loss = {0};
-    double began_s = node_clock(n), computed_s = n->counters.compute_s;
+    double computed_s = n->counters.compute_s;
     enum node_flow flow = await_machine(n);
     double there_s = c->unit_s = node_clock(n);
-    double delayed_s = n->counters.delay_s;
     int64_t attempt = c->attempts++;
     c->gradient = n->finished ? c->spare : n->sum;
     c->final_from = n->count;
@@ -295,24 +292,31 @@ enum node_flow node_minibatch(struct node *n)
         flow = pass_virtually(n);
     else if (flow == NODE_CONTINUE && !compute(n, w, &loss, between_units))
         flow = NODE_INTERRUPTED;
-    double slept_s = n->counters.delay_s - delayed_s;
     if (flow == NODE_CONTINUE)
         flow = hold_up(n, attempt, there_s);
     assert(flow == NODE_CONTINUE || !c->on_ready);
     c->on_ready = NULL;
+    node_account(n, ACCOUNT_COMPUTE); /* charges what has passed */
+    computed_s = n->counters.compute_s - computed_s;
     if (flow == NODE_INTERRUPTED) {
-        count_aborted(n, node_clock(n) - began_s);
+        count_aborted(n, computed_s);
         return flow;
     }
     if (simulated && !c->shared) {
         assert(n->w == w.w && n->weights_version == w.weights_version);
         compute(n, w, &loss, NULL);
     }
-    computed_s = n->counters.compute_s - computed_s;
     moments_add(&n->counters.minibatch_s, computed_s);
-    moments_add(&n->counters.slowed_s, computed_s + slept_s);
-    c->finished_s += node_clock(n) - began_s;
+    accounts_finished(n, computed_s);
     commit(n, &loss);
+    return flow;
+}
+
+enum node_flow node_minibatch(struct node *n)
+{
+    enum account before = node_account(n, ACCOUNT_COMPUTE);
+    enum node_flow flow = compute_minibatch(n);
+    node_account(n, before);
     return flow;
 }
 

@@ -222,9 +222,16 @@ static int wait_for(struct node *n, struct request **list, int count, double unt
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what,
               int peer)
 {
-    double began_s = node_clock(n);
+    struct control *c = &n->own->control;
+    enum account before = node_account(n, ACCOUNT_WAIT);
+    c->waited_from_s = net_now(n->net);
     int index = wait_for(n, list, count, until_s, what, peer);
-    n->counters.wait_s += node_clock(n) - began_s;
+    c->waited_to_s = net_now(n->net);
+    node_account(n, before);
+    if (index > 0) {
+        struct net_passage moved = net_passage(n->net, list[index]);
+        node_count_moving(n, moved.begun_s, moved.ended_s);
+    }
     return index;
 }
 
@@ -237,7 +244,8 @@ void node_await(struct node *n, struct request *request, const char *what, int p
 
 void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what)
 {
-    double began_s = node_clock(n), began = net_now(n->net), looked = began;
+    enum account before = node_account(n, ACCOUNT_WAIT);
+    double began = net_now(n->net), looked = began;
     while (!done(self)) {
         struct request *list[1];
         int index;
@@ -248,10 +256,10 @@ void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const
         looked = net_now(n->net);
         look_for_silence(n, what, NET_ANY, looked - began);
     }
-    n->counters.wait_s += node_clock(n) - began_s;
+    node_account(n, before);
 }
 
-enum node_flow node_sleep(struct node *n, double seconds)
+static enum node_flow sleep_for(struct node *n, double seconds)
 {
     const struct training_clock *clock = &n->own->clock;
     const struct control *c = &n->own->control;
@@ -264,13 +272,25 @@ enum node_flow node_sleep(struct node *n, double seconds)
         double stopped_s = clock->stopped_s;
         int index;
         next_event(n, list, 1 + c->wakes, fmin(end, deadline), &index);
-        n->counters.delay_s += net_now(n->net) - now;
         node_handle_events(n);
         end += clock->stopped_s - stopped_s;
         if (node_check_interrupt(n) == NODE_INTERRUPTED)
             return NODE_INTERRUPTED;
     }
     return NODE_CONTINUE;
+}
+
+enum node_flow control_sleep(struct node *n, double seconds, enum account account)
+{
+    enum account before = node_account(n, account);
+    enum node_flow flow = sleep_for(n, seconds);
+    node_account(n, before);
+    return flow;
+}
+
+enum node_flow node_sleep(struct node *n, double seconds)
+{
+    return control_sleep(n, seconds, ACCOUNT_DELAY);
 }
 
 void node_stand_still(struct node *n, double seconds)

@@ -71,6 +71,7 @@ struct node *node_open(struct net *net, const struct run_context *s)
     node_weights_changed(n);
     net_barrier(net);
     n->own->clock.started_s = net_now(net);
+    accounts_open(n);
     if (n->rank == 0)
         node_first_evaluation(n);
     return n;
@@ -159,6 +160,7 @@ static void gather_counters(struct node *n)
 
 void node_close(struct node *n)
 {
+    node_end_accounts(n, 0);
     control_expect_all(n);
     count_traffic(n);
     if (n->rank == 0)

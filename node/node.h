@@ -64,7 +64,7 @@ struct node {
     double loss;                /* theirs, summed over samples */
     int64_t staleness;          /* versions that the stalest of them lags (carried mini-batches) */
     int64_t aborted;            /* mini-batches that were dropped */
-    double aborted_s, signal_s; /* spent on those; from sent to heard, of this version's signal */
+    double aborted_s, signal_s; /* computing those; from sent to heard, of this version's signal */
 
     enum ending ending; /* rank 0 */
     bool races;      /* server: each counts its versions for itself; an evaluation waits for none */
@@ -137,7 +137,8 @@ void node_stand_still(struct node *n, double seconds);
 
 /* Waits as net_wait() does, and handles events; list[0] belongs to the node, requests begin at
  * list[1]. `what` says what for and `peer` from whom (NET_ANY: nobody in particular), for the
- * message when the deadline passes without a heartbeat. Time goes to counters.wait_s. */
+ * message when the deadline passes without a heartbeat. Time goes to counters.wait_s, but that for
+ * which the request that is done was on its way: that is transfer. */
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what,
               int peer);
 /* The same for what is no message: until done(self), which is asked again and again. */
@@ -153,7 +154,7 @@ struct update { /* what went into one update of the weights */
     int64_t staleness;          /* updates between the gradient's version and this one */
     double loss;                /* summed over samples */
     int64_t aborted;            /* mini-batches */
-    double aborted_s, signal_s; /* spent on those; the slowest signal */
+    double aborted_s, signal_s; /* computing those; the slowest signal */
     double wait_s;              /* of all workers, since the update before */
     double lr;                  /* node_lr() when the step began; 0: it is that of now */
     int worst;                  /* the rank whose loss is to be named if it is no number */
@@ -235,6 +236,31 @@ struct range node_slice(const struct node *n, int server);
 /* --- time --- */
 
 double node_clock(const struct node *n); /* seconds of the training clock */
+/* Where a second of the training clock goes: metrics/metrics.h says what each of them means. */
+enum account {
+    ACCOUNT_OTHER, /* nobody has said */
+    ACCOUNT_COMPUTE,
+    ACCOUNT_DELAY,
+    ACCOUNT_UPDATE,
+    ACCOUNT_TRANSFER,
+    ACCOUNT_WAIT,
+    ACCOUNTS
+};
+
+/* From now on seconds go to that account. Returns the one before, to go back to. */
+enum account node_account(struct node *n, enum account account);
+/* So many seconds went to the wrong one. */
+void node_move_account(struct node *n, enum account from, enum account to, double seconds);
+/* The last node_wait(): from then to then, of net_now(), something was on its way, so it is
+ * transfer. That of the request that was done is known. */
+void node_count_moving(struct node *n, double since_s, double until_s);
+/* A worker has departed: what comes is no training. What it has not handed over is dropped, and of
+ * what it has `dropped_s` seconds of computing. */
+void node_end_accounts(struct node *n, double dropped_s);
+/* So many finished mini-batches are handed over, the oldest ones. Returns the seconds that were
+ * spent on computing them; if some are left, each of those counts as the newest one. */
+double node_hand_over(struct node *n, int64_t minibatches);
+
 /* What it showed when net_now() showed that, in the past: in an evaluation, where it stood still.
  * Exact over the last eight evaluations. */
 double node_clock_then(const struct node *n, double net_s);

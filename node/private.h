@@ -26,9 +26,7 @@ struct computing {
     int stream_count, selected;
     int64_t attempts;              /* mini-batches begun: jitter, and delays, are keyed by it */
     struct delay_course course[2]; /* delays keyed by the clock: interruptible, standstill */
-    double finished_s;             /* spent on the mini-batches finished since node_clear() */
     int64_t cleared;               /* mini-batches that it cleared */
-    double cleared_s;              /* spent on those */
     double slow;                   /* speed factor */
     struct jitter jitter;          /* virtual time: how much mini-batches' times vary */
     int host;                      /* whose ranks have slow moments in common */
@@ -60,6 +58,7 @@ struct control {
     bool called;            /* rank 0: by itself */
     int64_t called_version; /* servers wait for it */
     bool evaluating;
+    double waited_from_s, waited_to_s; /* of net_now(): the part of node_wait() that is waiting */
 };
 
 struct whole { /* what servers have in slices, whole at this rank */
@@ -122,8 +121,18 @@ struct starvation {     /* rank 0; samples that updates used */
     bool said;
 };
 
+struct accounts {
+    enum account current;
+    double since_s;   /* of the training clock */
+    int64_t in_hand;  /* mini-batches that are finished and were neither pushed nor dropped */
+    double in_hand_s; /* computing of those */
+    double newest_s;  /* of the newest */
+    bool ended;
+};
+
 struct node_private {
     struct training_clock clock;
+    struct accounts accounts;
     struct computing computing;
     struct control control;
     struct evaluator evaluator;
@@ -140,6 +149,13 @@ void clock_stopped(struct node *n, double began_s, double seconds);
 /* has node_set_deadline()'s time passed then? */
 bool node_past_deadline_at(const struct node *n, double now_s);
 
+/* --- account.c --- */
+
+void accounts_open(struct node *n);                        /* where the clock starts */
+void accounts_finished(struct node *n, double computed_s); /* a mini-batch */
+void accounts_used(struct node *n);                        /* all that is in hand */
+void accounts_dropped(struct node *n);
+
 /* --- computing.c --- */
 
 void computing_open(struct node *n);
@@ -148,6 +164,8 @@ void computing_close(struct node *n);
 /* --- control.c --- */
 
 void control_open(struct node *n);
+/* node_sleep() that goes to this account */
+enum node_flow control_sleep(struct node *n, double seconds, enum account account);
 /* Training is over: no call is expected any more, the counters of every rank are. */
 void control_expect_all(struct node *n);
 void control_close(struct node *n);

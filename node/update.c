@@ -143,6 +143,8 @@ void node_updated(struct node *n, const struct update *u)
     n->version++;
     n->samples += u->samples;
     n->counters.updates++;
+    if (n->worker >= 0) /* alone: all of it */
+        accounts_used(n);
     average_update(n);
     e->current = false;
     e->training_loss += u->loss;

@@ -66,7 +66,9 @@ void node_count_work(struct node *n, double began_s, struct vector_work work)
 {
     for (enum vector_pass pass = 0; pass < VECTOR_PASSES; pass++)
         advance(n, work.count, work.floats[pass], bandwidth_of(n, pass));
-    n->counters.update_s += node_clock(n) - began_s;
+    enum account current = node_account(n, ACCOUNT_UPDATE);
+    node_account(n, current);
+    node_move_account(n, current, ACCOUNT_UPDATE, node_clock(n) - began_s);
 }
 
 void node_step_sum(struct node *n, struct optimizer *o, float *w, const float *const *source,

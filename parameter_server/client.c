@@ -91,10 +91,10 @@ int64_t ps_depart(struct ps_client *ps, int64_t signals)
     for (int s = 0; s < ps->servers; s++)
         send_note(net, s, TAG_DEPART, sent);
     struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
-    double waited_s = ps->n->counters.wait_s;
+    node_end_accounts(ps->n, 0); /* it waits for others that still train */
     node_wait(ps->n, list, 2, INFINITY, "all workers to depart", 0);
-    ps->n->counters.wait_s = waited_s; /* for others that still train: no waiting in training */
     header_unpack(net_header(list[1]), received);
+    node_end_accounts(ps->n, received.dropped_s);
     net_release(net, list[1]);
     ps->departed = true;
     return received.signals;
@@ -143,7 +143,7 @@ static struct push_note describe(struct ps_client *ps)
 {
     struct node *n = ps->n;
     struct push_note note = {.minibatches = n->finished,
-                             .samples = n->finished * n->context->minibatch,
+                             .computed_s = node_hand_over(n, n->finished),
                              .clock = n->clock,
                              .loss = n->loss,
                              .aborted_s = n->aborted_s,
@@ -187,10 +187,10 @@ static void push(struct ps_client *ps, const float *vector, const struct push_no
     struct header header = {.tag = TAG_PUSH, .flags = flags};
     header_pack(&header, *note);
     ps_flush(ps);
-    double began = node_clock(n);
+    enum account before = node_account(n, ACCOUNT_TRANSFER);
     for (int s = 0; s < ps->servers; s++)
         push_slice(ps, s, &header, note->minibatches ? vector : NULL);
-    n->counters.transfer_s += node_clock(n) - began;
+    node_account(n, before);
 }
 
 void ps_push(struct ps_client *ps, const float *vector)
@@ -304,8 +304,8 @@ static void take_weights(struct ps_client *ps, int server, const struct request 
     size_t bytes = link->unpack ? coder_bytes(link->unpack) : (size_t)count * sizeof *into;
     CHECK(m->bytes == bytes, "weights of version %lld from rank %d: %zu bytes expected, %llu came",
           (long long)m->version, server, bytes, (unsigned long long)m->bytes);
-    double began = node_clock(n);
     const char *wrong = NULL;
+    enum account before = node_account(n, ACCOUNT_TRANSFER);
     if (link->unpack)
         wrong = coder_unpack(link->unpack, into, net_data(reply));
     else
@@ -313,8 +313,16 @@ static void take_weights(struct ps_client *ps, int server, const struct request 
     node_advance_copy(n, server, count); /* within a host all that a pull costs: there a simulated
                                             link charges a borrower its latency alone */
     CHECK(!wrong, "weights of version %lld from rank %d: %s", (long long)m->version, server, wrong);
-    n->counters.transfer_s += node_clock(n) - began;
+    node_account(n, before);
     ps->new_weights = true;
+}
+
+/* It was blocked: until the last of its pushes was there, one was on its way. */
+static void count_pushes(const struct ps_client *ps)
+{
+    for (int s = 0; s < ps->servers; s++)
+        if (ps->link[s].push)
+            node_count_moving(ps->n, -INFINITY, net_passage(ps->n->net, ps->link[s].push).ended_s);
 }
 
 /* One server's reply. */
@@ -324,6 +332,7 @@ static void take_reply(struct ps_client *ps, int server)
     struct link *link = &ps->link[server];
     struct request *list[2] = {NULL, link->pull};
     node_wait(n, list, 2, INFINITY, "the next weights", server);
+    count_pushes(ps);
     const struct header *m = net_header(list[1]);
     take_note(ps, server, m);
     if (!(m->flags & REPLY_UNCHANGED))

@@ -152,6 +152,15 @@ static int64_t signals_to(const struct ps_server *ps, int worker)
     return to->signals_to + (ps->relays ? 0 : signals_sent(ps) - to->signals_sent);
 }
 
+/* Computing of a worker that no update has used; 0 for a server. */
+static double dropped_s(const struct ps_server *ps, int worker)
+{
+    if (worker < 0)
+        return 0;
+    const struct ps_worker *of = &ps->worker[worker];
+    return of->dropped_s + (of->counted_in == ps->n->version ? of->counted_s : 0);
+}
+
 static bool is_waited_for(const struct ps_server *ps)
 {
     for (int i = 0; i < ps->workers; i++)
@@ -179,7 +188,8 @@ void ps_farewell(struct ps_server *ps)
     }
     node_final_evaluation(ps->n);
     for (int rank = 1; rank < net->ranks; rank++) {
-        const struct farewell_note note = {.signals = signals_to(ps, rank - ps->servers)};
+        const struct farewell_note note = {.signals = signals_to(ps, rank - ps->servers),
+                                           .dropped_s = dropped_s(ps, rank - ps->servers)};
         send_note(net, rank, TAG_FAREWELL, note);
     }
 }

@@ -26,14 +26,15 @@ enum {
 };
 
 struct push_note {
-    int64_t minibatches, samples; /* whose gradients it sums */
-    int64_t clock;                /* the worker's */
-    double loss;                  /* summed over samples */
-    double aborted_s;             /* spent on mini-batches that were dropped, since the last push */
-    double signal_s;              /* the slowest signal's time on its way */
-    double waited_s;              /* since the last push */
-    int32_t aborted;              /* mini-batches that were dropped */
-    int32_t staleness;            /* of a carried mini-batch, beyond that of the header's version */
+    int64_t minibatches; /* whose gradients it sums */
+    double computed_s;   /* computing of those */
+    int64_t clock;       /* the worker's */
+    double loss;         /* summed over samples */
+    double aborted_s;    /* computing of those that were aborted since the last push */
+    double signal_s;     /* the slowest signal's time on its way */
+    double waited_s;     /* since the last push */
+    int32_t aborted;     /* mini-batches that were dropped */
+    int32_t staleness;   /* of a carried mini-batch, beyond that of the header's version */
 };
 
 struct reply_note {
@@ -48,7 +49,8 @@ struct depart_note {
 };
 
 struct farewell_note {
-    int64_t signals; /* that were sent to the worker */
+    int64_t signals;  /* that were sent to the worker */
+    double dropped_s; /* computing of what it pushed in vain; of several servers rank 0 speaks */
 };
 
 struct stop_note {

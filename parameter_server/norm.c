@@ -7,11 +7,21 @@
 #include "base/squares.h"
 #include "parameter_server/server.h"
 
+/* The wait is part of the update, which is accounted for as a whole. */
+static void wait_within_update(struct ps_server *ps, struct request **list, int server)
+{
+    struct node *n = ps->n;
+    double waited_s = n->counters.wait_s, moved_s = n->counters.transfer_s;
+    node_wait(n, list, 2, INFINITY, "the norm of its slice", server);
+    node_move_account(n, ACCOUNT_WAIT, ACCOUNT_OTHER, n->counters.wait_s - waited_s);
+    node_move_account(n, ACCOUNT_TRANSFER, ACCOUNT_OTHER, n->counters.transfer_s - moved_s);
+}
+
 static void add_squares_of(struct ps_server *ps, int server, struct squares *sum)
 {
     struct squares_packed theirs;
     struct request *list[2] = {NULL, net_recv(ps->n->net, server, TAG_NORM, NULL, 0)};
-    node_wait(ps->n, list, 2, INFINITY, "the norm of its slice", server);
+    wait_within_update(ps, list, server);
     const struct header *m = net_header(list[1]);
     CHECK(m->version == ps->n->version, "rank %d sent the norm of version %lld, not of %lld",
           server, (long long)m->version, (long long)ps->n->version);

@@ -173,7 +173,7 @@ static void accept_push(struct ps_server *ps, int worker)
     size_t bytes = note.minibatches && !(m->flags & PUSH_REPORT) ? whole : 0;
     CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came",
           (long long)m->version, m->from, bytes, (unsigned long long)m->bytes);
-    CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0 && note.samples >= 0,
+    CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0,
           "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
     CHECK(from->state == WORKER_COMPUTING, "push of version %lld from rank %d, which has departed",
@@ -183,7 +183,7 @@ static void accept_push(struct ps_server *ps, int worker)
     from->push = (struct push){.worker = worker,
                                .asks = !(m->flags & PUSH_NO_REPLY),
                                .minibatches = note.minibatches,
-                               .samples = note.samples,
+                               .samples = note.minibatches * n->context->minibatch,
                                .version = m->version,
                                .staleness = n->version - m->version + note.staleness,
                                .clock = note.clock,

@@ -30,7 +30,10 @@ struct ps_worker { /* as a server sees it */
     const float *replacement; /* of the push: ps_replace() */
     struct optimizer *own;    /* ps_own_optimizers()'s; NULL: the common one */
     bool reply_pending;
-    bool dropped;          /* a push of its was, since the last reply */
+    bool dropped;     /* a push of its was, since the last reply */
+    double dropped_s; /* computing of all of those */
+    double counted_s; /* of what the update `counted_in` has of it so far */
+    int64_t counted_in;
     struct request *reply; /* the last one, whose weights the worker still reads; or NULL */
     const void *lent;      /* what that reads */
     int64_t signals_sent;  /* DEPARTING and on: by it, as it says */

@@ -40,20 +40,23 @@ void ps_discard(struct ps_server *ps, int worker)
     from->dropped |= from->push.minibatches > 0;
     ps->n->counters.dropped_minibatches += from->push.minibatches;
     ps->n->counters.dropped_samples += from->push.samples;
+    from->dropped_s += from->note.computed_s;
     ps_release_push(ps, worker);
 }
 
 /* The worker's push is part of the next update. */
 static void count(struct ps_server *ps, int worker)
 {
-    const struct ps_worker *from = &ps->worker[worker];
+    struct ps_worker *from = &ps->worker[worker];
     const struct push_note *note = &from->note;
     struct update *u = &ps->update;
     if (from->state != WORKER_PUSHED)
         return;
     u->minibatches += note->minibatches;
-    u->samples += note->samples;
-    node_count_used(ps->n, worker, note->samples);
+    u->samples += from->push.samples;
+    node_count_used(ps->n, worker, from->push.samples);
+    from->counted_s = note->computed_s + (from->counted_in == ps->n->version ? from->counted_s : 0);
+    from->counted_in = ps->n->version;
     u->contributions += note->minibatches > 0;
     if (note->minibatches)
         histogram_add(&ps->n->counters.staleness, from->push.staleness);

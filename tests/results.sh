@@ -17,7 +17,9 @@ run "$mpirun" -n 5 "$nbsgd" --scheme nbssgd --network resnet20 --dataset synthet
     --delay exponential:0.005 --thresholds 5,8,10,12,15,99 \
     --report-every 0.05 --results a
 check 'a run' ends 0 'NO REAL IMAGES' \
-    '^ *[0-9.]+ s +update [0-9]+ +[0-9]+/1500 samples .*images/s' '^results: a$'
+    '^ *[0-9.]+ s +update [0-9]+ +[0-9]+/1500 samples .*images/s' '^results: a$' \
+    "^workers' time: useful .*, aborted .*, dropped .*, delayed .*, vector work .*, transfer .*, " \
+    'transfer [0-9.]+, waiting [0-9.]+, other [0-9.]+ %$'
 
 columns() { is "$(grep -v '^#' "a/$1" | head -n 1)" "$2"; }
 check 'columns of eval.csv' columns eval.csv \
@@ -34,13 +36,14 @@ partition() { # WORKER=RANK, and whether it has all its samples in some class
 check 'partition.csv: a worker has a rank, and samples of each class' \
     is "$(partition)" '0=1 1 1=2 1 2=3 1 3=4 1'
 for name in rank role host compute_s delay_s wait_s transfer_s eval_s sent_bytes received_bytes \
-    samples aborted_samples; do
+    samples aborted_s dropped_s other_s clock_s; do
     check "ranks.csv has a $name of each rank" is "$(column a/ranks.csv $name | grep -c .)" 5
 done
 check 'update_s holds the vector work of workers, too' \
     holds "$(column a/ranks.csv update_s | sed 1d | sum) > 0"
 for name in scheme world network data evaluated workers servers seed samples updates seconds top1 \
-    top5 loss images_per_s wait_share aborted_samples \
+    top5 loss images_per_s worker_s useful_share aborted_share dropped_share delay_share \
+    update_share transfer_share wait_share other_share aborted_minibatches \
     staleness_mean minibatches_per_update minibatches_per_update_harmonic least_use starved \
     divergence tta tta_first; do
     check "summary.json has $name" json_holds a/summary.json "exists \$j->{$name}"
@@ -79,25 +82,35 @@ total() { column a/ranks.csv "$1" | sum; }
 check 'samples: of the ranks, and of the summary' \
     holds "$(total samples) >= $(value samples) && $(total samples) <= $(value samples) + 4 * 32"
 check 'samples are mini-batches' holds "$(total samples) == 8 * $(total minibatches)"
-check 'aborted samples' holds "$(total aborted_samples) == $(value aborted_samples)"
 check 'aborted mini-batches' \
-    holds "$(value aborted_samples) == 8 * $(total aborted_minibatches)"
+    holds "$(total aborted_minibatches) == $(value aborted_minibatches)"
+check 'they took part of the computing' \
+    holds "$(total aborted_s) > 0 && $(total aborted_s) < 0.5 * $(total compute_s)"
 check 'what was sent was received' is "$(total sent_bytes) $(total sent_messages)" \
     "$(total received_bytes) $(total received_messages)"
 check 'images per second' \
     holds "($(value images_per_s) * $(value seconds) / $(value samples) - 1) ^ 2 < 1e-8"
-wait_share() {
-    rows a/ranks.csv |
-        awk -F, '$2 == "worker" { w += $6; all += $4 + $5 + $6 + $7 } END { print w / all }'
+share_of() { # ACCOUNT_S: of the workers' clocks
+    column a/ranks.csv "$1" | paste -d' ' - <(column a/ranks.csv clock_s) |
+        awk 'NR > 1 { part += $1; all += $2 } END { print part / all }'
 }
-check 'the wait share of the workers' \
-    holds "($(wait_share) - $(value wait_share)) ^ 2 < 1e-8"
+for name in wait transfer update delay aborted dropped; do
+    check "the $name share of the workers" \
+        holds "($(share_of ${name}_s) - $(value ${name}_share)) ^ 2 < 1e-8"
+done
+check 'shares add to one' json_holds a/summary.json \
+    'abs(eval { my $s = -1;
+        $s += $j->{$_ . "_share"} for qw(useful aborted dropped delay update transfer wait other);
+        $s }) < 1e-5'
 check 'updates: of the server, and as events' is "$(value updates) $(value updates)" \
     "$(column a/ranks.csv updates | head -n 1) $(grep -c '"event": "update"' a/events.jsonl)"
-check 'a worker accounts for its seconds' awk -F, -v all="$(value seconds)" '
+check 'a worker accounts for its seconds' awk -F, -v trained="$(value seconds)" '
     $2 != "worker" { next }
-    { s = $4 + $5 + $6 + $7 }
-    s < 0.8 * all || s > 1.05 * all { print "rank " $1 ": " s " of " all " s"; bad = 1 }
+    { s = $4 + $5 + $6 + $7 + $9; all = $(NF - 1) } # clock_s, then slow_met
+    s < 0.98 * all || s > 1.0001 * all || all < 0.98 * trained {
+        print "rank " $1 ": " s " of " all " s, training took " trained " s"
+        bad = 1
+    }
     END { exit bad }' <(rows a/ranks.csv)
 check 'every rank took part in the evaluations' \
     holds "$(column a/ranks.csv eval_s | sort -g | head -n 1) > 0"

@@ -125,9 +125,11 @@ void experiment_defaults(struct experiment *e, const char *const *words)
     e->workers = (int)e->options.workers;
 }
 
-static void take_outcome(struct experiment *e, const struct node *n)
+static void take_outcome(struct experiment *e, struct node *n)
 {
     struct outcome *out = &e->out;
+    if (n->net->ranks == 1)
+        node_end_accounts(n, 0); /* as node_close() does */
     if (n->worker < 0 || n->net->ranks == 1) {
         struct range s = n->net->ranks == 1 ? (struct range){0, n->count} : node_slice(n, n->rank);
         memcpy(out->w + s.from, n->w + s.from, (size_t)(s.to - s.from) * sizeof *out->w);

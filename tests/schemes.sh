@@ -84,7 +84,7 @@ done
 run env NBSGD_HOSTS=2 "$mpirun" -n 4 "$nbsgd" --scheme ringmaster --ringmaster-r 1 \
     --ringmaster-stops "${few[@]}" --slow 3=3 --results stops
 check 'ringmaster stops who is late' ends 0
-check 'who was stopped is counted' json_holds stops/summary.json '$j->{aborted_samples} > 0'
+check 'who was stopped is counted' json_holds stops/summary.json '$j->{aborted_share} > 0'
 run "$mpirun" -n 4 "$nbsgd" --scheme backup "${few[@]}" --depart 2=3 --results depart
 check 'the others go on without one that departs' ends 0
 check 'who departed has done its part' [ "$(column depart/ranks.csv minibatches | sed -n 3p)" \

@@ -105,7 +105,7 @@ static void slowness_that_was_met(void **state)
         .servers = 1, .workers = 4, .ranks = 5, .slowness = &asked, .counters = counters};
     for (int rank = 1; rank < 5; rank++)
         for (int i = 0; i < (rank == 4 ? 1 : 3); i++)
-            moments_add(&counters[rank].slowed_s, seconds[rank][i]);
+            moments_add(&counters[rank].minibatch_s, seconds[rank][i]);
     assert_true(summary_slowness_met(&s, 3) == 3 && summary_slowness_met(&s, 1) == 0.75);
     assert_true(isnan(summary_slowness_met(&s, 4)) && isnan(summary_slowness_met(&s, 0)));
 }

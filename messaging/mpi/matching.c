@@ -8,11 +8,13 @@
 #include "messaging/mpi/matching.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "messaging/mpi/process.h"
 #include "messaging/mpi/requests.h"
 
 enum { PATIENCE_S = 60 };
@@ -468,4 +470,17 @@ const void *matching_data(const struct request *r)
 {
     assert(!r->sends && r->done && "only a receive that is done has a payload");
     return r->message->data;
+}
+
+struct net_passage matching_passage(const struct matching *m, const struct request *r)
+{
+    const struct moving *out = &r->outgoing;
+    if (!r->sends)
+        return (struct net_passage){r->done ? r->message->header.sent_s : INFINITY, INFINITY};
+    if (r->peer == NET_ANY || m->local[r->peer])
+        return (struct net_passage){-INFINITY, -INFINITY};
+    if (out->moved < r->capacity)
+        return (struct net_passage){-INFINITY, INFINITY};
+    return (struct net_passage){-INFINITY,
+                                net_now(m->net) - 1e-9 * (double)(clock_ns() - out->moved_ns)};
 }

@@ -43,5 +43,6 @@ bool matching_done(const struct request *r);
 int matching_references(const struct matching *m); /* payloads that receivers still need */
 const struct header *matching_header(const struct request *r);
 const void *matching_data(const struct request *r);
+struct net_passage matching_passage(const struct matching *m, const struct request *r);
 
 #endif

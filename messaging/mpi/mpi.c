@@ -87,6 +87,15 @@ static const void *mpi_block(struct net *net, const struct request *r, size_t *b
     return block;
 }
 
+static struct net_passage mpi_passage(struct net *net, const struct request *r)
+{
+    struct process *p = net->self;
+    process_lock(p);
+    struct net_passage passage = matching_passage(p->matching, r);
+    process_unlock(p);
+    return passage;
+}
+
 static struct request *mpi_sum(struct net *net, int first, float *vector, int64_t count)
 {
     struct process *p = net->self;
@@ -148,6 +157,7 @@ static const struct net_calls mpi_calls = {
     .wait = mpi_wait,
     .header = matching_header,
     .data = matching_data,
+    .passage = mpi_passage,
     .block = mpi_block,
     .release = mpi_release,
     .now = mpi_now,
@@ -157,11 +167,11 @@ static const struct net_calls mpi_calls = {
     .free = mpi_free,
     .since_heard = mpi_since_heard,
     .host = mpi_host,
-    .window_open = mpi_window_open,
-    .window_data = mpi_window_data,
-    .window_get = mpi_window_get,
-    .window_add = mpi_window_add,
-    .window_close = mpi_window_close,
+    .window = {.open = mpi_window_open,
+               .data = mpi_window_data,
+               .get = mpi_window_get,
+               .add = mpi_window_add,
+               .close = mpi_window_close},
     .sum = mpi_sum,
 };
 

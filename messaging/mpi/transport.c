@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "messaging/mpi/finalize.h"
+#include "messaging/mpi/process.h"
 
 /* Every MPI call is wrapped in this. */
 #define MPI(call)                                                                                  \
@@ -229,6 +230,7 @@ static void complete(struct transport *t, int i, const MPI_Status *status)
               bytes, f->bytes);
     }
     m->moved += f->bytes;
+    m->moved_ns = clock_ns();
     if (may_begin(m))
         f->bytes = next_piece(t, m, &t->request[i]);
 }

@@ -26,6 +26,7 @@ struct exposure; /* memory of one rank that the others reach one-sided */
 struct moving { /* a payload on its way; the caller's, and must stay until moved == bytes */
     char *at;
     size_t bytes, begun, moved; /* from the end down: a gradient's end is ready first */
+    int64_t moved_ns;           /* clock_ns() when the last one was that moved */
     size_t ready;               /* out: what lies before this must not leave yet */
     int peer, channel;
     bool out;

@@ -148,6 +148,7 @@ void sim_deliver(struct sim *sim, struct request *message)
         sim_complete(sim, message);
         return;
     }
+    message->delivered_s = sim->events.now_s;
     struct request *receive = one ? container_of(struct request, queued, one) : NULL,
                    *open = any ? container_of(struct request, queued, any) : NULL;
     if (!receive || (open && open->posted < receive->posted))
@@ -187,6 +188,7 @@ static struct request *message_new(struct net *net, int to, const struct header 
            net->rank, bytes, to, header->tag, (long long)header->version);
     struct request *message = sim_request(rank, sim_lane(sim, to, net->rank, header->tag), bytes);
     message->sent = true;
+    message->delivered_s = INFINITY;
     message->data = bytes ? payload : NULL;
     message->header =
         (struct header){.from = net->rank, .to = to, .tag = header->tag, .bytes = bytes};
@@ -322,6 +324,16 @@ const void *sim_data(const struct request *request)
 {
     assert(request->owner && !request->sent && request->done);
     return request->data;
+}
+
+struct net_passage sim_passage(struct net *net, const struct request *request)
+{
+    (void)net;
+    if (request->sent)
+        return (struct net_passage){-INFINITY, request->delivered_s};
+    if (request->lane && request->done)
+        return (struct net_passage){request->header.sent_s, INFINITY};
+    return (struct net_passage){-INFINITY, -INFINITY};
 }
 
 void sim_release(struct net *net, struct request *request)

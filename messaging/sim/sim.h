@@ -117,7 +117,8 @@ struct request {
     uint64_t number;  /* of a message: among its sender's */
     struct transit transit;
     struct early early;
-    double owed_s; /* of a receive: copying that its owner has not let pass yet */
+    double owed_s;      /* of a receive: copying that its owner has not let pass yet */
+    double delivered_s; /* of a message; INFINITY: it is on its way */
     struct header header;
     bool has_ends;
     struct event
@@ -226,6 +227,7 @@ void sim_access(struct net *net, int from, int to, size_t bytes);
 struct request *sim_recv(struct net *net, int from, int tag, void *into, size_t capacity);
 const struct header *sim_header(const struct request *request);
 const void *sim_data(const struct request *request);
+struct net_passage sim_passage(struct net *net, const struct request *request);
 void sim_release(struct net *net, struct request *request);
 
 /* ports.c */
