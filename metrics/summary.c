@@ -227,6 +227,16 @@ static void print_tta(const struct results *r)
     }
 }
 
+static void write_fields(struct results *r, const struct json_field *fields)
+{
+    FILE *f = results_file(r, "summary.json", false);
+    if (!f)
+        return;
+    json_write(f, fields, NULL, true);
+    results_flush(r, f, "summary.json");
+    fclose(f);
+}
+
 #define SHARE(k) JSON_FIXED(share_names[k].key, share_of(t, t->seconds[k]))
 
 static void write_summary(struct results *r, const struct run_summary *s, const struct totals *t)
@@ -283,12 +293,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_OBJECT("tta_first", tta.first),
         {.type = JSON_END},
     };
-    FILE *f = results_file(r, "summary.json", false);
-    if (!f)
-        return;
-    json_write(f, fields, NULL, true);
-    results_flush(r, f, "summary.json");
-    fclose(f);
+    write_fields(r, fields);
 }
 
 /* In percent; they add to 100. */

@@ -79,9 +79,7 @@ static void step(struct worker *k)
 static void fetch(struct worker *k)
 {
     struct node *n = k->n;
-    enum account before = node_account(n, ACCOUNT_TRANSFER);
     net_window_get(k->window, n->w, 0, shared_floats(n) * sizeof *n->w);
-    node_account(n, before);
     node_copy(n, k->before, n->w, (int64_t)shared_floats(n));
 }
 
@@ -90,9 +88,7 @@ static void add(struct worker *k)
     struct node *n = k->n;
     const float *const both[] = {n->w, k->before};
     node_sum(n, k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n));
-    enum account before = node_account(n, ACCOUNT_TRANSFER);
     net_window_add(k->window, k->before, 0, (int64_t)shared_floats(n));
-    node_account(n, before);
 }
 
 static void work(struct node *n)
@@ -100,10 +96,9 @@ static void work(struct node *n)
     size_t bytes = shared_floats(n) * sizeof(float);
     struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);
-    bool training = ps_wait(ps); /* rank 0 has begun; from now on it waits for no one */
-    enum account before = node_account(n, ACCOUNT_WAIT);
+    bool training = ps_wait(ps);       /* rank 0 has begun; from now on it waits for no one */
+    node_account(n, ACCOUNT_TRANSFER); /* what goes to no other account is the window's */
     struct worker k = {.n = n, .window = net_window_open(n->net, 0, NULL, bytes)};
-    node_account(n, before);
     float *own = n->w, *copy = NULL;
     k.shared = net_window_data(k.window);
     if (!k.shared) {
