@@ -114,6 +114,7 @@ struct ps_server *ps_server_open_rule(struct node *n, const struct optimizer_opt
 void ps_server_close(struct ps_server *ps)
 {
     struct net *net = ps->n->net;
+    ps->n->stop = true; /* where all have departed before the end, too */
     ps_send_stop(ps);
     replay_notify(ps, false);
     ps_farewell(ps);

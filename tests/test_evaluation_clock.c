@@ -67,8 +67,16 @@ static void read_rows(struct recorded *r, const char *folder)
     }
 }
 
+static void add_words(struct option_list *w, const char *words)
+{
+    char copy[100], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        add_option(w, "%s", word);
+}
+
 /* The workers' steps make the servers' w[0] count updates, where gradients are pushed. */
-static void record(struct recorded *r, const struct scheme *s, int servers, const char *option)
+static void record(struct recorded *r, const struct scheme *s, int servers, const char *more)
 {
     char folder[] = "/tmp/test_clock.XXXXXX", command[100];
     struct experiment e;
@@ -83,8 +91,7 @@ static void record(struct recorded *r, const struct scheme *s, int servers, cons
     add_option(&w, "backup-workers=1");
     add_option(&w, "delay=exponential:0.05");
     add_option(&w, "sim-bandwidth=2e5"); /* a message takes 0.04 s: some are always under way */
-    if (option)
-        add_option(&w, "%s", option);
+    add_words(&w, more);
     experiment_defaults(&e, option_list_words(&w));
     e.results = results_open(&(struct results_options){
         .folder = folder, .head = "# a: b\n", .config = "", .thresholds = "50", .quiet = true});
@@ -117,7 +124,7 @@ static void evaluations_change_no_run(void **state)
     struct recorded *plain = xcalloc(1, sizeof *plain), *r = xcalloc(1, sizeof *r);
     for (const struct scheme *const *each = schemes, *s; (s = *each); each++)
         for (int servers = 1; servers <= (s->flags & PUSHES ? 2 : 1); servers++) {
-            record(plain, s, servers, NULL);
+            record(plain, s, servers, "");
             for (int i = s->flags & DECENTRAL ? 1 : 0; i < 2; i++) {
                 record(r, s, servers, options[i]);
                 assert_true(r->rows > plain->rows + 4);
@@ -172,11 +179,29 @@ static void the_same_moments_in_every_scheme(void **state)
     xfree(r);
 }
 
+/* Weights that everybody has left are final. Rank 0 learns of it when its last replies have come
+ * and are answered by departures; while it then waits for counters no moment comes any more. Over
+ * MPI nobody would answer its call. */
+static void no_moment_comes_when_all_have_departed(void **state)
+{
+    (void)state;
+    const double replies_s = WORKERS * 0.045;
+    struct recorded *r = xcalloc(1, sizeof *r);
+    record(r, scheme_find("ssgd"), 1, "depart=1=6,2=6,3=6,4=6 eval-seconds=0.01");
+    assert_int_equal(r->updates, 3);
+    double last_s = r->row[r->rows - 1].seconds, end_s = r->update[2].seconds + replies_s;
+    if (last_s > end_s)
+        fail_msg("all have departed at %g s, and a row is of %g s", end_s, last_s);
+    free(r->events);
+    xfree(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluations_change_no_run),
         cmocka_unit_test(the_same_moments_in_every_scheme),
+        cmocka_unit_test(no_moment_comes_when_all_have_departed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
