@@ -156,7 +156,7 @@ struct update { /* what went into one update of the weights */
     int64_t aborted;            /* mini-batches */
     double aborted_s, signal_s; /* computing those; the slowest signal */
     double wait_s;              /* of all workers, since the update before */
-    double lr;                  /* node_lr() when the step began; 0: it is that of now */
+    double lr;                  /* that its event names; 0: node_lr() of now */
     int worst;                  /* the rank whose loss is to be named if it is no number */
 };
 
@@ -174,8 +174,8 @@ void node_updated(struct node *n, const struct update *u);
  * they race. Every rank waits. */
 void node_final_evaluation(struct node *n);
 
-/* Rank 0: prepare(self) is called before an evaluation, to bring n->w up to date, while all workers
- * wait for rank 0's reply; it takes no time of the training clock. NULLs: w is up to date. */
+/* Rank 0: prepare(self) is called before an evaluation, to bring n->w up to date; it takes no time
+ * of the training clock. Workers may go on meanwhile. NULLs: w is up to date. */
 void node_before_evaluation(struct node *n, void (*prepare)(void *self), void *self);
 
 /* Rank 0: all workers wait since net_now() showed this; if it evaluates now, the training clock is

@@ -92,7 +92,9 @@ static bool has_reached_target(const struct node *n)
     return target > 0 && n->own->evaluator.last.top1 >= target;
 }
 
-/* Rank 0: evaluates the current version, once. */
+/* Rank 0: evaluates the current version, once. Of simulated servers in step the others make it
+ * later, and the evaluation begins then (node_updated()): rank 0 has replied, so --target ends
+ * training one update later than over MPI. */
 static void evaluate(struct node *n)
 {
     if (n->own->evaluator.current)

@@ -1,7 +1,7 @@
 /* What pushes do to the slice of weights, and to the counters.
  *
  * Weights are not changed while a worker still copies them: an update first waits until the last
- * replies are taken. */
+ * replies are taken. Where replies lend copies (ps_lend_copies()) it waits for nobody. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
