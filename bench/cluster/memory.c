@@ -62,18 +62,11 @@ static void refresh(struct net *net, float *own, float *vector)
     vector_copy(vector, own, VECTOR, net->cores);
 }
 
-/* Seconds of the pass on rank 0, as at a server: the gradient is another rank's, who has just
+/* On rank 0: seconds of the pass as at a server. The gradient is another rank's, who has just
  * written it and now sleeps. */
-static double time_pass(struct net *net, const struct cluster *c, int pass, struct memory v,
-                        float *vector)
+static double pass_of_server(struct net *net, const struct cluster *c, int pass, struct memory v)
 {
     struct request *push = NULL;
-    refresh(net, v.to, vector);
-    net_barrier(net);
-    if (net->rank == c->local)
-        give(net, 0, vector);
-    if (net->rank != 0)
-        return 0;
     if (c->local != NET_ANY) {
         push = net_recv(net, c->local, TAG_VECTOR, NULL, 0);
         net_wait(net, &push, 1, INFINITY);
@@ -83,6 +76,19 @@ static double time_pass(struct net *net, const struct cluster *c, int pass, stru
     do_work(&v, pass);
     double took_s = net_now(net) - began_s;
     net_release(net, push);
+    return took_s;
+}
+
+/* That, while all others sleep. */
+static double time_pass(struct net *net, const struct cluster *c, int pass, struct memory v,
+                        float *vector)
+{
+    refresh(net, v.to, vector);
+    net_barrier(net);
+    if (net->rank == c->local)
+        give(net, 0, vector);
+    double took_s = net->rank == 0 ? pass_of_server(net, c, pass, v) : 0;
+    net_barrier(net);
     return took_s;
 }
 
