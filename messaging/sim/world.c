@@ -11,8 +11,8 @@ static const struct option_row rows[] = {
      .offset = AT(machine),
      .preset = "",
      .placeholder = "FILE",
-     .help = "links, speeds and compute times of a cluster, as test.s writes them; replaces the "
-             "three --sim-*"},
+     .help = "links, speeds and compute times of a cluster, as test.s writes them; replaces "
+             "--sim-latency, --sim-bandwidth and --sim-minibatch"},
     {.name = "sim-latency",
      .type = OPTION_REAL,
      .flags = OPTION_FREE,
