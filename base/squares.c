@@ -16,7 +16,7 @@ enum {
     LANES = 4
 };
 
-/* Adds a block's sum. Its mantissa may lie in three digits; each takes 2^32 blocks. */
+/* Adds a block's sum. Its mantissa may lie in three digits; each takes 2^31 blocks. */
 static inline void add_block(struct squares *s, double sum)
 {
     uint64_t bits;
