@@ -31,4 +31,15 @@ check 'nor does an interval that says nothing' ends 0 '^FAIL: the interval is to
 rows few.csv 65 / 65 66
 judge few.csv
 check 'nor one seed' ends 0 '^no verdict'
+
+rows=$home/results/2026-11-30_parity
+judge "$rows/parity.csv"
+check 'results: the table is what the rows give' eval 'diff <(echo "$out") "$rows/table.txt"'
+in_text() { # each number of the table is in the README
+    local number
+    while read -r number; do
+        grep -qF -- "$number" "$rows/README.md" || { echo "$number is not in it"; return 1; }
+    done < <(grep -oE '[0-9]+\.[0-9]+' "$rows/table.txt")
+}
+check 'results: and what is written of it' in_text
 finish
