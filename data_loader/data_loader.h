@@ -81,8 +81,8 @@ int partition_option_sets(const struct option_set **list, int room);
 struct dataset *dataset_open(const struct dataset_options *options);
 void dataset_close(struct dataset *d);
 
-/* Takes this part of the samples out of d, at random but always the same ones, and returns them as a
- * data set, to be closed before d. Fatal when that or d would have no sample. Call it before
+/* Takes this part of the samples out of d, at random but always the same ones, and returns them as
+ * a data set, to be closed before d. Fatal when that or d would have no sample. Call it before
  * anything else. */
 struct dataset *dataset_hold_out(struct dataset *d, double part);
 
