@@ -23,7 +23,9 @@ enum random_purpose {
     RANDOM_JITTER,
     RANDOM_DROPOUT,
     RANDOM_NORM,
-    RANDOM_HOLD_OUT
+    RANDOM_HOLD_OUT,
+    RANDOM_LINK_DELAY,
+    RANDOM_LINK_BURST
 };
 
 struct random {

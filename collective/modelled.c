@@ -14,8 +14,14 @@
 bool collective_is_modelled(const struct collective *c)
 {
     const struct sim_options *sim = options_of(c->n->context->options, world_sim.options);
-    return net_can_meet(c->n->net) && c->method->model && c->codec->in_place &&
-           sim->sim_model_sums > 0 && c->workers > sim->sim_model_sums;
+    const struct link_slowness *l = &c->n->context->link;
+    bool modelled = net_can_meet(c->n->net) && c->method->model && c->codec->in_place &&
+                    sim->sim_model_sums > 0 && c->workers > sim->sim_model_sums;
+    if (modelled && (l->delay.terms || l->bursts))
+        fatal("--link-%s: sums of %d workers are charged as a whole, which knows no slow links: "
+              "--sim-model-sums 0 sends them message by message",
+              l->bursts ? "burst" : "delay", c->workers);
+    return modelled;
 }
 
 static void together(void *self, void *const *given, double *at_s)

@@ -92,6 +92,10 @@ static void check_slowness(const struct options *o, const struct scheme *scheme,
     const struct delay delay = delay_parse(o->delay, ranks);
     const struct slowness slowness = slowness_parse(o->slow, ranks);
     departures_parse(o->depart, ranks);
+    if (world_find(o->world)->virtual_time) {
+        const struct sim_options *sim = options_of(o, world_sim.options);
+        link_slowness_parse(sim->link_delay, sim->link_burst, ranks);
+    }
     if (known && ranks > 1)
         slowness_check_servers(&delay, &slowness, (int)o->servers, ranks);
 }

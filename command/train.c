@@ -51,7 +51,7 @@ static char *epilog(void)
     dataset_list(f);
     fputs("\nPartitions (--partition):\n", f);
     partition_list(f);
-    fputs("\nDelays (--delay):\n", f);
+    fputs("\nDelays (--delay, --link-delay):\n", f);
     delay_list(f);
     fputs("\nCommands (the first word):\n", f);
     for (int i = 0; commands[i]; i++)

@@ -5,7 +5,7 @@
  * bandwidth of its own in each direction, which the messages there share; the slowest counts.
  * Within a host a payload stays where it lies: whoever borrows it has it after the latency; whoever
  * receives it into a buffer copies it, at within.bandwidth, in its own time. Bandwidths are bytes
- * per second, 0: no limit. */
+ * per second, 0: no limit. What slows a rank's link now and then is in struct net's link. */
 #ifndef MESSAGING_LINKS_H
 #define MESSAGING_LINKS_H
 

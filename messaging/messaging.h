@@ -58,6 +58,15 @@ struct crowd { /* a host whose ranks outnumber its cores */
     int ranks, cores;
 };
 
+/* What slows the link of a simulated rank to other hosts now and then. NULL: nothing does. */
+struct net_link {
+    void *owner;
+    /* A payload with that tag sets out, from this rank or to it: seconds by which it is late. */
+    double (*on_payload)(void *owner, int tag);
+    /* What the link's bandwidth is divided by now, and for how long at least. */
+    double (*divisor)(void *owner, double *for_s);
+};
+
 struct net {                       /* one rank */
     const char *world;             /* its name */
     const struct net_calls *calls; /* the functions below as this world has them */
@@ -69,6 +78,7 @@ struct net {                       /* one rank */
     bool gpu_aware;     /* net_sum() takes memory of a GPU, too */
     bool virtual_time;  /* time is a number: computing must be accounted for by net_advance() */
     size_t piece;       /* bytes in which payloads move, where that takes time */
+    struct net_link link;
     /* Headers and payloads of this rank, counted by the world. */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
 

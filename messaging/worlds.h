@@ -42,6 +42,7 @@ struct mpi_options {
 struct sim_options {
     const char *machine;                              /* a file of slowness/machine.h's */
     double sim_latency, sim_bandwidth, sim_minibatch; /* seconds, bytes per second, seconds */
+    const char *link_delay, *link_burst;              /* slowness/link.h */
     int64_t sim_model_sums; /* sums among more workers are modelled; 0: none */
 };
 

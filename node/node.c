@@ -69,6 +69,7 @@ struct node *node_open(struct net *net, const struct run_context *s)
         s->nodes[n->rank] = n;
     node_set_deadline(n, INFINITY);
     node_weights_changed(n);
+    link_open(n);
     net_barrier(net);
     n->own->clock.started_s = net_now(net);
     accounts_open(n);
@@ -162,6 +163,7 @@ void node_close(struct node *n)
 {
     node_end_accounts(n, 0);
     control_expect_all(n);
+    link_close(n);
     count_traffic(n);
     if (n->rank == 0)
         gather_counters(n);

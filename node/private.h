@@ -130,7 +130,13 @@ struct accounts {
     bool ended;
 };
 
+struct link_course { /* how far its link has come in what slows it */
+    int64_t payloads;
+    struct delay_course course;
+};
+
 struct node_private {
+    struct link_course link;
     struct training_clock clock;
     struct accounts accounts;
     struct computing computing;
@@ -160,6 +166,11 @@ void accounts_dropped(struct node *n);
 
 void computing_open(struct node *n);
 void computing_close(struct node *n);
+
+/* --- link.c --- */
+
+void link_open(struct node *n);
+void link_close(struct node *n);
 
 /* --- control.c --- */
 

@@ -78,6 +78,10 @@ static void take_delays(struct run_context *c, const struct run_context_request 
 {
     const struct options *o = c->options;
     c->delay = delay_parse(o->delay, r->ranks);
+    if (r->simulated) {
+        const struct sim_options *sim = options_of(o, world_sim.options);
+        c->link = link_slowness_parse(sim->link_delay, sim->link_burst, r->ranks);
+    }
     if (strcmp(o->delay_key, "clock") != 0)
         return;
     c->delay_block_s = o->delay_block > 0 || !r->simulated ? o->delay_block : c->minibatch_s;

@@ -20,7 +20,8 @@ struct run_context {
     const struct options *options;
     struct problem *problem;
     struct delay delay;
-    double delay_block_s; /* of delays that are keyed by the clock; 0: by attempts */
+    struct link_slowness link; /* simulated */
+    double delay_block_s;      /* of delays that are keyed by the clock; 0: by attempts */
     struct slowness slowness;
     struct departures departures;
     struct schedule schedule;

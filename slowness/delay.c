@@ -1,10 +1,9 @@
 /* Delays: parsed once, then drawn from by key.
  *
- * Invariant: delay_at() draws from random_at(RANDOM_DELAY, seed, rank, index, place of the term)
- * and depends on nothing else; terms are independent and add up. A burst's index is that of its
- * block. Draws are by inversion but for the normal ones. What is cut, to 0 or to a cap, is not
- * drawn again: the mean is that of the cut variable. Cost: one or two logarithms per term and
- * delay. */
+ * Invariant: delay_at() draws from random_at(purpose, seed, rank, index, place of the term) and
+ * depends on nothing else; terms are independent and add up. A burst's index is that of its block.
+ * Draws are by inversion but for the normal ones. What is cut, to 0 or to a cap, is not drawn
+ * again: the mean is that of the cut variable. Cost: one or two logarithms per term and delay. */
 #include "slowness/delay.h"
 
 #include <assert.h>
@@ -197,13 +196,13 @@ void delay_list(FILE *to)
 }
 
 /* What may be written, in one line. */
-static void write_forms(char *to, size_t size)
+static void write_forms(char *to, size_t size, const char *standstill)
 {
     int at = 0;
     for (int i = 0; i < KINDS; i++)
         at += snprintf(to + at, size - (size_t)at, "%s:%s; ", kinds[i].name, kinds[i].arguments);
-    snprintf(to + at, size - (size_t)at,
-             "TERM!: nothing interrupts it; TERM@RANK: that rank alone; several: separated by ';'");
+    snprintf(to + at, size - (size_t)at, "%sTERM@RANK: that rank alone; several: separated by ';'",
+             standstill);
 }
 
 static const struct kind *read_kind(struct reader *r)
@@ -214,7 +213,7 @@ static const struct kind *read_kind(struct reader *r)
     reader_refuse(r, "no known kind of delay");
 }
 
-static struct delay_term read_term(struct reader *r, int ranks)
+static struct delay_term read_term(struct reader *r, int ranks, bool interrupts)
 {
     const struct kind *k = read_kind(r);
     struct delay_term t = {.kind = (int)(k - kinds), .worker = -1};
@@ -232,30 +231,42 @@ static struct delay_term read_term(struct reader *r, int ranks)
         reader_refuse(r, "no whole number of mini-batches");
     if (k->ordered && t.argument[1] < t.argument[0])
         reader_refuse(r, "an end before its start");
-    t.standstill = reader_accept(r, '!');
+    t.standstill = interrupts && reader_accept(r, '!');
     if (reader_accept(r, '@')) {
         t.worker = reader_rank(r, ranks);
-        t.standstill = t.standstill || reader_accept(r, '!');
+        t.standstill = t.standstill || (interrupts && reader_accept(r, '!'));
     }
     return t;
 }
 
-struct delay delay_parse(const char *text, int ranks)
+static struct delay parse(const char *option, enum random_purpose purpose, const char *text,
+                          int ranks)
 {
     char forms[600];
-    write_forms(forms, sizeof forms);
-    struct reader r = {"--delay", forms, text, text};
-    struct delay d = {.terms = 0};
+    bool interrupts = purpose == RANDOM_DELAY;
+    write_forms(forms, sizeof forms, interrupts ? "TERM!: nothing interrupts it; " : "");
+    struct reader r = {option, forms, text, text};
+    struct delay d = {.purpose = purpose};
     if (reader_at_end(&r))
         return d;
     do {
         if (d.terms == DELAY_TERMS)
             reader_refuse(&r, "too many terms");
-        d.term[d.terms++] = read_term(&r, ranks);
+        d.term[d.terms++] = read_term(&r, ranks, interrupts);
     } while (reader_accept(&r, ';'));
     if (!reader_at_end(&r))
         reader_refuse(&r, "something more");
     return d;
+}
+
+struct delay delay_parse(const char *text, int ranks)
+{
+    return parse("--delay", RANDOM_DELAY, text, ranks);
+}
+
+struct delay delay_parse_links(const char *text, int ranks)
+{
+    return parse("--link-delay", RANDOM_LINK_DELAY, text, ranks);
 }
 
 double delay_at(const struct delay *d, uint64_t seed, int rank, int64_t index, bool standstill)
@@ -268,7 +279,7 @@ double delay_at(const struct delay *d, uint64_t seed, int rank, int64_t index, b
             continue;
         int64_t number = k->blocks ? index / (int64_t)t->argument[2] : index;
         struct random r =
-            random_at(RANDOM_DELAY, seed, (uint64_t)rank, (uint64_t)number, (uint64_t)i);
+            random_at(d->purpose, seed, (uint64_t)rank, (uint64_t)number, (uint64_t)i);
         seconds += k->draw(t->argument, &r);
     }
     assert(seconds >= 0);

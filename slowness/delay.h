@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/random.h"
+
 enum { DELAY_TERMS = 8 };
 
 #define DELAY_SHORTEST_BLOCK_S 1e-6
@@ -33,10 +35,13 @@ struct delay_term {
 struct delay {
     struct delay_term term[DELAY_TERMS];
     int terms;
+    enum random_purpose purpose; /* whose draws they are */
 };
 
 /* Fatal on what it does not know, with the forms it does. */
 struct delay delay_parse(const char *text, int ranks);
+/* The same of --link-delay (slowness/link.h), which has no '!': nothing interrupts a link. */
+struct delay delay_parse_links(const char *text, int ranks);
 void delay_list(FILE *to); /* the kinds for --help, a line each */
 
 /* Seconds of delay number `index` of `rank`, by the terms that can be interrupted or by those that

@@ -1,5 +1,5 @@
-/* Reads the short languages of --delay, --slow and --depart: words, numbers, ranks, one sign after
- * the other. Private to slowness/.
+/* Reads the short languages of --delay, --link-burst, --slow and --depart: words, numbers, ranks,
+ * one sign after the other. Private to slowness/.
  *
  * Blanks before a word are skipped. What does not fit is fatal; the line names the option, its
  * text, the place, and the forms that are known. */

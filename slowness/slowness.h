@@ -5,6 +5,7 @@
 
 #include "slowness/delay.h"
 #include "slowness/jitter.h"
+#include "slowness/link.h"
 #include "slowness/machine.h"
 #include "slowness/speed.h"
 

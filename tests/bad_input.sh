@@ -155,6 +155,15 @@ refuses '--epsilon belongs to --optimizer adam, adamw or lamb, --optimizer adagr
 refuses '--gamma belongs to --schedule step, --schedule exponential' "${toy[@]}" --gamma 0.5
 refuses '--sim-latency belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
     --sim-latency 1
+refuses '--link-delay belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
+    --link-delay constant:1
+refuses '--link-burst belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
+    --link-burst 0.1,8,20
+refuses "--link-delay 'constant:1@9': no such rank among 5" "${toy[@]}" --link-delay constant:1@9
+refuses "--link-burst '0.1,8': no ','" "${toy[@]}" --link-burst 0.1,8
+run "${toy[@]}" --scheme allreduce --sim-model-sums 1 --link-burst 0.1,8,20
+check 'sums that are charged as a whole know no slow links' \
+    ends 2 '^nbsgd: --link-burst: sums of 4 workers are charged as a whole'
 refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
     --machine file
 refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic \

@@ -179,6 +179,7 @@ void experiment_run(struct experiment *e)
         .options = o,
         .problem = e->problem,
         .delay = delay_parse(o->delay, ranks),
+        .link = link_slowness_parse(sim->link_delay, sim->link_burst, ranks),
         .slowness = slowness_parse(o->slow, ranks),
         .departures = departures_parse(o->depart, ranks),
         .workers = e->workers,

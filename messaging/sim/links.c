@@ -74,6 +74,8 @@ void sim_links_open(struct sim *sim)
             struct rank *rank = &sim->ranks[links->rank[i].rank];
             open_both(&rank->out, &rank->in, links->rank[i].bandwidth);
         }
+    for (int i = 0; i < o->ranks; i++)
+        sim->ranks[i].out.link = sim->ranks[i].in.link = &sim->ranks[i].net.link;
     sim->host_count = sim_host_of(sim, o->ranks - 1) + 1;
     sim->hosts = xcalloc((size_t)sim->host_count, sizeof *sim->hosts);
     for (int i = 0; i < sim->host_count; i++) {
@@ -101,15 +103,16 @@ void sim_links_close(struct sim *sim)
     xfree(sim->pairs);
 }
 
-/* The parts of the ports that have a limit; no part is wider than the narrowest port. */
+/* The parts of the ports that have a limit; no part is wider than the narrowest port. Bursts do not
+ * change that: a payload that one holds up takes its full part elsewhere. */
 static void take_parts(struct route *route, struct link_port *const port[STAGES])
 {
     double most = INFINITY;
     for (int stage = OUT; stage < STAGES; stage++)
-        if (port[stage] && port[stage]->bandwidth > 0)
-            most = fmin(most, port[stage]->bandwidth);
+        if (port[stage] && port[stage]->whole > 0)
+            most = fmin(most, port[stage]->whole);
     for (int stage = OUT; stage < STAGES; stage++)
-        if (port[stage] && port[stage]->bandwidth > 0)
+        if (port[stage] && port[stage]->whole > 0)
             route->part[stage] = sim_port_part(port[stage], most);
 }
 
@@ -155,6 +158,27 @@ static double flight_s(const struct sim *sim, const struct request *message)
     struct random random = random_at(RANDOM_LINK, sim->options.seed, (uint64_t)message->header.from,
                                      (uint64_t)message->header.to, message->number);
     return route->latency_s + route->jitter_s * random_uniform(&random);
+}
+
+/* A payload sets out: seconds by which the links of both its ranks hold it back. */
+static double held_back_s(struct sim *sim, const struct request *message)
+{
+    const struct header *header = &message->header;
+    struct rank *end[2] = {&sim->ranks[header->from], &sim->ranks[header->to]};
+    double late_s = 0;
+    if (!header->bytes || message->early.part ||
+        sim_host_of(sim, header->from) == sim_host_of(sim, header->to))
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        const struct net_link *link = &end[i]->net.link;
+        if (link->on_payload)
+            late_s += link->on_payload(link->owner, header->tag);
+        if (link->divisor) {
+            sim_port_renew(sim, &end[i]->out);
+            sim_port_renew(sim, &end[i]->in);
+        }
+    }
+    return late_s;
 }
 
 /* The last bytes of a message are through a port of this stage. */
@@ -226,7 +250,8 @@ static void arrive(struct sim *sim, struct request *message)
 void sim_set_out(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
-    message->transit.flight_s = message->early.access ? 0 : flight_s(sim, message);
+    message->transit.flight_s =
+        held_back_s(sim, message) + (message->early.access ? 0 : flight_s(sim, message));
     list_append(&lane->under_way, &message->queued);
     double first_s = enter(sim, message, OUT, HOST_IN);
     lane->arrives_s = fmax(lane->arrives_s, first_s + message->transit.flight_s);

@@ -16,7 +16,7 @@
 
 void sim_port_open(struct link_port *port, double bandwidth)
 {
-    port->bandwidth = bandwidth;
+    port->bandwidth = port->whole = bandwidth;
     port->event.kind = PASS;
 }
 
@@ -56,10 +56,21 @@ static void count(const struct sim *sim, struct link_port *port)
         }
 }
 
-/* Divides the bandwidth anew, and puts down when the next message is through. */
+/* The bandwidth that a port has now; returns for how long. */
+static double take_bandwidth(struct link_port *port)
+{
+    double for_s = INFINITY;
+    if (port->link && port->link->divisor)
+        port->bandwidth = port->whole / port->link->divisor(port->link->owner, &for_s);
+    return for_s;
+}
+
+/* Divides the bandwidth anew, and puts down when the next message is through, or when the bandwidth
+ * is another one. */
 static void divide(struct sim *sim, struct link_port *port)
 {
-    double left = port->bandwidth, next_s = INFINITY;
+    double for_s = take_bandwidth(port), next_s = INFINITY, now_s = sim->events.now_s,
+           left = port->bandwidth;
     int lanes = port->lanes;
     for (struct port_part *part = port->parts; part; part = part->after) {
         if (!part->lanes)
@@ -78,14 +89,26 @@ static void divide(struct sim *sim, struct link_port *port)
             lanes -= part->lanes;
         }
     }
-    if (port->lanes)
-        event_queue_put(&sim->events, &port->event,
-                        fmax(sim->events.now_s, port->heads_s) + next_s);
+    if (!port->lanes)
+        return;
+    next_s += fmax(now_s, port->heads_s);
+    if (now_s + for_s < next_s) {
+        next_s = now_s + for_s;
+        port->next = NULL;
+    }
+    event_queue_put(&sim->events, &port->event, next_s);
+}
+
+void sim_port_renew(struct sim *sim, struct link_port *port)
+{
+    count(sim, port);
+    divide(sim, port);
 }
 
 double sim_port_head(struct sim *sim, struct link_port *port, size_t bytes)
 {
     count(sim, port);
+    take_bandwidth(port);
     port->heads_s = fmax(sim->events.now_s, port->heads_s) + (double)bytes / port->bandwidth;
     divide(sim, port);
     return port->heads_s;
@@ -111,6 +134,10 @@ void sim_port_join(struct sim *sim, struct port_part *part, struct request *mess
 void sim_port_pass(struct sim *sim, struct link_port *port)
 {
     struct port_part *part = port->next;
+    if (!part) {
+        sim_port_renew(sim, port);
+        return;
+    }
     const double through = event_queue_next_s(&part->queue);
     count(sim, port);
     while (event_queue_next_s(&part->queue) <= through) {

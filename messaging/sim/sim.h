@@ -18,14 +18,16 @@
 /* Where a message passes: ports before its flight, which is latency and jitter, and after it. */
 enum stage { OUT, HOST_OUT, LINK, HOST_IN, IN, STAGES };
 
-struct link_port { /* one direction of a rank's, a host's or a pair's link */
-    double bandwidth;
-    double heads_s;          /* headers alone have it until then */
-    double counted_s;        /* when the clocks of its parts were set */
-    int lanes;               /* that have bytes here */
-    struct port_part *parts; /* the one whose lanes can take least first */
-    struct port_part *next;  /* the one whose message is through next ... */
-    struct event event;      /* ... then */
+struct link_port {               /* one direction of a rank's, a host's or a pair's link */
+    double bandwidth;            /* as it is now, */
+    double whole;                /* and where nothing slows it */
+    const struct net_link *link; /* of a rank's port; NULL */
+    double heads_s;              /* headers alone have it until then */
+    double counted_s;            /* when the clocks of its parts were set */
+    int lanes;                   /* that have bytes here */
+    struct port_part *parts;     /* the one whose lanes can take least first */
+    struct port_part *next;      /* the one whose message is through next ... */
+    struct event event;          /* ... then; NULL: then its bandwidth is another one */
 };
 
 struct port_part { /* the lanes at a port that can take equally much of it */
@@ -240,7 +242,8 @@ double sim_port_head(struct sim *sim, struct link_port *port, size_t bytes);
 /* A payload is at the port; sim_passed() will be called. */
 void sim_port_join(struct sim *sim, struct port_part *part, struct request *message,
                    enum stage stage);
-void sim_port_pass(struct sim *sim, struct link_port *port); /* its event has come */
+void sim_port_renew(struct sim *sim, struct link_port *port); /* its bandwidth may have changed */
+void sim_port_pass(struct sim *sim, struct link_port *port);  /* its event has come */
 
 /* links.c */
 enum {
