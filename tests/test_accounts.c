@@ -18,7 +18,7 @@
 #include "tests/option_list.h"
 #include "tests/scheme_harness.h"
 
-enum { WORKERS = 4, MINIBATCHES = 3, MINIBATCH = 8, UPDATES = 12 };
+enum { WORKERS = 4, MINIBATCHES = 3, MINIBATCH = 8, UPDATES = 10 };
 static const double minibatch_s = 0.01; /* --sim-minibatch of the closed forms */
 static const char machine_text[] = "ranks_per_host = 3\n"
                                    "vector_bandwidth_bytes_per_s = 8e6\n"
