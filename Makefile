@@ -369,7 +369,7 @@ $(SHARE)/nbsgd.bash: share/completion.sh $(BUILD)/nbsgd
 install: $(BUILD)/nbsgd man ## program, plots, experiments, man page, completion (PREFIX, DESTDIR)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(INSTALL_DIRS))
 	install -m 755 $(BUILD)/nbsgd $(DESTDIR)$(PREFIX)/bin/nbsgd
-	install -m 644 plots/*.gp $(DESTDIR)$(DATADIR)/plots
+	install -m 644 plots/*.gp plots/*.awk $(DESTDIR)$(DATADIR)/plots
 	install -m 644 experiments/*.ini $(DESTDIR)$(DATADIR)/experiments
 	install -m 644 $(SHARE)/nbsgd.1 $(DESTDIR)$(PREFIX)/share/man/man1/nbsgd.1
 	install -m 644 $(SHARE)/nbsgd.bash $(DESTDIR)$(PREFIX)/$(COMPLETIONS)/nbsgd

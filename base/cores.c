@@ -205,3 +205,14 @@ int cores_available(void)
         cores = quota > 1 ? (int)quota : 1;
     return cores > 0 ? cores : 1;
 }
+
+void cores_model(char *text, size_t size)
+{
+    char line[256], name[100] = "unknown";
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file) && line[0] != '\n')
+        sscanf(line, "model name : %99[^\n]", name);
+    if (file)
+        fclose(file);
+    snprintf(text, size, "%s", name);
+}

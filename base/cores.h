@@ -6,9 +6,13 @@
 #define BASE_CORES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* At least 1: as many as the affinity has, not more than the quota, rounded up, is worth. */
 int cores_available(void);
+
+/* "AMD EPYC": the first core's model, as Linux reports it; "unknown". */
+void cores_model(char *text, size_t size);
 
 /* CPU time that the cgroups of a process allow, in cores; INFINITY: no limit. `membership`: the
  * text of /proc/PID/cgroup; `root`: where the cgroup file systems are mounted. Version 2 (cpu.max)

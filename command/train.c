@@ -115,14 +115,15 @@ static bool prints(const struct options *o)
 static char *head(const struct run *run, int ranks)
 {
     const struct problem *p = run->context.problem;
-    char *text = NULL, date[64], host[128] = "?";
+    char *text = NULL, date[64], host[128] = "?", cpu[100];
     size_t size;
     time_t now = time(NULL);
     FILE *f = open_memstream(&text, &size);
     strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S %z", localtime(&now));
     gethostname(host, sizeof host - 1);
-    fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# ranks: %d\n", version_commit(),
-            date, host, cores_available(), ranks);
+    cores_model(cpu, sizeof cpu);
+    fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# cpu: %s\n# ranks: %d\n",
+            version_commit(), date, host, cores_available(), cpu, ranks);
     fprintf(f, "# computes: %s\n# data: %s\n# parameters: %lld\n", p->computes, p->source,
             (long long)p->count);
     if (!run->world->virtual_time && mpi_launched())

@@ -4,7 +4,8 @@
 #   gnuplot -c plots/compare.gp OUT.png DIR 'NAME NAME ..' 'SEED SEED ..' ['TITLE']
 #
 # DIR has NAME-SEED/eval.csv, NAME.seconds.csv and NAME.samples.csv (plots/median.awk), as
-# bench/compare leaves them. Colours and dashes differ, so that it can be read in grey.
+# bench/compare leaves them. Under the title stands what they ran on (plots/footer.awk). Colours
+# and dashes differ, so that it can be read in grey.
 set terminal pngcairo size 1200,470 font "sans,11" linewidth 1.3
 set output ARG1
 set datafile separator ","
@@ -14,7 +15,12 @@ seeds = ARG4
 array colour[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 hue(i) = colour[(i - 1) % 6 + 1]
 run(name, seed) = ARG2."/".name."-".seed."/eval.csv"
-set multiplot layout 1,2 title ARG5 noenhanced
+last_part(path) = (j = strstrt(path, "/"), j && j < strlen(path) ? last_part(path[j+1:]) : path)
+here = ARG0[1:strlen(ARG0) - strlen(last_part(ARG0))]
+footer(files) = system("awk -f '".here."footer.awk' ".files)
+files = ""
+do for [name in names] { do for [seed in seeds] { files = files." '".run(name, seed)."'" } }
+set multiplot layout 1,2 title (strlen(ARG5) ? ARG5."\n" : "").footer(files) noenhanced font ",9"
 set grid lc rgb "#dddddd"
 set border 3
 set tics nomirror

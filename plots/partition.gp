@@ -16,8 +16,10 @@ setting(name) = system(sprintf("sed -n 's/^# %s: //p' '%s'", name, file))
 how = setting("partition")
 alpha = how eq "dirichlet" ? ", alpha ".setting("dirichlet") : ""
 last_part(path) = (j = strstrt(path, "/"), j && j < strlen(path) ? last_part(path[j+1:]) : path)
-set title sprintf("%s: partition %s%s, seed %s", last_part(ARG2), how, alpha, setting("seed")) \
-    noenhanced
+here = ARG0[1:strlen(ARG0) - strlen(last_part(ARG0))]
+footer(files) = system("awk -f '".here."footer.awk' ".files)
+set title sprintf("%s: partition %s%s\n%s", last_part(ARG2), how, alpha, \
+    footer("'".file."'")) noenhanced
 set style data histograms
 set style histogram rowstacked
 set style fill solid border rgb "white"

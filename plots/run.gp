@@ -4,17 +4,22 @@
 #   gnuplot -c plots/run.gp OUT.png DIR [DIR ...]
 #   gnuplot -c plots/run.gp OUT.png NAME=DIR [NAME=DIR ...]
 #
-# Each DIR has an eval.csv. Without a NAME a run is named by its folder's last part.
+# Each DIR has an eval.csv. Without a NAME a run is named by its folder's last part. A line at the
+# top says what the runs ran on (plots/footer.awk).
 set terminal pngcairo size 1200,800 font "sans,11" linewidth 1.6
 set output ARG1
 set datafile separator ","
 set datafile columnheaders
 folder(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), k ? a[k+1:] : a)
 last_part(path) = (j = strstrt(path, "/"), j && j < strlen(path) ? last_part(path[j+1:]) : path)
+here = ARG0[1:strlen(ARG0) - strlen(last_part(ARG0))]
+footer(files) = system("awk -f '".here."footer.awk' ".files)
 title_of(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), \
                k ? a[1:k-1] : last_part(a))
 file(i) = folder(i)."/eval.csv"
-set multiplot layout 2,2
+files = ""
+do for [i=2:ARGC] { files = files." '".file(i)."'" }
+set multiplot layout 2,2 title footer(files) noenhanced font ",9"
 set grid lc rgb "#dddddd"
 set border 3
 set tics nomirror

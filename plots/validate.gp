@@ -14,7 +14,11 @@ file = ARG2."/validate.csv"
 rows = "grep -v '^#' ".file
 cases = system(rows." | awk -F, 'NR > 1 && !seen[$3]++ { print $3 }' | paste -sd' '")
 rows_of(i) = "< grep -E '^(scheme|[^,#]*,[^,]*,".word(cases, i).")' ".file
-set multiplot layout 1,2
+# its head: what both ran on
+said(name, pattern) = system("sed -nE 's/^# ".name.": ".pattern."/\\1/p' ".file)
+set multiplot layout 1,2 title said("options", ".*network[ =]+([^ ]+).*")."; mpi on ". \
+    said("host", "(.*)")."; simulated network; runs of each: ". \
+    said("command", ".*RUNS=([0-9]+).*") noenhanced font ",9"
 set border 3
 set tics nomirror
 set grid lc rgb "#dddddd"

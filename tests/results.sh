@@ -372,6 +372,23 @@ if command -v gnuplot >/dev/null; then
     check 'a figure of the partition' is "$code $(head -c 4 partition.png | tail -c 3)" '0 PNG'
     check 'which is an image' is "$(head -c 8 k/figure.png | od -An -tx1 | tr -d ' ')" \
         89504e470d0a1a0a
+    says_where() { # SCRIPT FILE ARGUMENT ...: another figure, when FILE says another machine
+        gnuplot -c "$home/plots/$1.gp" here.png "${@:3}" &&
+            sed -i 's/^# \(network\|host\): .*/# \1: another/' "$2" &&
+            gnuplot -c "$home/plots/$1.gp" there.png "${@:3}" && ! cmp -s here.png there.png
+    }
+    mkdir -p many/x-1 && cp k/eval.csv many/x-1
+    grep -v '^#' k/eval.csv | tee many/x.seconds.csv >many/x.samples.csv
+    printf '%s\n' '# host: here' scheme,stragglers,case,measured_s,predicted_s,error_percent \
+        ssgd,none,one,1,1.1,10 asgd,none,one,2,1.9,-5 >many/validate.csv
+    check 'a figure says on what its runs were made' says_where run k/eval.csv k
+    check 'so does that of a partition' says_where partition a/partition.csv a
+    check 'so does a comparison' says_where compare many/x-1/eval.csv many x 1
+    check 'so does a validation' says_where validate many/validate.csv many
+    head_of_a() { sed -n "s/^# $1: //p" a/eval.csv; }
+    where="mpi on $(head_of_a host), $(head_of_a cores) cores, $(head_of_a cpu), simulated network"
+    check 'plots/footer.awk' is "$(awk -f "$home/plots/footer.awk" a/eval.csv many/x-1/eval.csv)" \
+        "resnet20, another; $where (2e-05 s, 1.25e+09 B/s); 4 workers; seed 1"
 else
     passes_over 'no gnuplot, no figure'
 fi
