@@ -27,7 +27,8 @@ seconds=$((seed == 1 ? 10 : seed == 2 ? 11 : 30))
 [ "${world:-}" != sim ] || seconds=$(awk -v off="$OFF" -v scheme="$scheme" \
     'BEGIN { print 11 * off * (scheme == "dcasgd" ? 1.08 : 1) }')
 mkdir -p "$results"
-echo "{\"seconds\": $seconds, \"updates\": 7, \"wait_share\": 0.1, \"transfer_share\": 0.2}" >"$results/summary.json"
+echo "{\"seconds\": $seconds, \"updates\": 7, \"wait_share\": 0.1, \"transfer_share\": 0.2}" \
+    >"$results/summary.json"
 END
 printf '#!/bin/sh\n[ "$1" = --version ] && echo HYDRA && exit\nshift 2\nexec "$@"\n' >fake_mpirun
 chmod +x fake fake_mpirun
