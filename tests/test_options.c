@@ -310,7 +310,8 @@ static void mistakes_name_option_value_and_range(void **state)
         {"--schem asgd", "unknown option 'schem': did you mean 'scheme'"},
         {"--scheme ssgd --backups 1", "--backup-workers belongs to --scheme backup"},
         {"--scheme ssgd --local-steps 1",
-         "--local-steps belongs to --scheme localsgd, --scheme easgd or eamsgd"},
+         "--local-steps belongs to --scheme localsgd, --scheme diloco, --scheme asynclocal, "
+         "--scheme dnesterov, --scheme easgd or eamsgd"},
         {"--sim-latency 1", "--sim-latency belongs to --world sim"},
         {"-lr 1", "'-lr': options begin with two dashes"},
         {"--lr", "--lr wants a value"},
