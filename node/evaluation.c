@@ -247,17 +247,18 @@ static void judge_set(struct node *n, bool called)
 }
 
 /* Rank 0 brings the weights up to date. Returns the seconds that it took, and that all had waited
- * for an evaluation that was called: the clock is set back by them. */
+ * for an evaluation that was called: the clock is set back by them. Of another evaluation that was
+ * meanwhile it has stood still already. */
 static double prepare(struct node *n, bool called)
 {
     struct evaluator *e = &n->own->evaluator;
-    double began_s = net_now(n->net);
+    double began_s = net_now(n->net), waited_s = 0;
     if (called && e->waiting_since_s > 0)
-        began_s = fmin(began_s, e->waiting_since_s);
+        waited_s = fmax(node_clock(n) - node_clock_then(n, e->waiting_since_s), 0);
     e->waiting_since_s = 0;
     if (e->prepare)
         e->prepare(e->prepare_self);
-    return net_now(n->net) - began_s;
+    return net_now(n->net) - began_s + waited_s;
 }
 
 /* Rank 0 calls the others to take part. Where a moment calls they do at once. */

@@ -47,7 +47,7 @@ bool node_stops_at(const struct node *n, struct training_state at)
 static double made_s(const struct node *n)
 {
     double since_s = n->own->evaluator.waiting_since_s;
-    return since_s > 0 ? fmin(node_clock_at(n, since_s), node_clock(n)) : node_clock(n);
+    return since_s > 0 ? fmin(node_clock_then(n, since_s), node_clock(n)) : node_clock(n);
 }
 
 /* `lr`: the update's own. */

@@ -271,6 +271,17 @@ check 'and all files in it' ls \
     results/run-*-ssgd/{config.ini,eval.csv,ranks.csv,histograms.csv,events.jsonl,summary.json} \
     >/dev/null
 
+# --- a worker's report may be sent while others evaluate already
+rises() { # FILE: the training clock of its updates
+    jq -r 'select(.event == "update") | .seconds' "$1" |
+        awk '$1 < last { print $1 " s after " last " s"; bad = 1 } { last = $1 }
+             END { exit bad || !last }'
+}
+trains "$mpirun" -n 3 "$nbsgd" --network lenet5 --backend ref --dataset synthetic \
+    --train-samples 100 --batch 8 --minibatches 1 --updates 60 --scheme allreduce --threads 1 \
+    --eval-samples 40 --eval-batches 1 --eval-seconds 0.03
+check '--eval-seconds: the clock of a decentralised run never falls' rises b/events.jsonl
+
 # --- threads and evaluation samples
 trains "$mpirun" -n 2 "$nbsgd" --network resnet20 --backend ref --dataset synthetic \
     --train-samples 40 --batch 4 --minibatches 1 --updates 1 \
