@@ -2,7 +2,8 @@
  * silent 10 %.
  *
  *   nan        a loss is no longer a number: training ends
- *   diverging  the test loss was above that of the first weights at PATIENCE evaluations in a row
+ *   diverging  the test loss was above that of the first weights at PATIENCE evaluations in a row,
+ *              each of another version
  *   at_chance  after --chance-samples samples (0: one epoch) the best top-1 is still within half of
  *              chance
  *
@@ -50,7 +51,11 @@ void divergence_check(struct node *n)
     int64_t patience = n->context->options->chance_samples;
     if (e->updates == 0)
         d->first_loss = e->loss;
-    d->rising = e->loss > d->first_loss ? d->rising + 1 : 0;
+    if (!(e->loss > d->first_loss))
+        d->rising = 0;
+    else if (e->updates != d->updates)
+        d->rising++;
+    d->updates = e->updates;
     if (d->found)
         return;
     if (d->rising == PATIENCE)

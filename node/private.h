@@ -110,7 +110,8 @@ struct evaluator {
 
 struct divergence {
     double first_loss; /* of the first weights */
-    int rising;        /* evaluations in a row with a greater loss */
+    int rising;        /* versions judged in a row that have a greater loss */
+    int64_t updates;   /* the version judged last */
     const char *found; /* "diverging", "at_chance"; NULL: nothing so far */
 };
 

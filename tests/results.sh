@@ -414,6 +414,12 @@ check 'a loss that rises is said, with its likely cause' ends 0 \
     'the loss stays above that of the first weights' 'Likely cause: .*--momentum'
 check 'and recorded' json_holds diverging/summary.json '$j->{divergence} eq "diverging"'
 check 'and an event' grep -q '"event": "divergence".*"what": "diverging"' diverging/events.jsonl
+run "${toy[@]}" --lr 3 --momentum 0 --warmup 0 --schedule constant --updates 2 --eval-seconds 0.01 \
+    --results twice
+check 'two versions that are judged often are not many' json_holds twice/summary.json \
+    '!defined $j->{divergence}'
+losses=$(column twice/eval.csv loss | sed -n '1p;$p' | paste -sd'<')
+check 'though both have a greater loss than the first weights' holds "$losses"
 run "$mpirun" -n 3 "$nbsgd" "${wrong[@]}" --scheme asgd --lr 0 --samples 96 --chance-samples 32 \
     --results at_chance
 check 'an accuracy at chance is said' ends 0 'the accuracy is still what guessing gives' \
