@@ -24,11 +24,17 @@ case $lr-${judged:-test} in 0.05-val | 0.1-test) top1=40 ;; *) top1=30 ;; esac
 tta=5.5
 [ "$seed" != 2 ] || tta=null
 mkdir -p "$out"
-echo "{\"seconds\": 9, \"samples\": 90, \"updates\": 9, \"aborted_samples\": 0, \"wait_share\": 0.1,
-    \"top1\": $top1, \"loss\": 1, \"tta\": {\"30\": $tta}, \"tta_first\": {\"30\": 4.5}}" \
-    >"$out/summary.json"
+status=finished code=0 # with --lr 7 the weights of the last good evaluation are the best
+[ "$lr" != 7 ] || status=nan code=4 top1=99
+cat >"$out/summary.json" <<JSON
+{"status": "$status", "seconds": 9, "samples": 90, "updates": 9, "top1": $top1, "loss": 1,
+    "useful_share": 0.3, "aborted_share": 0.2, "dropped_share": 0.1, "delay_share": 0.05,
+    "update_share": 0.06, "transfer_share": 0.04, "wait_share": 0.15, "other_share": 0.1,
+    "tta": {"30": $tta}, "tta_first": {"30": 4.5}}
+JSON
 echo 'seconds,samples,top1,loss' >"$out/eval.csv"
 touch "$out/ranks.csv" "$out/histograms.csv" "$out/config.ini" "$out/events.jsonl"
+exit $code
 END
 chmod +x program
 export NBSGD=$PWD/program LAUNCH=env SEEDS='1 2 3' TARGETS=30 COMMON='--world sim'
@@ -51,11 +57,15 @@ for file in eval.csv ranks.csv histograms.csv summary.json; do
 done
 check 'and no other file' is "$(find tuned -name config.ini -o -name events.jsonl | grep -c .)" 0
 check 'confirmed and first times' is "$(rows tuned/compare.csv | sed -n 3p)" \
-    a,2,9,90,9,0,0.1,30,1,null,4.5
+    a,2,9,90,9,30,1,0.3,0.2,0.1,0.05,0.06,0.04,0.15,0.1,null,4.5
+check 'and shares of time, which add to 100' grep -qE \
+    '^b +30.0 +20.0 +10.0 +5.0 +6.0 +4.0 +15.0 +10.0$' tuned/table.txt
 check 'the table has both, and says what is unconfirmed' \
     grep -qE '^a .* 5.5 \(5.5..never\) 1\? +4.5 \(4.5..4.5\)$' tuned/table.txt
 
-GRID='0.05 0.1' run "$home/bench/compare" edge 'a: --scheme s'
+GRID='0.05 0.1 7' run "$home/bench/compare" edge 'a: --scheme s'
+check 'a rate whose loss is no number is not taken' is "$(grep -c ',7,10[12],0,null$' \
+    edge/tune.csv)" 2
 check 'a best rate at an end of the grid is said' ends 0 \
     'a is best at an end of the grid, --lr 0.05'
 rm calls
