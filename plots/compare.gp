@@ -20,13 +20,15 @@ here = ARG0[1:strlen(ARG0) - strlen(last_part(ARG0))]
 footer(files) = system("awk -f '".here."footer.awk' ".files)
 files = ""
 do for [name in names] { do for [seed in seeds] { files = files." '".run(name, seed)."'" } }
+judged = system("sed -n 's/^# evaluate: //p' ".files." | sort -u | paste -sd' '")
+images = judged eq "val" ? "held-out" : judged eq "test val" ? "test or held-out" : "test"
 set multiplot layout 1,2 title (strlen(ARG5) ? ARG5."\n" : "").footer(files) noenhanced font ",9"
 set grid lc rgb "#dddddd"
 set border 3
 set tics nomirror
 set key bottom right noenhanced
 set yrange [0:*]
-set ylabel "top-1 of the test images, %"
+set ylabel "top-1 of the ".images." images, %"
 do for [axis in "seconds samples"] {
     set xlabel axis eq "seconds" ? "seconds of the training clock" : "samples used, all workers"
     plot for [i=1:words(names)] for [seed in seeds] run(word(names, i), seed) \

@@ -19,6 +19,8 @@ title_of(i) = (a = value(sprintf("ARG%d", i)), k = strstrt(a, "="), \
 file(i) = folder(i)."/eval.csv"
 files = ""
 do for [i=2:ARGC] { files = files." '".file(i)."'" }
+judged = system("sed -n 's/^# evaluate: //p' ".files." | sort -u | paste -sd' '")
+images = judged eq "val" ? "held-out" : judged eq "test val" ? "test or held-out" : "test"
 set multiplot layout 2,2 title footer(files) noenhanced font ",9"
 set grid lc rgb "#dddddd"
 set border 3
@@ -26,13 +28,13 @@ set tics nomirror
 set style data linespoints
 set pointsize 0.7
 set key bottom right noenhanced
-set ylabel "top-1 of the test images, %"
+set ylabel "top-1 of the ".images." images, %"
 set xlabel "seconds of the training clock"
 plot for [i=2:ARGC] file(i) using "seconds":"top1" title title_of(i) lt i-1 pt 7
 set xlabel "samples used, all workers together"
 plot for [i=2:ARGC] file(i) using "samples":"top1" title title_of(i) lt i-1 pt 7
 set key top right noenhanced
-set ylabel "loss on the test images, nats"
+set ylabel "loss on the ".images." images, nats"
 set logscale y
 set xlabel "seconds of the training clock"
 plot for [i=2:ARGC] file(i) using "seconds":"loss" title title_of(i) lt i-1 pt 7

@@ -392,6 +392,13 @@ if command -v gnuplot >/dev/null; then
     grep -v '^#' k/eval.csv | tee many/x.seconds.csv >many/x.samples.csv
     printf '%s\n' '# host: here' scheme,stragglers,case,measured_s,predicted_s,error_percent \
         ssgd,none,one,1,1.1,10 asgd,none,one,2,1.9,-5 >many/validate.csv
+    says_which() { # SCRIPT FILE ARGUMENT ...: another figure, when FILE says other images
+        gnuplot -c "$home/plots/$1.gp" here.png "${@:3}" &&
+            sed -i 's/^# evaluate: test/# evaluate: val/' "$2" &&
+            gnuplot -c "$home/plots/$1.gp" there.png "${@:3}" && ! cmp -s here.png there.png
+    }
+    check 'a figure says which images were judged' says_which run k/eval.csv k
+    check 'so does one of a comparison' says_which compare many/x-1/eval.csv many x 1
     check 'a figure says on what its runs were made' says_where run k/eval.csv k
     check 'so does that of a partition' says_where partition a/partition.csv a
     check 'so does a comparison' says_where compare many/x-1/eval.csv many x 1
