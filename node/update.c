@@ -36,10 +36,16 @@ double node_lr(const struct node *n)
     return node_lr_at(n, node_training_state(n));
 }
 
+static bool has_reached_target(const struct node *n)
+{
+    double target = n->context->options->target;
+    return target > 0 && n->own->evaluator.last.top1 >= target;
+}
+
 bool node_stops_at(const struct node *n, struct training_state at)
 {
     return at.samples >= n->own->evaluator.next_samples || done_at(n, at) >= 1 ||
-           *n->context->stop_requested;
+           has_reached_target(n) || *n->context->stop_requested;
 }
 
 /* When the newest version was made: as soon as all workers wait, not when rank 0 comes to count
@@ -84,12 +90,6 @@ static void report(struct node *n, const struct update *u, double lr)
 static bool evaluates_later(const struct node *n)
 {
     return n->races && n->context->servers > 1;
-}
-
-static bool has_reached_target(const struct node *n)
-{
-    double target = n->context->options->target;
-    return target > 0 && n->own->evaluator.last.top1 >= target;
 }
 
 /* Rank 0: evaluates the current version, once. Of simulated servers in step the others make it

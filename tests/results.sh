@@ -190,6 +190,11 @@ trains "${toy[@]}" --target 60 --eval-every 512
 check '--target' holds "$(column b/eval.csv top1 | tail -n 1) >= 60"
 check '--target: not before' holds "$(column b/eval.csv top1 | tail -n 2 | head -n 1) < 60"
 check '--target: finished' json_is b/summary.json '$j->{status}' finished
+for scheme in ssgd allreduce eager; do
+    trains "${toy[@]}" --scheme $scheme --samples 40960 --target 60 --eval-seconds 0.5
+    check "$scheme: --target at a moment of --eval-seconds" json_holds b/summary.json \
+        '$j->{top1} > 59 && $j->{updates} < 60'
+done
 for scheme in serial ssgd nbssgd ssp hogwild localsgd easgd eager; do
     trains "${toy[@]}" --scheme $scheme --target 0.1
     check "$scheme: a target that is reached before all training" json_is b/summary.json \
