@@ -1,8 +1,10 @@
 /* Non-blocking synchronous SGD: the first to finish its batch signals, every worker pushes what it
  * has at once, and no worker waits for the slowest.
  *
- *   w(v+1) = w(v) - lr (sum of the gradients at w(v) of all mini-batches finished in version v)
- *            / (their number, or another divisor: nbssgd_weigh.c)
+ *   w(v+1) = w(v) - lr (sum of the gradients at w(v) of the N mini-batches finished in version v)
+ *            / max(N, the mean of N so far)
+ *
+ * As published the divisor is N (--nb-weigh finished); nbssgd_weigh.c has the others.
  *
  * Cost of a version: one push and one pull of n floats for each worker, and W - 1 signals without
  * payload from the one that finishes first. Staleness 0, except with --nb-inflight carry (an

@@ -43,7 +43,7 @@ static const struct option_row rows[] = {
     {.name = "nb-weigh",
      .type = OPTION_CHOICE,
      .offset = AT(nb_weigh),
-     .preset = "finished",
+     .preset = "capped",
      .choices = "finished|full|samples|capped",
      .help = "the step of an update that has N mini-batches: always a full one, as N to all that "
              "could be finished, as N to its mean so far, or that but at most a full one"},

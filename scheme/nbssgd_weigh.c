@@ -7,6 +7,9 @@
  *     capped     max(N, M)              the same, but a step is never more than a full one
  *   M = the mean of N over all updates so far, this one included
  *
+ * `finished` is the published reading. `capped` is the default: it was better in all twelve
+ * comparisons of results/2026-11-30_nbssgd_choices.
+ *
  * So f = N / divisor is the size of the step against a full one on the mean gradient, lr x f. Under
  * sgd and nesterov the gradient is scaled, not lr: momentum then holds each sample with the same
  * weight, whatever N is later on. Weight decay keeps its full rate, and --clip meets the scaled

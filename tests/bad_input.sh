@@ -164,6 +164,7 @@ refuses "--link-burst '0.1,8': no ','" "${toy[@]}" --link-burst 0.1,8
 run "${toy[@]}" --scheme allreduce --sim-model-sums 1 --link-burst 0.1,8,20
 check 'sums that are charged as a whole know no slow links' \
     ends 2 '^nbsgd: --link-burst: sums of 4 workers are charged as a whole'
+rm -rf results # it is found when the world is open
 refuses '--machine belongs to --world sim' "$nbsgd" --scheme serial --network quadratic \
     --machine file
 refuses '--workers has no effect under a launcher' "$mpirun" -n 2 "$nbsgd" --network quadratic \

@@ -72,6 +72,7 @@ static void draw(struct option_list *w, uint64_t seed, bool plain)
                                          "stall:0.05,2",
                                          "uniform:0,0.2@1"};
     add_plain_sgd(w, "nbssgd", 1);
+    add_option(w, "nb-weigh=finished");
     add_option(w, "seed=%llu", (unsigned long long)seed);
     add_option(w, "workers=%d", workers);
     add_option(w, "servers=%d", servers);
@@ -155,6 +156,7 @@ static void two_finishers_in_one_version(void **state)
     struct option_list w = {0};
     struct experiment e;
     add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "workers=4");
     add_option(&w, "minibatches=2");
     add_option(&w, "batch=8");
@@ -181,6 +183,7 @@ static void a_worker_with_nothing_finished_pushes_nothing(void **state)
     struct option_list w = {0};
     struct experiment e;
     add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "workers=3");
     add_option(&w, "minibatches=2");
     add_option(&w, "batch=8");
@@ -231,6 +234,7 @@ static void a_signal_ahead_of_the_weights_is_remembered(void **state)
     struct option_list w = {0};
     struct experiment e;
     add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "workers=2");
     add_option(&w, "minibatches=1");
     add_option(&w, "batch=4");
@@ -264,6 +268,7 @@ static void a_sleeper_hears_the_signal_before_its_weights(void **state)
         struct option_list w = {0};
         struct experiment e;
         add_plain_sgd(&w, "nbssgd", 1);
+        add_option(&w, "nb-weigh=finished");
         add_option(&w, "nb-inflight=carry");
         add_option(&w, "%s", modes[i]);
         add_option(&w, "workers=2");

@@ -66,6 +66,7 @@ static void run_by_hand(struct experiment *e, int servers)
 {
     struct option_list w = {0};
     add_plain_sgd(&w, "nbssgd", 0.5);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "workers=%d", WORKERS);
     add_option(&w, "servers=%d", servers);
     add_option(&w, "minibatches=4");
@@ -177,6 +178,7 @@ static void draw(struct option_list *w, uint64_t seed)
     if (strstr(delay, "LAST"))
         strcpy(strstr(delay, "LAST"), last);
     add_plain_sgd(w, "nbssgd", 1);
+    add_option(w, "nb-weigh=finished");
     add_option(w, "seed=%llu", (unsigned long long)seed);
     add_option(w, "workers=%d", workers);
     add_option(w, "servers=%d", servers);
@@ -250,6 +252,7 @@ static void run_with_one_stopped(struct experiment *e, const char *inflight, dou
 {
     struct option_list w = {0};
     add_plain_sgd(&w, "nbssgd", 1);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "workers=4");
     add_option(&w, "minibatches=4");
     add_option(&w, "batch=16");
@@ -284,6 +287,7 @@ static void run_on_quadratic(struct experiment *e, uint64_t seed, double late_s)
     static const char *const inflight[] = {"abort", "finish", "carry"};
     struct option_list w = {0};
     add_plain_sgd(&w, "nbssgd", 0.05);
+    add_option(&w, "nb-weigh=finished");
     add_option(&w, "network=quadratic");
     add_option(&w, "seed=%llu", (unsigned long long)seed);
     add_option(&w, "workers=4");
