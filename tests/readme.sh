@@ -8,11 +8,11 @@
 help=$("$nbsgd" --help)
 table() { sed -n '/^<!-- the table of schemes/,/^<!-- end of the table/p' "$1" | grep -v '^<!--'; }
 same_table() {
-    diff <(table "$home/README.md") <("$nbsgd" --print-schemes | sed '/^$/,$d') &&
-        diff <(table "$home/docs/schemes.md") <("$nbsgd" --print-schemes) || {
+    if ! diff <(table "$home/README.md") <("$nbsgd" --print-schemes | sed '/^$/,$d') ||
+        ! diff <(table "$home/docs/schemes.md") <("$nbsgd" --print-schemes); then
         echo 'make readme brings them up to date'
         return 1
-    }
+    fi
 }
 check "the tables of schemes in README and docs are the program's" same_table
 

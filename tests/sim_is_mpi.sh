@@ -144,7 +144,7 @@ for server in locked racing; do for signal in direct relay; do for part in 0 1; 
         "${toy[@]}" --slow 4=3 \
         --delay exponential:0.02 --nb-payload $payload --nb-inflight $inflight --nb-batch $batch \
         --nb-server $server --nb-signal $signal \
-        --nb-weigh $weigh
+        --nb-weigh "$weigh"
 done; done; done; done; done; done
 
 while read -r payload inflight batch server signal weigh hosts; do

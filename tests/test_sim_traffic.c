@@ -281,7 +281,7 @@ static void test_an_incast_is_max_min_fair(void **state)
                               .rank = c.rank,
                               .rank_count = SENDERS};
         struct random random = random_at(RANDOM_TEST, seed, 79, 0, 0);
-        double left[SENDERS], rate[SENDERS], expected_s[SENDERS], now_s = 0;
+        double left[SENDERS], rate[SENDERS], expected_s[SENDERS] = {0}, now_s = 0;
         for (int i = 0; i < SENDERS; i++) {
             c.rank[i] =
                 (struct link_rank){i + 1, bandwidth / (double)(1 + random_below(&random, 20))};

@@ -152,7 +152,7 @@ static void leave(struct model *m)
     for (int k = 0; k < m->count; k++) {
         const struct sender *s = &m->sender[k];
         double bandwidth = m->sim->ranks[m->e->first + s->index].out.bandwidth;
-        double out = bytes_out(m, s->index), end_s = s->at_s, head_s = s->at_s;
+        double out = bytes_out(m, s->index), end_s = s->at_s, head_s = end_s;
         double *host_s = &m->host_s[s->host];
         if (bandwidth > 0) {
             end_s = shared_s(m, s->index, s->at_s + out / bandwidth, bandwidth);

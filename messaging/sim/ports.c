@@ -34,10 +34,11 @@ struct port_part *sim_port_part(struct link_port *port, double most)
     struct port_part **at = &port->parts;
     while (*at && (*at)->most < most)
         at = &(*at)->after;
-    if (*at && (*at)->most == most)
-        return *at;
+    struct port_part *there = *at;
+    if (there && there->most == most)
+        return there;
     struct port_part *part = xcalloc(1, sizeof *part);
-    *part = (struct port_part){.port = port, .after = *at, .most = most};
+    *part = (struct port_part){.port = port, .after = there, .most = most};
     *at = part;
     return part;
 }
