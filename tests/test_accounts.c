@@ -234,7 +234,8 @@ static void a_delay_is_its_own_and_makes_others_wait(void **state)
 
 int main(void)
 {
-    void *machine = (void *)(uintptr_t)load(machine_text);
+    const struct machine *m = load(machine_text);
+    void *machine = (void *)(uintptr_t)m;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(every_second_of_every_scheme_is_in_one_account, machine),
         cmocka_unit_test(three_wait_for_one_of_a_quarter_of_their_speed),
@@ -244,5 +245,7 @@ int main(void)
         cmocka_unit_test(what_is_on_its_way_is_transfer),
         cmocka_unit_test(a_delay_is_its_own_and_makes_others_wait),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    machine_close(m);
+    return failed;
 }
