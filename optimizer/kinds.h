@@ -71,6 +71,14 @@ extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the 
           int64_t count),                                                                          \
          (c, w, g, m, v, count))
 
+/* The row of --momentum, of rules that have more options than that. */
+#define MOMENTUM                                                                                   \
+    {                                                                                              \
+        .name = "momentum", .type = OPTION_REAL, .flags = OPTION_BELOW,                            \
+        .offset = offsetof(struct optimizer_options, momentum), .preset = "0.9",                   \
+        .placeholder = "M", .help = "part of the last step that the next one keeps", .most = 1     \
+    }
+
 extern const struct option_set momentum_option_set; /* sgd.c */
 extern const struct option_set adam_option_set;     /* adam.c */
 

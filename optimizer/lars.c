@@ -50,14 +50,7 @@ static void check(const struct optimizer_options *o)
 #define AT(field) offsetof(struct optimizer_options, field)
 
 static const struct option_row rows[] = {
-    {.name = "momentum",
-     .type = OPTION_REAL,
-     .flags = OPTION_BELOW,
-     .offset = AT(momentum),
-     .preset = "0.9",
-     .placeholder = "M",
-     .help = "part of the last step that the next one keeps",
-     .most = 1},
+    MOMENTUM,
     {.name = "trust",
      .type = OPTION_REAL,
      .flags = OPTION_ABOVE,

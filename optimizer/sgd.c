@@ -37,18 +37,7 @@ void check_momentum(const struct optimizer_options *o)
         fatal("--momentum %g: give a number from 0 to below 1", o->momentum);
 }
 
-#define AT(field) offsetof(struct optimizer_options, field)
-
-static const struct option_row momentum_rows[] = {
-    {.name = "momentum",
-     .type = OPTION_REAL,
-     .flags = OPTION_BELOW,
-     .offset = AT(momentum),
-     .preset = "0.9",
-     .placeholder = "M",
-     .help = "part of the last step that the next one keeps",
-     .most = 1},
-    {0}};
+static const struct option_row momentum_rows[] = {MOMENTUM, {0}};
 
 const struct option_set momentum_option_set = {.title = "Optimizers sgd and nesterov",
                                                .owner = "--optimizer sgd or nesterov",

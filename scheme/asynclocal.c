@@ -22,13 +22,7 @@ struct asynclocal_options {
 #define AT(field) offsetof(struct asynclocal_options, field)
 
 static const struct option_row rows[] = {
-    {.name = "local-steps",
-     .type = OPTION_INT,
-     .offset = AT(local_steps),
-     .preset = "8",
-     .placeholder = "H",
-     .help = "mini-batches between exchanges",
-     .least = 1},
+    LOCAL_STEPS(AT(local_steps)),
     {.name = "ringmaster-r",
      .type = OPTION_INT,
      .offset = AT(ringmaster_r),

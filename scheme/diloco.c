@@ -20,30 +20,8 @@ struct diloco_options {
 
 #define AT(field) offsetof(struct diloco_options, field)
 
-static const struct option_row rows[] = {{.name = "local-steps",
-                                          .type = OPTION_INT,
-                                          .offset = AT(local_steps),
-                                          .preset = "8",
-                                          .placeholder = "H",
-                                          .help = "mini-batches between exchanges",
-                                          .least = 1},
-                                         {.name = "outer-lr",
-                                          .type = OPTION_REAL,
-                                          .flags = OPTION_ABOVE,
-                                          .offset = AT(outer_lr),
-                                          .preset = "0.7",
-                                          .placeholder = "A",
-                                          .help = "learning rate of the server's step",
-                                          .most = 1e6},
-                                         {.name = "outer-momentum",
-                                          .type = OPTION_REAL,
-                                          .flags = OPTION_BELOW,
-                                          .offset = AT(outer_momentum),
-                                          .preset = "0.9",
-                                          .placeholder = "MU",
-                                          .help = "Nesterov's momentum of the server's step",
-                                          .most = 1},
-                                         {0}};
+static const struct option_row rows[] = {
+    LOCAL_STEPS(AT(local_steps)), OUTER_LR(AT(outer_lr)), OUTER_MOMENTUM(AT(outer_momentum)), {0}};
 
 static const struct option_set option_set = {.title = "Scheme diloco",
                                              .owner = "--scheme diloco",

@@ -5,17 +5,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "scheme/localsgd.h"
 
 #define AT(field) offsetof(struct easgd_options, field)
 
 static const struct option_row rows[] = {
-    {.name = "local-steps",
-     .type = OPTION_INT,
-     .offset = AT(local_steps),
-     .preset = "8",
-     .placeholder = "H",
-     .help = "mini-batches between exchanges",
-     .least = 1},
+    LOCAL_STEPS(AT(local_steps)),
     {.name = "easgd-beta",
      .type = OPTION_REAL,
      .offset = AT(easgd_beta),

@@ -20,13 +20,7 @@ struct localsgd_options {
 #define AT(field) offsetof(struct localsgd_options, field)
 
 static const struct option_row rows[] = {
-    {.name = "local-steps",
-     .type = OPTION_INT,
-     .offset = AT(local_steps),
-     .preset = "8",
-     .placeholder = "H",
-     .help = "mini-batches between exchanges",
-     .least = 1},
+    LOCAL_STEPS(AT(local_steps)),
     {.name = "post-local",
      .type = OPTION_REAL,
      .offset = AT(post_local),

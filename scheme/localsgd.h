@@ -5,6 +5,25 @@
 #include "parameter_server/parameter_server.h"
 #include "scheme/scheme.h"
 
+/* Rows of options that several of them have, for the field at that offset: int64_t, and doubles. */
+#define LOCAL_STEPS(at)                                                                            \
+    {                                                                                              \
+        .name = "local-steps", .type = OPTION_INT, .offset = at, .preset = "8",                    \
+        .placeholder = "H", .help = "mini-batches between exchanges", .least = 1                   \
+    }
+#define OUTER_LR(at)                                                                               \
+    {                                                                                              \
+        .name = "outer-lr", .type = OPTION_REAL, .flags = OPTION_ABOVE, .offset = at,              \
+        .preset = "0.7", .placeholder = "A", .help = "learning rate of the server's step",         \
+        .most = 1e6                                                                                \
+    }
+#define OUTER_MOMENTUM(at)                                                                         \
+    {                                                                                              \
+        .name = "outer-momentum", .type = OPTION_REAL, .flags = OPTION_BELOW, .offset = at,        \
+        .preset = "0.9", .placeholder = "MU", .help = "Nesterov's momentum of the server's step",  \
+        .most = 1                                                                                  \
+    }
+
 struct local_worker {
     struct node *n;
     struct ps_client *ps;

@@ -104,13 +104,12 @@ static void serve(struct node *n)
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next_until(ps, r.ends_s));) {
         int worker = a->worker;
-        bool late = !a->expired && a->staleness > 0;
-        if (!late)
+        if (a->expired || a->staleness == 0) {
             take(n, ps, a, &r);
-        else
-            ps_discard(ps, worker);
-        if (late)
-            ps_reply(ps, worker);
+            continue;
+        }
+        ps_discard(ps, worker);
+        ps_reply(ps, worker);
     }
     xfree(r.scale);
     ps_server_close(ps);
