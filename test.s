@@ -25,7 +25,7 @@ find_home() {
     home=${SLURM_SUBMIT_DIR:-$PWD}
     if [ -e "$home/launch/launch.sh" ]; then return; fi
     file=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null |
-        sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p)
+        sed -nE 's/^ *Command=([^ ]+).*/\1/p' | sed -n 1p) || true
     home=$(dirname "${file:-$home/none}")
 }
 find_home
@@ -35,6 +35,8 @@ if [ ! -e "$home/launch/launch.sh" ]; then
 fi
 # shellcheck source=launch/launch.sh
 . "$home/launch/launch.sh"
+# shellcheck source=launch/minibatch.sh
+. "$home/launch/minibatch.sh"
 program=${NBSGD:-$home/nbsgd} cluster=${CLUSTER:-$home/build/release/cluster}
 
 machine='' options=()
@@ -48,6 +50,10 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ -e "$machine" ] && [ ! -f "$machine" ]; then
+    echo "test.s: --machine $machine: that is a folder, a device or a pipe; name a file" >&2
+    exit 2
+fi
 
 [ -n "${CLUSTER:-}" ] || build build/release/cluster
 alone=$([ -n "${LAUNCH:-}${SLURM_JOB_ID:-}" ] || echo 1)
@@ -56,17 +62,22 @@ echo "test.s: ${launch[*]} $cluster ${options[*]}"
 [ -n "$machine" ] || exec "${launch[@]}" "$cluster" "${options[@]}"
 "${launch[@]}" "$cluster" "${options[@]}"
 
+# Whole or not at all: an earlier file stays until this one is. A link stays, too.
 mkdir -p "$(dirname "$machine")"
+named=$machine goal=$(readlink -m "$machine") scratch=$(mktemp -d)
+machine=$(mktemp "$goal.XXXXXXXX.part")
+trap 'rm -rf "$scratch" "$machine"' EXIT
+keep() { chmod "$(printf %o $((0666 & ~$(umask))))" "$machine" && mv "$machine" "$goal"; }
 echo
 "${launch[@]}" "$cluster" --machine "$machine"
 
 stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1}
-unlimited=1000000000
 printf '\n[minibatch_s]\n' >>"$machine"
 if [ ! -x "$program" ]; then
     echo "# no times: nbsgd was not built. A line: resnet50 cifar 32 f32 1 = SECONDS JITTER" \
         >>"$machine"
-    echo "test.s: $machine has no compute times, since nbsgd is not built: \`make nbsgd\`, then" \
+    keep
+    echo "test.s: $named has no compute times, since nbsgd is not built: \`make nbsgd\`, then" \
         "this again; or write them there yourself" >&2
     exit 0
 fi
@@ -76,31 +87,14 @@ if [ -n "$alone" ]; then
     workers=$(($("$cluster" --cores) / threads))
     launch_words "$program" $((workers > 1 ? workers + 1 : 2))
 fi
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 for network in ${NETWORKS:-resnet20 resnet50}; do
-    job=(--scheme ssgd --network "$network" --dataset synthetic --dtype "$dtype"
-        --threads "$threads" --batch "$samples" --minibatches 1 --seconds 10 --samples "$unlimited"
-        --eval-every "$unlimited" --eval-samples "$samples" --eval-batches 1
-        --results "$scratch/$network")
+    job=(--network "$network" --batch "$samples" --dtype "$dtype" --threads "$threads")
     [ -z "${STEM:-}" ] || job+=(--stem "$STEM") # other networks than resnet* have none
-    "${launch[@]}" "$program" "${job[@]}" >"$scratch/log" 2>&1 ||
-        { cat "$scratch/log" >&2; exit 1; }
-    # The mean over the workers' mini-batches, and how much each worker's own differ: standard
-    # deviation / mean. Columns have names.
-    seconds=$(awk -F, '
-        /^#/ { next }
-        !head++ { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["role"] == "worker" {
-            s += $at["compute_s"]; n += $at["minibatches"]
-            v += $at["minibatches"] * $at["minibatch_deviation_s"] ^ 2
-        }
-        END { if (n) printf "%.4g %.3f", s / n, sqrt(v / n) / (s / n) }
-        ' "$scratch/$network/ranks.csv")
-    [ -n "$seconds" ] || { echo "test.s: $network left no compute times" >&2; exit 1; }
+    seconds=$(minibatch_time "$program" "$scratch/$network" "${job[@]}")
     echo "$network $stem $samples $dtype $threads = $seconds" >>"$machine"
     plural=$([ "$threads" = 1 ] || echo s)
     echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$plural):" \
         "${seconds% *} s, jitter ${seconds#* }"
 done
-echo "test.s: $machine describes this cluster: nbsgd --world sim --machine $machine"
+keep
+echo "test.s: $named describes this cluster: nbsgd --world sim --machine $named"

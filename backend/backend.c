@@ -111,31 +111,50 @@ const struct device_optimizer_kind *backend_device_optimizer(const char *where)
     fatal("--server-device gpu: this program was built without CUDA (make CUDA=1); choose cpu");
 }
 
+int64_t unit_bias_at(const struct unit_shape *s)
+{
+    return (int64_t)s->out_c * s->kernel * s->kernel * s->in_c;
+}
+
+int64_t unit_gamma_at(const struct unit_shape *s)
+{
+    return unit_bias_at(s) + (s->bias ? s->out_c : 0);
+}
+
 int64_t unit_parameters(const struct unit_shape *s)
 {
     int64_t in_c = s->in_c, out_c = s->out_c;
     if (s->kind == UNIT_CONV)
-        return out_c * s->kernel * s->kernel * in_c + (s->norm ? 2 * out_c : s->bias ? out_c : 0);
+        return unit_gamma_at(s) + (s->norm ? 2 * out_c : 0);
+    if (s->kind == UNIT_GROUP_NORM)
+        return 2 * out_c;
     return s->kind == UNIT_DENSE ? out_c * in_c * s->in_h * s->in_w + out_c : 0;
 }
 
 void unit_describe(const struct unit_shape *s, char *text, size_t size)
 {
     static const char *const kinds[] = {
-        [UNIT_CONV] = "conv",           [UNIT_DENSE] = "dense",       [UNIT_MAX_POOL] = "max pool",
-        [UNIT_MEAN_POOL] = "mean pool", [UNIT_SHORTCUT] = "shortcut", [UNIT_DROPOUT] = "dropout",
+        [UNIT_CONV] = "conv",
+        [UNIT_DENSE] = "dense",
+        [UNIT_MAX_POOL] = "max pool",
+        [UNIT_MEAN_POOL] = "mean pool",
+        [UNIT_SHORTCUT] = "shortcut",
+        [UNIT_DROPOUT] = "dropout",
+        [UNIT_GROUP_NORM] = "group norm",
     };
     bool flat = s->kind == UNIT_DENSE && s->in_h * s->in_w > 1;
     snprintf(text, size, "%s%s%s%s%s%s", s->hidden ? "hidden " : "", kinds[s->kind],
-             flat ? " of an image" : "", s->norm ? " + norm" : "", s->bias ? " + bias" : "",
-             s->relu ? " + ReLU" : "");
+             flat            ? " of an image"
+             : s->by_channel ? " of channels"
+                             : "",
+             s->bias ? " + bias" : "", s->norm ? " + norm" : "", s->relu ? " + ReLU" : "");
 }
 
 bool unit_is_basic(const struct unit_shape *s)
 {
-    bool dense = s->kind == UNIT_DENSE;
-    return s->kind != UNIT_DROPOUT && !s->bias && !s->hidden &&
-           !(dense && (s->relu || s->in_h * s->in_w > 1));
+    bool dense = s->kind == UNIT_DENSE, mean = s->kind == UNIT_MEAN_POOL;
+    return s->kind != UNIT_DROPOUT && s->kind != UNIT_GROUP_NORM && !s->bias && !s->hidden &&
+           !(dense && (s->relu || s->in_h * s->in_w > 1)) && !(mean && s->out_h * s->out_w > 1);
 }
 
 void unit_unsupported(const char *backend, const struct unit_shape *s)

@@ -20,14 +20,17 @@
 #include "backend/device.h"
 
 enum unit_kind {
-    UNIT_CONV,     /* convolution, then as the flags say: + bias or batch norm, + skip, ReLU */
+    UNIT_CONV,     /* convolution, then as the flags say: + bias, batch norm, + skip, ReLU */
     UNIT_DENSE,    /* y = x W' + b over a whole image, flattened as it lies, [h][w][c]; then ReLU as
                    the flag says. y is float32, plain [batch][out] (logits), unless `hidden` */
     UNIT_MAX_POOL, /* any window with 2 pad <= kernel, kernel^2 <= 256 */
-    UNIT_MEAN_POOL, /* over the whole image: [batch][in_c] */
-    UNIT_SHORTCUT,  /* He's option A: every stride-th pixel, further channels are zero */
-    UNIT_DROPOUT,   /* training: each element is 0 with probability `drop`, else x / (1 - drop), by
-                       the mask of backend/dropout.h; inference: y = x */
+    UNIT_MEAN_POOL,  /* to any size, by the windows of backend/mean_pool.h; to 1x1: over the whole
+                       image */
+    UNIT_SHORTCUT,   /* He's option A: every stride-th pixel, further channels are zero */
+    UNIT_DROPOUT,    /* training: each element (or channel) is 0 with probability `drop`, else
+                       x / (1 - drop), by the mask of backend/dropout.h; inference: y = x */
+    UNIT_GROUP_NORM, /* of each image by itself, over the channels of each of `groups`; gamma, beta;
+                        then + skip, ReLU as the flags say; the same in inference */
 };
 
 struct unit_shape {
@@ -37,17 +40,20 @@ struct unit_shape {
     int out_c, out_h, out_w;
     int kernel, stride, pad;
     bool norm, skip, relu; /* UNIT_CONV: what follows the convolution, skip has the output's shape;
-                              UNIT_DENSE: relu */
+                              UNIT_DENSE: relu; UNIT_GROUP_NORM: skip, relu */
     bool first;  /* its input is the batch of images, float32 NHWC (a device: as load_batch() left
                    it); no gradient of it is wanted */
-    bool bias;   /* UNIT_CONV: adds one number an output channel; not together with norm */
+    bool bias;   /* UNIT_CONV: adds one number an output channel. A norm takes it out again: it
+                    shows in the mean alone, and its gradient is 0 */
     bool hidden; /* UNIT_DENSE: y is an activation like any other, in the backend's type */
     float drop;  /* UNIT_DROPOUT: probability, 0 <= drop < 1 */
     int number;  /* UNIT_DROPOUT: of this unit in its network; part of the mask's key */
+    bool by_channel; /* UNIT_DROPOUT: a sample's channel is dropped as a whole */
+    int groups;      /* UNIT_GROUP_NORM: divides the channels */
 };
 
-/* At most: weight, gamma, beta (conv with norm) or weight, bias (conv with bias, dense). */
-enum { UNIT_TENSORS = 3 };
+/* At most: weight, bias (where there is one; a dense layer has), gamma and beta of a norm. */
+enum { UNIT_TENSORS = 4 };
 
 /* What a unit reads and writes in one call. Forward leaves in `saved` what backward needs; x, skip,
  * y and saved are the same in both. saved may be NULL in forward: then no backward follows. dy2,
@@ -133,6 +139,9 @@ struct backend {
     void (*unit_close)(struct unit *);
     void (*forward)(struct unit *, const struct unit_io *, enum unit_mode);
     void (*backward)(struct unit *, const struct unit_io *);
+    /* Bytes of activations and of their gradients that a forward and a backward of training with
+     * such an io read and write; a tensor counts in each pass over it. NULL: it does not know. */
+    double (*traffic)(const struct unit *, const struct unit_io *);
     /* Softmax cross-entropy of plain float32 logits [batch][classes]; dlogits (NULL: not wanted)
      * gets the gradient of the mean, *sums is overwritten. A NaN among a sample's logits makes the
      * sum NaN and is no hit. */
@@ -161,6 +170,8 @@ const struct backend *backend_find(const char *name, enum backend_dtype dtype);
 const struct device_optimizer_kind *backend_device_optimizer(const char *where);
 
 int64_t unit_parameters(const struct unit_shape *shape); /* floats in w */
+int64_t unit_bias_at(const struct unit_shape *shape); /* of a convolution: floats before its bias */
+int64_t unit_gamma_at(const struct unit_shape *shape); /* and before its gamma */
 
 /* "conv + bias", "hidden dense + ReLU", "dropout": what a backend may lack. */
 void unit_describe(const struct unit_shape *shape, char *text, size_t size);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/dropout.h"
+#include "backend/mean_pool.h"
 
 /* One row of a window: `kernel` pixels, zero outside the image. */
 static inline void im2col_row(const float *row, int start, struct nhwc_taps t, int kernel,
@@ -175,31 +176,56 @@ NHWC_CLONES static void scale_to(float factor, int channels, float *to)
         to[c] *= factor;
 }
 
+static float window_scale(struct mean_window rows, struct mean_window columns)
+{
+    return 1.0f / (float)(mean_window_length(rows) * mean_window_length(columns));
+}
+
 void nhwc_mean_pool(const struct unit_shape *s, const float *x, int first, int last, float *y)
 {
-    int64_t pixels = (int64_t)s->in_h * s->in_w, channels = s->in_c;
-    for (int n = first; n < last; n++) {
-        float *to = y + n * channels;
-        memset(to, 0, (size_t)channels * sizeof *to);
-        for (int64_t p = 0; p < pixels; p++)
-            nhwc_add(x + (n * pixels + p) * channels, channels, to);
-        scale_to(1.0f / (float)pixels, s->in_c, to);
-    }
+    int64_t channels = s->in_c;
+    x += first * s->in_h * s->in_w * channels;
+    y += first * s->out_h * s->out_w * channels;
+    for (int n = first; n < last; n++, x += s->in_h * s->in_w * channels)
+        for (int oy = 0; oy < s->out_h; oy++)
+            for (int ox = 0; ox < s->out_w; ox++, y += channels) {
+                struct mean_window rows = mean_window(oy, s->in_h, s->out_h),
+                                   columns = mean_window(ox, s->in_w, s->out_w);
+                memset(y, 0, (size_t)channels * sizeof *y);
+                for (int64_t iy = rows.first; iy < rows.end; iy++)
+                    for (int64_t ix = columns.first; ix < columns.end; ix++)
+                        nhwc_add(x + (iy * s->in_w + ix) * channels, channels, y);
+                scale_to(window_scale(rows, columns), s->in_c, y);
+            }
+}
+
+NHWC_CLONES static void add_scaled(float factor, const float *from, const float *from2,
+                                   int channels, float *to)
+{
+#pragma omp simd
+    for (int c = 0; c < channels; c++)
+        to[c] += factor * (from2 ? from[c] + from2[c] : from[c]);
 }
 
 void nhwc_mean_pool_back(const struct unit_shape *s, const float *dy, const float *dy2, int first,
                          int last, float *dx)
 {
-    int64_t pixels = (int64_t)s->in_h * s->in_w, channels = s->in_c;
-    for (int n = first; n < last; n++) {
-        float *to = dx + n * pixels * channels;
-        memcpy(to, dy + n * channels, (size_t)channels * sizeof *to);
-        if (dy2)
-            nhwc_add(dy2 + n * channels, channels, to);
-        scale_to(1.0f / (float)pixels, s->in_c, to);
-        for (int64_t p = 1; p < pixels; p++)
-            memcpy(to + p * channels, to, (size_t)channels * sizeof *to);
-    }
+    int64_t channels = s->in_c;
+    dx += first * s->in_h * s->in_w * channels;
+    for (int64_t n = first; n < last; n++)
+        for (int iy = 0; iy < s->in_h; iy++)
+            for (int ix = 0; ix < s->in_w; ix++, dx += channels) {
+                struct mean_window over = mean_window(iy, s->out_h, s->in_h),
+                                   across = mean_window(ix, s->out_w, s->in_w);
+                memset(dx, 0, (size_t)channels * sizeof *dx);
+                for (int oy = over.first; oy < over.end; oy++)
+                    for (int ox = across.first; ox < across.end; ox++) {
+                        int64_t at = ((n * s->out_h + oy) * s->out_w + ox) * channels;
+                        float factor = window_scale(mean_window(oy, s->in_h, s->out_h),
+                                                    mean_window(ox, s->in_w, s->out_w));
+                        add_scaled(factor, dy + at, dy2 ? dy2 + at : NULL, s->in_c, dx);
+                    }
+            }
 }
 
 /* Where output pixel (n, oy, ox) of the shortcut comes from. */
@@ -243,8 +269,9 @@ static void drop_image(const struct unit_shape *s, uint64_t key, const float *fr
     int64_t count = (int64_t)s->in_h * s->in_w * s->in_c;
     struct random mask = dropout_mask(s, key, n);
     float scale = dropout_scale(s->drop);
-    for (int64_t i = n * count; i < (n + 1) * count; i++)
-        to[i] = from[i] * dropout_factor(&mask, s->drop, scale);
+    from += n * count, to += n * count;
+    for (int64_t e = 0; e < count; e++)
+        to[e] = from[e] * dropout_factor(s, &mask, (uint64_t)e, scale);
 }
 
 void nhwc_dropout(const struct unit_shape *s, const uint64_t *key, const float *x, int first,

@@ -38,3 +38,16 @@ void xfree(void *block)
 {
     free(block);
 }
+
+void *allocator_take(const struct allocator *a, size_t count, size_t size)
+{
+    return a->alloc ? a->alloc(a->owner, count * size) : xcalloc(count, size);
+}
+
+void allocator_give_back(const struct allocator *a, void *block)
+{
+    if (!a->free)
+        xfree(block);
+    else if (block)
+        a->free(a->owner, block);
+}

@@ -19,4 +19,14 @@ void *alloc_pages(size_t bytes);
 /* Gives back what either gave; NULL is fine. */
 void xfree(void *block);
 
+/* Where a module takes the memory of its vectors from; zeros: the heap. */
+struct allocator {
+    void *(*alloc)(void *owner, size_t bytes); /* zeroed, 64-byte aligned */
+    void (*free)(void *owner, void *block);
+    void *owner;
+};
+
+void *allocator_take(const struct allocator *a, size_t count, size_t size);
+void allocator_give_back(const struct allocator *a, void *block); /* NULL is fine */
+
 #endif

@@ -1,6 +1,7 @@
 /* The ends of the program. Nothing here returns. */
 #include "base/check.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,26 +17,45 @@ int launched_rank(void)
     return 0;
 }
 
-static void say(const char *where, const char *format, va_list args)
+/* Names come from files and from other ranks: nothing of theirs may steer a terminal, or begin a
+ * line. */
+static void clean(char *line)
 {
-    char line[2048];
-    vsnprintf(line, sizeof line, format, args);
+    for (char *c = line; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = isspace((unsigned char)*c) ? ' ' : '?';
+}
+
+static void say_line(const char *where, char *line)
+{
+    clean(line);
     fflush(stdout);
     fprintf(stderr, "nbsgd: %s%s\n", where, line);
     fflush(stderr);
 }
 
+static void say(const char *where, const char *format, va_list args)
+{
+    char line[FATAL_LINE];
+    vsnprintf(line, sizeof line, format, args);
+    say_line(where, line);
+}
+
+/* One rank says it: the first, which ends all. It hears what is wrong with another one by
+ * mpi_report(). */
 void fatal(const char *format, ...)
 {
-    char where[64] = "";
-    if (launched_rank() > 0) {
-        sleep(3); /* the first rank says it, and the launcher ends the others meanwhile */
-        snprintf(where, sizeof where, "rank %d: ", launched_rank());
-    }
+    char line[FATAL_LINE] = "";
+    int rank = launched_rank(), used = 0;
     va_list args;
+    if (rank > 0)
+        used = snprintf(line, sizeof line, "rank %d: ", rank);
     va_start(args, format);
-    say(where, format, args);
+    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
     va_end(args);
+    if (rank > 0 && mpi_report)
+        mpi_report(line);
+    say_line("", line);
     exit(EXIT_USER);
 }
 

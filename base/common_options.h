@@ -27,6 +27,7 @@ struct data_options {
     const char *data, *dataset;
     int64_t train_samples;
     double val_split;
+    int64_t val_fold; /* which of the 1 / val_split parts */
     const char *evaluate;
     bool augment;
     const char *partition;
@@ -51,7 +52,7 @@ struct rank_options {
     const char *backend, *dtype;
     int64_t threads;
     bool early_push;
-    double deadline;
+    double deadline, stop_within;
     const char *kernel_cache;
 };
 
@@ -62,14 +63,22 @@ struct slow_options {
 
 struct result_options {
     const char *results;
+    bool overwrite;
     int64_t eval_every;
     double eval_seconds;
     int64_t eval_samples, norm_samples, eval_batches;
     const char *thresholds, *record, *replay;
+    bool per_class;
     int64_t chance_samples;
     const char *init, *save;
     double ema;
     double report_every;
+};
+
+struct checkpoint_options {
+    const char *checkpoint_every, *checkpoint_dir;
+    int64_t checkpoint_keep;
+    const char *resume;
 };
 
 struct action_options {
@@ -83,12 +92,13 @@ struct options {
     struct rank_options;
     struct slow_options;
     struct result_options;
+    struct checkpoint_options;
     struct action_options;
     struct option_store *store; /* base/options.c's */
 };
 
 extern const struct option_set training_option_set, data_option_set, rate_option_set,
-    rank_option_set, slow_option_set, result_option_set, action_option_set;
+    rank_option_set, slow_option_set, result_option_set, checkpoint_option_set, action_option_set;
 
 extern const struct option_set *const common_option_sets[]; /* all of these; NULL at the end */
 

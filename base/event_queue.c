@@ -164,6 +164,19 @@ struct event *event_queue_next(struct event_queue *queue)
     return next;
 }
 
+bool event_queue_all(const struct event_queue *queue,
+                     bool (*holds)(const void *self, const struct event *event), const void *self)
+{
+    for (uint32_t i = 1; i <= queue->count; i++)
+        if (!holds(self, queue->heap[i].event))
+            return false;
+    for (int i = 0; i < EVENT_LINES; i++)
+        for (const struct event *e = queue->first[i]; e; e = e->after)
+            if (!holds(self, e))
+                return false;
+    return true;
+}
+
 void event_queue_close(struct event_queue *queue)
 {
     xfree(queue->heap);

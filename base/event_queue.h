@@ -58,6 +58,10 @@ struct event *event_queue_next(struct event_queue *queue);
 /* When it comes; INFINITY: nothing will. O(1). */
 double event_queue_next_s(const struct event_queue *queue);
 
+/* Is this so of every event in the queue? O(count). */
+bool event_queue_all(const struct event_queue *queue,
+                     bool (*holds)(const void *self, const struct event *event), const void *self);
+
 void event_queue_close(struct event_queue *queue);
 
 #endif

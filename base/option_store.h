@@ -27,6 +27,8 @@ struct option_store {
     struct option_entry *entries; /* of all sets */
     int entry_count;
     struct option_text *texts;
+    struct option_files *files; /* NULL: nobody wants them */
+    size_t files_taken;         /* bytes of those that were handed in */
     void (*choices)(const char *option, char *text, size_t size); /* option_texts's */
 };
 
@@ -54,8 +56,5 @@ _Noreturn void option_unknown(const struct option_store *s, const char *where, c
 void option_read_file(struct option_store *s, const char *path);
 void option_read_line(struct option_store *s, int argc, char **argv,
                       const struct option_texts *texts);
-
-/* Does this text need quotes in a file? */
-bool option_needs_quotes(const char *text);
 
 #endif

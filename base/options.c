@@ -11,10 +11,12 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/ini_file.h"
 #include "base/option_store.h"
 
 enum { MAX_CHOICES = 64, MOST_WORDS = 400 };
 static const double greatest_whole = 1e15; /* sums and products of a few of them stay exact */
+static const double greatest_real = 3e38;  /* in many places they become floats */
 
 static const char *const type_names[] = {
     [OPTION_TEXT] = "text", [OPTION_CHOICE] = "choice", [OPTION_INT] = "int",
@@ -135,7 +137,7 @@ static bool flag_of(const struct option_row *row, const char *value, const char 
 
 static double greatest(const struct option_row *row)
 {
-    return row->most > 0 ? row->most : row->type == OPTION_INT ? greatest_whole : INFINITY;
+    return row->most > 0 ? row->most : row->type == OPTION_INT ? greatest_whole : greatest_real;
 }
 
 /* "from 1 to 64", "above 0", "from 0 to below 1" */
@@ -143,7 +145,8 @@ static _Noreturn void refuse_number(const struct option_row *row, const char *va
                                     const char *where)
 {
     char least[40], most[40];
-    bool whole = row->type == OPTION_INT, bounded = isfinite(greatest(row));
+    bool whole = row->type == OPTION_INT;
+    bool bounded = whole || row->most > 0 || strtod(value, NULL) > greatest_real;
     snprintf(least, sizeof least, whole ? "%.0f" : "%g", row->least);
     snprintf(most, sizeof most, whole ? "%.0f" : "%.12g", greatest(row));
     fatal("%s--%s: '%s' is not a %s %s %s%s%s", where, row->name, value,
@@ -160,9 +163,10 @@ static void check_range(const struct option_row *row, double number, const char 
                         const char *where)
 {
     double most = greatest(row);
-    bool fits = (isfinite(number) || (row->flags & OPTION_ENDLESS && number > 0)) &&
-                (row->flags & OPTION_ABOVE ? number > row->least : number >= row->least) &&
-                (row->flags & OPTION_BELOW ? number < most : number <= most);
+    bool endless = row->flags & OPTION_ENDLESS && isinf(number) && number > 0;
+    bool fits =
+        endless || ((row->flags & OPTION_ABOVE ? number > row->least : number >= row->least) &&
+                    (row->flags & OPTION_BELOW ? number < most : number <= most));
     if (!fits)
         refuse_number(row, value, where);
 }
@@ -174,6 +178,13 @@ static void check_text(const struct option_row *row, const char *value, const ch
         if (iscntrl((unsigned char)*c))
             fatal("%s--%s: the value has a control character (code %d) in it", where, row->name,
                   (unsigned char)*c);
+}
+
+/* strtod() knows words, hexadecimal digits and blanks beside: one way to write a number will do. */
+static bool is_decimal(const struct option_row *row, const char *value)
+{
+    return !value[strspn(value, "+-.0123456789eE")] ||
+           (row->flags & OPTION_ENDLESS && !strcmp(value, "inf"));
 }
 
 static void convert(const struct option_store *s, void *field, const struct option_row *row,
@@ -192,13 +203,13 @@ static void convert(const struct option_store *s, void *field, const struct opti
         break;
     case OPTION_INT:
         *(int64_t *)field = strtoll(value, &end, 10);
-        if (end == value || *end || errno)
+        if (end == value || *end || errno || !is_decimal(row, value))
             refuse_number(row, value, where);
         check_range(row, (double)*(int64_t *)field, value, where);
         break;
     case OPTION_REAL:
         *(double *)field = strtod(value, &end);
-        if (end == value || *end)
+        if (end == value || *end || errno || !is_decimal(row, value))
             refuse_number(row, value, where);
         check_range(row, *(double *)field, value, where);
         break;
@@ -279,6 +290,7 @@ void options_parse(struct options *o, const struct option_set *const *sets, int 
     memset(o, 0, sizeof *o);
     o->store = open_store(o, sets);
     o->store->choices = texts ? texts->choices : NULL;
+    o->store->files = texts ? texts->files : NULL;
     option_read_line(o->store, argc, argv, texts);
 }
 
@@ -356,6 +368,12 @@ bool options_given(const struct options *o, const char *name)
     return e && e->source == FROM_LINE;
 }
 
+bool options_named(const struct options *o, const char *name)
+{
+    const struct option_entry *e = option_find(o->store, name);
+    return e && e->source != FROM_PRESET;
+}
+
 /* The shortest decimal that reads back as the same number. */
 static void write_real(FILE *to, double value)
 {
@@ -374,7 +392,7 @@ static void write_value(FILE *to, const struct option_row *row, const void *fiel
     case OPTION_TEXT:
     case OPTION_CHOICE:
         text = *(const char *const *)field;
-        fprintf(to, option_needs_quotes(text) ? "\"%s\"" : "%s", text);
+        fprintf(to, ini_needs_quotes(text) ? "\"%s\"" : "%s", text);
         break;
     case OPTION_INT:
         fprintf(to, "%" PRId64, *(const int64_t *)field);
@@ -389,8 +407,8 @@ static void write_value(FILE *to, const struct option_row *row, const void *fiel
 }
 
 /* A name that several sets in use have is written once. */
-void options_write(const struct options *o, FILE *to, const char *prefix, const char *between,
-                   unsigned without)
+static void write_rows(const struct options *o, FILE *to, const char *prefix, const char *between,
+                       unsigned with, unsigned without)
 {
     const struct option_store *s = o->store;
     for (int i = 0; i < s->entry_count; i++) {
@@ -398,11 +416,24 @@ void options_write(const struct options *o, FILE *to, const char *prefix, const 
         bool written = false;
         for (int k = 0; k < i; k++)
             written |= s->used[s->entries[k].set] && !strcmp(s->entries[k].row->name, e->row->name);
-        if (written || !s->used[e->set] || e->row->flags & (without | OPTION_ACTION))
+        if (written || !s->used[e->set] || e->row->flags & (without | OPTION_ACTION) ||
+            (with && !(e->row->flags & with)))
             continue;
         fprintf(to, "%s%s%s", prefix, e->row->name, between);
         write_value(to, e->row, field_of(s, e));
     }
+}
+
+void options_write(const struct options *o, FILE *to, const char *prefix, const char *between,
+                   unsigned without)
+{
+    write_rows(o, to, prefix, between, 0, without);
+}
+
+void options_write_only(const struct options *o, FILE *to, const char *prefix, const char *between,
+                        unsigned with)
+{
+    write_rows(o, to, prefix, between, with, 0);
 }
 
 void options_print(const struct options *o, FILE *to)

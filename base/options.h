@@ -19,11 +19,13 @@
 enum option_type { OPTION_TEXT, OPTION_CHOICE, OPTION_INT, OPTION_REAL, OPTION_FLAG };
 
 enum option_flags {
-    OPTION_FREE = 1,    /* may differ between a recorded run and its replay */
-    OPTION_ABOVE = 2,   /* `least` itself is too small */
-    OPTION_BELOW = 4,   /* `most` itself is too great */
-    OPTION_ACTION = 8,  /* prints something and ends: no part of a run's configuration */
-    OPTION_ENDLESS = 16 /* `inf` is a value, too */
+    OPTION_FREE = 1,     /* may differ between a recorded run and its replay */
+    OPTION_ABOVE = 2,    /* `least` itself is too small */
+    OPTION_BELOW = 4,    /* `most` itself is too great */
+    OPTION_ACTION = 8,   /* prints something and ends: no part of a run's configuration */
+    OPTION_ENDLESS = 16, /* `inf` is a value, too */
+    OPTION_OWN = 32,     /* a rank's own affair: ranks of one job may differ */
+    OPTION_OUTPUT = 64   /* what a run writes, and where: config.ini does not bring it back */
 };
 
 struct option_row {
@@ -52,6 +54,15 @@ struct option_texts {
     const char *summary, *epilog;
     void (*version)(FILE *to);
     void (*choices)(const char *option, char *text, size_t size);
+    struct option_files *files; /* NULL: --config reads, and nobody else wants to know what */
+};
+
+/* The files that --config names. One rank of a job reads them and hands them to the others, whose
+ * host may not have them. */
+struct option_files {
+    bool handed; /* all that rank 0 read is in here: this rank reads none */
+    char *text;  /* of each: its name, a zero byte, what it holds, a zero byte; to be released */
+    size_t bytes;
 };
 
 /* Fills *o with the presets, then takes --config files and the command line, which wins whatever
@@ -74,14 +85,18 @@ void options_use(struct options *o, const struct option_set *set);
  * hold options of several members: it may serve several runs. */
 void options_refuse_unused(const struct options *o);
 
-/* Was it given on the command line? */
+/* Was it given on the command line? There, or in a file? */
 bool options_given(const struct options *o, const char *name);
+bool options_named(const struct options *o, const char *name);
 
 /* Writes the configuration of this run: `prefix`, name, `between`, value, a line an option, of all
  * sets in use. Rows with any of the flags `without` are left out. With "" and " = " --config reads
  * it again. */
 void options_write(const struct options *o, FILE *to, const char *prefix, const char *between,
                    unsigned without);
+/* The same of the rows alone that have one of the flags `with`. */
+void options_write_only(const struct options *o, FILE *to, const char *prefix, const char *between,
+                        unsigned with);
 
 /* All rows for programs: name, type, preset, help, title, choices, placeholder, owner, separated by
  * tabs, a line a row. */

@@ -19,3 +19,17 @@ void text_member(FILE *to, const char *name, const char *line, const char *paper
     }
     putc('\n', to);
 }
+
+char *text_number(char text[TEXT_NUMBER], int64_t number)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%lld", (long long)number);
+    char *end = text;
+    for (int i = 0; i < length; i++) {
+        *end++ = digits[i];
+        if (digits[i] != '-' && (length - 1 - i) % 3 == 0 && i < length - 1)
+            *end++ = ',';
+    }
+    *end = 0;
+    return text;
+}

@@ -2,7 +2,13 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <stdint.h>
 #include <stdio.h>
+
+enum { TEXT_NUMBER = 32 };
+
+/* 30730000 as "30,730,000", in `text`, which is returned. */
+char *text_number(char text[TEXT_NUMBER], int64_t number);
 
 /* A member of a family as --help lists it: "  name  line (paper)", wrapped at 79 columns. paper:
  * NULL when there is none. */

@@ -27,7 +27,8 @@
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C.UTF-8
-unset OMP_NUM_THREADS MKL_NUM_THREADS
+nproc() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc; } # it obeys what is for threads
+unset OMP_NUM_THREADS OMP_THREAD_LIMIT MKL_NUM_THREADS
 all='tests steps ranks train' mode=''
 [ $# -le 1 ] || { echo "gpu.sh: one word at most: --full, --dry-run or --rehearse" >&2; exit 2; }
 case ${1:-} in
@@ -56,6 +57,7 @@ if [ -z "${MPIRUN:-}" ]; then
 fi
 # shellcheck disable=SC2034
 read -ra mpirun <<<"$MPIRUN"
+# shellcheck disable=SC2034 # the parts read it
 threads=${THREADS:-$(($(nproc) > 5 ? $(nproc) / 5 : 1))}
 
 # ------------------------------------------------------------------ commands: each has a name, and
@@ -122,9 +124,10 @@ for program in nbsgd bench/step; do
         exit 2
     }
 done
+# shellcheck disable=SC2034
 kernels=$build/bench/kernels-gpu # the choices that were timed
-# shellcheck source=bench/parts/steps.sh
-. bench/parts/steps.sh # start, stop, ask, fact
+# shellcheck source=bench/turns.bash
+. bench/turns.bash
 for part in $all; do
     # shellcheck source=/dev/null
     . "bench/gpu/$part.sh"

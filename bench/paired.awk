@@ -1,6 +1,6 @@
 # The paired difference of runs given as A B A B ..: one line. See bench/paired.
 #
-#   awk -v kind=samples|seconds|target -v at=N -f statistics.awk -f paired.awk EVAL.CSV ...
+#   awk -v kind=samples|seconds|target|end -v at=N -f statistics.awk -f paired.awk EVAL.CSV ...
 BEGIN { FS = "," }
 FNR == 1 {
     run++
@@ -20,6 +20,7 @@ FNR == 1 {
 
 # top-1 there; "" where the run had ended
 function top1_at(r, i, part) {
+    if (kind == "end") return y[r, n[r]]
     if (x[r, n[r]] < at) return ""
     for (i = 2; i < n[r] && x[r, i] < at; i++) continue
     part = x[r, i] > x[r, i - 1] ? (at - x[r, i - 1]) / (x[r, i] - x[r, i - 1]) : 1
@@ -45,7 +46,8 @@ END {
         list[++count] = a - b
         better += kind == "target" ? a < b : a > b
     }
-    name = kind == "target" ? "seconds to " at " %" : "top-1 at " at " " kind
+    name = kind == "target" ? "seconds to " at " %" : \
+        kind == "end" ? "top-1 at the end" : "top-1 at " at " " kind
     line = count < 2 ? "no difference can be told" : sprintf("%+.2f +- %.2f, better in %d of %d", \
         mean(list, count), half_width95(list, count), better, count)
     if (missing_a || missing_b)

@@ -130,7 +130,8 @@ static void open_step(struct step *s)
                                                           .cache = o->cache,
                                                           .without = o->without,
                                                           .quiet = true});
-    s->network = network_open(&s->model, s->backend, s->device, 0, true);
+    s->network = network_open(&s->model, s->backend, s->device, 0, true,
+                              (struct network_listener){NULL, NULL});
     s->count = model_parameters(&s->model);
     s->w = take(s, 0, (size_t)s->count);
     s->g = take(s, 1, (size_t)s->count);
@@ -212,6 +213,24 @@ static double needed_flops(const struct model *a)
     return sum;
 }
 
+/* Bytes per image that activations must move when none stays in a cache; network_traffic() counts
+ * those that the backend moves. A convolution reads its input and writes its output; backward it
+ * reads both again, reads the output's gradient and writes the input's (the first has none). A
+ * shortcut is read once forward, and once more where gradients meet. Norm, ReLU, sums and additions
+ * are done on the way; what else there is, is small. */
+static double moved_bytes(const struct model *a, int bytes)
+{
+    double sum = 0;
+    for (int i = 0; i < a->units; i++) {
+        const struct unit_shape *u = &a->unit[i].shape;
+        double in = (double)u->in_c * u->in_h * u->in_w,
+               out = (double)u->out_c * u->out_h * u->out_w;
+        if (u->kind == UNIT_CONV)
+            sum += bytes * ((u->first ? 2 : 3) * in + 3 * out + (u->skip ? 2 : 0) * out);
+    }
+    return sum;
+}
+
 int main(int argc, char **argv)
 {
     struct step *s = xcalloc(1, sizeof *s);
@@ -231,10 +250,13 @@ int main(int argc, char **argv)
     open_step(s);
     for (int i = 0; i < s->setting.warm; i++)
         measure(s);
-    double flops = 3 * model_flops(&s->model), needed = needed_flops(&s->model);
+    double flops = 3 * model_flops(&s->model), needed = needed_flops(&s->model),
+           moved = moved_bytes(&s->model, strcmp(s->setting.dtype, "bf16") ? 4 : 2);
     getrusage(RUSAGE_SELF, &use);
-    printf("ready backend=%s parameters=%lld flops=%.6g needed=%.6g rss_mb=%ld loss=%.5f\n",
-           s->backend->name, (long long)s->count, flops, needed, use.ru_maxrss / 1024, s->loss);
+    printf("ready backend=%s parameters=%lld flops=%.6g needed=%.6g moved=%.6g traffic=%.6g "
+           "rss_mb=%ld loss=%.5f\n",
+           s->backend->name, (long long)s->count, flops, needed, moved,
+           network_traffic(s->network) / s->setting.batch, use.ru_maxrss / 1024, s->loss);
     fflush(stdout);
     if (s->setting.turns) {
         turns_serve(measure, s);

@@ -1,7 +1,8 @@
 /* Vector work beside the machine's memory: each kind of work in turn, round after round, on as many
  * floats as ResNet-50 has.
  *
- *   vectors [--csv] [--rounds N]     1 thread, then all cores
+ *   vectors [--csv] [--rounds N]                    1 thread, then all cores
+ *   vectors --turns [--threads N] [--mb SIZE]       the triad alone, SIZE MB of vectors (turns.h)
  *
  * The limit is the triad a = b + s c of STREAM (McCalpin 1995). Bytes are those that move: a line
  * that is overwritten is read first, so the triad moves four floats per element. Work that writes
@@ -20,6 +21,7 @@
 enum { COUNT = 23520842, SOURCES = 4, KINDS = 6, MOST_ROUNDS = 1000 };
 
 struct vectors {
+    int64_t count; /* of the triad */
     float *w, *g, *source[SOURCES];
     struct optimizer *optimizer;
     int threads;
@@ -39,8 +41,7 @@ static void do_triad(struct vectors *v)
 {
 #pragma omp parallel for num_threads(v->threads) schedule(static)
     for (int part = 0; part < v->threads; part++) {
-        int64_t from = (int64_t)COUNT * part / v->threads,
-                to = (int64_t)COUNT * (part + 1) / v->threads;
+        int64_t from = v->count * part / v->threads, to = v->count * (part + 1) / v->threads;
         triad(v->g + from, v->source[0] + from, v->source[1] + from, to - from);
     }
 }
@@ -129,20 +130,56 @@ static void measure(struct vectors *v, int rounds, bool csv)
     xfree(share);
 }
 
+/* GB/s of one triad. */
+static double measure_triad(void *self)
+{
+    struct vectors *v = self;
+    double begin = turns_now();
+    do_triad(v);
+    return 16e-9 * (double)v->count / (turns_now() - begin);
+}
+
+static void serve_turns(struct vectors *v)
+{
+    v->g = xcalloc((size_t)v->count, sizeof *v->g);
+    for (int i = 0; i < 2; i++)
+        v->source[i] = xcalloc((size_t)v->count, sizeof *v->source[i]);
+    measure_triad(v);
+    printf("ready floats=%lld\n", (long long)v->count);
+    fflush(stdout);
+    turns_serve(measure_triad, v);
+    for (int i = 0; i < 2; i++)
+        xfree(v->source[i]);
+    xfree(v->g);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option words[] = {{"csv", 0, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {0}};
-    struct vectors v = {.w = xcalloc(COUNT, sizeof *v.w), .g = xcalloc(COUNT, sizeof *v.g)};
+    static const struct option words[] = {{"csv", 0, NULL, 'c'},   {"rounds", 1, NULL, 'r'},
+                                          {"turns", 0, NULL, 'T'}, {"threads", 1, NULL, 't'},
+                                          {"mb", 1, NULL, 'm'},    {0}};
+    struct vectors v = {.count = COUNT, .threads = 1};
     int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), rounds = 15, word;
-    bool csv = false;
+    bool csv = false, turns = false;
     while ((word = getopt_long(argc, argv, "", words, NULL)) != -1) {
         if (word == '?')
             return EXIT_USER;
         csv = csv || word == 'c';
         rounds = word == 'r' ? atoi(optarg) : rounds;
+        turns = turns || word == 'T';
+        v.threads = word == 't' ? atoi(optarg) : v.threads;
+        v.count = word == 'm' ? (int64_t)atoi(optarg) * 1000000 / 12 : v.count;
     }
     if (rounds < 1 || rounds > MOST_ROUNDS)
         fatal("--rounds: take 1 to %d", MOST_ROUNDS);
+    if (v.threads < 1 || v.threads > 1024 || v.count < 1)
+        fatal("--threads or --mb is out of range");
+    if (turns) {
+        serve_turns(&v);
+        return 0;
+    }
+    v.w = xcalloc(COUNT, sizeof *v.w);
+    v.g = xcalloc(COUNT, sizeof *v.g);
     for (int i = 0; i < SOURCES; i++)
         v.source[i] = xcalloc(COUNT, sizeof *v.source[i]);
     for (v.threads = 1; v.threads <= cores; v.threads += v.threads < cores ? cores - 1 : 1)

@@ -233,7 +233,8 @@ void collective_add(struct collective *c, float *to, const float *const *source,
     if (!count)
         return; /* an empty slice's data are NULL */
     enum account before = node_account(n, ACCOUNT_TRANSFER);
-    vector_sum(to, source, scale, sources, count, n->context->threads);
+    if (!node_forwards(n))
+        vector_sum(to, source, scale, sources, count, n->context->threads);
     node_advance_together(n, count, sources + 1);
     node_account(n, before);
 }
@@ -241,15 +242,12 @@ void collective_add(struct collective *c, float *to, const float *const *source,
 struct coder *collective_coder(const struct collective *c, const struct codec *codec, int64_t count,
                                int stream, bool only_unpacks)
 {
-    const struct options *o = c->n->context->options;
     if (codec->in_place || !count)
         return NULL;
-    return coder_open(codec, &(struct coder_options){.count = count,
-                                                     .own = codec_own(codec, o),
-                                                     .seed = (uint64_t)o->seed,
-                                                     .worker = c->worker,
-                                                     .stream = stream,
-                                                     .only_unpacks = only_unpacks});
+    struct coder *coder = node_coder(c->n, codec, count, stream, only_unpacks);
+    /* another number of workers cuts the vector elsewhere: the name says of how many it is */
+    node_keep_coder(c->n, coder, "worker.coders/%d-of-%d", stream, c->n->context->workers);
+    return coder;
 }
 
 size_t collective_bytes(const struct coder *coder, int64_t count)
@@ -281,7 +279,7 @@ void collective_unpack(struct collective *c, const struct coder *coder, float *t
     enum account before = node_account(n, ACCOUNT_TRANSFER);
     if (coder)
         wrong = coder_unpack(coder, to, from);
-    else
+    else if (!node_forwards(n))
         vector_copy(to, from, count, n->context->threads);
     CHECK(!wrong, "sum %lld: rank %d sent %s", (long long)c->round, collective_rank(c, worker),
           wrong);

@@ -42,7 +42,7 @@ static void open_coders(struct collective *c)
     d->out = xcalloc(workers, sizeof(struct coder *));
     d->sum_in = xcalloc(workers, sizeof(struct coder *));
     d->packed_slice = xcalloc(workers + 1, sizeof *d->packed_slice);
-    d->unpacked = xcalloc(workers * (size_t)own + 1, sizeof *d->unpacked);
+    d->unpacked = node_vector(c->n, c->workers * own + 1);
     d->in = collective_coder(c, c->codec, own, 0, true);
     d->sum_out = collective_coder(c, c->sum_codec, own, c->workers, false);
     for (int i = 0; i < c->workers; i++) {
@@ -81,8 +81,9 @@ static void close(struct collective *c)
     coder_close(d->in);
     coder_close(d->sum_out);
     net_free(c->n->net, d->packed);
-    void *blocks[] = {d->part,  d->part_sent, d->sum,    d->sum_sent,     d->source,
-                      d->scale, d->out,       d->sum_in, d->packed_slice, d->unpacked};
+    node_vector_free(c->n, d->unpacked);
+    void *blocks[] = {d->part,  d->part_sent, d->sum,    d->sum_sent,    d->source,
+                      d->scale, d->out,       d->sum_in, d->packed_slice};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         xfree(blocks[i]);
 }

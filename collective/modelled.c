@@ -37,8 +37,10 @@ static void together(void *self, void *const *given, double *at_s)
         CHECK(all[i]->round == last->round, "worker %zu is at sum %lld, not %lld", i,
               (long long)all[i]->round, (long long)last->round);
     }
-    last->method->add_all(last, all[0]->vector, vector, last->scale);
-    for (size_t i = 1; i < workers; i++)
+    bool adds = !node_forwards(last->n);
+    if (adds)
+        last->method->add_all(last, all[0]->vector, vector, last->scale);
+    for (size_t i = 1; i < workers && adds; i++)
         vector_copy(all[i]->vector, all[0]->vector, last->count, last->n->context->threads);
     last->method->model(all, at_s);
     xfree(all);

@@ -71,7 +71,7 @@ static void open_coders(struct collective *c)
     r->out = xcalloc(turns, sizeof(struct coder *));
     r->in = xcalloc(turns, sizeof(struct coder *));
     r->message = xcalloc(turns, sizeof *r->message);
-    r->unpacked = xcalloc(PIECE, sizeof *r->unpacked);
+    r->unpacked = node_vector(c->n, PIECE);
     for (int64_t turn = 0; turn < r->turns; turn++) {
         struct range out = piece_out(c, turn), in = piece_in(c, turn);
         const struct codec *codec = adds(c, turn) ? c->codec : c->sum_codec;
@@ -113,7 +113,7 @@ static void close(struct collective *c)
     xfree(r->out);
     xfree(r->in);
     xfree(r->message);
-    xfree(r->unpacked);
+    node_vector_free(c->n, r->unpacked);
     xfree(r->sent);
 }
 

@@ -2,38 +2,17 @@
  * their rows, what a scheme refuses in its file. */
 #include "command/checks.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
+#include "command/checkpoints.h"
+#include "command/effects.h"
 #include "messaging/messaging.h"
 #include "problem/problem.h"
 #include "serialization/serialization.h"
 #include "slowness/slowness.h"
-
-/* Before training, not at its first evaluation: can a file be made there? */
-static void check_save(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = !slash          ? strdup(".")
-                   : slash == path ? strdup("/")
-                                   : strndup(path, (size_t)(slash - path));
-    struct stat s;
-    if (*path && (stat(folder, &s) || !S_ISDIR(s.st_mode) || access(folder, W_OK | X_OK)))
-        fatal("--save %s: cannot write into the folder %s (%s); make it, or name another", path,
-              folder, strerror(errno ? errno : ENOTDIR));
-    bool exists = *path && !stat(path, &s);
-    if (exists && !S_ISREG(s.st_mode))
-        fatal("--save %s: that is %s; name a file", path,
-              S_ISDIR(s.st_mode) ? "a folder" : "a device or a pipe");
-    if (*path && !exists && !lstat(path, &s))
-        fatal("--save %s: that is a link to nothing; remove it, or name another", path);
-    free(folder);
-}
 
 void check_values(const struct options *o)
 {
@@ -54,13 +33,14 @@ static void check_launched(const struct options *o, const struct scheme *scheme,
         fatal("%s runs in one process, this is one of %d ranks: ./nbsgd --scheme %s --workers %d "
               "...",
               o->scheme, started, o->scheme, started - 1);
-    if (options_given(o, "workers"))
-        fatal("--workers has no effect under a launcher: all ranks that are not servers are "
-              "workers, here %d; leave it out",
-              started - (int)o->servers);
     if (started <= o->servers)
         fatal("--servers %lld leaves no worker among %d ranks: start more, mpirun -n %lld ...",
               (long long)o->servers, started, (long long)o->servers + 1);
+    if (options_named(o, "workers") && o->workers != started - o->servers)
+        fatal("--workers %lld: under a launcher all ranks that are not servers are workers, here "
+              "%lld of %d; leave it out, or start mpirun -n %lld ...",
+              (long long)o->workers, (long long)(started - o->servers), started,
+              (long long)(o->workers + o->servers));
 }
 
 /* Do world, launcher, scheme and servers go together? */
@@ -95,6 +75,8 @@ static void check_slowness(const struct options *o, const struct scheme *scheme,
     if (world_find(o->world)->virtual_time) {
         const struct sim_options *sim = options_of(o, world_sim.options);
         link_slowness_parse(sim->link_delay, sim->link_burst, ranks);
+        faults_free(faults_load(sim->faults,
+                                &(struct fault_world){.ranks = ranks, .servers = (int)o->servers}));
     }
     if (known && ranks > 1)
         slowness_check_servers(&delay, &slowness, (int)o->servers, ranks);
@@ -104,9 +86,10 @@ void check_run(const struct options *o, const struct scheme *scheme, int started
 {
     problem_check(o);
     options_refuse_unused(o);
-    check_save(o->save);
+    check_effects(o, scheme);
     codec_find(o->compress);
     run_context_check(o);
+    checkpoints_check(o);
     check_ranks(o, scheme, started);
     check_slowness(o, scheme, started);
     scheme_check(scheme, o, started > 1 ? started - (int)o->servers : (int)o->workers);

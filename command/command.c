@@ -7,7 +7,14 @@
 
 #define COMMANDS(X)                                                                                \
     X(train)                                                                                       \
-    X(version)
+    X(pack)                                                                                        \
+    X(study)                                                                                       \
+    X(tune)                                                                                        \
+    X(folds)                                                                                       \
+    X(topology)                                                                                    \
+    X(report)                                                                                      \
+    X(version)                                                                                     \
+    X(witness)
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)

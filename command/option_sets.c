@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "collective/collective.h"
 #include "data_loader/data_loader.h"
+#include "gossip/gossip.h"
 #include "messaging/messaging.h"
 #include "optimizer/optimizer.h"
 #include "problem/problem.h"
@@ -34,6 +35,10 @@ struct option_sets option_sets(void)
     count += partition_option_sets(list + count, MAX_OPTION_SETS - count);
     count += optimizer_option_sets(list + count, MAX_OPTION_SETS - count);
     count += schedule_option_sets(list + count, MAX_OPTION_SETS - count);
+    list[count++] = &gossip_option_set;
+    list[count++] = &own_weights_option_set;
+    list[count++] = &outer_option_set;
+    count += topology_option_sets(list + count, MAX_OPTION_SETS - count);
     for (int i = 0; common_option_sets[i]; i++)
         add(&s, common_option_sets[i]);
     for (int i = 0; models[i]; i++)
@@ -52,18 +57,19 @@ struct option_sets option_sets(void)
 
 void option_choices(const char *option, char *text, size_t size)
 {
-    char partitions[200], known[100], shapes[200];
+    char datasets[300], partitions[200], known[100], shapes[200], topologies[600];
     const struct {
         const char *option, *also, *names;
     } families[] = {
         {"world", "", world_names(known, sizeof known)},
-        {"dataset", "auto|", dataset_names()},
+        {"dataset", "auto|", dataset_names(datasets, sizeof datasets)},
         {"partition", "", partition_names(partitions, sizeof partitions)},
         {"optimizer", "", optimizer_rules()},
         {"schedule", "", schedule_shapes(shapes, sizeof shapes)},
         {"compress", "", codec_names()},
         {"backend", "auto|", backend_names()},
         {"allreduce", "auto|", collective_names()},
+        {"topology", "", topology_names(topologies, sizeof topologies)},
     };
     *text = 0;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -73,13 +79,22 @@ void option_choices(const char *option, char *text, size_t size)
 
 void option_sets_use(struct options *o)
 {
-    options_use(o, scheme_find(o->scheme)->options);
+    const struct scheme *scheme = scheme_find(o->scheme);
+    options_use(o, scheme->options);
+    if (scheme->flags & GOSSIP)
+        gossip_use_options(o);
+    if (scheme->flags & OUTER)
+        options_use(o, &outer_option_set);
+    if (scheme->flags & OWN_WEIGHTS)
+        options_use(o, &own_weights_option_set);
     options_use(o, codec_find(o->compress)->options);
     options_use(o, model_options(o->network));
-    options_use(o, dataset_option_set(o->dataset, o->data));
     options_use(o, partition_option_set(o->partition));
     options_use(o, optimizer_option_set(o->optimizer));
     options_use(o, schedule_option_set(o->schedule));
-    options_use(o, backend_option_set(o->backend));
+    if (strcmp(o->network, problem_toy)) { /* which has no images, and no backend */
+        options_use(o, dataset_option_set(o->dataset, o->data));
+        options_use(o, backend_option_set(o->backend));
+    }
     options_use(o, world_find(o->world)->options);
 }

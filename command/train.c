@@ -5,6 +5,7 @@
  * for all ranks. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,9 +13,14 @@
 #include "base/check.h"
 #include "base/cores.h"
 #include "collective/collective.h"
+#include "command/agreement.h"
+#include "command/checkpoints.h"
 #include "command/checks.h"
 #include "command/command.h"
+#include "command/kept_course.h"
+#include "command/outputs.h"
 #include "data_loader/data_loader.h"
+#include "gossip/gossip.h"
 #include "messaging/messaging.h"
 #include "model/model.h"
 #include "problem/problem.h"
@@ -28,8 +34,11 @@ struct run {
     struct run_context context; /* of this process */
     const struct world *world;
     const struct machine *machine; /* simulated: NULL without --machine */
-    volatile sig_atomic_t *stop_requested;
-    char folder[4096]; /* of the results; rank 0's */
+    struct stop *stop;
+    struct claim *claim; /* of the folder of results; rank 0's */
+    struct checkpoints checkpoints;
+    struct kept_course kept; /* simulated */
+    int ranks;               /* the same */
     int status;
 };
 
@@ -64,9 +73,11 @@ static char *epilog(void)
     return text;
 }
 
+/* Rank 0 reads the files that --config names, and hands them to the others. */
 static void parse(struct run *run, int argc, char **argv)
 {
     struct options *o = &run->options;
+    struct option_files files = {.handed = mpi_rank() > 0};
     char *text = epilog();
     struct option_sets sets = option_sets();
     struct option_texts texts = {
@@ -74,8 +85,14 @@ static void parse(struct run *run, int argc, char **argv)
                    "the others are workers.",
         .epilog = text,
         .version = version_print,
-        .choices = option_choices};
+        .choices = option_choices,
+        .files = &files};
+    if (files.handed)
+        mpi_hand_out(&files.text, &files.bytes);
     options_parse(o, sets.list, argc, argv, &texts);
+    if (!files.handed)
+        mpi_hand_out(&files.text, &files.bytes);
+    xfree(files.text);
     free(text);
     run->scheme = scheme_find(o->scheme);
     run->world = world_find(o->world);
@@ -87,28 +104,35 @@ static void print_network(const struct options *o)
     if (!strcmp(o->network, problem_toy))
         fatal("--print-network: %s has no units; name another --network", o->network);
     struct model *m = xcalloc(1, sizeof *m);
+    bool any = !strcmp(o->dataset, "auto");
+    const struct option_set *own = any ? NULL : dataset_option_set(o->dataset, o->data);
+    const struct dataset_shape images = dataset_shape(o->dataset, own ? options_of(o, own) : NULL);
     model_build(m,
                 &(struct model_request){.name = o->network,
                                         .batch = (int)(o->batch / o->minibatches),
-                                        .classes = 10,
-                                        .channels = 3,
-                                        .height = 32,
-                                        .width = 32},
+                                        .classes = images.classes,
+                                        .channels = images.channels,
+                                        .height = images.height,
+                                        .width = images.width},
                 o);
     model_print(m, stdout);
     xfree(m);
 }
 
-/* The options that print something and end. */
+/* Is there an option that prints something and ends? */
 static bool prints(const struct options *o)
+{
+    return o->print_options || o->print_schemes || o->print_network;
+}
+
+static void print(const struct options *o)
 {
     if (o->print_options)
         options_print(o, stdout);
     else if (o->print_schemes)
         schemes_table(stdout);
-    else if (o->print_network)
+    else
         print_network(o);
-    return o->print_options || o->print_schemes || o->print_network;
 }
 
 /* The head of each file of results, lines of "# name: value". To be freed. */
@@ -124,8 +148,9 @@ static char *head(const struct run *run, int ranks)
     cores_model(cpu, sizeof cpu);
     fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# cpu: %s\n# ranks: %d\n",
             version_commit(), date, host, cores_available(), cpu, ranks);
-    fprintf(f, "# computes: %s\n# data: %s\n# parameters: %lld\n", p->computes, p->source,
-            (long long)p->count);
+    fprintf(f, "# run: %s\n", claim_run(run->claim));
+    fprintf(f, "# computes: %s\n# data: %s\n# judged by: %s\n# parameters: %lld\n", p->computes,
+            p->source, p->judged, (long long)p->count);
     if (!run->world->virtual_time && mpi_launched())
         fprintf(f, "# mpi takes memory of a GPU: %s\n", mpi_takes_gpu() ? "yes" : "no");
     options_write(&run->options, f, "# ", ": ", 0);
@@ -133,13 +158,16 @@ static char *head(const struct run *run, int ranks)
     return text;
 }
 
-/* The text of config.ini, which --config takes. To be freed. */
+/* The text of config.ini, which --config takes. What a run writes is only told: another run of this
+ * file must not write there. To be freed. */
 static char *configuration(const struct run *run)
 {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    options_write(&run->options, f, "", " = ", 0);
+    options_write(&run->options, f, "", " = ", OPTION_OUTPUT);
+    fputs("# This run's own, which no other takes over:\n", f);
+    options_write_only(&run->options, f, "# ", " = ", OPTION_OUTPUT);
     fclose(f);
     return text;
 }
@@ -158,9 +186,10 @@ static void say_what_runs(const struct run *run, struct net *net)
             "nbsgd: %d ranks share the %d core%s of %s: a rank that --slow slows leaves them to "
             "the others, and speeds say little\n",
             net->crowd.ranks, net->crowd.cores, net->crowd.cores > 1 ? "s" : "", net->crowd.host);
-    printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s\n", o->scheme, o->network,
-           o->world, c->workers, c->workers > 1 ? "s" : "", c->servers, c->servers > 1 ? "s" : "",
-           net_host(net, 0), c->problem->computes, c->problem->source);
+    printf("%s: %s on %s, %d worker%s and %d server%s (%s), %s; data: %s; judged by: %s\n",
+           o->scheme, o->network, o->world, c->workers, c->workers > 1 ? "s" : "", c->servers,
+           c->servers > 1 ? "s" : "", net_host(net, 0), c->problem->computes, c->problem->source,
+           c->problem->judged);
     fflush(stdout);
 }
 
@@ -174,7 +203,12 @@ static void write_partition(struct run_context *c, int ranks)
     int64_t *samples = xcalloc((size_t)c->workers * (size_t)p->classes, sizeof *samples);
     for (int w = 0; w < c->workers; w++)
         p->kind->shard(p, w, samples + (int64_t)w * p->classes);
-    results_partition(c->results, ranks, c->workers, p->classes, samples);
+    results_partition(c->results, &(struct partition_result){.ranks = ranks,
+                                                             .workers = c->workers,
+                                                             .classes = p->classes,
+                                                             .samples = samples,
+                                                             .class_names = p->class_names});
+    xfree(c->data_share);
     c->data_share = xcalloc((size_t)c->workers, sizeof *c->data_share);
     for (int i = 0; i < c->workers * p->classes; i++) {
         c->data_share[i / p->classes] += (double)samples[i];
@@ -185,22 +219,66 @@ static void write_partition(struct run_context *c, int ranks)
     xfree(samples);
 }
 
+/* A run that goes on does so where it was. In another folder it is a new one there: what another
+ * run has left in it is no reason to take it. */
+static struct claim_request claim_request(const struct run *run)
+{
+    struct claim_request r = outputs_claim(&run->options);
+    struct stat wanted, before;
+    if (!run->checkpoints.resume)
+        return r;
+    const char *folder = run->checkpoints.results.folder;
+    if (!*r.wanted)
+        r.wanted = folder;
+    r.resume = !stat(r.wanted, &wanted) && !stat(folder, &before) &&
+               wanted.st_dev == before.st_dev && wanted.st_ino == before.st_ino;
+    return r;
+}
+
 static void open_results(struct run *run, struct net *net)
 {
     const struct options *o = &run->options;
+    const bool simulated = run->world->virtual_time;
+    const struct claim_request request = claim_request(run);
+    run->claim = claim_open(&request);
+    outputs_check_saved(o, run->claim);
+    if (*o->save && claim_saved(run->claim))
+        claim_set_saved(run->claim, o->save);
     char *lines = head(run, net->ranks), *config = configuration(run);
-    run_folder_choose(run->folder, sizeof run->folder, o->results, o->scheme);
-    struct results_options options = {.folder = run->folder,
-                                      .head = lines,
-                                      .config = config,
-                                      .thresholds = o->thresholds,
-                                      .report_s = o->report_every,
-                                      .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
+    struct results_options options = {
+        .folder = claim_folder(run->claim),
+        .saved = claim_saved(run->claim),
+        .has_earlier = claim_has_earlier(run->claim),
+        .head = lines,
+        .config = config,
+        .resume = run->checkpoints.resume ? &run->checkpoints.results : NULL,
+        .forwards = run->checkpoints.resume && simulated && !run->checkpoints.anew,
+        .thresholds = o->thresholds,
+        .report_s = o->report_every,
+        .disk = run->context.disk,
+        .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
     run->context.results = results_open(&options);
+    witness_tell_results(claim_folder(run->claim));
+    if (!options.forwards) /* else it makes them again */
+        checkpoints_restore(&run->checkpoints, run->context.results);
     say_what_runs(run, net);
     write_partition(&run->context, net->ranks);
     free(lines);
     free(config);
+}
+
+/* What the problem tells while it opens and evaluates. */
+static void on_progress(void *self, const char *what)
+{
+    struct net *net = self;
+    struct net_activity busy = {.pace = NET_BUSY};
+    if (!what) {
+        net_step(net);
+        net_poll(net);
+        return;
+    }
+    strncpy(busy.what, what, sizeof busy.what - 1);
+    net_act(net, busy);
 }
 
 /* Rank 0 is alone until it has opened: kernels are timed undisturbed, mistakes are said once. */
@@ -216,12 +294,14 @@ static void open_process(struct run *run, struct net *net)
                                                    .cores = net->cores,
                                                    .serves = serves,
                                                    .trains = net->ranks == 1 || !serves,
-                                                   .stop_requested = run->stop_requested});
+                                                   .listener = {on_progress, net},
+                                                   .stop_requested = &run->stop->signal});
     net->register_memory = problem_register_memory;
     net->unregister_memory = problem_unregister_memory;
     net->memory_owner = run->context.problem;
     if (net->rank == 0)
         net_barrier(net);
+    agree_on_data(run->context.problem);
 }
 
 static void close_process(struct run *run, struct net *net)
@@ -231,22 +311,50 @@ static void close_process(struct run *run, struct net *net)
     run_context_close(&run->context);
 }
 
-/* One rank, from its world's opening to its end. */
+static void draw_figures(const struct run *run)
+{
+    run_folder_draw(claim_folder(run->claim), run->options.scheme, run->options.deadline);
+}
+
+/* One rank, from its world's opening to its end. Between the first evaluation and the last line of
+ * results there is something to save. */
 static void run_rank(struct net *net, void *argument)
 {
     struct run *run = argument;
-    if (!run->world->virtual_time)
+    bool speaks = net->rank == 0 || !run->world->virtual_time; /* for its process */
+    struct checkpoints *checkpoints = &run->checkpoints;
+    const bool simulated = run->world->virtual_time;
+    struct net_activity before = checkpoints_act(net);
+    if (net->rank == 0 && !simulated)
+        checkpoints_find(checkpoints, &run->options, run->scheme, net->ranks);
+    net_act(net, before);
+    if (!simulated)
         open_process(run, net);
     if (net->rank == 0)
         open_results(run, net);
+    checkpoints_share(checkpoints, &run->options, net, run->claim ? claim_folder(run->claim) : NULL,
+                      &run->context);
+    run->context.checkpoints = checkpoints->plan;
+    if (net->rank == 0 && run->context.course)
+        kept_course_begin(&run->kept, &run->context);
     struct node *n = node_open(net, &run->context);
+    if (speaks)
+        run->stop->saves = 1;
     (n->worker >= 0 ? run->scheme->work : run->scheme->serve)(n);
-    int status = n->status;
-    node_close(n);
+    int status = node_close(n);
+    if (speaks)
+        run->stop->saves = 0;
     if (status)
         run->status = status;
-    if (!run->world->virtual_time)
-        close_process(run, net);
+    if (simulated)
+        return;
+    checkpoints_close(checkpoints);
+    close_process(run, net);
+    if (net->rank > 0)
+        return;
+    /* while the others know what they wait for */
+    net_act(net, (struct net_activity){.pace = NET_BUSY, .what = "the figures"});
+    draw_figures(run);
 }
 
 /* What the machine file says instead. */
@@ -256,6 +364,27 @@ static void refuse_replaced(const struct options *o, const char *machine)
     for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
         if (options_given(o, replaced[i]))
             fatal("--%s: --machine %s says that: leave one", replaced[i], machine);
+}
+
+/* A simulated run that is resumed is where it was kept. */
+static void on_arrival(void *self)
+{
+    struct run *run = self;
+    results_arrived(run->context.results);
+    write_partition(&run->context, run->ranks);
+}
+
+/* Checkpoints of a simulated run, if there are to be any. */
+static void keep_course(struct run *run, struct world_options *world)
+{
+    const struct options *o = &run->options;
+    run->ranks = world->ranks;
+    if (!*o->checkpoint_every && !*o->resume)
+        return;
+    checkpoints_find(&run->checkpoints, o, run->scheme, world->ranks);
+    kept_course_open(&run->kept, &run->checkpoints, &run->context, on_arrival, run);
+    run->context.course = &run->kept.course;
+    world->journal = run->kept.course.journal;
 }
 
 /* One process holds all ranks. */
@@ -275,9 +404,16 @@ static void simulate(struct run *run, struct world_options *world)
                                                    .trains = true,
                                                    .simulated = true,
                                                    .machine = run->machine,
-                                                   .stop_requested = run->stop_requested});
+                                                   .stop_requested = &run->stop->signal});
+    if (run->scheme->flags & GOSSIP)
+        run->context.topology = gossip_topology(&run->options, run->context.workers);
+    keep_course(run, world);
     run->world->run(world, run_rank, run);
+    topology_close(run->context.topology);
+    kept_course_close(&run->kept);
+    checkpoints_close(&run->checkpoints);
     run_context_close(&run->context);
+    draw_figures(run);
     if (run->machine)
         machine_close(run->machine);
 }
@@ -287,7 +423,8 @@ static void open_world(struct run *run)
     const struct options *o = &run->options;
     struct world_options world = {
         .ranks = run->scheme->flags & ALONE ? 1 : (int)(o->servers + o->workers),
-        .threads = (int)o->threads};
+        .threads = (int)o->threads,
+        .deadline_s = o->deadline};
     run->world->configure(&world, o);
     if (run->world->virtual_time)
         simulate(run, &world);
@@ -295,20 +432,55 @@ static void open_world(struct run *run)
         run->world->run(&world, run_rank, run);
 }
 
-static int train(int argc, char **argv, volatile sig_atomic_t *stop_requested)
+static void run_or_check(struct run *run, int started)
 {
-    int started = mpi_launched() ? mpi_join() : 1; /* before anything can be wrong */
-    struct run *run = xcalloc(1, sizeof *run);
-    run->stop_requested = stop_requested;
-    parse(run, argc, argv);
-    check_values(&run->options);
-    if (!prints(&run->options)) {
-        check_run(&run->options, run->scheme, started);
-        if (!run->options.check_options)
-            open_world(run);
+    struct options *o = &run->options;
+    agree_on_options(o);
+    check_values(o);
+    check_run(o, run->scheme, started);
+    outputs_check(o, started);
+    agree_to_begin(o);
+    if (started > 1) /* known only now; the record says it */
+        o->workers = started - o->servers;
+    if (!o->check_options)
+        open_world(run);
+}
+
+/* What the command line says of --deadline: the start has one before options are read. A file may
+ * say otherwise later. Processes start some seconds apart. */
+static double peek_deadline(int argc, char **argv)
+{
+    static const char name[] = "--deadline";
+    static const double least_s = 8;
+    const size_t length = sizeof name - 1;
+    double deadline_s = 60;
+    for (int i = 1; i < argc; i++) {
+        const char *value = strncmp(argv[i], name, length)     ? NULL
+                            : argv[i][length] == '='           ? argv[i] + length + 1
+                            : !argv[i][length] && i < argc - 1 ? argv[i + 1]
+                                                               : NULL;
+        double seconds = value ? strtod(value, NULL) : 0;
+        if (seconds > 0 && seconds < 1e9)
+            deadline_s = seconds;
     }
-    if (*run->folder)
-        run_folder_draw(run->folder, run->options.scheme);
+    return deadline_s > least_s ? deadline_s : least_s;
+}
+
+static int train(int argc, char **argv, struct stop *stop)
+{
+    int started = mpi_started(peek_deadline(argc, argv)); /* before anything can be wrong */
+    witness_tell_end();
+    struct run *run = xcalloc(1, sizeof *run);
+    run->stop = stop;
+    parse(run, argc, argv);
+    if (prints(&run->options)) {
+        check_values(&run->options);
+        print(&run->options);
+    } else {
+        run_or_check(run, started);
+    }
+    if (run->claim)
+        claim_close(run->claim);
     int status = run->status;
     options_close(&run->options);
     xfree(run);

@@ -15,6 +15,11 @@
 #define COMMIT "unknown"
 #endif
 
+const char *version_number(void)
+{
+    return VERSION;
+}
+
 const char *version_commit(void)
 {
     return COMMIT;
@@ -44,9 +49,9 @@ void version_print(FILE *to)
             problem_toy);
 }
 
-static int run(int argc, char **argv, volatile sig_atomic_t *stop_requested)
+static int run(int argc, char **argv, struct stop *stop)
 {
-    (void)stop_requested;
+    (void)stop;
     if (argc > 1)
         fatal("version takes no options; leave out '%s' (nbsgd --help lists all)", argv[1]);
     version_print(stdout);

@@ -4,9 +4,9 @@
  * image of 32 x 32 x 3, whatever is done to it. */
 #include "data_loader/augment.h"
 
+#include <assert.h>
 #include <stddef.h>
 
-#include "base/random.h"
 #include "data_loader/kinds.h"
 
 struct augment augment_at(const struct augmentation *a, uint64_t seed, int64_t pass, int32_t sample)
@@ -17,6 +17,11 @@ struct augment augment_at(const struct augmentation *a, uint64_t seed, int64_t p
     int right = (int)random_below(&r, corners) - a->border;
     return (struct augment){
         .down = down, .right = right, .mirror = a->mirror && random_below(&r, 2)};
+}
+
+struct random augment_draw_at(uint64_t seed, int64_t pass, int32_t sample)
+{
+    return random_at(RANDOM_AUGMENT, seed, (uint64_t)pass, (uint64_t)sample, 1);
 }
 
 void levels_fill(struct levels *levels, const struct dataset *d)
@@ -46,17 +51,32 @@ static void row_write(float *out, int64_t step, const uint8_t *row, int width, i
         out[x * step] = level[0];
 }
 
-const uint8_t *dataset_image(const struct dataset *d, int64_t i, uint8_t *buffer)
+const uint8_t *dataset_image(const struct dataset *d, int64_t i, struct random *draw,
+                             uint8_t *buffer)
 {
     if (d->pixels)
         return d->pixels + i * d->channels * d->height * d->width;
-    d->kind->read(d, d->index ? d->index[i] : i, buffer);
+    d->kind->read(d, d->index ? d->index[i] : i, draw, buffer);
     return buffer;
+}
+
+static void convert_channels_last(float *out, const struct dataset *d, const uint8_t *bytes,
+                                  const struct levels *levels)
+{
+    const int64_t pixels = (int64_t)d->height * d->width, channels = d->channels;
+    for (int64_t i = 0; i < pixels; i++, out += channels, bytes += channels)
+        for (int64_t c = 0; c < channels; c++)
+            out[c] = levels->of[c][bytes[c]];
 }
 
 void image_convert(float *out, const struct dataset *d, const uint8_t *bytes, struct augment how,
                    const struct levels *levels)
 {
+    if (d->channels_last) {
+        assert(!how.down && !how.right && !how.mirror);
+        convert_channels_last(out, d, bytes, levels);
+        return;
+    }
     int64_t width = d->width, height = d->height, channels = d->channels;
     int64_t step = how.mirror ? -channels : channels,
             start = how.mirror ? (width - 1) * channels : 0;
@@ -74,5 +94,5 @@ void image_convert(float *out, const struct dataset *d, const uint8_t *bytes, st
 void image_write(float *out, const struct dataset *d, int32_t sample, struct augment how,
                  const struct levels *levels)
 {
-    image_convert(out, d, dataset_image(d, sample, NULL), how, levels);
+    image_convert(out, d, dataset_image(d, sample, NULL, NULL), how, levels);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "data_loader/data_loader.h"
 
 /* What is done to an image: the crop's corner relative to the image's (-border .. border), then the
@@ -26,11 +27,16 @@ struct levels {
     float of[MAX_CHANNELS][256];
 };
 
+/* Of what the kind itself draws for a sample (dataset_kind.read). */
+struct random augment_draw_at(uint64_t seed, int64_t pass, int32_t sample);
+
 void levels_fill(struct levels *levels, const struct dataset *d);
 
-/* Sample i as bytes, [channels][height][width]: where it lies in memory, or read into `buffer` of
- * that size, which may be NULL where the data set's pixels lie in memory. */
-const uint8_t *dataset_image(const struct dataset *d, int64_t i, uint8_t *buffer);
+/* Sample i as bytes, [channels][height][width] (see d->channels_last): where it lies in memory, or
+ * read into `buffer` of that size, which may be NULL where the data set's pixels lie in memory.
+ * `draw` as for dataset_kind.read. */
+const uint8_t *dataset_image(const struct dataset *d, int64_t i, struct random *draw,
+                             uint8_t *buffer);
 
 /* The image at `bytes` into out, [height][width][channels]. What the crop shows beyond the image is
  * black (byte 0). */

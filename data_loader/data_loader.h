@@ -18,7 +18,7 @@
 enum { MAX_CHANNELS = 4 };
 
 /* The customary augmentation of a data set: a black border, a crop of the old size at random,
- * mirrored in one of two cases. */
+ * mirrored in one of two cases. What else a kind does to its images it draws in read(). */
 struct augmentation {
     int border; /* pixels; 0: no crop */
     bool mirror;
@@ -29,6 +29,9 @@ struct dataset {
     bool generated;   /* not real images */
     int64_t count;
     int classes, channels, height, width;
+    const char *const *class_names; /* [classes], borrowed; NULL: they are numbers */
+    bool channels_last;    /* samples are read as [height][width][channels], neither cropped nor
+                           mirrored after that */
     const uint8_t *pixels; /* [count][channels][height][width]; NULL: samples are read one by one */
     const int32_t *labels; /* [count], each in 0 .. classes - 1 */
     const int32_t
@@ -38,6 +41,7 @@ struct dataset {
     const struct dataset_kind *kind; /* NULL in a data set that was made by hand */
     void *self;                      /* the kind's own */
     bool borrows;                    /* of the data set that it was held out of */
+    struct thread_pool *pool;        /* threads that read samples; NULL: the caller does */
     struct shards *shards;           /* the partition asked for last; NULL: none is stored */
 };
 
@@ -47,15 +51,18 @@ struct dataset_options {
     bool train;         /* or test */
     int64_t limit;      /* at most that many samples, 0: all */
     uint64_t seed;      /* of a generator */
+    int threads;        /* that this rank computes with; 0: 1 */
     const void *own;    /* the kind's own options, dataset_option_set()'s; NULL: presets */
 };
 
 /* Which data set `name` ("auto" or a kind's) and `folder` (or "") mean: looks in the folder, else
- * in $DATA, then in data/. auto takes the first kind that recognises a folder, else the generated
- * images. Fatal when the kind is unknown or its files are nowhere. *where may borrow `folder`. */
+ * in $DATA, else in data/. auto takes the first kind that recognises the folder; where neither
+ * folder nor $DATA is named and data/ has none, the generated images. Fatal when the kind is
+ * unknown or its files are not there: says what is. *where may borrow `folder`. */
 void dataset_find(const char *name, const char *folder, const char **kind, const char **where);
 
-const char *dataset_names(void); /* "cifar10|synthetic" */
+/* The names of all kinds, "cifar10|..|synthetic", in `text`, which is returned. */
+const char *dataset_names(char *text, size_t size);
 
 /* The files of all data sets and how to fetch them, in a line, in `text`, which is returned. */
 const char *dataset_files(char *text, size_t size);
@@ -76,15 +83,41 @@ const struct option_set *partition_option_set(const char *name);
 int dataset_option_sets(const struct option_set **list, int room);
 int partition_option_sets(const struct option_set **list, int room);
 
+/* What the samples of that kind look like, as far as it is known without files; "auto": as those of
+ * CIFAR-10; of any size: as ImageNet's, 1,000 classes of 3x224x224. `own` as in dataset_options.
+ * Fatal when the kind is unknown. */
+struct dataset_shape {
+    int classes, channels, height, width;
+};
+struct dataset_shape dataset_shape(const char *name, const void *own);
+
 /* Opens a data set; a missing, truncated or foreign file, or a label out of range, is fatal with
  * file, expected and found. */
 struct dataset *dataset_open(const struct dataset_options *options);
 void dataset_close(struct dataset *d);
 
+/* XXH3 of sizes, labels and pixels: of all where they are in memory, else of some samples. */
+uint64_t dataset_digest(const struct dataset *d);
+
+/* Class folders DIR/train/, and DIR/val/ or DIR/test/, into shards OUT/train-00000.shard ..., which
+ * --dataset shards reads (docs/shards.md). */
+struct pack_options {
+    const char *folder, *out;
+    int64_t shard_bytes; /* of image files in a shard; a larger image is a shard of its own */
+    int short_side;      /* an image of a longer shorter side is shrunk to it and written as JPEG;
+                            0: all bytes stay as they are */
+    int quality;         /* of JPEGs that are written */
+    bool skip;           /* leave out files that are no whole images; else they are fatal */
+};
+
+/* Says what it writes. Fatal where a file cannot be read, or a shard is there already. */
+void dataset_pack(const struct pack_options *o);
+
 /* Takes this part of the samples out of d, at random but always the same ones, and returns them as
- * a data set, to be closed before d. Fatal when that or d would have no sample. Call it before
- * anything else. */
-struct dataset *dataset_hold_out(struct dataset *d, double part);
+ * a data set, to be closed before d. `fold`: which of the 1 / part disjoint parts, from 0; together
+ * they are all samples, where part is 1 / K. Fatal when that or d would have no sample. Call it
+ * before anything else. */
+struct dataset *dataset_hold_out(struct dataset *d, double part, int64_t fold);
 
 /* A resident data set of images, and the number that each byte stands for. */
 struct pixels {

@@ -12,7 +12,7 @@
 #include "data_loader/shards.h"
 
 /* The numbers of the samples that stay, then of those that are held out; each part rises. */
-static int32_t *draw(int64_t count, int64_t held)
+static int32_t *draw(int64_t count, int64_t first, int64_t held)
 {
     int32_t *order = xcalloc((size_t)count, sizeof *order), *list;
     bool *is_held = xcalloc((size_t)count, sizeof *is_held);
@@ -21,7 +21,7 @@ static int32_t *draw(int64_t count, int64_t held)
     struct random r = random_at(RANDOM_HOLD_OUT, 0, 0, 0, 0);
     random_shuffle(&r, order, count);
     for (int64_t i = 0; i < held; i++)
-        is_held[order[i]] = true;
+        is_held[order[first + i]] = true;
     list = order;
     for (int part = 0; part < 2; part++)
         for (int64_t i = 0; i < count; i++)
@@ -52,9 +52,12 @@ static int32_t *index_of(const struct dataset *d, int64_t count)
     return d->pixels ? NULL : xcalloc((size_t)count, sizeof(int32_t));
 }
 
-struct dataset *dataset_hold_out(struct dataset *d, double part)
+struct dataset *dataset_hold_out(struct dataset *d, double part, int64_t fold)
 {
-    int64_t held = llround(part * (double)d->count), rest = d->count - held;
+    const double size_of_fold = part * (double)d->count;
+    int64_t first = llround((double)fold * size_of_fold),
+            end = llround((double)(fold + 1) * size_of_fold);
+    int64_t held = (end < d->count ? end : d->count) - first, rest = d->count - held;
     assert(!d->index);
     if (held < 1 || rest < 1)
         fatal(
@@ -63,7 +66,7 @@ struct dataset *dataset_hold_out(struct dataset *d, double part)
             part, (long long)d->count, (long long)held);
     size_t size = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     struct dataset *h = xcalloc(1, sizeof *h);
-    int32_t *list = draw(d->count, held);
+    int32_t *list = draw(d->count, first, held);
     *h = *d;
     h->labels = xcalloc((size_t)held, sizeof *h->labels);
     h->pixels = d->pixels ? xcalloc((size_t)held, size) : NULL;

@@ -3,15 +3,17 @@
  *
  * Cost: 2 us per image of 32 x 32 x 3. Memory of a loader: 8 bytes per sample of its shard, 4 KiB,
  * `prefetch` + 1 mini-batches (none of its own with scratch; of crops 16 bytes per sample), and one
- * image where samples are read one by one. */
+ * image a thread where samples are read one by one. */
 #include "data_loader/data_loader.h"
 
 #include <assert.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/wall_clock.h"
 #include "data_loader/augment.h"
 #include "data_loader/prefetch.h"
+#include "data_loader/samples.h"
 #include "data_loader/shards.h"
 #include "data_loader/stream.h"
 
@@ -23,7 +25,8 @@ struct loader {
     float *own; /* [slots][batch][height][width][channels], NULL: scratch is used, or there are no
                    images */
     size_t own_bytes;
-    uint8_t *bytes;            /* one image, where samples are read one by one */
+    struct sample *wanted;     /* [batch]; of the mini-batch that is made */
+    uint8_t *scratch;          /* samples_scratch() */
     struct crop *crops;        /* [slots][batch], NULL: there are images */
     int32_t *labels, *samples; /* [slots][batch] each */
     int64_t held;              /* prefetch = 0: the mini-batch that lies here, -1: none */
@@ -54,7 +57,6 @@ static void make(void *of, int64_t index, int slot)
     struct crop *crops = crops_of(l, slot);
     int32_t *labels = l->labels + (int64_t)slot * o->batch,
             *samples = l->samples + (int64_t)slot * o->batch;
-    int64_t size = batch_size(l) / o->batch;
     for (int i = 0; i < o->batch; i++) {
         int64_t pass;
         int32_t sample = data_stream_sample(&l->stream, index * o->batch + i, &pass);
@@ -63,12 +65,15 @@ static void make(void *of, int64_t index, int slot)
             how = augment_at(&l->d->augmentation, o->seed, pass, sample);
         if (crops)
             crops[i] = (struct crop){sample, how.down, how.right, how.mirror};
-        else
-            image_convert(images + i * size, l->d, dataset_image(l->d, sample, l->bytes), how,
-                          &l->levels);
+        l->wanted[i] = (struct sample){.number = sample,
+                                       .draws = o->augment,
+                                       .draw = augment_draw_at(o->seed, pass, sample),
+                                       .how = how};
         samples[i] = sample;
         labels[i] = l->d->labels[sample];
     }
+    if (!crops)
+        samples_read(l->d, l->wanted, o->batch, &l->levels, l->scratch, images);
 }
 
 static void open_images(struct loader *l, int slots)
@@ -88,8 +93,9 @@ struct loader *loader_open(const struct dataset *d, const struct loader_options 
     int32_t *shard = shards_take(d, options, &count);
     data_stream_open(&l->stream, shard, count, options->seed, options->worker);
     levels_fill(&l->levels, d);
-    if (!d->pixels && !options->crops)
-        l->bytes = xcalloc((size_t)d->channels * (size_t)d->height * (size_t)d->width, 1);
+    l->wanted = xcalloc((size_t)options->batch, sizeof *l->wanted);
+    if (!options->crops)
+        l->scratch = xcalloc(samples_scratch(d), 1);
     int slots = options->prefetch + 1;
     if (options->crops)
         l->crops = xcalloc((size_t)slots * (size_t)options->batch, sizeof *l->crops);
@@ -111,22 +117,16 @@ void loader_close(struct loader *l)
         l->options.unregister_memory(l->options.memory_owner, l->own);
     xfree(l->labels);
     xfree(l->crops);
-    xfree(l->bytes);
+    xfree(l->scratch);
+    xfree(l->wanted);
     xfree(l->own);
     xfree(l);
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 struct batch loader_batch(struct loader *l, int64_t index)
 {
     assert(index >= 0);
-    double start = seconds();
+    double start = wall_s();
     int slot = 0;
     if (l->ring) {
         slot = prefetch_take(l->ring, index);
@@ -134,7 +134,8 @@ struct batch loader_batch(struct loader *l, int64_t index)
         make(l, index, slot);
         l->held = index;
     }
-    l->wait_s += seconds() - start;
+    l->wait_s += wall_s() - start;
+    samples_check(l->d);
     int64_t first = (int64_t)slot * l->options.batch;
     return (struct batch){.images = images_of(l, slot),
                           .crops = crops_of(l, slot),

@@ -12,6 +12,9 @@
  *                     then is a class divided.
  *   label           the same, cut to the smallest shard, each class of a worker in proportion:
  *                   disjoint, all of one size.
+ *   hetero          W <= C: worker w has the classes C w / W .. C (w + 1) / W - 1, whole. W > C:
+ *                   worker w has the class C w / W; those of one class cut it equally. Disjoint,
+ *                   complete.
  *   dirichlet       each class is cut in proportions drawn from Dirichlet(alpha, .. alpha) over the
  *                   workers: disjoint, complete
  *                   (Yurochkin et al. 2019, arXiv:1905.12022; Hsu et al. 2019, arXiv:1909.06335,

@@ -145,8 +145,9 @@ static void draw(uint8_t *image, struct random *r, const uint8_t *tile, int side
     }
 }
 
-static void read_image(const struct dataset *d, int64_t i, uint8_t *image)
+static void read_image(const struct dataset *d, int64_t i, struct random *unused, uint8_t *image)
 {
+    (void)unused;
     const struct generator *g = d->self;
     struct random r = random_at(RANDOM_IMAGE, g->seed, g->train, (uint64_t)i, 0);
     draw(image, &r, g->tile[i % d->classes], d->height, d->channels);
@@ -176,7 +177,7 @@ static void open(struct dataset *d, const struct dataset_options *o)
     for (int64_t i = 0; i < d->count; i++) {
         labels[i] = (int32_t)(i % d->classes);
         if (pixels)
-            read_image(d, i, pixels + i * size);
+            read_image(d, i, NULL, pixels + i * size);
     }
     snprintf(d->source, sizeof d->source, "GENERATED textures, not real images; %s half, seed %llu",
              o->train ? "training" : "test", (unsigned long long)o->seed);

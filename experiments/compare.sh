@@ -10,6 +10,7 @@
 # Data: --data, else $DATA, else data/, else CIFAR-10 is downloaded there, else (no network) images
 # are generated, and the run says so.
 set -euo pipefail
+export LC_ALL=C
 home=$(cd "$(dirname "$0")/.." && pwd)
 
 out=results/run-$(date +%Y%m%d-%H%M%S)-compare options=()
@@ -27,7 +28,7 @@ case " ${options[*]} " in
 *)
     if [ -n "${DATA:-}" ]; then
         :
-    elif "$home/data_loader/fetch" "$home/data"; then
+    elif "$home/data_loader/fetch" cifar10 "$home/data"; then
         export DATA=$home/data
     else
         echo "compare.sh: no CIFAR-10: training on generated images (--data DIR names it)" >&2
@@ -35,7 +36,9 @@ case " ${options[*]} " in
     ;;
 esac
 
-COMMON="--network resnet20 --optimizer adam --schedule constant --warmup 0 --samples 0 --epochs 1000
+end='--epochs 1000' # the clock's comes first
+case " ${options[*]} " in *' --samples'*) end='' ;; esac
+COMMON="--network resnet20 --optimizer adam --schedule constant --warmup 0 $end
     --seconds 60 --eval-every 2000 --eval-samples 2000 --slow 4=4 ${options[*]}"
 COMMON=$(tr -s '\n ' ' ' <<<"$COMMON")
 export COMMON SEEDS=${SEEDS:-1} TARGETS=${TARGETS:-'20 30 35 40 45'}

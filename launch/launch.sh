@@ -5,6 +5,7 @@
 #   mpirun_words PROGRAM         the same without Slurm, and without the number of ranks
 #   launcher_kind WORD           hydra (MPICH), openmpi or other
 #   mpi_of PROGRAM               the MPI library that PROGRAM was built with, in the same words
+#   cores                        how many this process may use
 #   build TARGET ...             make, once for all jobs that start together
 #
 # $LAUNCH, where it is given, is taken as it is (LAUNCH="srun --mpi=pmix"). Under Slurm srun starts
@@ -13,6 +14,7 @@
 # PROGRAM was built with.
 # shellcheck shell=bash disable=SC2034
 : "${home:?}"
+export LC_ALL=C # awk and printf write and read numbers with a point, whatever the user's language
 
 launcher_kind() {
     local said
@@ -35,6 +37,7 @@ mpi_of() {
 # Sets the array `launch` to the words of mpirun, all but -n RANKS. Fails where it is not installed.
 mpirun_words() { # PROGRAM
     local kind library other
+    forget_absent_slurm
     read -ra launch <<<"${MPIRUN:-mpirun}"
     kind=$(launcher_kind "${launch[0]}")
     library=$(mpi_of "$1")
@@ -54,7 +57,15 @@ mpirun_words() { # PROGRAM
 
 # SLURM_JOB_ID alone proves little: it may come from another machine, or have been set by hand.
 slurm_answers() {
-    command -v srun >/dev/null && timeout 20 scontrol ping >/dev/null 2>&1
+    command -v srun >/dev/null && timeout 20 scontrol ping >/dev/null 2>&1 &&
+        [ -n "$(timeout 20 squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null)" ]
+}
+
+# Every launcher would go by its variables, and wait for ever.
+forget_absent_slurm() {
+    if [ -z "${SLURM_JOB_ID:-}" ] || slurm_answers; then return; fi
+    echo "launch: SLURM_JOB_ID is set, but no Slurm answers for it; its variables are not used" >&2
+    unset "${!SLURM_@}"
 }
 
 # Sets `pmi` to the protocol by which srun and this MPI understand each other; empty: none.
@@ -80,15 +91,13 @@ launch_words() { # PROGRAM RANKS
         read -ra launch <<<"$LAUNCH"
         return
     fi
-    if [ -n "${SLURM_JOB_ID:-}" ] && ! slurm_answers; then
-        echo "launch: SLURM_JOB_ID is set, but no Slurm answers; its variables are not used" >&2
-        unset "${!SLURM_@}" # every launcher would go by them, and wait for ever
-    fi
+    forget_absent_slurm
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         ranks=${SLURM_NTASKS:-$ranks}
         find_pmi "$1"
         if [ -n "$pmi" ]; then
             launch=(srun "--mpi=$pmi" --kill-on-bad-exit=1)
+            if [ -n "${SLURM_NTASKS:-}" ]; then launch+=(-n "$SLURM_NTASKS"); fi
             if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
                 launch+=("--cpus-per-task=$SLURM_CPUS_PER_TASK")
             fi
@@ -103,10 +112,10 @@ launch_words() { # PROGRAM RANKS
     launch+=(-n "$ranks")
 }
 
+# nproc obeys variables that are for the program's threads.
+cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc; }
+
 build() {
     mkdir -p "$home/build"
-    # Without the variable, which nproc would obey: it is for the program's threads.
-    local jobs
-    jobs=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
-    flock "$home/build/lock" make -s -C "$home" -j"$jobs" "$@" >&2
+    flock "$home/build/lock" make -s -C "$home" -j"$(cores)" "$@" >&2
 }

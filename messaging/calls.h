@@ -17,12 +17,28 @@ struct net_window_calls {
     void (*close)(struct rma_window *);
 };
 
+struct net_watch_calls { /* who is there, and goes on */
+    double (*since_heard)(struct net *, int rank);
+    struct net_vitals (*vitals)(struct net *, int rank); /* NULL: since_heard() is all */
+    void (*step)(struct net *); /* net->activity is new, or goes on; NULL: nobody looks */
+    void (*set_absent)(struct net *, int rank, bool absent); /* NULL: nobody waits at the end */
+};
+
 struct net_model_calls { /* in virtual time alone */
     struct request *(*meet)(struct net *, int first, void *given,
                             void (*together)(void *self, void *const *given, double *at_s),
                             void *self);
     void (*exchange)(struct net *, const struct net_exchange *, double *at_s);
     void (*shift)(struct net *, const struct net_exchange *, double *at_s, double *free_s);
+    void (*visit_memory)(struct net *, void (*visit)(void *self, void *block, size_t bytes),
+                         void *self);
+    void (*memory_replaced)(struct net *);
+    uint64_t (*course)(struct net *);
+};
+
+struct net_fault_calls { /* in virtual time alone */
+    void (*stop)(struct net *, double at_s, double for_s);
+    void (*cut)(struct net *, double at_s, double for_s);
 };
 
 struct net_calls {
@@ -46,12 +62,16 @@ struct net_calls {
     void (*poll)(struct net *);
     void *(*alloc)(struct net *, size_t bytes);
     void (*free)(struct net *, void *);
-    double (*since_heard)(struct net *, int rank);
+    struct net_watch_calls watch;
     const char *(*host)(struct net *, int rank);
     struct net_window_calls window;
     /* NULL: this world has none */
     struct request *(*sum)(struct net *, int first, float *vector, int64_t count);
-    const struct net_model_calls *model; /* NULL: this world has none */
+    const struct net_model_calls *model;  /* NULL: this world has none */
+    const struct net_fault_calls *faults; /* NULL: this world has none */
 };
+
+/* vitals.c: is a rank with these vitals lost, as this one judges? */
+bool net_vitals_are_lost(const struct net *net, const struct net_vitals *v);
 
 #endif

@@ -1,7 +1,7 @@
 /* Checks of arguments that both worlds need, the calls through the world's table, the barrier.
  *
- * Cost of the barrier: 2 headers per rank, 2 latencies, and what P headers take on rank 0's
- * link. */
+ * Who is lost: vitals.c. Cost of the barrier: 2 headers per rank, 2 latencies, and what P headers
+ * take on rank 0's link. */
 #include "messaging/messaging.h"
 
 #include <assert.h>
@@ -139,12 +139,6 @@ void net_free(struct net *net, void *block)
         net->calls->free(net, block);
 }
 
-double net_since_heard(struct net *net, int rank)
-{
-    assert(rank >= 0 && rank < net->ranks);
-    return net->calls->since_heard(net, rank);
-}
-
 const char *net_host(struct net *net, int rank)
 {
     assert(rank >= 0 && rank < net->ranks);
@@ -157,16 +151,10 @@ static void barrier_send(struct net *net, int to)
     net_release(net, net->calls->send(net, to, &header, NULL, 0));
 }
 
-/* Waits for the barrier's header from `from`, for any time, unless that rank is known to be
- * dead. Time that is a number is waited out in one piece: there a wait that never ends is found,
- * and a look every second would hide it. */
 static void barrier_recv(struct net *net, int from)
 {
     struct request *request = net->calls->recv(net, from, TAG_WORLD, NULL, 0);
-    while (net_wait(net, &request, 1, net->virtual_time ? INFINITY : net_now(net) + 1) < 0)
-        if (isinf(net_since_heard(net, from)))
-            die(EXIT_SILENT, "rank %d waits at a barrier for rank %d on %s, which is gone",
-                net->rank, from, net_host(net, from));
+    net_await(net, request, from, "all ranks at a barrier");
     net_release(net, request);
 }
 
@@ -178,7 +166,8 @@ void net_barrier(struct net *net)
         return;
     }
     for (int rank = 1; rank < net->ranks; rank++)
-        barrier_recv(net, rank);
+        if (!net->absent || !net->absent[rank])
+            barrier_recv(net, rank);
     for (int rank = 1; rank < net->ranks; rank++)
         barrier_send(net, rank);
 }
@@ -252,4 +241,37 @@ void net_model_exchange(struct net *net, const struct net_exchange *e, double *a
 void net_model_shift(struct net *net, const struct net_exchange *e, double *at_s, double *free_s)
 {
     net->calls->model->shift(net, e, at_s, free_s);
+}
+
+void net_visit_memory(struct net *net, void (*visit)(void *self, void *block, size_t bytes),
+                      void *self)
+{
+    net->calls->model->visit_memory(net, visit, self);
+}
+
+void net_memory_replaced(struct net *net)
+{
+    net->calls->model->memory_replaced(net);
+}
+
+uint64_t net_course(struct net *net)
+{
+    return net->calls->model->course(net);
+}
+
+bool net_can_fail(const struct net *net)
+{
+    return net->calls->faults;
+}
+
+void net_stop(struct net *net, double at_s, double for_s)
+{
+    assert(net_can_fail(net) && for_s >= 0);
+    net->calls->faults->stop(net, at_s, for_s);
+}
+
+void net_cut(struct net *net, double at_s, double for_s)
+{
+    assert(net_can_fail(net) && for_s >= 0 && isfinite(for_s));
+    net->calls->faults->cut(net, at_s, for_s);
 }

@@ -65,6 +65,29 @@ struct net_link {
     double (*on_payload)(void *owner, int tag);
     /* What the link's bandwidth is divided by now, and for how long at least. */
     double (*divisor)(void *owner, double *for_s);
+    /* A message of this rank's sets out, on any link: seconds by which it is late. */
+    double (*on_message)(void *owner, const struct header *header);
+};
+
+/* What a rank does: how the others judge it, and what they name it by. */
+enum net_pace {
+    NET_STEPS,  /* it computes, and gives many steps within a deadline */
+    NET_SLEEPS, /* until a time that will come */
+    NET_WAITS,  /* for other ranks: the blame is theirs */
+    NET_BUSY    /* it is in a call that cannot say how far it is: a disk, a library */
+};
+
+struct net_activity {
+    enum net_pace pace;
+    char what[32];      /* "mini-batch", "evaluation"; NET_WAITS: what for */
+    int64_t number, of; /* mini-batch 12; evaluation 3 of 79; 0: there is none */
+};
+
+struct net_vitals {               /* signs that another rank gives */
+    double silent_s;              /* since its last heartbeat; INFINITY: it is known to be dead */
+    double still_s;               /* without a step, at least; its heart may beat meanwhile */
+    int64_t process;              /* its number on its host; 0: it is none */
+    struct net_activity activity; /* the last one known */
 };
 
 struct net {                       /* one rank */
@@ -77,10 +100,14 @@ struct net {                       /* one rank */
     struct crowd crowd; /* rank 0: the first such host; of none: NULL */
     bool gpu_aware;     /* net_sum() takes memory of a GPU, too */
     bool virtual_time;  /* time is a number: computing must be accounted for by net_advance() */
-    size_t piece;       /* bytes in which payloads move, where that takes time */
+    double deadline_s;  /* a rank that gives no sign for so long is lost; INFINITY: none is */
+    struct net_activity activity; /* net_act()'s */
+    const bool *absent;           /* [ranks] net_set_absent()'s; NULL: none is */
+    size_t piece;                 /* bytes in which payloads move, where that takes time */
     struct net_link link;
     /* Headers and payloads of this rank, counted by the world. */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
+    int64_t moved_bytes; /* simulated: payloads to and from other hosts */
 
     /* Called with each block of net_alloc(): after it was made, and before it is freed. NULL: no
      * device copies from it. */
@@ -147,9 +174,43 @@ void net_poll(struct net *net);
 void *net_alloc(struct net *net, size_t bytes);
 void net_free(struct net *net, void *block);
 
+const char *net_host(struct net *net, int rank); /* where it runs */
+
+/* ---- who is lost
+ *
+ * A rank's heart beats by a thread of its own, once a second, whatever the rank does. So it stops
+ * only with the whole process. A step is the program's: it says that the rank itself goes on. */
+
 /* Seconds since that rank's last heartbeat; INFINITY when it is known to be dead. */
 double net_since_heard(struct net *net, int rank);
-const char *net_host(struct net *net, int rank); /* where it runs */
+struct net_vitals net_vitals(struct net *net, int rank);
+
+/* From now on this rank does that, which is a step. Returns what it did, to go back to. */
+struct net_activity net_act(struct net *net, struct net_activity activity);
+void net_step(struct net *net); /* it goes on with that. Costs a look at the clock */
+
+enum {
+    NET_BUSY_DEADLINES = 10, /* for so many deadlines a busy rank is believed */
+    NET_WHY = 240            /* bytes for words about a rank */
+};
+
+/* Is that rank lost? `why` says it in words ("rank 2 on node4 sent no heartbeat for 61 s (process
+ * 4711, mini-batch 12)"). Lost is who is dead, whose heart has not beaten for a deadline, who
+ * computes and gave no step for a deadline, and who is busy for ten. All but rank 0 give each
+ * `grace_s` more: rank 0 speaks first, and says what is kept. */
+bool net_is_lost(struct net *net, int rank, char why[NET_WHY]);
+
+/* Does no rank go on? All wait, and have done nothing else for a deadline. Those that are dead or
+ * where left_out[rank] (NULL: none) do not count. `why` names what the first of them wait for. */
+bool net_is_stuck(struct net *net, const bool *left_out, char why[2 * NET_WHY]);
+
+/* Waits for a request that rank `from` has to satisfy, and releases nothing. When that rank is
+ * lost, or nobody goes on, the run ends (EXIT_SILENT); `what` says what was waited for. */
+void net_await(struct net *net, struct request *request, int from, const char *what);
+
+/* That rank is not waited for any more, not even at the world's end: if it has not come back by
+ * then, it is ended with the run. `absent` false: it has come back. */
+void net_set_absent(struct net *net, int rank, bool absent);
 
 /* All wait for all; a star over rank 0, two headers per rank. Tag 63 is reserved for it, and for
  * the opening of windows. */
@@ -179,10 +240,11 @@ void net_window_add(struct rma_window *window, const float *from, int64_t offset
 bool net_can_sum(const struct net *net);
 struct request *net_sum(struct net *net, int first, float *vector, int64_t count);
 
-/* ---- in virtual time alone: many messages at once, at the time that they would take
+/* ---- in virtual time alone
  *
- * A thousand ranks that exchange a vector send millions of messages. Here they meet instead, what
- * they would have computed is computed once, and each goes on when it would have. */
+ * Many messages at once, at the time that they would take: a thousand ranks that exchange a vector
+ * send millions of messages. Here they meet instead, what they would have computed is computed
+ * once, and each goes on when it would have. */
 
 bool net_can_meet(const struct net *net);
 
@@ -209,6 +271,36 @@ void net_model_exchange(struct net *net, const struct net_exchange *e, double *a
  * payload. Sets at_s[] to when each has got its message. Nothing else is under way but what an
  * earlier shift left at the senders' ports, which are free at free_s[]. */
 void net_model_shift(struct net *net, const struct net_exchange *e, double *at_s, double *free_s);
+
+/* A run that is gone through again up to some point has blocks and messages as it had them then,
+ * and what lay in the blocks can be put there. */
+
+/* Calls visit(self, block, bytes) for each block that this rank has of net_alloc(), in the order in
+ * which they were made. */
+void net_visit_memory(struct net *net, void (*visit)(void *self, void *block, size_t bytes),
+                      void *self);
+/* Other bytes were put into the blocks of all ranks, payloads that are under way among them. */
+void net_memory_replaced(struct net *net);
+/* Of what has happened so far, to all ranks, but for the bytes of payloads: equal in two runs if
+ * they took one course. */
+uint64_t net_course(struct net *net);
+
+/* ---- in virtual time alone: what befalls this rank
+ *
+ * At a time that lies behind it happens as soon as this rank waits or lets time pass. Two at once
+ * are one that lasts until the later end. */
+
+bool net_can_fail(const struct net *net);
+
+/* When net_now() shows at_s this rank stops for for_s seconds, whatever it does then; INFINITY: it
+ * is dead. What it computes is done so much later. The messages that it has sent arrive. Who is
+ * stopped when rank 0 returns stays so. */
+void net_stop(struct net *net, double at_s, double for_s);
+
+/* When net_now() shows at_s this rank's link to other hosts is down for for_s seconds (finite).
+ * What sets out meanwhile, from it or to it, sets out at the end; what is on its way arrives. No
+ * heartbeat passes. */
+void net_cut(struct net *net, double at_s, double for_s);
 
 /* ---- worlds: messaging/worlds.h */
 #include "messaging/worlds.h"

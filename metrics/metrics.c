@@ -5,7 +5,6 @@
  * traced to its run. */
 #include "metrics/metrics.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/wall_clock.h"
 #include "metrics/results.h"
 
 void histogram_add(struct histogram *h, int64_t value)
@@ -57,135 +57,91 @@ double moments_mean(const struct moments *m)
     return m->count > 1 ? m->sum / ((double)m->count - 1) : NAN;
 }
 
-static double wall_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-void results_flush(struct results *r, FILE *f, const char *name)
-{
-    if ((!f || fflush(f) || ferror(f)) && !r->full) {
-        r->full = true;
-        fprintf(stderr,
-                "nbsgd: cannot write %s/%s (%s): rows are lost from here on, training goes on\n",
-                r->folder, name, strerror(errno));
-    }
-}
-
-FILE *results_file(struct results *r, const char *name, bool head)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", r->folder, name);
-    FILE *f = fopen(path, "w");
-    if (f && head)
-        fputs(r->head, f);
-    results_flush(r, f, name);
-    return f;
-}
-
-static void make_folder(const char *path)
-{
-    char part[4096];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *c = part + 1; *c; c++)
-        if (*c == '/') {
-            *c = 0;
-            mkdir(part, 0777);
-            *c = '/';
-        }
-    if (mkdir(part, 0777) && errno != EEXIST)
-        fatal("--results: cannot make the folder %s (%s)", path, strerror(errno));
-    struct stat s;
-    if (!stat(path, &s) && !S_ISDIR(s.st_mode))
-        fatal("--results: %s is no folder; name one, or a new one", path);
-}
-
-static void read_thresholds(struct results *r, const char *text)
+/* Returns how many there are. */
+static int read_thresholds(const char *text, double threshold[MAX_THRESHOLDS])
 {
     char *copy = strdup(text), *save = NULL, *end;
+    int count = 0;
     for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         double value = strtod(word, &end);
-        if (*end || !(value > 0 && value <= 100) || r->thresholds == MAX_THRESHOLDS)
+        if (*end || !(value > 0 && value <= 100) || count == MAX_THRESHOLDS)
             fatal("--thresholds: '%s' is not a list of at most %d percentages like 80,90,93", text,
                   MAX_THRESHOLDS);
-        r->threshold[r->thresholds++] = value;
+        threshold[count++] = value;
     }
     free(copy);
+    return count;
 }
 
-/* What an earlier run left at its end must not be taken for this one's, should this one be
- * killed. */
-static void remove_end(const struct results *r)
+void results_check(const char *thresholds)
 {
-    static const char *const names[] = {"ranks.csv",      "histograms.csv", "summary.json",
-                                        "candidates.csv", "partition.csv",  "partition.png",
-                                        "figure.png"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[4096];
+    double unused[MAX_THRESHOLDS];
+    read_thresholds(thresholds, unused);
+}
+
+/* What an earlier run left at its end must not be taken for this one's, should this one be killed.
+ * Weights stay until better ones replace them. */
+static void remove_end(const struct results *r, bool goes_on)
+{
+    static const char *const names[] = {"ranks.csv",     "histograms.csv", "summary.json",
+                                        "partition.csv", "partition.png",  "figure.png",
+                                        "confusion.csv", "candidates.csv", "workers.csv"};
+    size_t count = sizeof names / sizeof *names - (goes_on ? 2 : 0);
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_SIZE];
         struct stat s;
-        snprintf(path, sizeof path, "%s/%s", r->folder, names[i]);
+        results_path(r, names[i], path, sizeof path);
         if (!lstat(path, &s) && S_ISREG(s.st_mode))
             unlink(path);
     }
 }
 
-/* The first file: where it cannot be made, none can. */
-static void write_config(struct results *r, const char *text)
+static void write_text(FILE *f, const void *text)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.ini", r->folder);
-    FILE *f = fopen(path, "w");
-    if (!f)
-        fatal("--results: cannot write into %s (%s)", r->folder, strerror(errno));
     fputs(text, f);
-    results_flush(r, f, "config.ini");
-    fclose(f);
+}
+
+/* From here on the folder is written to. */
+static void begin(struct results *r)
+{
+    if (r->has_earlier)
+        remove_end(r, r->resume);
+    rows_write(r, "config.ini", false, write_text, r->config);
+    rows_open(r, r->resume);
 }
 
 struct results *results_open(const struct results_options *o)
 {
     struct results *r = xcalloc(1, sizeof *r);
-    read_thresholds(r, o->thresholds);
-    make_folder(o->folder);
+    r->thresholds = read_thresholds(o->thresholds, r->threshold);
     r->folder = strdup(o->folder);
-    remove_end(r);
+    r->saved = o->saved ? strdup(o->saved) : NULL;
     r->head = strdup(o->head);
     r->report_s = o->report_s;
     r->live = o->live;
     r->quiet = o->quiet;
     r->started_s = r->reported_s = wall_s();
-    write_config(r, o->config);
-    r->rows = results_file(r, "eval.csv", true);
-    r->events = results_file(r, "events.jsonl", false);
-    if (r->rows)
-        fputs("seconds,samples,updates,epoch,loss,top1,top5,training_loss\n", r->rows);
-    results_flush(r, r->rows, "eval.csv");
+    r->has_earlier = o->has_earlier;
+    r->resume = o->resume;
+    r->config = strdup(o->config);
+    r->forwards = o->forwards;
+    r->disk = o->disk;
+    if (!r->forwards)
+        begin(r);
     return r;
 }
 
-void results_partition(struct results *r, int ranks, int workers, int classes,
-                       const int64_t *samples)
+void results_arrived(struct results *r)
 {
-    FILE *f = r ? results_file(r, "partition.csv", true) : NULL;
-    if (!f)
+    if (!r || !r->forwards)
         return;
-    fputs("worker,rank,samples", f);
-    for (int c = 0; c < classes; c++)
-        fprintf(f, ",class_%d", c);
-    for (int w = 0; w < workers; w++) {
-        const int64_t *mine = samples + (int64_t)w * classes;
-        int64_t sum = 0;
-        for (int c = 0; c < classes; c++)
-            sum += mine[c];
-        fprintf(f, "\n%d,%d,%lld", w, ranks == 1 ? 0 : ranks - workers + w, (long long)sum);
-        for (int c = 0; c < classes; c++)
-            fprintf(f, ",%lld", (long long)mine[c]);
-    }
-    fputs("\n", f);
-    results_flush(r, f, "partition.csv");
-    fclose(f);
+    r->forwards = false;
+    begin(r);
+}
+
+const char *results_saved(const struct results *r)
+{
+    return r ? r->saved : NULL;
 }
 
 static void clear_line(const struct results *r)
@@ -194,22 +150,28 @@ static void clear_line(const struct results *r)
         fputs("\r\033[K", stdout);
 }
 
-void results_evaluation(struct results *r, const struct evaluation *s)
+static void take_evaluation(struct results *r, const struct evaluation *e)
 {
-    if (!r)
-        return;
-    if (r->rows && !r->full) {
-        fprintf(r->rows, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds,
-                (long long)s->samples, (long long)s->updates, s->epoch, s->loss, s->top1, s->top5,
-                s->training_loss);
-        results_flush(r, r->rows, "eval.csv");
-    }
     if (r->evaluations == r->room) {
         r->room = r->room ? 2 * r->room : 64;
         r->evaluation = realloc(r->evaluation, (size_t)r->room * sizeof *r->evaluation);
         CHECK(r->evaluation, "no memory for %d evaluations", r->room);
     }
-    r->evaluation[r->evaluations++] = *s;
+    r->evaluation[r->evaluations++] = *e;
+}
+
+void results_evaluation(struct results *r, const struct evaluation *s)
+{
+    if (!r)
+        return;
+    take_evaluation(r, s);
+    if (r->forwards)
+        return;
+    FILE *f = rows_begin(r, ROWS_EVALUATIONS);
+    if (f)
+        fprintf(f, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds, (long long)s->samples,
+                (long long)s->updates, s->epoch, s->loss, s->top1, s->top5, s->training_loss);
+    rows_end(r, ROWS_EVALUATIONS);
     if (r->quiet)
         return;
     clear_line(r);
@@ -221,17 +183,56 @@ void results_evaluation(struct results *r, const struct evaluation *s)
 
 void results_candidate(struct results *r, const char *of, const struct evaluation *e)
 {
-    if (!r || r->full)
+    if (!r || r->forwards)
         return;
-    if (!r->candidates) {
-        r->candidates = results_file(r, "candidates.csv", true);
-        if (!r->candidates)
-            return;
-        fputs("seconds,samples,updates,of,loss,top1,top5\n", r->candidates);
+    FILE *f = rows_begin(r, ROWS_CANDIDATES);
+    if (f)
+        fprintf(f, "%.6f,%lld,%lld,%s,%.6f,%.4f,%.4f\n", e->seconds, (long long)e->samples,
+                (long long)e->updates, of, e->loss, e->top1, e->top5);
+    rows_end(r, ROWS_CANDIDATES);
+}
+
+/* A cell; empty where there is no number. */
+static void write_number(FILE *f, double number)
+{
+    if (isnan(number))
+        fputs(",", f);
+    else
+        fprintf(f, ",%.6g", number);
+}
+
+void results_workers(struct results *r, const struct workers_result *w)
+{
+    if (!r)
+        return;
+    r->workers = *w;
+    r->has_workers = true;
+    if (r->forwards)
+        return;
+    const double numbers[] = {w->distance,  w->farthest,           w->pairwise,
+                              w->norm,      w->distance / w->norm, w->pairwise / w->norm,
+                              w->best_top1, w->worst_top1,         w->mean_top1};
+    FILE *f = rows_begin(r, ROWS_WORKERS);
+    if (f) {
+        fprintf(f, "%.6f,%lld,%lld", w->seconds, (long long)w->samples, (long long)w->updates);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            write_number(f, numbers[i]);
+        fputs("\n", f);
     }
-    fprintf(r->candidates, "%.6f,%lld,%lld,%s,%.6f,%.4f,%.4f\n", e->seconds, (long long)e->samples,
-            (long long)e->updates, of, e->loss, e->top1, e->top5);
-    results_flush(r, r->candidates, "candidates.csv");
+    rows_end(r, ROWS_WORKERS);
+}
+
+const struct evaluation *results_evaluations(const struct results *r, int *count)
+{
+    *count = r ? r->evaluations : 0;
+    return r ? r->evaluation : NULL;
+}
+
+void results_restore(struct results *r, const struct evaluation *list, int count)
+{
+    r->evaluations = 0;
+    for (int i = 0; i < count; i++)
+        take_evaluation(r, &list[i]);
 }
 
 double results_best(const struct results *r)
@@ -245,11 +246,12 @@ double results_best(const struct results *r)
 void results_event(struct results *r, const char *name, double seconds,
                    const struct json_field *fields)
 {
-    if (!r || !r->events || r->full)
+    FILE *f = r && !r->forwards ? rows_begin(r, ROWS_EVENTS) : NULL;
+    if (!f)
         return;
-    json_write(r->events, JSON_FIELDS(JSON_TEXT("event", name), JSON_FIXED("seconds", seconds)),
-               fields, false);
-    results_flush(r, r->events, "events.jsonl");
+    json_write(f, JSON_FIELDS(JSON_TEXT("event", name), JSON_FIXED("seconds", seconds)), fields,
+               false);
+    rows_end(r, ROWS_EVENTS);
 }
 
 static void clock_text(char *to, size_t size, double s)
@@ -265,7 +267,7 @@ static void clock_text(char *to, size_t size, double s)
 void results_progress(struct results *r, const struct progress *p)
 {
     double now = wall_s();
-    if (!r || r->quiet || now - r->reported_s < (r->live ? 0.2 : r->report_s))
+    if (!r || r->quiet || r->forwards || now - r->reported_s < (r->live ? 0.2 : r->report_s))
         return;
     char left[32];
     double speed = p->seconds > r->last_seconds
@@ -289,12 +291,12 @@ void results_close(struct results *r)
 {
     if (!r)
         return;
-    FILE *files[] = {r->rows, r->events, r->candidates};
-    for (int i = 0; i < 3; i++)
-        if (files[i])
-            fclose(files[i]);
+    rows_close(r);
     free(r->evaluation);
     free(r->folder);
+    free(r->saved);
+    free(r->config);
     free(r->head);
+    free(r->unwritten);
     xfree(r);
 }

@@ -1,8 +1,8 @@
 /* Counters of every second and every gradient, and the files that a run leaves.
  *
  * Each rank has a struct counters; at the end rank 0 has all of them. Rank 0 alone writes. A full
- * disk is said once and training goes on. Rows are flushed as they come: what was learned before a
- * crash is on the disk. */
+ * disk is said once and training goes on to its end; the files that miss something are named then.
+ * Rows are flushed as they come: what was learned before a crash is on the disk. */
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
 
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/json_writer.h"
+#include "metrics/claim.h"
 #include "metrics/run_folder.h"
 #include "slowness/slowness.h"
 
@@ -106,25 +107,67 @@ struct time_to_accuracy {
 struct time_to_accuracy time_to_accuracy(const struct evaluation *list, int count,
                                          double threshold);
 
+enum rows_file { ROWS_EVALUATIONS, ROWS_EVENTS, ROWS_CANDIDATES, ROWS_WORKERS, ROWS_FILES };
+
+/* How far the files of rows were when a checkpoint was made, and where they were. */
+struct results_place {
+    const char *folder;
+    int64_t bytes[ROWS_FILES];
+};
+
 struct results_options {
-    const char *folder;     /* made when missing */
+    const char *folder; /* it is there, and claimed */
+    bool has_earlier;   /* what it holds is an earlier run's: its closing files are removed */
+    const char *saved;  /* claim_saved()'s */
+    const struct results_place *resume; /* rows go on from there; NULL: they begin */
+    /* The run is gone through again up to there. Until results_arrived() evaluations are listed,
+     * and nothing is printed, written or removed. What `resume` points at must stay until then. */
+    bool forwards;
     const char *head;       /* "# name: value" lines that every CSV begins with */
     const char *config;     /* text of config.ini */
     const char *thresholds; /* "30,40": top-1 in percent */
     double report_s;        /* between two lines of progress where they are lines */
     bool live;              /* one line, written over */
     bool quiet;             /* no progress */
+    struct disk *disk;      /* NULL: the real one */
 };
 
 struct results; /* all that takes one does nothing with NULL */
 
-/* fatal when the folder cannot be made or written */
+/* Fatal on a list of thresholds that is none. */
+void results_check(const char *thresholds);
+
 struct results *results_open(const struct results_options *o);
+void results_arrived(struct results *r);            /* results_options.forwards ends */
+const char *results_saved(const struct results *r); /* results_options.saved */
+void results_path(const struct results *r, const char *name, char *path, size_t size);
 /* a row of eval.csv, and a line of progress */
 void results_evaluation(struct results *r, const struct evaluation *s);
 /* a row of candidates.csv: `of` names the weights, which were judged beside the primary */
 void results_candidate(struct results *r, const char *of, const struct evaluation *e);
+
+/* How far the weights of workers that have their own are from each other, and how good each is. */
+struct workers_result {
+    double seconds; /* of the training clock */
+    int64_t samples, updates;
+    double distance, farthest; /* from the workers' mean: root mean square, greatest */
+    double pairwise;           /* distance of two workers: root mean square over all pairs */
+    double norm;               /* of the mean: what distances are divided by for a relative error */
+    double best_top1, worst_top1, mean_top1; /* of each worker's own; NAN: they were not judged */
+};
+
+void results_workers(struct results *r, const struct workers_result *w); /* a row of workers.csv */
 double results_best(const struct results *r); /* greatest top-1 so far, 0 before the first */
+
+/* For checkpoints: how far the files are, on the disk, all evaluations so far; and these again. */
+void results_place(const struct results *r, struct results_place *place);
+const struct evaluation *results_evaluations(const struct results *r, int *count);
+void results_restore(struct results *r, const struct evaluation *list, int count);
+
+/* Something else of this run could not be written, which was said: it is named at the end. */
+void results_unwritten(struct results *r, const char *name);
+/* "eval.csv, w.safetensors"; NULL: all was written so far. */
+const char *results_unwritten_names(const struct results *r);
 
 /* One line of events.jsonl: {"event": name, "seconds": seconds, <fields>}. */
 void results_event(struct results *r, const char *name, double seconds,
@@ -142,10 +185,27 @@ struct progress {
 /* call at every update; prints when it is time */
 void results_progress(struct results *r, const struct progress *p);
 
-/* Writes partition.csv: samples[workers][classes] of the training set that each worker draws from.
- * The last ranks are the workers; one rank alone is all of them. */
-void results_partition(struct results *r, int ranks, int workers, int classes,
-                       const int64_t *samples);
+/* Which classes each worker draws from. The last ranks are the workers; one rank alone is all of
+ * them. */
+struct partition_result {
+    int ranks, workers, classes;
+    const int64_t *samples;         /* [workers][classes] of the training set */
+    const char *const *class_names; /* [classes]; NULL: they are numbers */
+};
+
+/* Writes partition.csv, and says in a line how unlike the shards are. Borrows for the call. */
+void results_partition(struct results *r, const struct partition_result *p);
+
+/* What an evaluation said of the images of each class. */
+struct confusion {
+    int classes;
+    double seconds;                 /* of the training clock */
+    const int64_t *counts;          /* [classes][classes], [label][said] */
+    const char *const *class_names; /* [classes]; NULL: they are numbers */
+};
+
+/* Writes confusion.csv, in place of the last evaluation's. Borrows for the call. */
+void results_confusion(struct results *r, const struct confusion *c);
 
 struct run_summary {
     const char *scheme, *world, *network, *data, *computes,
@@ -169,9 +229,9 @@ struct run_summary {
  * cores: who sleeps leaves them to the others. NAN: a server, or too few mini-batches. */
 double summary_slowness_met(const struct run_summary *s, int rank);
 
-/* Writes ranks.csv, histograms.csv and summary.json, prints the closing table; results_close() only
- * closes. */
-void results_finish(struct results *r, const struct run_summary *s);
+/* Brings the rows to the disk, writes ranks.csv, histograms.csv and summary.json, prints the table
+ * at the end, and what could not be written: false then. results_close() only closes. */
+bool results_finish(struct results *r, const struct run_summary *s);
 void results_close(struct results *r);
 
 #endif

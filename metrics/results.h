@@ -1,4 +1,4 @@
-/* What metrics/metrics.c and metrics/summary.c share: the files of one run, open. */
+/* What the files of metrics/ share: the files of one run, open. */
 #ifndef METRICS_RESULTS_H
 #define METRICS_RESULTS_H
 
@@ -6,31 +6,58 @@
 
 #include "metrics/metrics.h"
 
-enum { MAX_THRESHOLDS = 32 };
+enum { MAX_THRESHOLDS = 32, PATH_SIZE = 4400 };
+
+struct rows {   /* a file that is written as it comes, a line a row */
+    FILE *file; /* NULL: it was not begun, or was given up */
+    off_t written;
+    bool given_up;
+};
 
 struct results {
-    char *folder, *head;
-    FILE *rows, *events; /* eval.csv, events.jsonl */
-    FILE *candidates;    /* candidates.csv; NULL: no row so far */
-    bool full;           /* a write failed and was reported */
+    char *folder, *head, *saved;
+    struct rows rows[ROWS_FILES];
+    char *unwritten; /* names, with commas; NULL: all was written so far */
+    bool said;       /* that a file could not be written */
     bool live, quiet;
+    bool forwards;     /* results_options' */
+    struct disk *disk; /* the same */
+    /* the same: for results_arrived() */
+    bool has_earlier;
+    const struct results_place *resume;
+    char *config;
     double report_s, started_s, reported_s;
     /* of the training clock, at the last report: what the speed is taken over */
     double last_seconds;
     int64_t last_samples;
     struct evaluation *evaluation; /* all of them, for the time to accuracy */
     int evaluations, room;
+    struct workers_result workers; /* the last; has_workers: there is one */
+    bool has_workers;
     double threshold[MAX_THRESHOLDS];
     int thresholds;
 };
 
-/* a new file in the folder; NULL is reported once */
-FILE *results_file(struct results *r, const char *name, bool head);
+/* --- rows.c --- */
+
+/* Begins all but those that come with their first row. */
+void rows_open(struct results *r, const struct results_place *resume);
+/* Where a row of that file goes, NULL when it was given up. rows_end() brings it to the file: a
+ * failure is said, the row is cut off, and the file is given up. */
+FILE *rows_begin(struct results *r, enum rows_file which);
+void rows_end(struct results *r, enum rows_file which);
+void rows_close(struct results *r); /* brings all to the disk */
+
+/* A file that is written at once: write(file, what), after the head if it has one. Whole or not at
+ * all (base/file.h), but for a device, which gets it as it is. */
+void rows_write(struct results *r, const char *name, bool has_head,
+                void (*write)(FILE *file, const void *what), const void *what);
+
+/* --- slowed.c --- */
+
 /* by rank, what was met of --slow: for summary.json, and for the closing lines */
 void slowed_fields(const struct run_summary *s, struct json_field field[SLOW_WORKERS + 1],
                    char key[SLOW_WORKERS][12]);
 void slowed_print(const struct run_summary *s);
-/* after a write: what was written goes to the file; a failure is reported once */
-void results_flush(struct results *r, FILE *f, const char *name);
 
 #endif

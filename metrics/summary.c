@@ -3,6 +3,7 @@
  * Time to accuracy: see metrics/time_to_accuracy.c; null for a run that never got there. */
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "metrics/results.h"
 
@@ -85,11 +86,9 @@ static void write_cell(FILE *f, const struct column *column, const struct counte
         fprintf(f, ",%.6f", column->compute(c));
 }
 
-static void write_ranks(struct results *r, const struct run_summary *s)
+static void write_ranks(FILE *f, const void *summary)
 {
-    FILE *f = results_file(r, "ranks.csv", true);
-    if (!f)
-        return;
+    const struct run_summary *s = summary;
     fputs("rank,role,host", f);
     for (int k = 0; k < COLUMNS; k++)
         fprintf(f, ",%s", columns[k].name);
@@ -101,28 +100,22 @@ static void write_ranks(struct results *r, const struct run_summary *s)
         double met = summary_slowness_met(s, i);
         fprintf(f, isnan(met) ? ",\n" : ",%.6f\n", met);
     }
-    results_flush(r, f, "ranks.csv");
-    fclose(f);
 }
 
-static void write_histograms(struct results *r, const struct counters *server)
+static void write_histograms(FILE *f, const void *summary)
 {
+    const struct counters *server = &((const struct run_summary *)summary)->counters[0];
     const struct {
         const char *name;
         const struct histogram *h;
     } list[] = {{"staleness", &server->staleness},
                 {"minibatches_per_update", &server->minibatches_per_update},
                 {"contributions", &server->contributions}};
-    FILE *f = results_file(r, "histograms.csv", true);
-    if (!f)
-        return;
     fputs("histogram,value,count\n", f);
     for (size_t k = 0; k < sizeof list / sizeof *list; k++)
         for (int i = 0; i < HISTOGRAM; i++)
             if (list[k].h->bin[i])
                 fprintf(f, "%s,%d,%lld\n", list[k].name, i, (long long)list[k].h->bin[i]);
-    results_flush(r, f, "histograms.csv");
-    fclose(f);
 }
 
 /* Shares of the workers' time, which add to one (metrics.h). */
@@ -227,14 +220,28 @@ static void print_tta(const struct results *r)
     }
 }
 
-static void write_fields(struct results *r, const struct json_field *fields)
+static void write_fields(FILE *f, const void *fields)
 {
-    FILE *f = results_file(r, "summary.json", false);
-    if (!f)
-        return;
     json_write(f, fields, NULL, true);
-    results_flush(r, f, "summary.json");
-    fclose(f);
+}
+
+/* Of workers with weights of their own, at the last evaluation; null: there are none. */
+static void fill_workers(const struct results *r, struct json_field field[8])
+{
+    static const struct workers_result none = {.distance = NAN,
+                                               .farthest = NAN,
+                                               .pairwise = NAN,
+                                               .norm = NAN,
+                                               .best_top1 = NAN,
+                                               .worst_top1 = NAN,
+                                               .mean_top1 = NAN};
+    const struct workers_result *w = r->has_workers ? &r->workers : &none;
+    const struct json_field fields[8] = {
+        JSON_REAL("distance", w->distance),    JSON_REAL("farthest", w->farthest),
+        JSON_REAL("pairwise", w->pairwise),    JSON_REAL("mean_norm", w->norm),
+        JSON_FIXED("best_top1", w->best_top1), JSON_FIXED("worst_top1", w->worst_top1),
+        JSON_FIXED("mean_top1", w->mean_top1), {.type = JSON_END}};
+    memcpy(field, fields, sizeof fields);
 }
 
 #define SHARE(k) JSON_FIXED(share_names[k].key, share_of(t, t->seconds[k]))
@@ -244,11 +251,12 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
     const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN};
     const struct evaluation *last = r->evaluations ? &r->evaluation[r->evaluations - 1] : &none;
     const struct counters *server = &s->counters[0];
-    struct json_field met[SLOW_WORKERS + 1];
+    struct json_field met[SLOW_WORKERS + 1], own[8];
     char slow_key[SLOW_WORKERS][12];
     struct tta_fields tta;
     slowed_fields(s, met, slow_key);
     fill_tta(r, &tta);
+    fill_workers(r, own);
     const struct json_field fields[] = {
         JSON_TEXT("scheme", s->scheme),
         JSON_TEXT("world", s->world),
@@ -258,6 +266,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_TEXT("computes", s->computes),
         JSON_TEXT("status", s->status),
         JSON_TEXT("divergence", s->divergence),
+        JSON_TEXT("unwritten", r->unwritten),
         JSON_INT("workers", s->workers),
         JSON_INT("servers", s->servers),
         JSON_INT("seed", (int64_t)s->seed),
@@ -289,11 +298,12 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_FIXED("minibatches_per_update_harmonic",
                    histogram_harmonic_mean(&server->minibatches_per_update)),
         JSON_OBJECT("slow_met", met),
+        JSON_OBJECT("workers_own", own),
         JSON_OBJECT("tta", tta.confirmed),
         JSON_OBJECT("tta_first", tta.first),
         {.type = JSON_END},
     };
-    write_fields(r, fields);
+    rows_write(r, "summary.json", false, write_fields, fields);
 }
 
 /* In percent; they add to 100. */
@@ -338,14 +348,19 @@ static void print_table(const struct results *r, const struct run_summary *s,
     fflush(stdout);
 }
 
-void results_finish(struct results *r, const struct run_summary *s)
+bool results_finish(struct results *r, const struct run_summary *s)
 {
     if (!r)
-        return;
+        return true;
     struct totals t = sum_workers(s);
-    write_ranks(r, s);
-    write_histograms(r, &s->counters[0]);
+    rows_close(r);
+    rows_write(r, "ranks.csv", true, write_ranks, s);
+    rows_write(r, "histograms.csv", true, write_histograms, s);
     write_summary(r, s, &t);
     if (!r->quiet)
         print_table(r, s, &t);
+    if (r->unwritten)
+        fprintf(stderr, "nbsgd: NOT WRITTEN, or not in full: %s (results: %s)\n", r->unwritten,
+                r->folder);
+    return !r->unwritten;
 }

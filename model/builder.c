@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "model/model.h"
@@ -69,9 +71,9 @@ struct unit_spec *builder_max_pool(struct builder *b, int kernel, int stride, in
     return append_window(b, UNIT_MAX_POOL, b->c, kernel, stride, pad);
 }
 
-struct unit_spec *builder_mean_pool(struct builder *b)
+struct unit_spec *builder_mean_pool(struct builder *b, int h, int w)
 {
-    return append(b, UNIT_MEAN_POOL, b->c, 1, 1);
+    return append(b, UNIT_MEAN_POOL, b->c, h, w);
 }
 
 struct unit_spec *builder_shortcut(struct builder *b, int out_c, int stride)
@@ -86,11 +88,42 @@ struct unit_spec *builder_dense(struct builder *b, int out, bool hidden)
     return u;
 }
 
-struct unit_spec *builder_dropout(struct builder *b, double p)
+struct unit_spec *builder_dropout(struct builder *b, double p, bool by_channel)
 {
     struct unit_spec *u = append(b, UNIT_DROPOUT, b->c, b->h, b->w);
     u->shape.drop = (float)p;
+    u->shape.by_channel = by_channel;
     return u;
+}
+
+struct unit_spec *builder_group_norm(struct builder *b, int groups)
+{
+    if (groups < 1 || b->c % groups)
+        fatal("--groups: %d groups do not divide the %d channels of a layer of %s", groups, b->c,
+              b->m->name);
+    struct unit_spec *u = append(b, UNIT_GROUP_NORM, b->c, b->h, b->w);
+    u->shape.groups = groups;
+    return u;
+}
+
+int builder_sizes(const char *text, int sizes[BUILDER_SIZES])
+{
+    const long most = 1 << 20;
+    int count = 0;
+    if (!strcmp(text, "none"))
+        return 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        long size = strtol(at, &end, 10);
+        if (end == at || size < 1 || size > most || count == BUILDER_SIZES || (*end && *end != ','))
+            fatal("--hidden '%s': expected up to %d sizes from 1 to %ld with commas between them, "
+                  "like 200,200, or none",
+                  text, BUILDER_SIZES, most);
+        sizes[count++] = (int)size;
+        at = end;
+        if (!*at)
+            return count;
+    }
 }
 
 void unit_name(struct unit_spec *u, const char *format, ...)

@@ -48,7 +48,7 @@ static void build(struct model *m, const struct model_request *request)
     b.stage = 2;
     for (int i = 0; i < 3; i++) {
         if (o->dropout > 0)
-            builder_dropout(&b, o->dropout);
+            builder_dropout(&b, o->dropout, false);
         struct unit_spec *u = builder_dense(&b, i < 2 ? hidden[i] : request->classes, i < 2);
         unit_name(u, "fc%d", i + 1);
         u->shape.relu = i < 2;

@@ -78,12 +78,15 @@ struct tensor *model_tensors(const struct model *a, int *count)
         if (s->kind == UNIT_CONV) {
             add(&end, u->weight, "weight", &offset, u->stage, 4,
                 (const int[]){s->out_c, s->in_c, s->kernel, s->kernel});
+            if (s->bias)
+                add(&end, u->weight, "bias", &offset, u->stage, 1, &s->out_c);
             if (s->norm) {
                 add(&end, u->norm, "weight", &offset, u->stage, 1, &s->out_c);
                 add(&end, u->norm, "bias", &offset, u->stage, 1, &s->out_c);
-            } else if (s->bias) {
-                add(&end, u->weight, "bias", &offset, u->stage, 1, &s->out_c);
             }
+        } else if (s->kind == UNIT_GROUP_NORM) {
+            add(&end, u->weight, "weight", &offset, u->stage, 1, &s->out_c);
+            add(&end, u->weight, "bias", &offset, u->stage, 1, &s->out_c);
         } else if (s->kind == UNIT_DENSE) {
             add(&end, u->weight, "weight", &offset, u->stage, 2,
                 (const int[]){s->out_c, s->in_c * s->in_h * s->in_w})
@@ -129,11 +132,14 @@ void model_initialise(const struct model *a, uint64_t seed, float *w)
                                        : dense   ? bound * (2 * random_uniform(&r) - 1)
                                                  : gamma);
     }
-    for (int i = 0; i < a->units; i++)
-        for (int k = 0; a->unit[i].zero_gamma && a->unit[i].shape.norm && k < count; k++)
-            if (!strncmp(tensors[k].name, a->unit[i].norm, strlen(a->unit[i].norm)) &&
-                !strcmp(tensors[k].name + strlen(a->unit[i].norm), ".weight"))
+    for (int i = 0; i < a->units; i++) {
+        const struct unit_spec *u = &a->unit[i];
+        const char *norm = u->shape.norm ? u->norm : u->weight;
+        for (int k = 0; u->zero_gamma && k < count; k++)
+            if (!strncmp(tensors[k].name, norm, strlen(norm)) &&
+                !strcmp(tensors[k].name + strlen(norm), ".weight"))
                 memset(w + tensors[k].offset, 0, (size_t)tensors[k].count * sizeof *w);
+    }
     xfree(tensors);
 }
 
@@ -150,7 +156,8 @@ void model_print(const struct model *a, FILE *to)
         snprintf(kernel, sizeof kernel, "%dx%d/%d", s->kernel, s->kernel, s->stride);
         fprintf(to, "%-24s %-28s %-7s %-16s %-16s %12lld %14.0f\n",
                 a->unit[i].weight[0] ? a->unit[i].weight : "-", kind,
-                s->kind == UNIT_DENSE || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_DROPOUT
+                s->kind == UNIT_DENSE || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_DROPOUT ||
+                        s->kind == UNIT_GROUP_NORM
                     ? "-"
                     : kernel,
                 in, out, (long long)unit_parameters(s), unit_flops(s) / s->batch);
@@ -163,7 +170,7 @@ void model_print(const struct model *a, FILE *to)
 
 struct tensor_table model_table(const struct model *a)
 {
-    struct tensor_table t = {.model = a->name};
+    struct tensor_table t = {.model = a->name, .first_hint = a->first_hint};
     t.parameter = model_tensors(a, &t.parameters);
     t.statistic = model_statistic_tensors(a, &t.statistics);
     return t;
@@ -175,20 +182,22 @@ void model_table_free(struct tensor_table *table)
     xfree((void *)table->statistic);
 }
 
-bool model_save(const char *path, const struct model *a, const float *w, const float *statistics)
+bool model_save(const struct weights_target *to, const struct model *a, const float *w,
+                const float *statistics)
 {
     struct tensor_table table = model_table(a);
-    bool saved = weights_save(path, &table, w, statistics);
+    bool saved = weights_save(to, &table, w, statistics);
     int error = errno;
     model_table_free(&table);
     errno = error;
     return saved;
 }
 
-void model_load(const char *path, const struct model *a, float *w, float *statistics,
-                bool *has_statistics)
+const char *model_load(const char *path, const struct model *a, float *w, float *statistics,
+                       bool *has_statistics)
 {
     struct tensor_table table = model_table(a);
-    weights_load(path, &table, w, statistics, has_statistics);
+    const char *prefix = weights_load(path, &table, w, statistics, has_statistics);
     model_table_free(&table);
+    return prefix;
 }

@@ -33,6 +33,7 @@ struct unit_spec {
 
 struct model {
     char name[32];
+    const char *first_hint;                      /* tensor_table's */
     int batch, classes, channels, height, width; /* of the images */
     int units;
     struct unit_spec unit[MAX_UNITS];
@@ -52,7 +53,7 @@ struct model_kind {
     const struct option_set *options; /* its own, for model_request.own; NULL: none */
     /* What distinguishes two networks of one name, one word: machine files key times by it. NULL:
      * nothing, "cifar" in the key. */
-    const char *(*variant)(const void *own);
+    void (*variant)(const void *own, char *text, size_t size);
     /* Fills *m. Fatal when the options are wrong or the images too small. */
     void (*build)(struct model *m, const struct model_request *request);
 };
@@ -61,6 +62,19 @@ struct lenet5_options {
     double dropout; /* before each dense layer; 0: none */
 };
 extern const struct model_kind model_lenet5;
+
+struct vgg_options {
+    const char *hidden; /* sizes of the hidden dense layers, "4096,4096" */
+    double dropout;     /* after each of them; 0: none */
+};
+extern const struct model_kind model_vgg;
+
+struct mlp_options {
+    const char *hidden; /* sizes of the hidden layers, "200,200"; "": none */
+};
+extern const struct model_kind model_mlp;
+
+extern const struct model_kind model_optml, model_dinno; /* no options of their own */
 
 int64_t model_parameters(const struct model *a);
 /* floats: mean and variance of each norm, in the list's order */
@@ -79,9 +93,10 @@ struct tensor_table model_table(const struct model *a);
 void model_table_free(struct tensor_table *table);
 
 /* weights_save() and weights_load() with the model's table. */
-bool model_save(const char *path, const struct model *a, const float *w, const float *statistics);
-void model_load(const char *path, const struct model *a, float *w, float *statistics,
-                bool *has_statistics);
+bool model_save(const struct weights_target *to, const struct model *a, const float *w,
+                const float *statistics);
+const char *model_load(const char *path, const struct model *a, float *w, float *statistics,
+                       bool *has_statistics);
 
 /* He's initialisation (2015): normal, deviation sqrt(2 / (kh kw out)), bias 0; gamma 1 (0 where a
  * unit's zero_gamma says so), beta 0; dense: uniform(+-1/sqrt(in)). A pure function of (model,

@@ -5,6 +5,7 @@
  * Segments are started AHEAD of the one under way, so that the device never waits for the host and
  * an abort never waits for long. While the device computes, the hook is called again and again.
  * execute_in_segments() returns when all is done: memory of both sides is free then. */
+#include <math.h>
 #include <time.h>
 
 #include "network/private.h"
@@ -73,6 +74,27 @@ static void backward(struct execution *x, int i)
     x->n->backend->backward(x->n->unit[i], &io);
 }
 
+/* The greatest; among equals one that is not the label's. -1: none is a number. */
+static int predicted(const float *row, int classes, int label)
+{
+    int best = -1;
+    for (int c = 0; c < classes; c++)
+        if (!isnan(row[c]) &&
+            (best < 0 || row[c] > row[best] || (row[c] == row[best] && best == label)))
+            best = c;
+    return best;
+}
+
+static void count_predictions(const struct execution *x, const float *logits)
+{
+    int classes = x->n->a.classes;
+    for (int i = 0; i < x->count; i++) {
+        int class = predicted(logits + (int64_t)i * classes, classes, x->labels[i]);
+        if (class >= 0)
+            x->n->confusion[(int64_t)x->labels[i] * classes + class]++;
+    }
+}
+
 static void loss(struct execution *x)
 {
     const struct network *n = x->n;
@@ -81,6 +103,13 @@ static void loss(struct execution *x)
     float *gradient = x->g ? (float *)(p->base + p->logits_gradient.offset) : NULL;
     n->backend->loss(n->device, logits, (int32_t *)(p->base + p->labels.offset), x->count,
                      n->a.classes, n->smoothing, gradient, x->loss);
+    if (n->confusion && !x->g && !n->side)
+        count_predictions(x, logits);
+}
+
+void network_count_predictions(struct network *n, int64_t *confusion)
+{
+    n->confusion = confusion;
 }
 
 static void execute_step(struct execution *x, const struct step *s)
@@ -134,9 +163,12 @@ static void execute_step(struct execution *x, const struct step *s)
 
 bool execute_in_order(struct execution *x, network_hook *hook, void *self)
 {
+    const struct network_listener listener = x->n->listener;
     for (int i = 0; i < x->steps->count; i++) {
         const struct step *s = &x->steps->step[i];
         execute_step(x, s);
+        if (!hook && s->kind == STEP_FORWARD && listener.call)
+            listener.call(listener.self, NULL);
         if (hook && s->hook >= 0 && !hook(self, s->hook, s->final_from))
             return false;
     }

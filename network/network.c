@@ -58,8 +58,14 @@ static void open_steps(struct network *n, bool training)
         steps_open_gradient(&n->gradient_steps, &layout);
 }
 
+static void tell(const struct network *n)
+{
+    if (n->listener.call)
+        n->listener.call(n->listener.self, NULL);
+}
+
 struct network *network_open(const struct model *a, const struct backend *b, struct device *device,
-                             float smoothing, bool training)
+                             float smoothing, bool training, struct network_listener listener)
 {
     struct network *n = xcalloc(1, sizeof *n);
     size_t units = (size_t)a->units;
@@ -67,6 +73,7 @@ struct network *network_open(const struct model *a, const struct backend *b, str
     n->backend = b;
     n->device = device;
     n->smoothing = smoothing;
+    n->listener = listener;
     n->unit = xcalloc(units, sizeof *n->unit);
     n->sizes = xcalloc(units, sizeof *n->sizes);
     n->offset = xcalloc(units, sizeof *n->offset);
@@ -77,6 +84,7 @@ struct network *network_open(const struct model *a, const struct backend *b, str
         const struct unit_spec *u = &a->unit[i];
         n->unit[i] = b->unit_open(device, &u->shape, u->input >= 0 ? n->unit[u->input] : NULL,
                                   u->skip >= 0 ? n->unit[u->skip] : NULL, &n->sizes[i]);
+        tell(n);
     }
     n->statistics = b->alloc(device, (size_t)model_statistics(a) * sizeof(float));
     n->key = b->alloc(device, sizeof *n->key);
@@ -152,6 +160,18 @@ struct unit_io network_io(const struct network *n, const struct memory_plan *p, 
     io.dx = p->input_gradient[i].bytes ? p->base + p->input_gradient[i].offset : NULL;
     io.dskip = p->skip_gradient[i].bytes ? p->base + p->skip_gradient[i].offset : NULL;
     return io;
+}
+
+double network_traffic(const struct network *n)
+{
+    const struct memory_plan *p = &n->training;
+    double bytes = 0;
+    assert(p->base); /* which tensors there are is asked, not what they hold: any w and g will do */
+    for (int i = 0; n->backend->traffic && i < n->a.units; i++) {
+        struct unit_io io = network_io(n, p, i, (struct weights){n->statistics, 0}, n->statistics);
+        bytes += n->backend->traffic(n->unit[i], &io);
+    }
+    return bytes;
 }
 
 bool network_gradient(struct network *n, struct weights w, struct images images,

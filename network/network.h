@@ -13,12 +13,24 @@
 
 struct network;
 
+/* Is called with `what` NULL after each unit that was opened, whose kernels may have been timed,
+ * and on a CPU after each unit of an evaluation; before something long that is of no unit with its
+ * name. call NULL: nobody listens. */
+struct network_listener {
+    void (*call)(void *self, const char *what);
+    void *self;
+};
+
 /* Opens every unit on the device, with room for an evaluation and, when `training`, for a gradient
  * under way beside it. */
 struct network *network_open(const struct model *a, const struct backend *b, struct device *device,
-                             float smoothing, bool training);
+                             float smoothing, bool training, struct network_listener listener);
 void network_close(struct network *n);
 int64_t network_bytes(const struct network *n); /* of activations */
+/* Bytes of activations and of their gradients that one gradient reads and writes, as the backend
+ * computes it: what a cache keeps from one pass to the next counts, too. Of a network opened for
+ * training; 0: the backend does not know. */
+double network_traffic(const struct network *n);
 
 /* Called after each unit's forward (step 0 .. units-1) and each unit's backward (step units .. 2
  * units - 1); `from` is the first float of g that is final by now. False: leave at once. On a
@@ -65,5 +77,10 @@ void network_finish_statistics(const struct network *n, const double *sums, int6
  * of the batch count. */
 void network_evaluate(struct network *n, struct weights w, const float *statistics,
                       struct images images, const int32_t *labels, int count, struct loss *loss);
+
+/* From now on evaluations count in confusion[label][class] (borrowed; [classes][classes]) what was
+ * said of each image; NULL: no longer. Of several classes that are said equally one that is wrong,
+ * as in the loss's top1. Not where a device computes. */
+void network_count_predictions(struct network *n, int64_t *confusion);
 
 #endif

@@ -11,6 +11,7 @@ struct network {
     const struct backend *backend;
     struct device *device;
     float smoothing;
+    struct network_listener listener;
     struct unit **unit;
     struct unit_sizes *sizes;
     int64_t *offset;     /* of each unit's parameters in the flat vector */
@@ -24,6 +25,7 @@ struct network {
     float *statistics; /* of all norms, in an evaluation; the backend's memory */
     int32_t *labels;
     uint64_t *key;            /* of the gradient under way (struct images); the backend's memory */
+    int64_t *confusion;       /* network_count_predictions()'s */
     struct device_side *side; /* NULL: the backend reads and writes where the caller has it */
 };
 

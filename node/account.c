@@ -25,7 +25,7 @@ static bool is_charged(const struct node *n)
 
 void accounts_open(struct node *n)
 {
-    n->own->accounts = (struct accounts){.since_s = node_clock(n)};
+    n->own->accounts.since_s = node_clock(n);
 }
 
 enum account node_account(struct node *n, enum account account)

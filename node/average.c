@@ -11,10 +11,11 @@
 
 #include "node/private.h"
 
-static void open_average(struct node *n)
+static void open_average(struct node *n, struct range at)
 {
     struct average *a = &n->own->evaluator.average;
     a->w = net_alloc(n->net, (size_t)n->count * sizeof *a->w);
+    keeping_average(n, at);
 }
 
 void average_open(struct node *n)
@@ -24,8 +25,9 @@ void average_open(struct node *n)
     e->set.average = n->context->options->ema > 0;
     if (!serves || !e->set.average)
         return;
-    open_average(n);
-    vector_copy(e->average.w, n->w, n->count, n->context->threads);
+    open_average(n, node_slice(n, n->rank));
+    if (!e->average.updates)
+        vector_copy(e->average.w, n->w, n->count, n->context->threads);
 }
 
 void average_close(struct node *n)
@@ -57,6 +59,6 @@ void node_average(struct node *n, const float *w)
     if (!e->set.average || n->worker > 0)
         return;
     if (!e->average.w)
-        open_average(n);
+        open_average(n, (struct range){0, n->count});
     add(n, w, (struct range){0, n->count});
 }

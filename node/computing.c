@@ -50,6 +50,11 @@ void node_select(struct node *n, int worker)
     n->own->computing.selected = worker;
 }
 
+void node_set_place(struct node *n, int64_t minibatches)
+{
+    n->own->computing.next[n->own->computing.selected] = minibatches;
+}
+
 void node_share_weights(struct node *n)
 {
     n->own->computing.shared = true;
@@ -133,6 +138,9 @@ static bool between_units(void *self, int step, int64_t from)
     struct node *n = self;
     struct computing *c = &n->own->computing;
     double spent_s = node_clock(n) - c->unit_s;
+    if (step != c->step) /* on a device this is called again and again for one */
+        net_step(n->net);
+    c->step = step;
     report_final(n, from);
     node_account(n, ACCOUNT_TRANSFER);
     net_poll(n->net);
@@ -176,6 +184,14 @@ static double jitter(const struct node *n)
     return factor;
 }
 
+double computing_demand(const struct node *n)
+{
+    const struct run_context *s = n->context;
+    double threads = s->options->threads ? (double)s->options->threads : 1;
+    int host = machine_host(s->machine, n->rank);
+    return s->computing[host] * threads / machine_cores(s->machine);
+}
+
 /* Some units from this one on, at most `count`. Where cores are scarce it is one, as much longer as
  * there are computing ranks at its beginning; a rank that --slow makes sleep counts less. */
 static int pass_units(struct node *n, int step, int count)
@@ -184,13 +200,27 @@ static int pass_units(struct node *n, int step, int count)
     struct computing *c = &n->own->computing;
     if (!s->computing)
         return net_advance_parts(n->net, c->units_s + step, count);
-    double threads = s->options->threads ? (double)s->options->threads : 1;
-    double awake = 1 / slowness_of(&s->slowness, n->rank), *computing = &s->computing[c->host];
-    *computing += awake;
-    c->units_s[step] *= fmax(1, *computing * threads / machine_cores(s->machine));
+    double awake = 1 / slowness_of(&s->slowness, n->rank);
+    s->computing[c->host] += awake;
+    c->units_s[step] *= fmax(1, computing_demand(n));
     int passed = net_advance_parts(n->net, c->units_s + step, 1);
-    *computing -= awake;
+    s->computing[c->host] -= awake;
     return passed;
+}
+
+/* What net_poll() takes between two units in the real world. */
+static void move_messages(struct node *n)
+{
+    const struct run_context *s = n->context;
+    double seconds = message_work_s(n), unlimited = 0;
+    double *computing = s->computing ? &s->computing[n->own->computing.host] : &unlimited;
+    if (seconds <= 0)
+        return;
+    node_account(n, ACCOUNT_TRANSFER);
+    *computing += 1;
+    net_advance(n->net, seconds);
+    *computing -= 1;
+    node_account(n, ACCOUNT_COMPUTE);
 }
 
 /* The time of a simulated mini-batch. After its first unit a rank hears what has come before; from
@@ -199,11 +229,13 @@ static enum node_flow pass_virtually(struct node *n)
 {
     const struct problem *p = n->context->problem;
     struct computing *c = &n->own->computing;
-    double seconds = n->context->minibatch_s * c->slow * jitter(n);
+    double seconds = n->context->minibatch_s * c->slow * node_faults_slowness(n) * jitter(n);
     for (int step = 0; step < p->steps; step++)
         c->units_s[step] = seconds * p->kind->step_share(p, step);
+    message_work_begin(n);
     for (int step = 0; step < p->steps;) {
         step += pass_units(n, step, step ? units_ahead(n, step) : 1);
+        move_messages(n);
         if (!between_units(n, step - 1, p->kind->final_from(p, step - 1)))
             return NODE_INTERRUPTED;
     }
@@ -243,8 +275,11 @@ static bool compute(struct node *n, struct weights w, struct loss *loss, network
 {
     struct problem *p = n->context->problem;
     struct computing *c = &n->own->computing;
-    return p->kind->gradient(p, c->streams[c->selected], c->next[c->selected], w, c->gradient, loss,
-                             hook, n);
+    bool done =
+        node_forwards(n) || p->kind->gradient(p, c->streams[c->selected], c->next[c->selected], w,
+                                              c->gradient, loss, hook, n);
+    loss->sum = node_number(n, loss->sum);
+    return done;
 }
 
 /* The injected delays of a mini-batch whose computing began then. First the process stands still,
@@ -284,6 +319,7 @@ static enum node_flow compute_minibatch(struct node *n)
     enum node_flow flow = await_machine(n);
     double there_s = c->unit_s = node_clock(n);
     int64_t attempt = c->attempts++;
+    node_faults_minibatch(n, attempt);
     c->gradient = n->finished ? c->spare : n->sum;
     c->final_from = n->count;
     if (flow == NODE_CONTINUE && simulated && c->shared)
@@ -314,16 +350,21 @@ static enum node_flow compute_minibatch(struct node *n)
 
 enum node_flow node_minibatch(struct node *n)
 {
-    enum account before = node_account(n, ACCOUNT_COMPUTE);
+    enum account account = node_account(n, ACCOUNT_COMPUTE);
+    struct net_activity before =
+        net_act(n->net, (struct net_activity){.pace = NET_STEPS,
+                                              .what = "mini-batch",
+                                              .number = n->own->computing.attempts + 1});
     enum node_flow flow = compute_minibatch(n);
-    node_account(n, before);
+    net_act(n->net, before);
+    node_account(n, account);
     return flow;
 }
 
 void node_batch(struct node *n)
 {
     node_clear(n);
-    while (n->finished < n->context->minibatches)
+    while (n->finished < n->context->minibatches && !n->stop)
         node_minibatch(n);
 }
 

@@ -6,8 +6,8 @@
  * after the update that makes one due. So the deepest nesting is: a gradient, its interrupt, a
  * wait, an evaluation. While a rank evaluates, calls are not looked at.
  *
- * Nothing waits without a deadline. Servers speak first when a rank falls silent, so that rank 0
- * can say what is kept before the launcher ends everybody. */
+ * Nothing waits without a deadline: each wait looks for ranks that are lost once a second
+ * (node/lost.c). */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "node/private.h"
 
-static const double look_every_s = 1.0, grace_s = 5.0;
+static const double look_every_s = 1.0;
 static const double ask_every_s = 50e-6;
 
 void control_open(struct node *n)
@@ -24,8 +24,10 @@ void control_open(struct node *n)
     struct control *c = &n->own->control;
     c->watched = n->worker < 0 || n->rank == 0 ? n->net->ranks : n->context->servers;
     c->departed = xcalloc((size_t)c->watched, sizeof *c->departed);
+    c->absent = xcalloc((size_t)n->net->ranks, sizeof *c->absent);
     if (n->rank > 0 && !n->context->nodes)
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
+    stop_open(n);
 }
 
 void control_expect_all(struct node *n)
@@ -33,12 +35,14 @@ void control_expect_all(struct node *n)
     struct control *c = &n->own->control;
     net_release(n->net, c->call);
     c->call = NULL;
+    stop_close(n);
     memset(c->departed, 0, (size_t)c->watched * sizeof *c->departed);
 }
 
 void control_close(struct node *n)
 {
     xfree(n->own->control.departed);
+    xfree(n->own->control.absent);
 }
 
 void node_mark_departed(struct node *n, int rank)
@@ -61,11 +65,38 @@ void node_set_interrupt(struct node *n, enum node_flow (*interrupt)(void *self),
     c->wakes = count;
 }
 
+bool node_is_ordered(const struct node *n)
+{
+    const struct options *o = n->context->options;
+    return *o->record || *o->replay;
+}
+
+void node_hear_end(struct node *n)
+{
+    if (!node_is_ordered(n))
+        n->own->control.end = net_recv(n->net, 0, TAG_STOP, NULL, 0);
+}
+
+void node_settle_end(struct node *n)
+{
+    struct control *c = &n->own->control;
+    struct request *list[2] = {NULL, c->end};
+    if (c->end)
+        node_wait(n, list, 2, INFINITY, "the end", 0);
+    net_release(n->net, c->end);
+    c->end = NULL;
+}
+
 enum node_flow node_check_interrupt(struct node *n)
 {
-    const struct control *c = &n->own->control;
+    struct control *c = &n->own->control;
     if (c->interrupt && c->interrupt(c->interrupt_self) == NODE_INTERRUPTED)
         return NODE_INTERRUPTED;
+    if (c->end && net_wait(n->net, &c->end, 1, 0) == 0) {
+        node_cut(n, net_header(c->end)->count);
+        n->stop = true;
+        return NODE_INTERRUPTED;
+    }
     return node_past_deadline(n) ? NODE_INTERRUPTED : NODE_CONTINUE;
 }
 
@@ -74,15 +105,27 @@ enum node_flow node_check_interrupt(struct node *n)
 enum event {
     EVENT_TIME,       /* the time is up */
     EVENT_REQUEST,    /* a request of the caller is done */
-    EVENT_CALL,       /* rank 0 has called to an evaluation; it may be due later on a server */
+    EVENT_CALL,       /* rank 0 has called to an evaluation; it may be due later on a server. Or at
+                         rank 0: another rank was asked to stop */
     EVENT_EVALUATION, /* one is due now */
 };
 
-void control_call_evaluation(struct node *n)
+void control_evaluate(struct node *n)
 {
     assert(!n->own->control.evaluating); /* no evaluation inside an evaluation */
     n->own->control.called = true;
     n->own->control.called_version = n->version;
+    node_handle_events(n);
+}
+
+void control_save(struct node *n)
+{
+    struct control *c = &n->own->control;
+    assert(!c->evaluating);
+    c->evaluating = true;
+    evaluation_save(n);
+    c->evaluating = false;
+    n->own->stopping.saved = true;
 }
 
 /* Simulated servers that keep in step: has each made the version that is judged? */
@@ -103,7 +146,9 @@ static bool evaluation_is_due(struct node *n)
         return false;
     if (c->call && net_wait(n->net, &c->call, 1, 0) == 0) {
         c->called_version = net_header(c->call)->version;
-        header_unpack(net_header(c->call), n->own->evaluator.set);
+        n->own->participation.number = net_header(c->call)->count;
+        weights_set_take(n, net_header(c->call));
+        n->own->stopping.only_saves = net_header(c->call)->flags & PAUSE_SAVES;
         c->called = true;
         net_release(n->net, c->call);
         c->call = net_recv(n->net, 0, TAG_PAUSE, NULL, 0);
@@ -122,7 +167,7 @@ static enum event next_event(struct node *n, struct request **list, int count, d
     *index = -1;
     if (evaluation_is_due(n))
         return EVENT_EVALUATION;
-    list[0] = c->evaluating ? NULL : c->call;
+    list[0] = c->evaluating ? NULL : n->rank == 0 ? stop_request(n) : c->call;
     if (n->rank == 0 && !c->evaluating)
         until_s = fmin(until_s, moment_at_s(n));
     *index = net_wait(n->net, list, count, until_s);
@@ -136,6 +181,7 @@ static enum event next_event(struct node *n, struct request **list, int count, d
 void node_handle_events(struct node *n)
 {
     struct control *c = &n->own->control;
+    stop_attend(n);
     if (!evaluation_is_due(n))
         return;
     bool called = c->called;
@@ -145,78 +191,71 @@ void node_handle_events(struct node *n)
     c->evaluating = false;
 }
 
-/* --- silence --- */
-
-/* Seconds beyond the deadline that a rank has been silent, else 0. All need `peer`, whom they wait
- * for: in an evaluation it may have departed. A worker needs its servers, too, a server everybody
- * who has not departed. */
-static double too_silent(const struct node *n, int rank, int peer)
-{
-    const struct control *c = &n->own->control;
-    bool is_needed = rank < c->watched && !c->departed[rank];
-    if (rank == n->rank || (!is_needed && rank != peer))
-        return 0;
-    double silent_s = net_since_heard(n->net, rank);
-    double limit_s = n->context->options->deadline + (n->rank == 0 ? 0 : grace_s);
-    return silent_s > limit_s ? silent_s : 0;
-}
-
-/* Ends the run when a rank is silent. All of them are named: one that dies may take others along,
- * and which of them is met first says nothing. */
-static void look_for_silence(struct node *n, const char *what, int peer, double waited_s)
-{
-    struct results *results = n->context->results;
-    char who[1000] = "", kept[160] = "";
-    size_t used = 0;
-    for (int r = 0; r < n->net->ranks && used < sizeof who; r++) {
-        double silent_s = too_silent(n, r, peer);
-        char how[64];
-        if (silent_s <= 0)
-            continue;
-        snprintf(how, sizeof how, isinf(silent_s) ? "has died" : "sent no heartbeat for %.0f s",
-                 silent_s);
-        used += (size_t)snprintf(who + used, sizeof who - used, "%srank %d on %s %s",
-                                 used ? ", " : "", r, net_host(n->net, r), how);
-        results_event(results, "silent", node_clock(n), JSON_FIELDS(JSON_INT("rank", r)));
-    }
-    if (!used)
-        return;
-    if (results) {
-        const struct evaluation *e = &n->own->evaluator.last;
-        snprintf(kept, sizeof kept,
-                 ". Kept: all rows, and the evaluation at %.1f s with top-1 %.2f %%", e->seconds,
-                 e->top1);
-    }
-    die(EXIT_SILENT, "%s; this rank has waited %.0f s for %s%s", who, waited_s, what, kept);
-}
-
-/* When a wait must look up, so that a silent rank is noticed. */
-static double look_at_s(const struct node *n, double until_s)
-{
-    return n->net->virtual_time ? until_s : fmin(until_s, net_now(n->net) + look_every_s);
-}
-
 /* --- waiting --- */
 
-static int wait_for(struct node *n, struct request **list, int count, double until_s,
-                    const char *what, int peer)
+/* May a rank be lost? In virtual time none is but by --faults. */
+static bool may_be_lost(const struct node *n)
+{
+    return !n->net->virtual_time || isfinite(n->net->deadline_s);
+}
+
+/* When a wait must look up, so that a lost rank is noticed. */
+static double look_at_s(const struct node *n, double until_s)
+{
+    return may_be_lost(n) ? fmin(until_s, net_now(n->net) + look_every_s) : until_s;
+}
+
+/* Once a second, however often what is waited for comes: who needs a rank that is lost may be kept
+ * busy by the others for ever. True: one is absent from now on. */
+static bool look(struct node *n, const char *what, int peer, double began_s)
+{
+    struct control *c = &n->own->control;
+    double now_s = net_now(n->net);
+    if (!may_be_lost(n) || now_s - c->looked_s < look_every_s)
+        return false;
+    c->looked_s = now_s;
+    return lost_look(n, what, peer, now_s - began_s);
+}
+
+static struct net_activity act_waiting(struct node *n, const char *what)
+{
+    struct net_activity activity = {.pace = NET_WAITS};
+    strncpy(activity.what, what, sizeof activity.what - 1);
+    return net_act(n->net, activity);
+}
+
+static int wait_and_look(struct node *n, struct request **list, int count, double until_s,
+                         const char *what, int peer)
 {
     double began_s = net_now(n->net);
     int index;
     for (;;)
         switch (next_event(n, list, count, look_at_s(n, until_s), &index)) {
         case EVENT_REQUEST:
+            look(n, what, peer, began_s);
             return index;
         case EVENT_EVALUATION:
             node_handle_events(n);
             break;
         case EVENT_CALL:
+            stop_attend(n);
             break;
         case EVENT_TIME:
+            stop_attend(n);
             if (net_now(n->net) >= until_s)
-                return -1;
-            look_for_silence(n, what, peer, net_now(n->net) - began_s);
+                return NODE_TIME;
+            if (look(n, what, peer, began_s))
+                return NODE_ABSENT;
         }
+}
+
+static int wait_for(struct node *n, struct request **list, int count, double until_s,
+                    const char *what, int peer)
+{
+    struct net_activity before = act_waiting(n, what);
+    int index = wait_and_look(n, list, count, until_s, what, peer);
+    net_act(n->net, before);
+    return index;
 }
 
 int node_wait(struct node *n, struct request **list, int count, double until_s, const char *what,
@@ -227,6 +266,7 @@ int node_wait(struct node *n, struct request **list, int count, double until_s, 
     c->waited_from_s = net_now(n->net);
     int index = wait_for(n, list, count, until_s, what, peer);
     c->waited_to_s = net_now(n->net);
+    message_work_waited(n);
     node_account(n, before);
     if (index > 0) {
         struct net_passage moved = net_passage(n->net, list[index]);
@@ -235,28 +275,30 @@ int node_wait(struct node *n, struct request **list, int count, double until_s, 
     return index;
 }
 
-void node_await(struct node *n, struct request *request, const char *what, int peer)
+bool node_await(struct node *n, struct request *request, const char *what, int peer)
 {
     struct request *list[2] = {NULL, request};
-    if (request)
-        wait_for(n, list, 2, INFINITY, what, peer);
+    while (request && !n->own->control.absent[peer])
+        if (wait_for(n, list, 2, INFINITY, what, peer) > 0)
+            return true;
+    return !request || net_wait(n->net, &request, 1, 0) == 0;
 }
 
 void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what)
 {
-    enum account before = node_account(n, ACCOUNT_WAIT);
-    double began = net_now(n->net), looked = began;
+    enum account account = node_account(n, ACCOUNT_WAIT);
+    struct net_activity before = act_waiting(n, what);
+    double began_s = net_now(n->net);
     while (!done(self)) {
         struct request *list[1];
         int index;
         if (next_event(n, list, 1, net_now(n->net) + ask_every_s, &index) == EVENT_EVALUATION)
             node_handle_events(n);
-        if (n->net->virtual_time || net_now(n->net) - looked < look_every_s)
-            continue;
-        looked = net_now(n->net);
-        look_for_silence(n, what, NET_ANY, looked - began);
+        stop_attend(n);
+        look(n, what, NET_ANY, began_s);
     }
-    node_account(n, before);
+    net_act(n->net, before);
+    node_account(n, account);
 }
 
 static enum node_flow sleep_for(struct node *n, double seconds)
@@ -265,13 +307,16 @@ static enum node_flow sleep_for(struct node *n, double seconds)
     const struct control *c = &n->own->control;
     double end = net_now(n->net) + seconds, now;
     while ((now = net_now(n->net)) < end) {
-        struct request *list[1 + NODE_WAKES] = {NULL};
+        struct request *list[2 + NODE_WAKES] = {NULL};
         for (int i = 0; i < c->wakes; i++)
             list[1 + i] = *c->wake[i];
+        list[1 + c->wakes] = c->end;
         double deadline = now + fmax(clock->deadline_s - node_clock(n), 0);
         double stopped_s = clock->stopped_s;
+        double until_s = fmin(end, deadline);
         int index;
-        next_event(n, list, 1 + c->wakes, fmin(end, deadline), &index);
+        next_event(n, list, 2 + c->wakes, n->net->virtual_time ? until_s : look_at_s(n, until_s),
+                   &index);
         node_handle_events(n);
         end += clock->stopped_s - stopped_s;
         if (node_check_interrupt(n) == NODE_INTERRUPTED)
@@ -283,7 +328,10 @@ static enum node_flow sleep_for(struct node *n, double seconds)
 enum node_flow control_sleep(struct node *n, double seconds, enum account account)
 {
     enum account before = node_account(n, account);
+    struct net_activity awake =
+        net_act(n->net, (struct net_activity){.pace = NET_SLEEPS, .what = "a delay"});
     enum node_flow flow = sleep_for(n, seconds);
+    net_act(n->net, awake);
     node_account(n, before);
     return flow;
 }
@@ -297,13 +345,16 @@ void node_stand_still(struct node *n, double seconds)
 {
     struct control *c = &n->own->control;
     enum node_flow (*interrupt)(void *self) = c->interrupt;
+    struct request *end = c->end;
     double deadline_s = n->own->clock.deadline_s;
     int wakes = c->wakes;
     c->interrupt = NULL;
+    c->end = NULL;
     c->wakes = 0;
     n->own->clock.deadline_s = INFINITY;
     node_sleep(n, seconds);
     n->own->clock.deadline_s = deadline_s;
     c->wakes = wakes;
+    c->end = end;
     c->interrupt = interrupt;
 }

@@ -33,7 +33,7 @@ static const char *likely_cause(const struct node *n)
 static void found(struct node *n, const char *what, const char *text)
 {
     const struct evaluation *e = &n->own->evaluator.last;
-    n->own->divergence.found = what;
+    snprintf(n->own->divergence.found, sizeof n->own->divergence.found, "%s", what);
     results_event(
         n->context->results, "divergence", e->seconds,
         JSON_FIELDS(JSON_TEXT("what", what), JSON_FIXED("loss", e->loss),
@@ -56,7 +56,7 @@ void divergence_check(struct node *n)
     else if (e->updates != d->updates)
         d->rising++;
     d->updates = e->updates;
-    if (d->found)
+    if (*d->found)
         return;
     if (d->rising == PATIENCE)
         found(n, "diverging", "the loss stays above that of the first weights");
@@ -67,20 +67,26 @@ void divergence_check(struct node *n)
 
 const char *divergence_found(const struct node *n)
 {
-    return n->status == EXIT_NAN ? "nan" : n->own->divergence.found;
+    const char *found = n->own->divergence.found;
+    return n->status == EXIT_NAN ? "nan" : *found ? found : NULL;
 }
 
 void divergence_nan(struct node *n, int rank)
 {
-    char whose[40] = "the evaluation's loss";
+    char whose[40] = "the evaluation's loss", path[5000], kept[5100];
+    double best = results_best(n->context->results);
+    snprintf(kept, sizeof kept, "best top-1 so far %.2f %%", best);
+    if (saving_best(n, path, sizeof path, &best))
+        snprintf(kept, sizeof kept, "best top-1 so far %.2f %% is kept in %s", best, path);
     if (rank != NET_ANY)
         snprintf(whose, sizeof whose, "the loss of rank %d", rank);
     n->status = EXIT_NAN;
     n->stop = true;
     results_event(n->context->results, "nan", node_clock(n),
                   JSON_FIELDS(JSON_INT("rank", rank), JSON_INT("version", n->version)));
-    fprintf(stderr,
-            "nbsgd: %s is no longer a number at update %lld (%lld samples); best top-1 so far %.2f "
-            "%% is kept. A smaller --lr or a longer --warmup helps\n",
-            whose, (long long)n->version, (long long)n->samples, results_best(n->context->results));
+    fprintf(
+        stderr,
+        "nbsgd: %s is no longer a number at update %lld (%lld samples); %s. A smaller --lr or a "
+        "longer --warmup helps\n",
+        whose, (long long)n->version, (long long)n->samples, kept);
 }

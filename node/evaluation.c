@@ -2,7 +2,8 @@
  * the results in rank order.
  *
  *   rank 0                           the others
- *   PAUSE(version, set) ->           heard between two units, or while waiting
+ *   PAUSE(version, set) ->           heard between two units, or while waiting; where it says that
+ *                                    rank 0 only saves, RESUME comes after the weights
  *   SLICE ->, <- SLICE               weights, borrowed where they lie (node/weights_set.c)
  *   of each weights of the set:
  *   <- PARTIAL                       batch-norm sums over this rank's shard of the training
@@ -19,12 +20,12 @@
  * they lie, and does all shards one after the other, so that the sums have the same bits. No
  * message is sent and no time passes: what is under way needs as long after it as before. */
 #include <assert.h>
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/wall_clock.h"
 #include "node/private.h"
 
 void evaluator_open(struct node *n)
@@ -34,8 +35,12 @@ void evaluator_open(struct node *n)
     e->set = (struct weights_set){.server = true};
     e->moments.next = n->context->options->eval_seconds > 0;
     average_open(n);
+    if (n->rank == 0)
+        saving_open(n);
     if (n->context->nodes && n->rank > 0)
         return;
+    n->own->participation.called =
+        xcalloc((size_t)n->net->ranks, sizeof *n->own->participation.called);
     e->sums = net_alloc(n->net, (statistics + 1) * sizeof *e->sums);
     e->statistics = net_alloc(n->net, (statistics + 1) * sizeof *e->statistics);
     weights_set_open(n);
@@ -48,23 +53,60 @@ void evaluator_close(struct node *n)
     net_free(n->net, e->statistics);
     xfree(e->sent);
     xfree(e->copies);
+    xfree(n->own->participation.called);
     weights_set_close(n);
     average_close(n);
+}
+
+static void act(struct node *n)
+{
+    const struct participation *p = &n->own->participation;
+    net_act(n->net,
+            (struct net_activity){
+                .pace = NET_STEPS, .what = "evaluation", .number = p->done + 1, .of = p->all});
 }
 
 /* Called after each mini-batch: messages move on, but in an instant. */
 static void progress(void *self)
 {
     struct node *n = self;
+    n->own->participation.done++;
+    act(n);
     if (!n->context->nodes)
         net_poll(n->net);
+    stop_attend(n);
+}
+
+/* That message, whose payload has so many bytes. */
+static struct request *checked(struct request *come, size_t bytes)
+{
+    const struct header *m = net_header(come);
+    CHECK(m->bytes == bytes, "rank %d sent %llu bytes of an evaluation (tag %d), %zu were expected",
+          m->from, (unsigned long long)m->bytes, m->tag, bytes);
+    return come;
 }
 
 struct request *evaluation_receive(struct node *n, int from, int tag, void *into, size_t bytes)
 {
-    struct request *come = net_recv(n->net, from, tag, into, bytes);
+    struct request *come = net_recv(n->net, from, tag, into, into ? bytes : 0);
     node_await(n, come, "its part in an evaluation", from);
-    return come;
+    return checked(come, bytes);
+}
+
+/* Rank 0: what that rank has computed, as a message of this evaluation. One that was absent in the
+ * middle of an earlier one may still answer that: dropped. NULL: it is absent. */
+static struct request *receive_part(struct node *n, int from, int tag, size_t bytes)
+{
+    while (n->own->participation.called[from]) {
+        struct request *come = net_recv(n->net, from, tag, NULL, 0);
+        bool has_come = node_await(n, come, "its part in an evaluation", from);
+        if (has_come && net_header(come)->count == n->own->participation.number)
+            return checked(come, bytes);
+        net_release(n->net, come);
+        if (!has_come)
+            break;
+    }
+    return NULL;
 }
 
 void evaluation_send(struct node *n, struct request ***sent_to, const struct header *header,
@@ -73,7 +115,8 @@ void evaluation_send(struct node *n, struct request ***sent_to, const struct hea
     if (sent_to && !*sent_to)
         *sent_to = xcalloc((size_t)n->net->ranks, sizeof **sent_to);
     for (int r = 0; r < n->net->ranks; r++) {
-        struct request *sent = r == n->rank ? NULL : net_send(n->net, r, header, payload, bytes);
+        bool to = r != n->rank && (n->rank > 0 || n->own->participation.called[r]);
+        struct request *sent = to ? net_send(n->net, r, header, payload, bytes) : NULL;
         if (sent_to)
             (*sent_to)[r] = sent;
     }
@@ -82,8 +125,9 @@ void evaluation_send(struct node *n, struct request ***sent_to, const struct hea
 void evaluation_release(struct node *n, struct request **sent_to)
 {
     for (int r = 0; sent_to && r < n->net->ranks; r++) {
-        node_await(n, sent_to[r], "a rank to take part in an evaluation", r);
-        net_release(n->net, sent_to[r]);
+        /* an absent rank may read it at any time: it is never released */
+        if (node_await(n, sent_to[r], "a rank to take part in an evaluation", r))
+            net_release(n->net, sent_to[r]);
         sent_to[r] = NULL;
     }
 }
@@ -99,8 +143,8 @@ static void gather_statistics(struct node *n, struct weights w)
     memset(sums, 0, bytes);
     p->kind->statistics(p, w, all ? 0 : n->rank, all ? 1 : n->net->ranks, sums, progress, n);
     if (n->rank > 0) {
-        struct request *sent =
-            net_send(n->net, 0, &(struct header){.tag = TAG_PARTIAL}, sums, bytes);
+        const struct header header = {.tag = TAG_PARTIAL, .count = n->own->participation.number};
+        struct request *sent = net_send(n->net, 0, &header, sums, bytes);
         node_await(n, sent, "the sums of an evaluation", 0);
         net_release(n->net, sent);
         net_release(n->net,
@@ -108,11 +152,12 @@ static void gather_statistics(struct node *n, struct weights w)
         return;
     }
     for (int r = 1; r < n->net->ranks && !all; r++) {
-        struct request *come = evaluation_receive(n, r, TAG_PARTIAL, NULL, 0);
+        struct request *come = receive_part(n, r, TAG_PARTIAL, bytes);
+        if (!come) {
+            p->kind->statistics(p, w, r, n->net->ranks, sums, progress, n);
+            continue;
+        }
         const double *theirs = net_data(come);
-        CHECK(net_header(come)->bytes == bytes,
-              "rank %d sent %llu bytes of sums, %zu were expected", r,
-              (unsigned long long)net_header(come)->bytes, bytes);
         for (size_t i = 0; i < count; i++)
             sums[i] += theirs[i];
         net_release(n->net, come);
@@ -123,6 +168,15 @@ static void gather_statistics(struct node *n, struct weights w)
     evaluation_send(n, &e->copies, &(struct header){.tag = TAG_STATISTICS}, e->statistics,
                     count * sizeof(float));
     evaluation_release(n, e->copies);
+}
+
+/* What rank r says of its shard. */
+static void check_loss(const struct node *n, int r, const struct loss *loss)
+{
+    int64_t judged = n->context->problem->test_samples;
+    CHECK(loss->top1 >= 0 && loss->top1 <= judged && loss->top5 >= 0 && loss->top5 <= judged,
+          "rank %d found %lld and %lld of %lld samples right", r, (long long)loss->top1,
+          (long long)loss->top5, (long long)judged);
 }
 
 static struct loss loss_of_shard(struct node *n, struct weights w, int shard)
@@ -143,21 +197,27 @@ static void add_loss(struct loss *to, struct loss more)
 /* At rank 0 of all shards, elsewhere of this rank's. */
 static struct loss gather_loss(struct node *n, struct weights w)
 {
+    const size_t bytes = confusion_begin(n);
     struct loss loss = loss_of_shard(n, w, n->rank);
     for (int r = 1; r < n->net->ranks && n->context->nodes; r++)
         add_loss(&loss, loss_of_shard(n, w, r));
     if (n->context->nodes)
         return loss;
     if (n->rank > 0) {
-        struct header header = {.tag = TAG_EVALUATION};
+        struct header header = {.tag = TAG_EVALUATION, .count = n->own->participation.number};
         header_pack(&header, loss);
-        net_send(n->net, 0, &header, NULL, 0);
+        confusion_send(n, &header);
     }
     for (int r = 1; r < n->net->ranks && n->rank == 0; r++) {
-        struct request *come = evaluation_receive(n, r, TAG_EVALUATION, NULL, 0);
+        struct request *come = receive_part(n, r, TAG_EVALUATION, bytes);
         struct loss theirs;
-        header_unpack(net_header(come), theirs);
+        if (come)
+            header_unpack(net_header(come), theirs);
+        else
+            theirs = loss_of_shard(n, w, r);
+        check_loss(n, r, &theirs);
         add_loss(&loss, theirs);
+        confusion_add(n, come);
         net_release(n->net, come);
     }
     return loss;
@@ -179,18 +239,6 @@ static struct evaluation result_of(const struct node *n, const struct loss *loss
                                              : e->last.training_loss,
         .epoch = (double)n->samples / (double)p->training_samples,
     };
-}
-
-static void save(struct node *n, const float *w)
-{
-    struct evaluator *e = &n->own->evaluator;
-    struct problem *p = n->context->problem;
-    const char *path = n->context->options->save;
-    if (!*path || p->kind->save(p, path, w, e->statistics) || e->save_failed)
-        return;
-    e->save_failed = true;
-    fprintf(stderr, "nbsgd: cannot write the weights to %s (%s); training goes on\n", path,
-            strerror(errno));
 }
 
 static void record_row(struct node *n, const struct loss *loss, double seconds)
@@ -221,18 +269,34 @@ static void record_primary(struct node *n, const struct loss *loss, const float 
     }
     if (called)
         record_row(n, loss, fmax(made_s, e->last.seconds));
-    save(n, w);
+    confusion_record(n);
+    saving_judged(n, w);
+}
+
+/* Over all shards, at every rank its own; in a forwarded run as it was then. */
+static struct loss evaluate(struct node *n, struct weights w)
+{
+    struct loss loss = {0};
+    if (!node_forwards(n)) {
+        gather_statistics(n, w);
+        loss = gather_loss(n, w);
+    }
+    loss.sum = node_number(n, loss.sum);
+    loss.top1 = (int64_t)node_number(n, (double)loss.top1);
+    loss.top5 = (int64_t)node_number(n, (double)loss.top5);
+    return loss;
 }
 
 /* All ranks judge these weights together; rank 0 records the result. */
 static void judge(struct node *n, const struct candidate *c, bool called)
 {
     const struct weights w = {c->w, problem_weights_version(n->context->problem)};
-    gather_statistics(n, w);
-    const struct loss loss = gather_loss(n, w);
+    const struct loss loss = evaluate(n, w);
     if (n->rank > 0)
         return;
     const struct evaluation result = result_of(n, &loss, n->own->evaluator.last.seconds);
+    if (c->own)
+        consensus_judged(n, result.top1);
     if (c->number == 0)
         record_primary(n, &loss, c->w, called);
     else
@@ -241,9 +305,19 @@ static void judge(struct node *n, const struct candidate *c, bool called)
 
 static void judge_set(struct node *n, bool called)
 {
+    struct stopping *s = &n->own->stopping;
     struct candidate c = {.number = 0};
-    for (; weights_set_next(n, &c); c.number++)
+    if (s->only_saves) {
+        if (n->rank == 0 && weights_set_next(n, &c))
+            saving_last(n, c.w);
+        return;
+    }
+    for (; weights_set_next(n, &c); c.number++) {
+        s->judged = c.number ? NULL : c.w;
         judge(n, &c, called);
+    }
+    s->judged = NULL;
+    consensus_record(n);
 }
 
 /* Rank 0 brings the weights up to date. Returns the seconds that it took, and that all had waited
@@ -265,8 +339,13 @@ static double prepare(struct node *n, bool called)
 static void call(struct node *n, bool called)
 {
     struct evaluator *e = &n->own->evaluator;
-    struct header header = {.tag = TAG_PAUSE, .version = n->races || !called ? 0 : n->version};
+    struct header header = {.tag = TAG_PAUSE,
+                            .flags = n->own->stopping.only_saves ? PAUSE_SAVES : 0,
+                            .version = n->races || !called ? 0 : n->version,
+                            .count = ++n->own->participation.number};
     header_pack(&header, e->set);
+    for (int r = 0; r < n->net->ranks; r++)
+        n->own->participation.called[r] = !node_is_absent(n, r);
     if (!n->context->nodes)
         evaluation_send(n, NULL, &header, NULL, 0);
     if (called && e->called)
@@ -287,6 +366,7 @@ static double await_resume(struct node *n)
     double prepared_s;
     struct request *come = evaluation_receive(n, 0, TAG_RESUME, NULL, 0);
     header_unpack(net_header(come), prepared_s);
+    CHECK(isfinite(prepared_s), "rank 0 prepared an evaluation for %g s", prepared_s);
     net_release(n->net, come);
     return prepared_s;
 }
@@ -294,7 +374,7 @@ static double await_resume(struct node *n)
 static void note_called(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
-    int64_t every = n->context->evaluate_every;
+    int64_t every = node_limits(n).evaluate_every;
     e->current = true;
     e->next_samples = (n->samples / every + 1) * every;
 }
@@ -332,17 +412,53 @@ static void run_together(struct node *n, bool called)
         resume(n, prepared_s);
 }
 
-void evaluation_run(struct node *n, bool called)
+/* Mini-batches of both rounds in this rank's shard; of all weights of a set as many. */
+static int64_t minibatches_of(const struct node *n)
 {
-    struct evaluator *e = &n->own->evaluator;
-    if (n->rank == 0)
-        e->moments.due = moments_due(n);
+    const struct problem *p = n->context->problem;
+    int64_t ranks = n->net->ranks,
+            judged = (p->test_samples + p->minibatch - 1) / (p->minibatch ? p->minibatch : 1);
+    return (p->statistics_batches + ranks - 1 - n->rank) / ranks +
+           (judged + ranks - 1 - n->rank) / ranks;
+}
+
+static void run(struct node *n, bool called)
+{
     if (n->context->nodes)
         run_in_an_instant(n, called);
     else
         run_together(n, called);
+}
+
+void evaluation_run(struct node *n, bool called)
+{
+    struct evaluator *e = &n->own->evaluator;
+    struct net_activity before = n->net->activity;
+    double began_s = wall_s();
+    if (n->rank == 0)
+        e->moments.due = moments_due(n);
+    n->own->participation.done = 0;
+    n->own->participation.all = minibatches_of(n);
+    act(n);
+    run(n, called);
+    n->own->stopping.took_s = wall_s() - began_s;
     if (called)
         note_called(n);
+    net_act(n->net, before);
+}
+
+void evaluation_save(struct node *n)
+{
+    n->own->stopping.only_saves = true;
+    run(n, false);
+    n->own->stopping.only_saves = false;
+}
+
+bool evaluation_save_judged(struct node *n)
+{
+    if (n->own->stopping.judged)
+        saving_last(n, n->own->stopping.judged);
+    return n->own->stopping.judged;
 }
 
 void node_show(struct node *n, const float *w)
@@ -379,5 +495,6 @@ void node_evaluate_first(struct node *n)
 {
     struct weights_set *set = &n->own->evaluator.set;
     set->first = set->server && !set->mean && !set->workers;
+    n->own->keeping.elsewhere = true;
     n->own->evaluator.average.is_shown = set->first;
 }

@@ -54,7 +54,8 @@ void link_open(struct node *n)
 {
     const struct link_slowness *l = &n->context->link;
     if (l->delay.terms || l->bursts)
-        n->net->link = (struct net_link){n, on_payload, l->bursts ? divisor : NULL};
+        n->net->link = (struct net_link){
+            .owner = n, .on_payload = on_payload, .divisor = l->bursts ? divisor : NULL};
 }
 
 void link_close(struct node *n)

@@ -14,8 +14,10 @@
 #include "messaging/messaging.h"
 #include "metrics/metrics.h"
 #include "node/run_context.h"
+#include "node/saving.h"
 #include "optimizer/optimizer.h"
 #include "problem/problem.h"
+#include "serialization/serialization.h"
 
 /* Tags of messages. */
 enum {
@@ -31,13 +33,22 @@ enum {
     TAG_EVALUATION,
     TAG_RESUME,
     TAG_COUNTERS,
+    TAG_CODE,
     TAG_STOP,
     TAG_REPLAY,
     TAG_NORM,
     TAG_ORDER,
+    TAG_ASKED,
+    TAG_CHECKPOINT,
     TAG_REDUCE, /* collective/collective.h */
-    TAG_GATHER
+    TAG_GATHER,
+    TAG_MIX,  /* gossip/gossip.h */
+    TAG_PAIR, /* pairs/pairs.h */
+    TAG_PAIRED
 };
+
+/* A flag of TAG_PAUSE: weights come to rank 0, nothing is judged. */
+enum { PAUSE_SAVES = 1 };
 
 /* Does what was under way go on? */
 enum node_flow { NODE_CONTINUE, NODE_INTERRUPTED };
@@ -70,7 +81,7 @@ struct node {
     bool races;      /* server: each counts its versions for itself; an evaluation waits for none */
     int64_t samples; /* server: used by all workers so far */
     bool stop;       /* training is over */
-    int status;      /* exit code of the run: 0, EXIT_NAN, EXIT_STOPPED */
+    int status;      /* of training: 0, EXIT_NAN, EXIT_STOPPED */
     struct counters counters;
     struct node_private *own;
 };
@@ -80,8 +91,13 @@ struct node {
  * barrier, where the training clock starts. */
 struct node *node_open(struct net *net, const struct run_context *context);
 
-/* Collective: counters go to rank 0, which writes the closing files. */
-void node_close(struct node *n);
+/* Collective: counters go to rank 0, which writes the closing files. Returns the exit code of the
+ * run, the same at all ranks: status, but EXIT_UNWRITTEN in place of 0 and of EXIT_STOPPED where a
+ * file could not be written. */
+int node_close(struct node *n);
+
+/* That file could not be written, which was said: it is named at the end. */
+void node_unwritten(struct node *n, const char *name);
 
 /* --- computing (a worker) --- */
 
@@ -135,6 +151,9 @@ void node_stand_still(struct node *n, double seconds);
 
 /* --- waiting --- */
 
+/* In place of an index: the time is up; a rank is absent since now (node_on_absence()). */
+enum { NODE_TIME = -1, NODE_ABSENT = -2 };
+
 /* Waits as net_wait() does, and handles events; list[0] belongs to the node, requests begin at
  * list[1]. `what` says what for and `peer` from whom (NET_ANY: nobody in particular), for the
  * message when the deadline passes without a heartbeat. Time goes to counters.wait_s, but that for
@@ -145,6 +164,26 @@ int node_wait(struct node *n, struct request **list, int count, double until_s, 
 void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what);
 void node_handle_events(struct node *n);           /* takes part in an evaluation if one is due */
 void node_mark_departed(struct node *n, int rank); /* from now on no heartbeat is expected of it */
+
+/* --- ranks that are lost (rank 0) --- */
+
+/* From now on absent(self, rank) is asked when a rank is lost. True: the run goes on without it,
+ * and node_wait() returns NODE_ABSENT. False, or NULL: the run ends. An absent rank takes no part
+ * in evaluations; rank 0 computes its shards. */
+void node_on_absence(struct node *n, bool (*absent)(void *self, int rank), void *self);
+bool node_is_absent(const struct node *n, int rank);
+void node_set_absent(struct node *n, int rank, bool absent); /* says nothing */
+void node_take_back(struct node *n, int rank); /* it is there again, if it was absent: says so */
+
+/* --- the end, for a worker that seldom asks for weights --- */
+
+/* Rank 0 will say by a message of its own, TAG_STOP, that training is over. Then n->stop is set,
+ * and a mini-batch or a delay that is under way is interrupted, and all later ones. Not in a run
+ * whose order is recorded or replayed: there how far a worker gets must not depend on time, since
+ * another server's record may hold what it pushes until it reads. */
+void node_hear_end(struct node *n);
+bool node_is_ordered(const struct node *n); /* is the order of arrivals recorded, or replayed? */
+void node_settle_end(struct node *n);       /* waits for it, if it has not come */
 
 /* --- an update (a server) --- */
 
@@ -200,7 +239,8 @@ struct weights_set {
  * whenever another rank goes on. NULL: n->w, as at first. */
 void node_show(struct node *n, const float *w);
 
-/* Rank 0: evaluations from now on judge this set; until then the server's weights. */
+/* Rank 0: evaluations from now on judge this set; until then the server's weights. A mean in a set
+ * without those is left in rank 0's n->w. */
 void node_set_evaluated(struct node *n, struct weights_set set);
 /* Rank 0: from now on the first worker's own weights stand for the server's, if these alone are
  * judged, and its average for theirs. An evaluation leaves them in rank 0's n->w. */
@@ -232,6 +272,72 @@ struct optimizer *node_local_optimizer(const struct node *n, const char *rule, b
 
 /* floats of the vector that this server holds */
 struct range node_slice(const struct node *n, int server);
+
+/* A coder as the options say, for vectors of `count` floats; `stream` and `only_unpacks` as in
+ * struct coder_options. */
+struct coder *node_coder(const struct node *n, const struct codec *codec, int64_t count, int stream,
+                         bool only_unpacks);
+
+/* --- what a checkpoint of a simulated run holds (node/course.h) --- */
+
+/* Vectors of this rank that are not sent, zeroed: with net_alloc()'s blocks all that it has.
+ * Modules below get the same by node_allocator(). */
+float *node_vector(struct node *n, int64_t count);
+void node_vector_free(struct node *n, float *vector); /* NULL is fine */
+struct allocator node_allocator(const struct node *n);
+
+/* This number was computed from vectors, and what the run does next depends on it. A forwarded run
+ * gets the one that it had then, whatever it gives. */
+double node_number(const struct node *n, double number);
+/* Is the run forwarded? Then arithmetic on vectors may be left out. */
+bool node_forwards(const struct node *n);
+
+/* --- checkpoints (node/keeping.c) --- */
+
+/* From now on this memory is part of the rank's state: a checkpoint copies it when it is cut. Of a
+ * run that is resumed it is filled in here, and what was in it is lost; fatal where the checkpoint
+ * has no such. Names are unique on a rank; one that begins with "workers." is the same at all
+ * workers. The memory stays until the last update. Where the run goes on with another number of
+ * workers it stays as it is if this rank has kept no such, or another count of it. */
+void node_keep(struct node *n, const char *name, enum state_type type, void *memory, int64_t count);
+/* The same for [workers][each]: of another number of workers, what was kept of those that are there
+ * before and now. */
+void node_keep_by_worker(struct node *n, const char *name, enum state_type type, void *memory,
+                         int64_t each);
+/* Of a run that is resumed with another number of workers: how many there were; else 0. */
+int node_workers_before(const struct node *n);
+/* The same for a vector whose memory changes: where *vector lies then. Where no server has weights,
+ * and each worker keeps its own as "worker.weights", a resumed run begins with their mean. */
+void node_keep_vector(struct node *n, const char *name, float *const *vector, int64_t count);
+/* The same for all that these show, under names NAME/..: a printf format. NULL is fine. */
+void node_keep_optimizer(struct node *n, struct optimizer *o, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void node_keep_coder(struct node *n, struct coder *c, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Of a run that is resumed: what that rank had kept under this name. False, and nothing is written:
+ * it is not resumed, or there is no such. */
+bool node_kept(const struct node *n, int rank, const char *name, enum state_type type, void *to,
+               int64_t count);
+/* Of a run that is resumed: with which mini-batch of its stream that worker goes on, by what rank 0
+ * had of each, which it kept under this name, [workers]. Of another number of workers, where it
+ * would be if all had given alike. -1: it is not resumed. */
+int64_t node_kept_place(const struct node *n, const char *name, int worker);
+void node_set_place(struct node *n, int64_t minibatches); /* this worker goes on with that one */
+
+/* Of a run that is resumed: n->w is as it was kept, whatever a codec has made of weights that were
+ * sent. For workers that keep weights of their own in step. */
+void node_restore_weights(struct node *n);
+
+/* Rank 0: what a manifest says of the run as it is now, a JSON object. To be freed. */
+char *node_manifest(const struct node *n);
+
+/* Rank 0: the number of the last checkpoint that was decided on, which all that it sends from then
+ * on carries. The others: such a number has come; if it is a new one this rank's state is copied
+ * now. The number of the last one that was. */
+int64_t node_cut_number(const struct node *n);
+void node_cut(struct node *n, int64_t number);
+int64_t node_last_cut(const struct node *n);
 
 /* --- time --- */
 

@@ -21,8 +21,11 @@ void run_context_check(const struct options *o)
 
 void run_context_share_cores(struct run_context *c, int ranks)
 {
-    if (c->machine && machine_cores(c->machine))
-        c->computing = xcalloc((size_t)machine_host(c->machine, ranks) + 1, sizeof *c->computing);
+    if (!c->machine || !machine_cores(c->machine))
+        return;
+    size_t hosts = (size_t)machine_host(c->machine, ranks) + 1;
+    c->computing = xcalloc(hosts, sizeof *c->computing);
+    c->taken_s = xcalloc(hosts, sizeof *c->taken_s);
 }
 
 /* What --machine says of this run's computing; a mini-batch that nobody has timed is not
@@ -36,7 +39,8 @@ static void take_machine(struct run_context *c, const struct machine *machine, i
     c->minibatch_s = sim->sim_minibatch;
     if (!machine)
         return;
-    const char *variant = model_variant(o);
+    char variant[MODEL_VARIANT];
+    model_variant(o, variant);
     c->minibatch_s =
         machine_minibatch_s(machine, o->network, variant, c->minibatch, o->dtype, threads);
     if (isnan(c->minibatch_s))
@@ -70,6 +74,7 @@ static void open_problem(struct run_context *c, const struct run_context_request
                                   .speeds = speeds,
                                   .serves = r->serves,
                                   .trains = r->trains,
+                                  .listener = r->listener,
                                   .prefetch = r->simulated ? 0 : (int)c->options->prefetch});
     xfree(speeds);
 }
@@ -81,6 +86,9 @@ static void take_delays(struct run_context *c, const struct run_context_request 
     if (r->simulated) {
         const struct sim_options *sim = options_of(o, world_sim.options);
         c->link = link_slowness_parse(sim->link_delay, sim->link_burst, r->ranks);
+        c->faults = faults_load(sim->faults,
+                                &(struct fault_world){r->ranks, c->servers, (uint64_t)o->seed});
+        c->disk = c->faults ? disk_open(c->faults->disk, c->faults->disk_count) : NULL;
     }
     if (strcmp(o->delay_key, "clock") != 0)
         return;
@@ -91,17 +99,24 @@ static void take_delays(struct run_context *c, const struct run_context_request 
               DELAY_SHORTEST_BLOCK_S);
 }
 
-static void set_limits(struct run_context *c)
+struct limits run_context_limits(const struct options *o, int64_t training_samples)
 {
-    const struct options *o = c->options;
-    double wanted =
-        o->samples ? (double)o->samples : o->epochs * (double)c->problem->training_samples;
+    struct limits l = {.seconds = o->seconds, .updates = o->updates};
+    double wanted = o->samples ? (double)o->samples : o->epochs * (double)training_samples;
     if (wanted > most_samples)
         fatal("--epochs %g: that is %g samples; take at most %g", o->epochs, wanted, most_samples);
-    c->samples_wanted = wanted > 1 ? (int64_t)ceil(wanted) : 1;
-    c->evaluate_every = o->eval_every         ? o->eval_every
-                        : o->eval_seconds > 0 ? (int64_t)most_samples
-                                              : c->samples_wanted / 16 + 1;
+    l.samples = wanted > 1 ? (int64_t)ceil(wanted) : 1;
+    l.evaluate_every = o->eval_every         ? o->eval_every
+                       : o->eval_seconds > 0 ? (int64_t)most_samples
+                                             : l.samples / 16 + 1;
+    return l;
+}
+
+static void set_limits(struct run_context *c)
+{
+    const struct limits l = run_context_limits(c->options, c->problem->training_samples);
+    c->samples_wanted = l.samples;
+    c->evaluate_every = l.evaluate_every;
 }
 
 void run_context_open(struct run_context *c, const struct run_context_request *r)
@@ -135,6 +150,9 @@ void run_context_close(struct run_context *c)
     problem_close(c->problem);
     if (c->results)
         results_close(c->results);
+    disk_close(c->disk);
+    faults_free(c->faults);
     xfree(c->computing);
+    xfree(c->taken_s);
     xfree(c->data_share);
 }

@@ -10,14 +10,25 @@ struct training_state node_training_state(const struct node *n)
     return (struct training_state){n->version, n->samples, node_clock(n)};
 }
 
+struct limits node_limits(const struct node *n)
+{
+    const struct run_context *c = n->context;
+    if (node_forwards(n))
+        return c->course->limits;
+    return (struct limits){.seconds = c->options->seconds,
+                           .updates = c->options->updates,
+                           .samples = c->samples_wanted,
+                           .evaluate_every = c->evaluate_every};
+}
+
 static double done_at(const struct node *n, struct training_state at)
 {
-    const struct options *o = n->context->options;
-    double done = (double)at.samples / (double)n->context->samples_wanted;
-    if (o->seconds > 0)
-        done = fmax(done, at.seconds / o->seconds);
-    if (o->updates > 0)
-        done = fmax(done, (double)at.version / (double)o->updates);
+    const struct limits l = node_limits(n);
+    double done = (double)at.samples / (double)l.samples;
+    if (l.seconds > 0)
+        done = fmax(done, at.seconds / l.seconds);
+    if (l.updates > 0)
+        done = fmax(done, (double)at.version / (double)l.updates);
     return fmin(done, 1);
 }
 
@@ -45,7 +56,7 @@ static bool has_reached_target(const struct node *n)
 bool node_stops_at(const struct node *n, struct training_state at)
 {
     return at.samples >= n->own->evaluator.next_samples || done_at(n, at) >= 1 ||
-           has_reached_target(n) || *n->context->stop_requested;
+           has_reached_target(n) || n->own->stop_heard;
 }
 
 /* When the newest version was made: as soon as all workers wait, not when rank 0 comes to count
@@ -78,7 +89,7 @@ static void report(struct node *n, const struct update *u, double lr)
     results_progress(r, &(struct progress){.seconds = n->own->clock.trained_s,
                                            .version = n->version,
                                            .samples = n->samples,
-                                           .samples_wanted = n->context->samples_wanted,
+                                           .samples_wanted = node_limits(n).samples,
                                            .done = node_done(n),
                                            .loss = mean,
                                            .staleness = histogram_mean(&n->counters.staleness),
@@ -99,8 +110,41 @@ static void evaluate(struct node *n)
 {
     if (n->own->evaluator.current)
         return;
-    control_call_evaluation(n);
-    node_handle_events(n);
+    if (n->own->stop_heard) {
+        control_save(n);
+        if (!stop_has_time(n))
+            return;
+    }
+    control_evaluate(n);
+}
+
+/* Is training over with the version that was just made? */
+static bool is_over(const struct node *n)
+{
+    return n->own->stop_heard || n->ending == END_WITH_NEXT ||
+           (n->ending == END_BY_LIMITS && node_done(n) >= 1);
+}
+
+/* Signals are heard here, and before the first update: what follows one is not the course of a run
+ * that had none, and is not kept. */
+static void keep_course(struct node *n, const struct update *u)
+{
+    bool heard_before = n->own->stop_heard;
+    n->own->stop_heard |= stop_is_asked(n);
+    if (isfinite(u->loss) && !heard_before)
+        course_update(n, is_over(n));
+}
+
+/* What a version brings: an evaluation, the end. */
+static void judge(struct node *n)
+{
+    n->stop |= is_over(n);
+    if (n->own->stop_heard)
+        n->status = EXIT_STOPPED;
+    if (n->stop ? !evaluates_later(n)
+                : n->samples >= n->own->evaluator.next_samples || moment_makes_version_due(n))
+        evaluate(n);
+    n->stop |= n->ending == END_BY_LIMITS && has_reached_target(n);
 }
 
 static void decide(struct node *n, const struct update *u)
@@ -109,23 +153,23 @@ static void decide(struct node *n, const struct update *u)
         divergence_nan(n, u->worst);
         return;
     }
+    keeping_updated(n, is_over(n));
     if (n->ending == END_NOT_HERE)
         return;
-    if (*n->context->stop_requested) {
-        n->status = EXIT_STOPPED;
-        n->stop = true;
-        results_event(n->context->results, "stopped", node_clock(n),
-                      JSON_FIELDS(JSON_TEXT("by", "signal")));
-    }
-    n->stop |= n->ending == END_WITH_NEXT || (n->ending == END_BY_LIMITS && node_done(n) >= 1);
-    if (n->stop ? !evaluates_later(n)
-                : n->samples >= n->own->evaluator.next_samples || moment_makes_version_due(n))
-        evaluate(n);
-    n->stop |= n->ending == END_BY_LIMITS && has_reached_target(n);
+    judge(n);
+    if (n->stop)
+        keeping_ended(n);
 }
 
 void node_first_evaluation(struct node *n)
 {
+    n->own->stop_heard = stop_is_asked(n);
+    if (n->version > 0) {
+        judge(n);
+        if (n->stop)
+            keeping_ended(n);
+        return;
+    }
     evaluate(n);
     n->stop = has_reached_target(n) && !*n->context->options->replay;
 }
@@ -143,6 +187,8 @@ void node_updated(struct node *n, const struct update *u)
     struct evaluator *e = &n->own->evaluator;
     double lr = u->lr > 0 ? u->lr : node_lr(n);
     n->version++;
+    net_act(n->net,
+            (struct net_activity){.pace = NET_STEPS, .what = "update", .number = n->version});
     n->samples += u->samples;
     n->counters.updates++;
     if (n->worker >= 0) /* alone: all of it */
@@ -157,6 +203,7 @@ void node_updated(struct node *n, const struct update *u)
     if (n->rank == 0) {
         n->own->clock.trained_s = made_s(n);
         report(n, u, lr);
+        keep_course(n, u);
         decide(n, u);
         starvation_check(n);
     }

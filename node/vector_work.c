@@ -90,20 +90,23 @@ void node_sum(struct node *n, float *to, const float *const *source, const doubl
               int sources, int64_t count)
 {
     double began_s = node_clock(n);
-    vector_sum(to, source, scale, sources, count, n->context->threads);
+    if (!node_forwards(n))
+        vector_sum(to, source, scale, sources, count, n->context->threads);
     node_count_work(n, began_s, (struct vector_work){count, {[PASS_SUM] = sources + 1}});
 }
 
 void node_add(struct node *n, float *to, const float *from, int64_t count)
 {
     double began_s = node_clock(n);
-    vector_add(to, from, count, n->context->threads);
+    if (!node_forwards(n))
+        vector_add(to, from, count, n->context->threads);
     node_count_work(n, began_s, (struct vector_work){count, {[PASS_SUM] = 3}});
 }
 
 void node_copy(struct node *n, float *to, const float *from, int64_t count)
 {
     double began_s = node_clock(n);
-    vector_copy(to, from, count, n->context->threads);
+    if (!node_forwards(n))
+        vector_copy(to, from, count, n->context->threads);
     node_count_work(n, began_s, (struct vector_work){count, {[PASS_COPY] = 2}});
 }

@@ -11,6 +11,20 @@
 #include "base/check.h"
 #include "node/private.h"
 
+void weights_set_take(struct node *n, const struct header *call)
+{
+    struct weights_set *set = &n->own->evaluator.set;
+    uint8_t flag[sizeof *set];
+    header_unpack(call, flag);
+    for (size_t i = 0; i < sizeof flag; i++)
+        CHECK(flag[i] <= 1, "rank %d calls to an evaluation of weights that there are not",
+              call->from);
+    bool average = set->average;
+    memcpy(set, flag, sizeof flag);
+    CHECK(set->average == average, "rank %d calls to an evaluation %s --ema", call->from,
+          average ? "without" : "of");
+}
+
 static void open_whole(const struct node *n, struct whole *whole)
 {
     if (n->context->servers > 1 && n->net->ranks > 1)
@@ -53,7 +67,7 @@ static size_t slice_bytes(const struct node *n, int server)
     return (size_t)(s.to - s.from) * sizeof(float);
 }
 
-static const float *own_weights(const struct node *n)
+const float *weights_shown(const struct node *n)
 {
     const float *shown = n->own->evaluator.shown;
     return shown ? shown : n->w;
@@ -65,7 +79,7 @@ static void send_own(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     const struct header header = {.tag = TAG_SLICE, .version = n->version};
     if (n->worker >= 0 && n->net->ranks > 1)
-        evaluation_send(n, &e->sent, &header, own_weights(n), (size_t)n->count * sizeof(float));
+        evaluation_send(n, &e->sent, &header, weights_shown(n), (size_t)n->count * sizeof(float));
 }
 
 /* The first worker's vector goes to all others. */
@@ -90,10 +104,7 @@ static void take_first(struct node *n, struct whole *whole, float *own)
     size_t bytes = (size_t)n->count * sizeof *own;
     if (n->worker == 0)
         return;
-    whole->borrowed = evaluation_receive(n, n->context->servers, TAG_SLICE, NULL, 0);
-    CHECK(net_header(whole->borrowed)->bytes == bytes,
-          "weights of the first worker: %zu bytes expected, %llu came", bytes,
-          (unsigned long long)net_header(whole->borrowed)->bytes);
+    whole->borrowed = evaluation_receive(n, n->context->servers, TAG_SLICE, NULL, bytes);
     whole->w = net_data(whole->borrowed);
     if (n->rank == 0)
         copy_first(n, whole, own);
@@ -150,12 +161,17 @@ static void open_workers(struct node *n)
         e->scale[k] = 1.0 / (double)workers;
 }
 
+/* Where no server has weights it is what rank 0 has. */
 static void take_mean(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
-    if (e->set.mean)
-        vector_sum(e->mean, e->workers, e->scale, n->context->workers, n->count,
-                   n->context->threads);
+    if (!e->set.mean)
+        return;
+    vector_sum(e->mean, e->workers, e->scale, n->context->workers, n->count, n->context->threads);
+    if (n->rank == 0 && !e->set.server) {
+        vector_copy(n->w, e->mean, n->count, n->context->threads);
+        node_weights_changed(n);
+    }
 }
 
 static void borrow_workers(struct node *n)
@@ -166,14 +182,11 @@ static void borrow_workers(struct node *n)
         open_workers(n);
     for (int k = 0; k < n->context->workers; k++) {
         int rank = n->context->servers + k;
-        e->workers[k] = own_weights(n);
+        e->workers[k] = weights_shown(n);
         if (rank == n->rank)
             continue;
-        e->borrowed[k] = evaluation_receive(n, rank, TAG_SLICE, NULL, 0);
+        e->borrowed[k] = evaluation_receive(n, rank, TAG_SLICE, NULL, bytes);
         e->workers[k] = net_data(e->borrowed[k]);
-        CHECK(net_header(e->borrowed[k])->bytes == bytes,
-              "weights of rank %d: %zu bytes expected, %llu came", rank, bytes,
-              (unsigned long long)net_header(e->borrowed[k])->bytes);
     }
     take_mean(n);
 }
@@ -205,7 +218,7 @@ static void look_at_workers(struct node *n)
     if (!e->workers)
         open_workers(n);
     for (int k = 0; k < n->context->workers; k++)
-        e->workers[k] = own_weights(n->context->nodes[n->context->servers + k]);
+        e->workers[k] = weights_shown(n->context->nodes[n->context->servers + k]);
     take_mean(n);
 }
 
@@ -213,7 +226,7 @@ static void look_at_first(struct node *n)
 {
     struct evaluator *e = &n->own->evaluator;
     const struct node *first = n->context->nodes[n->context->servers];
-    e->servers.w = own_weights(first);
+    e->servers.w = weights_shown(first);
     copy_first(n, &e->servers, n->w);
     e->averages.w = average_of(first);
     if (e->set.average)
@@ -245,7 +258,7 @@ static void exchange_servers(struct node *n)
     if (e->set.average)
         send(n, &e->averages, e->average.w);
     if (e->set.server)
-        send(n, &e->servers, e->set.first ? own_weights(n) : n->w);
+        send(n, &e->servers, e->set.first ? weights_shown(n) : n->w);
     if (e->set.average)
         gather(n, &e->averages, e->average.w);
     if (e->set.server)
@@ -283,6 +296,7 @@ bool weights_set_next(const struct node *n, struct candidate *c)
     }
     if (!e->set.workers || number == n->context->workers)
         return false;
+    c->own = true;
     snprintf(c->name, sizeof c->name, "worker %d", number);
     c->w = e->workers[number];
     return true;

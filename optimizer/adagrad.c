@@ -9,9 +9,10 @@
 float sqrtf(float) __attribute__((const));
 
 SIMD_LOOP adagrad_loop(const struct step_coefficients *c, float *restrict w,
-                       const float *restrict g, float *restrict m, float *restrict v, int64_t count)
+                       const float *restrict g, float *restrict m, float *restrict v,
+                       float *restrict a, int64_t count)
 {
-    (void)v;
+    (void)v, (void)a;
     const float lr = c->lr, decay = c->decay, epsilon = c->epsilon;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {

@@ -12,8 +12,9 @@
 float sqrtf(float) __attribute__((const));
 
 SIMD_LOOP adam_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
-                    float *restrict m, float *restrict v, int64_t count)
+                    float *restrict m, float *restrict v, float *restrict a, int64_t count)
 {
+    (void)a;
     const struct step_coefficients q = *c;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -45,31 +46,7 @@ void correct_adam(const struct optimizer_options *o, int64_t step, double *bias,
     *root = sqrt(1 - pow(o->beta2, (double)step));
 }
 
-#define AT(field) offsetof(struct optimizer_options, field)
-
-static const struct option_row rows[] = {{.name = "beta1",
-                                          .type = OPTION_REAL,
-                                          .flags = OPTION_BELOW,
-                                          .offset = AT(beta1),
-                                          .preset = "0.9",
-                                          .placeholder = "B",
-                                          .help = "decay of the first moment",
-                                          .most = 1},
-                                         {.name = "beta2",
-                                          .type = OPTION_REAL,
-                                          .flags = OPTION_BELOW,
-                                          .offset = AT(beta2),
-                                          .preset = "0.999",
-                                          .placeholder = "B",
-                                          .help = "decay of the second moment",
-                                          .most = 1},
-                                         {.name = "epsilon",
-                                          .type = OPTION_REAL,
-                                          .offset = AT(epsilon),
-                                          .preset = "1e-8",
-                                          .placeholder = "E",
-                                          .help = "added to the divisor of a step"},
-                                         {0}};
+static const struct option_row rows[] = {ADAM_ROWS, {0}};
 
 const struct option_set adam_option_set = {.title = "Optimizers adam, adamw and lamb",
                                            .owner = "--optimizer adam, adamw or lamb",

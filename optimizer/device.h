@@ -9,6 +9,7 @@
 #ifndef OPTIMIZER_DEVICE_H
 #define OPTIMIZER_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,8 @@ struct step_coefficients {
     float decay; /* of the weight: added to the gradient */
     float keep;  /* of the weight: what is left of it before the step (AdamW) */
     float beta1, fresh1, beta2, fresh2, epsilon;
+    float part;    /* of a gradient, in the mean over a window of steps */
+    bool advances; /* the window ends: moments advance */
 };
 
 struct device_optimizer; /* the backend's own */

@@ -15,14 +15,16 @@
     X(nesterov)                                                                                    \
     X(adam)                                                                                        \
     X(adamw)                                                                                       \
+    X(accumadam)                                                                                   \
+    X(accumadamw)                                                                                  \
     X(adagrad)                                                                                     \
     X(lars)                                                                                        \
     X(lamb)
 
-/* One step on `count` floats of w with their gradient g; m and v are the states, NULL where the
+/* One step on `count` floats of w with their gradient g; m, v and a are the states, NULL where the
  * rule has none. */
 typedef void rule_kernel(const struct step_coefficients *c, float *w, const float *g, float *m,
-                         float *v, int64_t count);
+                         float *v, float *a, int64_t count);
 
 /* Adds the squares of a layer's part to sums that make its norms: of its weights, and of its
  * gradient or step. What the kernel needs from the gradient may be put into m and v. */
@@ -37,12 +39,12 @@ struct layer_norms {
 struct rule {
     const char *name, *formula, *paper;
     const struct option_set *options; /* its own, in struct optimizer_options; NULL: none */
-    int states;                       /* vectors that it remembers, 0 to 2; zero at first */
+    int states;                       /* vectors that it remembers, 0 to 3; zero at first */
     /* Floats a weight that a step reads and writes, with one gradient: what it costs. At least the
      * gradient's, and two of the weights and of each state. */
     int passes;
     rule_kernel *kernel;
-    enum step_rule step; /* the same on a device */
+    enum step_rule step; /* the same on a device; no rule with three states runs there */
     bool rescales;       /* divides the gradient by its size: twice of it is the same step */
     bool decoupled;      /* weight decay acts on the weights, not through the gradient */
     /* The rule without momentum, which remembers nothing; NULL: momentum means nothing to it. */
@@ -58,6 +60,8 @@ struct rule {
                   struct step_coefficients *c);
 };
 
+const struct rule *rule_find(const char *name); /* fatal when unknown */
+
 #define DECLARE_RULE(name) extern const struct rule rule_##name;
 RULES(DECLARE_RULE)
 #undef DECLARE_RULE
@@ -68,8 +72,8 @@ extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the 
 #define RULE_KERNEL(name)                                                                          \
     SIMD(name,                                                                                     \
          (const struct step_coefficients *c, float *w, const float *g, float *m, float *v,         \
-          int64_t count),                                                                          \
-         (c, w, g, m, v, count))
+          float *a, int64_t count),                                                                \
+         (c, w, g, m, v, a, count))
 
 /* The row of --momentum, of rules that have more options than that. */
 #define MOMENTUM                                                                                   \
@@ -77,6 +81,30 @@ extern const struct rule rule_plain; /* sgd.c: SGD without momentum; not in the 
         .name = "momentum", .type = OPTION_REAL, .flags = OPTION_BELOW,                            \
         .offset = offsetof(struct optimizer_options, momentum), .preset = "0.9",                   \
         .placeholder = "M", .help = "part of the last step that the next one keeps", .most = 1     \
+    }
+
+/* The rows of Adam's numbers. */
+#define ADAM_ROWS                                                                                  \
+    {.name = "beta1",                                                                              \
+     .type = OPTION_REAL,                                                                          \
+     .flags = OPTION_BELOW,                                                                        \
+     .offset = offsetof(struct optimizer_options, beta1),                                          \
+     .preset = "0.9",                                                                              \
+     .placeholder = "B",                                                                           \
+     .help = "decay of the first moment",                                                          \
+     .most = 1},                                                                                   \
+        {.name = "beta2",                                                                          \
+         .type = OPTION_REAL,                                                                      \
+         .flags = OPTION_BELOW,                                                                    \
+         .offset = offsetof(struct optimizer_options, beta2),                                      \
+         .preset = "0.999",                                                                        \
+         .placeholder = "B",                                                                       \
+         .help = "decay of the second moment",                                                     \
+         .most = 1},                                                                               \
+    {                                                                                              \
+        .name = "epsilon", .type = OPTION_REAL,                                                    \
+        .offset = offsetof(struct optimizer_options, epsilon), .preset = "1e-8",                   \
+        .placeholder = "E", .help = "added to the divisor of a step"                               \
     }
 
 extern const struct option_set momentum_option_set; /* sgd.c */

@@ -12,9 +12,9 @@ float sqrtf(float) __attribute__((const));
 
 /* The moments are those of this step already. */
 SIMD_LOOP lamb_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
-                    float *restrict m, float *restrict v, int64_t count)
+                    float *restrict m, float *restrict v, float *restrict a, int64_t count)
 {
-    (void)g;
+    (void)g, (void)a;
     const float lr = c->lr, keep = c->keep, epsilon = c->epsilon;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)

@@ -11,9 +11,9 @@
 #include "optimizer/kinds.h"
 
 SIMD_LOOP lars_loop(const struct step_coefficients *c, float *restrict w, const float *restrict g,
-                    float *restrict m, float *restrict v, int64_t count)
+                    float *restrict m, float *restrict v, float *restrict a, int64_t count)
 {
-    (void)v;
+    (void)v, (void)a;
     const float lr = c->lr, momentum = c->momentum, decay = c->decay;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {

@@ -26,7 +26,7 @@ static void measure(const struct layerwise_step *s, const struct step_coefficien
 static void step(const struct layerwise_step *s, const struct step_coefficients *c, struct range at)
 {
     s->rule->kernel(c, s->w + at.from, s->g + at.from, from(s->state[0], at.from),
-                    from(s->state[1], at.from), at.to - at.from);
+                    from(s->state[1], at.from), NULL, at.to - at.from);
 }
 
 static struct range shifted(struct range at, int64_t by)

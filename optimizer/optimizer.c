@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/journal.h"
 #include "base/squares.h"
 #include "optimizer/layerwise.h"
 
@@ -16,7 +17,7 @@ struct optimizer {
     struct optimizer_options options;
     const struct rule *rule;
     int64_t count, steps;
-    float *state[2], *accumulated; /* NULL until something is */
+    float *state[3], *accumulated; /* NULL until something is */
     float *gradient;      /* of a step; NULL until one is summed before its norms are known */
     struct layer *layers; /* [layer_count] of a layer-wise rule; NULL else */
     int layer_count;
@@ -29,67 +30,19 @@ struct optimizer {
     float *home;                     /* else the copy of the weights */
 };
 
-static const struct rule *const rules[] = {
-#define ROW(name) &rule_##name,
-    RULES(ROW)
-#undef ROW
-};
-
-const char *optimizer_rules(void)
+static float *vector_new(const struct optimizer *o)
 {
-#define NAME(name) "|" #name
-    return &RULES(NAME)[1];
-#undef NAME
+    return allocator_take(&o->options.allocator, (size_t)o->count, sizeof(float));
+}
+
+static bool forwards(const struct optimizer *o)
+{
+    return journal_forwards(o->options.journal);
 }
 
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static const struct rule *find_rule(const char *name)
-{
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (!strcmp(rules[i]->name, name))
-            return rules[i];
-    fatal("--optimizer: unknown rule '%s'; known are %s", name, optimizer_rules());
-}
-
-int optimizer_option_sets(const struct option_set **list, int room)
-{
-    int count = 0;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (rules[i]->options && count < room)
-            list[count++] = rules[i]->options;
-    return count;
-}
-
-const struct option_set *optimizer_option_set(const char *rule)
-{
-    return find_rule(rule)->options;
-}
-
-bool optimizer_is_layerwise(const char *rule)
-{
-    return find_rule(rule)->measure;
-}
-
-bool optimizer_rescales(const char *rule)
-{
-    return find_rule(rule)->rescales;
-}
-
-struct optimizer_options optimizer_options_of(const struct options *o, const char *name)
-{
-    const struct rule *rule = find_rule(name);
-    struct optimizer_options q = {.rule = NULL};
-    if (rule->options)
-        q = *(const struct optimizer_options *)options_of(o, rule->options);
-    q.rule = rule->name;
-    q.decay = o->weight_decay;
-    q.clip = o->clip;
-    q.threads = 1;
-    return q;
 }
 
 /* Keeps what lies in the slice, neighbours joined, and a range after all as the end. */
@@ -136,7 +89,7 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
                                  const struct range *no_decay, int no_decay_count)
 {
     assert(slice.from >= 0 && slice.from <= slice.to && no_decay_count >= 0);
-    const struct rule *rule = find_rule(options->rule);
+    const struct rule *rule = rule_find(options->rule);
     if (!(options->decay >= 0 && options->decay <= FLT_MAX))
         fatal("--weight-decay %g: give a number from 0 up", options->decay);
     if (rule->check)
@@ -148,7 +101,7 @@ struct optimizer *optimizer_open(const struct optimizer_options *options, struct
     assert(o->rule->passes >= 3 + 2 * o->rule->states);
     o->count = slice.to - slice.from;
     for (int i = 0; i < o->rule->states; i++)
-        o->state[i] = xcalloc((size_t)o->count, sizeof(float));
+        o->state[i] = vector_new(o);
     set_no_decay(o, slice, no_decay, options->decay > 0 ? no_decay_count : 0);
     if (rule->measure)
         set_layers(o, slice, no_decay, no_decay_count);
@@ -162,13 +115,34 @@ void optimizer_close(struct optimizer *o)
         return;
     if (o->device)
         o->device_kind->close(o->device);
-    xfree(o->state[0]);
-    xfree(o->state[1]);
-    xfree(o->accumulated);
-    xfree(o->gradient);
+    float *vectors[] = {o->state[0], o->state[1], o->state[2], o->accumulated, o->gradient};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        allocator_give_back(&o->options.allocator, vectors[i]);
     xfree(o->layers);
     xfree(o->no_decay);
     xfree(o);
+}
+
+void optimizer_state(struct optimizer *o, state_visitor *visit, void *self)
+{
+    static const char *const names[] = {"m", "v", "a"};
+    assert(!o->device);
+    for (int i = 0; i < o->rule->states; i++)
+        visit(self, names[i], STATE_F32, o->state[i], o->count);
+    if (o->accumulated)
+        visit(self, "accumulated", STATE_F32, o->accumulated, o->count);
+    visit(self, "steps", STATE_I64, &o->steps, 1);
+}
+
+static void clear(void *self, const char *name, enum state_type type, void *memory, int64_t count)
+{
+    (void)self, (void)name;
+    memset(memory, 0, (size_t)count * state_size(type));
+}
+
+void optimizer_forget(struct optimizer *o)
+{
+    optimizer_state(o, clear, NULL);
 }
 
 int64_t optimizer_state_bytes(const struct optimizer *o)
@@ -204,6 +178,10 @@ static void coefficients(const struct optimizer *o, double lr, struct step_coeff
         .fresh2 = (float)(1 - q->beta2),
         .epsilon = (float)(q->epsilon * root),
     };
+    if (q->accum_iter) {
+        c[0].part = (float)(1.0 / (double)q->accum_iter);
+        c[0].advances = o->steps % q->accum_iter == 0;
+    }
     c[1] = c[0];
     if (o->rule->decoupled)
         c[1].keep = (float)(1 - lr * q->decay);
@@ -231,6 +209,11 @@ static const struct range *no_decay_from(const struct optimizer *o, int64_t at)
     return &o->no_decay[low];
 }
 
+static float *from_float(float *vector, int64_t at)
+{
+    return vector ? vector + at : NULL;
+}
+
 /* Steps on floats `at` of the slice, decaying and no_decay ranges in turn; w is the whole slice, g
  * begins at `at`. */
 static void update(const struct optimizer *o, const struct step_coefficients c[2], float *w,
@@ -240,9 +223,9 @@ static void update(const struct optimizer *o, const struct step_coefficients c[2
     for (int64_t from = at.from, to; from < at.to; from = to) {
         bool decays = from < no_decay->from;
         to = least(at.to, decays ? no_decay->from : no_decay->to);
-        float *m = o->state[0] ? o->state[0] + from : NULL,
-              *v = o->state[1] ? o->state[1] + from : NULL;
-        o->rule->kernel(&c[decays], w + from, g + (from - at.from), m, v, to - from);
+        float *m = from_float(o->state[0], from), *v = from_float(o->state[1], from),
+              *a = from_float(o->state[2], from);
+        o->rule->kernel(&c[decays], w + from, g + (from - at.from), m, v, a, to - from);
         if (!decays)
             no_decay++;
     }
@@ -281,7 +264,8 @@ void optimizer_step(struct optimizer *o, float *w, const float *g, double lr)
         return;
     }
     next_coefficients(o, lr, c);
-    EACH_RANGE(o->count, o->options.threads, update(o, c, w, g + at.from, at));
+    if (!forwards(o))
+        EACH_RANGE(o->count, o->options.threads, update(o, c, w, g + at.from, at));
 }
 
 /* Puts the sum into `to` when that is not NULL, and steps with it when o is not NULL, chunk by
@@ -301,29 +285,33 @@ static void sum_part(const struct optimizer *o, const struct step_coefficients *
     }
 }
 
-/* The sum of the sources as one vector, and what it is multiplied by to be clipped. */
+/* The sum of the sources as one vector; where the step is clipped its squares are added. */
 static const float *sum_first(struct optimizer *o, const float *const *source, const double *scale,
-                              int sources, double *factor)
+                              int sources, struct squares *squares)
 {
-    struct squares squares = {.bad = 0};
-    const float *sum = o->gradient;
     int threads = o->options.threads;
     bool clips = optimizer_clips(o), is_sum = sources == 1 && scale[0] == 1;
-    if (is_sum)
-        sum = source[0];
-    if (is_sum && clips) {
-        squares_add(&squares, sum, o->count, threads);
-    } else if (!is_sum && !clips) {
+    const float *sum = is_sum ? source[0] : o->gradient;
+    if (forwards(o))
+        return sum;
+    if (is_sum && clips)
+        squares_add(squares, sum, o->count, threads);
+    else if (!is_sum && !clips)
         vector_sum(o->gradient, source, scale, sources, o->count, threads);
-    } else if (!is_sum) {
+    else if (!is_sum)
         EACH_RANGE(o->count, threads,
-                   sum_squares(o->gradient, source, scale, sources, at, &squares));
-    }
-    *factor = 1;
-    if (clips)
-        *factor = squares_clip(o->norm ? o->norm(o->norm_self, &squares) : squares_norm(&squares),
-                               o->options.clip);
+                   sum_squares(o->gradient, source, scale, sources, at, squares));
     return sum;
+}
+
+/* What a gradient with these squares is multiplied by. */
+static double clip(struct optimizer *o, struct squares *squares)
+{
+    if (!optimizer_clips(o))
+        return 1;
+    journal_words(o->options.journal, squares, sizeof *squares / sizeof(uint64_t));
+    return squares_clip(o->norm ? o->norm(o->norm_self, squares) : squares_norm(squares),
+                        o->options.clip);
 }
 
 /* Layer by layer, with this multiple of the gradient. */
@@ -360,13 +348,17 @@ void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *co
     const float *sum = NULL;
     double factor = 1;
     if (optimizer_clips(o) || o->layers) {
+        struct squares squares = {.bad = 0};
         if (!o->gradient)
-            o->gradient = xcalloc((size_t)o->count, sizeof *o->gradient);
-        sum = sum_first(o, source, scale, sources, &factor);
+            o->gradient = vector_new(o);
+        sum = sum_first(o, source, scale, sources, &squares);
+        factor = clip(o, &squares);
         source = &sum;
         scale = &factor;
         sources = 1;
     }
+    if (forwards(o))
+        return;
     if (!o->layers) {
         EACH_RANGE(o->count, o->options.threads, sum_part(o, c, w, g, source, scale, sources, at));
         return;
@@ -382,9 +374,15 @@ void optimizer_sum(struct optimizer *o, float *w, const float *const *source, co
     if (o->device) {
         assert(w == o->home);
         o->device_kind->sum(o->device, source, scale, sources);
-    } else {
+    } else if (!forwards(o)) {
         vector_sum(w, source, scale, sources, o->count, o->options.threads);
     }
+}
+
+void optimizer_accumulator(struct optimizer *o)
+{
+    if (!o->device && !o->accumulated)
+        o->accumulated = vector_new(o);
 }
 
 void optimizer_accumulate(struct optimizer *o, const float *source)
@@ -393,9 +391,9 @@ void optimizer_accumulate(struct optimizer *o, const float *source)
         o->device_kind->accumulate(o->device, source);
         return;
     }
-    if (!o->accumulated)
-        o->accumulated = xcalloc((size_t)o->count, sizeof *o->accumulated);
-    vector_add(o->accumulated, source, o->count, o->options.threads);
+    optimizer_accumulator(o);
+    if (!forwards(o))
+        vector_add(o->accumulated, source, o->count, o->options.threads);
 }
 
 void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, double lr)
@@ -409,14 +407,15 @@ void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, dou
     }
     optimizer_step_sum(o, w, NULL, (const float *const[]){o->accumulated}, &scale,
                        o->accumulated ? 1 : 0, lr);
-    if (o->accumulated)
+    if (o->accumulated && !forwards(o))
         memset(o->accumulated, 0, (size_t)o->count * sizeof *o->accumulated);
 }
 
 void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *kind, float *w,
                        int sources, int number)
 {
-    assert(!o->steps && !o->accumulated && !o->device && (!kind || !o->layers));
+    assert(!o->steps && !o->accumulated && !o->device &&
+           (!kind || optimizer_fits_device(o->rule->name)));
     if (!kind)
         return;
     o->device_kind = kind;
@@ -430,7 +429,7 @@ void optimizer_offload(struct optimizer *o, const struct device_optimizer_kind *
                                                               .sources = sources,
                                                               .number = number});
     for (int i = 0; i < o->rule->states; i++) {
-        xfree(o->state[i]);
+        allocator_give_back(&o->options.allocator, o->state[i]);
         o->state[i] = NULL;
     }
 }

@@ -10,23 +10,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/alloc.h"
+#include "base/state.h"
 #include "base/vector.h"
 #include "optimizer/device.h"
 
 struct option_set;
 struct options;
+struct journal; /* base/journal.h */
 struct squares; /* base/squares.h */
 
 /* Momentum, betas and epsilon are options of the rules that have them, in their files. */
 struct optimizer_options {
     const char *rule;       /* one of optimizer_rules() */
-    double momentum, decay; /* decay: weight decay, L2 in the gradient except for adamw */
+    double momentum, decay; /* decay: weight decay, L2 in the gradient unless decoupled */
     double beta1, beta2, epsilon;
-    double trust; /* lars */
-    double clip;  /* greatest norm of a step's gradient; 0: any */
+    double trust;       /* lars */
+    int64_t accum_iter; /* accumadam, accumadamw: steps of a window */
+    double clip;        /* greatest norm of a step's gradient; 0: any */
     int threads;
     const struct range *layers; /* [layer_count] of the whole vector, in order; NULL: it is one */
     int layer_count;
+    struct allocator allocator; /* of its state, and of what a step needs */
+    struct journal *journal; /* has norms; while it forwards, calls count a step and compute none */
 };
 
 /* The rule with its own options as they were given, weight decay and clipping; 1 thread. Numbers
@@ -47,11 +53,12 @@ void optimizer_close(struct optimizer *o);
 /* Does the rule divide a gradient by its size? Then a step is made smaller by its rate, not by its
  * gradient. */
 bool optimizer_rescales(const char *rule);
-const char *optimizer_rules(void); /* "sgd|nesterov|adam|adamw|adagrad|lars|lamb" */
+const char *optimizer_rules(void); /* "sgd|nesterov|adam|.." */
 
 /* Does it take norms of layers? Then it works on whole vectors alone, and on no device; layers
  * that do not decay have no rate of their own. */
 bool optimizer_is_layerwise(const char *rule);
+bool optimizer_fits_device(const char *rule); /* optimizer_offload() */
 
 /* With a greatest norm C a step's gradient g is scaled to g min(1, C / |g|), before weight decay.
  * That is one more pass: the gradient is written and read again. Where the slice is not the whole
@@ -70,6 +77,10 @@ void optimizer_step(struct optimizer *o, float *w, const float *g, double lr);
 void optimizer_step_sum(struct optimizer *o, float *w, float *g, const float *const *source,
                         const double *scale, int sources, double lr);
 
+/* What it remembers: the rule's vectors "m", "v", "a" as far as there are any, "accumulated" where
+ * optimizer_accumulator() was called, "steps". Not of an offloaded one. */
+void optimizer_state(struct optimizer *o, state_visitor *visit, void *self);
+void optimizer_forget(struct optimizer *o); /* all that: as when it was opened. The same */
 int64_t optimizer_state_bytes(const struct optimizer *o);
 int64_t optimizer_count(const struct optimizer *o); /* floats of the slice */
 
@@ -83,6 +94,7 @@ void optimizer_sum(struct optimizer *o, float *w, const float *const *source, co
 
 /* A source at a time: optimizer_accumulate() adds it to an accumulator, zero at first;
  * optimizer_step_accumulated() steps with scale x the accumulator, which is zero then. */
+void optimizer_accumulator(struct optimizer *o); /* makes it now, not when it is needed */
 void optimizer_accumulate(struct optimizer *o, const float *source);
 void optimizer_step_accumulated(struct optimizer *o, float *w, double scale, double lr);
 

@@ -29,6 +29,7 @@ struct ps_client {
     struct request *pending_pull; /* what ps_pull_ready() waits for */
     float *into;                  /* where the pull goes */
     double waited_s;              /* in all, until the last push */
+    int64_t cut;                  /* number of the newest checkpoint, as server 0 said */
     bool new_weights, dropped, departed;
 };
 
@@ -41,18 +42,14 @@ static void open_link(struct ps_client *ps, int server)
     const struct options *o = n->context->options;
     const struct codec *codec = codec_find(o->compress);
     link->slice = node_slice(n, server);
-    struct coder_options options = {.count = link->slice.to - link->slice.from,
-                                    .own = codec_own(codec, o),
-                                    .seed = (uint64_t)o->seed,
-                                    .worker = n->worker,
-                                    .stream = server};
+    int64_t count = link->slice.to - link->slice.from;
     if (!codec->in_place) {
-        link->pack = coder_open(codec, &options);
+        link->pack = node_coder(n, codec, count, server, false);
+        node_keep_coder(n, link->pack, "worker/coder %d", server);
         link->packed = net_alloc(n->net, coder_bytes(link->pack));
     }
-    options.only_unpacks = true;
     if (!codec->in_place && codec->weights)
-        link->unpack = coder_open(codec, &options);
+        link->unpack = node_coder(n, codec, count, server, true);
     ps->streams = o->early_push && codec->in_place;
 }
 
@@ -64,6 +61,10 @@ struct ps_client *ps_client_open(struct node *n)
     ps->link = xcalloc((size_t)ps->servers, sizeof *ps->link);
     for (int s = 0; s < ps->servers; s++)
         open_link(ps, s);
+    node_keep(n, "worker/waited_s", STATE_F64, &ps->waited_s, 1);
+    int64_t place = node_kept_place(n, "server/taken", n->worker);
+    if (place >= 0)
+        node_set_place(n, place);
     return ps;
 }
 
@@ -85,7 +86,7 @@ void ps_client_close(struct ps_client *ps)
 int64_t ps_depart(struct ps_client *ps, int64_t signals)
 {
     struct net *net = ps->n->net;
-    const struct depart_note sent = {.signals = signals};
+    const struct depart_note sent = {.signals = signals, .cut = node_last_cut(ps->n)};
     struct farewell_note received;
     ps_flush(ps);
     for (int s = 0; s < ps->servers; s++)
@@ -94,8 +95,12 @@ int64_t ps_depart(struct ps_client *ps, int64_t signals)
     node_end_accounts(ps->n, 0); /* it waits for others that still train */
     node_wait(ps->n, list, 2, INFINITY, "all workers to depart", 0);
     header_unpack(net_header(list[1]), received);
+    farewell_note_check(net_header(list[1]), &received);
     node_end_accounts(ps->n, received.dropped_s);
     net_release(net, list[1]);
+    if (received.absent > 0 && received.absent < net->ranks)
+        net_set_absent(net, (int)received.absent, true);
+    node_settle_end(ps->n);
     ps->departed = true;
     return received.signals;
 }
@@ -184,7 +189,7 @@ static void push_slice(struct ps_client *ps, int server, struct header *header, 
 static void push(struct ps_client *ps, const float *vector, const struct push_note *note, int flags)
 {
     struct node *n = ps->n;
-    struct header header = {.tag = TAG_PUSH, .flags = flags};
+    struct header header = {.tag = TAG_PUSH, .flags = flags, .count = node_last_cut(n)};
     header_pack(&header, *note);
     ps_flush(ps);
     enum account before = node_account(n, ACCOUNT_TRANSFER);
@@ -282,6 +287,7 @@ static void take_note(struct ps_client *ps, int server, const struct header *m)
     struct node *n = ps->n;
     struct reply_note note;
     header_unpack(m, note);
+    reply_note_check(m, &note);
     if (server == 0) {
         n->version = m->version;
         n->stop = m->flags & REPLY_STOP;
@@ -289,6 +295,7 @@ static void take_note(struct ps_client *ps, int server, const struct header *m)
         n->samples = note.samples;
         n->lr = note.lr;
         ps->dropped = m->flags & REPLY_DROPPED;
+        ps->cut = m->count;
     }
     if (server == 0 || note.min_clock < n->min_clock)
         n->min_clock = note.min_clock;
@@ -308,7 +315,7 @@ static void take_weights(struct ps_client *ps, int server, const struct request 
     enum account before = node_account(n, ACCOUNT_TRANSFER);
     if (link->unpack)
         wrong = coder_unpack(link->unpack, into, net_data(reply));
-    else
+    else if (!node_forwards(n))
         vector_copy(into, net_data(reply), count, n->context->threads);
     node_advance_copy(n, server, count); /* within a host all that a pull costs: there a simulated
                                             link charges a borrower its latency alone */
@@ -352,5 +359,6 @@ bool ps_wait(struct ps_client *ps)
     ps_flush(ps);
     if (ps->new_weights && ps->into == n->w)
         node_weights_changed(n);
+    node_cut(n, ps->cut);
     return !n->stop && !node_departs(n);
 }

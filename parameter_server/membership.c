@@ -1,5 +1,8 @@
 /* Who is there: departures, control messages, and how training ends.
  *
+ * A scheme that called ps_go_on_without() does not end when a worker is lost. The worker is absent:
+ * nobody waits for its push, until one comes.
+ *
  * Rank 0 decides that training is over, and tells the other servers. From then on every push is
  * dropped and every pending reply is sent; workers depart. When all have, rank 0 evaluates for the
  * last time, if that is due, and lets everybody go. */
@@ -31,6 +34,77 @@ void ps_mark_departed(struct ps_server *ps, int worker)
     ps->departing--;
     ps->present--;
     ps->worker[worker].push = (struct push){.worker = worker, .departed = true};
+}
+
+/* --- absence --- */
+
+/* A worker that has departed, or is about to, is needed no more. */
+static bool is_missed(const struct ps_worker *w)
+{
+    return w->state < WORKER_DEPARTING;
+}
+
+/* node_on_absence()'s */
+static bool take_absence(void *self, int rank)
+{
+    struct ps_server *ps = self;
+    int worker = rank - ps->servers;
+    struct ps_worker *lost = worker >= 0 ? &ps->worker[worker] : NULL;
+    if (!lost || (is_missed(lost) && ps->present - ps->absent <= 1))
+        return false;
+    ps_move_weights(ps);
+    if (!is_missed(lost) || lost->absence != WORKER_PRESENT)
+        return true;
+    lost->absence = WORKER_ABSENT;
+    ps->absent++;
+    return true;
+}
+
+void ps_go_on_without(struct ps_server *ps)
+{
+    if (ps->servers == 1 && !node_is_ordered(ps->n) && !optimizer_is_offloaded(ps->optimizer))
+        node_on_absence(ps->n, take_absence, ps);
+}
+
+/* One whose push is here is not missed until that is used. */
+int ps_next_absence(const struct ps_server *ps)
+{
+    for (int i = 0; ps->absent && i < ps->workers; i++)
+        if (ps->worker[i].absence == WORKER_ABSENT && ps->worker[i].state == WORKER_COMPUTING)
+            return i;
+    return -1;
+}
+
+void ps_leave_alone(struct ps_server *ps, int worker)
+{
+    ps->worker[worker].absence = WORKER_LEFT_ALONE;
+    ps->worker[worker].push = (struct push){.worker = worker, .departed = true, .absent = true};
+    ps->absent--;
+    ps->present--;
+}
+
+void ps_take_back(struct ps_server *ps, int worker)
+{
+    struct ps_worker *from = &ps->worker[worker];
+    ps->absent -= from->absence == WORKER_ABSENT;
+    ps->present += from->absence == WORKER_LEFT_ALONE;
+    from->absence = WORKER_PRESENT;
+    node_take_back(ps->n, ps_rank_of(ps, worker));
+}
+
+bool ps_await_absent(struct ps_server *ps)
+{
+    for (int i = 0; i < ps->workers && !ps->n->stop; i++) {
+        struct ps_worker *w = &ps->worker[i];
+        if (w->absence != WORKER_LEFT_ALONE)
+            continue;
+        w->absence = WORKER_PRESENT;
+        ps->present++;
+        node_set_absent(ps->n, ps_rank_of(ps, i), false);
+    }
+    if (ps->present)
+        node_on_absence(ps->n, NULL, NULL);
+    return ps->present > 0;
 }
 
 /* --- control messages --- */
@@ -73,11 +147,15 @@ void ps_signal(struct ps_server *ps, int worker)
  * reply. */
 static void take_departure(struct ps_server *ps, const struct header *m)
 {
+    CHECK(m->from >= ps->servers, "rank %d departs, and is no worker", m->from);
     struct ps_worker *from = &ps->worker[m->from - ps->servers];
     struct depart_note note;
     header_unpack(m, note);
+    node_cut(ps->n, note.cut);
     CHECK(from->state == WORKER_COMPUTING, "rank %d departs, but its last push is not used yet",
           m->from);
+    depart_note_check(m, &note);
+    ps_take_back(ps, m->from - ps->servers);
     from->state = WORKER_DEPARTING;
     ps->departing++;
     from->signals_sent = note.signals;
@@ -115,6 +193,19 @@ void ps_handle_control(struct ps_server *ps, int index)
 
 /* --- the end --- */
 
+void ps_announce_end(struct ps_server *ps)
+{
+    ps->announces_end = !node_is_ordered(ps->n);
+}
+
+/* The last checkpoint is to be cut, as a reply would say. */
+static void tell_end(struct ps_server *ps, int worker, const struct stop_note *note)
+{
+    struct header header = {.tag = TAG_STOP, .count = node_cut_number(ps->n)};
+    header_pack(&header, *note);
+    net_send(ps->n->net, ps_rank_of(ps, worker), &header, NULL, 0);
+}
+
 /* At once, or where the other servers' records end, as rank 0's does. */
 void ps_send_stop(struct ps_server *ps)
 {
@@ -122,6 +213,8 @@ void ps_send_stop(struct ps_server *ps)
                                    .events = replay_ordered(ps->replay)};
     for (int s = 1; s < ps->servers && ps->n->rank == 0 && !ps->stop_sent; s++)
         send_note(ps->n->net, s, TAG_STOP, note);
+    for (int i = 0; i < ps->workers && ps->n->rank == 0 && ps->announces_end && !ps->stop_sent; i++)
+        tell_end(ps, i, &note);
     ps->stop_sent = true;
 }
 
@@ -164,10 +257,19 @@ static double dropped_s(const struct ps_server *ps, int worker)
 static bool is_waited_for(const struct ps_server *ps)
 {
     for (int i = 0; i < ps->workers; i++)
-        if (ps->worker[i].state < WORKER_DEPARTING)
+        if (ps->worker[i].state < WORKER_DEPARTING && ps->worker[i].absence == WORKER_PRESENT)
             return true;
     return ps->recv[RECV_STOP] || ps->recv[RECV_REPLAY] ||
            (ps->recv[RECV_SIGNAL] && ps->relayed < signals_sent(ps));
+}
+
+/* The last rank that is; 0: none. */
+static int absent_rank(const struct ps_server *ps)
+{
+    int rank = ps->n->net->ranks - 1;
+    while (rank > 0 && !node_is_absent(ps->n, rank))
+        rank--;
+    return rank;
 }
 
 void ps_farewell(struct ps_server *ps)
@@ -177,8 +279,9 @@ void ps_farewell(struct ps_server *ps)
     while (is_waited_for(ps)) {
         struct request *list[RECV_PUSH];
         memcpy(list, ps->recv, sizeof list);
-        ps_handle_control(
-            ps, node_wait(ps->n, list, RECV_PUSH, INFINITY, "a worker to depart", NET_ANY));
+        int index = node_wait(ps->n, list, RECV_PUSH, INFINITY, "a worker to depart", NET_ANY);
+        if (index >= 0)
+            ps_handle_control(ps, index);
     }
     if (ps->n->rank > 0) {
         struct request *list[2] = {NULL, net_recv(net, 0, TAG_FAREWELL, NULL, 0)};
@@ -189,7 +292,8 @@ void ps_farewell(struct ps_server *ps)
     node_final_evaluation(ps->n);
     for (int rank = 1; rank < net->ranks; rank++) {
         const struct farewell_note note = {.signals = signals_to(ps, rank - ps->servers),
-                                           .dropped_s = dropped_s(ps, rank - ps->servers)};
+                                           .dropped_s = dropped_s(ps, rank - ps->servers),
+                                           .absent = absent_rank(ps)};
         send_note(net, rank, TAG_FAREWELL, note);
     }
 }

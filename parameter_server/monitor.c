@@ -1,18 +1,21 @@
 /* Decentralised schemes: workers agree among themselves and report to rank 0, which counts,
  * evaluates and says when training is over.
  *
- * Nobody waits for rank 0: where an update is one of all workers, its reply is sent when the update
- * before was counted. It is held back only where rank 0 will evaluate that version or end training.
- * Then all workers wait at that version, and the first one shows its weights. So limits by samples
- * and by updates are exact. An evaluation by the clock takes what the first worker has. For a
- * limit by seconds, and a learning rate that follows it, the next update is taken to be as long as
- * the last one. A signal to stop ends training with the update that has begun.
+ * Where an update is one of all workers, its reply is sent when the update before was counted: so
+ * nobody is more than two updates ahead of the slowest. It is held back where rank 0 will evaluate
+ * that version or end training. Then all workers wait at that version, and the first one shows its
+ * weights, or each its own where they differ. So limits by samples and by updates are exact. An
+ * evaluation by the clock takes what they have. For a limit by seconds, and a learning rate that
+ * follows it, the next update is taken to be as long as the last one. A signal to stop ends
+ * training with the update that has begun. Where an update is one of one worker, that worker waits
+ * for rank 0's reply, and for nobody else.
  *
  * Cost: two headers per worker and update. The weights come to rank 0 only when it evaluates: one
- * worker shows its own, which all share (or the workers train on rank 0's memory, and nothing needs
- * to come). */
+ * worker shows its own, which all share, or each does (or the workers train on rank 0's memory, and
+ * nothing needs to come). */
 #include <math.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/server.h"
 
@@ -41,14 +44,30 @@ static bool reply_ahead(struct ps_server *ps, double update_s)
     return true;
 }
 
-/* After an evaluation all workers go on with the next update, unless training is over. The call to
- * it goes first, so each takes part with the weights of this version. */
+/* After an evaluation all workers go on with the next update, unless training is over, or may be by
+ * what the evaluation finds (--target): then they wait for that, at the version that the last
+ * checkpoint has. The call to it goes first, so each takes part with the weights of this version.
+ */
 static void release(void *self)
 {
     struct ps_server *ps = self;
-    if (!ps->n->stop)
+    bool goes_on = !ps->n->stop && ps->n->context->options->target <= 0;
+    if (goes_on)
         reply_to_all(ps);
-    ps->replied = !ps->n->stop;
+    ps->replied = goes_on;
+}
+
+void ps_judge(struct ps_server *ps, struct weights_set set)
+{
+    ps->judged = set;
+}
+
+/* All workers have weights, and rank 0 has not. */
+static void judge_workers(struct ps_server *ps)
+{
+    if (ps->judged.mean)
+        node_set_evaluated(ps->n, ps->judged);
+    node_evaluate_first(ps->n);
 }
 
 /* When the last worker sent its report: from then on all wait, if they wait. */
@@ -70,11 +89,11 @@ static void monitor_together(struct ps_server *ps)
     ps_reply_all(ps);
     for (bool ahead = reply_ahead(ps, INFINITY); ps_collect(ps);) {
         n->ending = ahead ? END_NOT_HERE : END_BY_LIMITS;
-        node_evaluate_first(n);
+        judge_workers(ps);
         node_waiting_since(n, last_report_s(ps));
         ps->replied = ahead;
         ps_close_version(ps);
-        if (n->stop && ps->replied) { /* no number, or --target: what is under way is dropped */
+        if (n->stop && ps->replied) { /* no number: what is under way is dropped */
             ps_collect(ps);
             for (int i = 0; i < ps->workers; i++)
                 ps_discard(ps, i);
@@ -86,17 +105,31 @@ static void monitor_together(struct ps_server *ps)
     }
 }
 
-/* An update is what one worker reports. */
+/* An update is what one worker reports. Where workers have weights of their own, each first says
+ * that it has them, by a report of nothing. */
 static void monitor_each(struct ps_server *ps)
 {
+    int begun = 0;
+    bool *has_begun = xcalloc((size_t)ps->workers, sizeof *has_begun);
+    if (!ps->judged.mean)
+        ps_go_on_without(ps);
     ps_reply_all(ps);
     for (const struct push *report; (report = ps_next(ps));) {
         int worker = report->worker;
         if (report->departed)
             continue;
-        ps_close_version(ps);
+        if (report->minibatches) {
+            ps_close_version(ps);
+        } else {
+            ps_discard(ps, worker);
+            begun += !has_begun[worker];
+            if (!has_begun[worker] && begun == ps->workers)
+                judge_workers(ps);
+            has_begun[worker] = true;
+        }
         ps_reply_unchanged(ps, worker);
     }
+    xfree(has_begun);
 }
 
 void ps_monitor(struct ps_server *ps, bool together)

@@ -74,7 +74,8 @@ int64_t ps_depart(struct ps_client *ps, int64_t signals);
 
 struct push {
     int worker;
-    bool departed;                /* the worker has: there is no push */
+    bool departed;                /* the worker has, or is absent: there is no push */
+    bool absent;                  /* it may push again */
     bool expired;                 /* the time of ps_next_until() is up: no worker, no push */
     bool asks;                    /* a reply is pending */
     int64_t minibatches, samples; /* whose gradients it sums; 0: nothing was finished */
@@ -90,11 +91,26 @@ struct ps_server *ps_server_open(struct node *n);
 struct ps_server *ps_server_open_rule(struct node *n, const struct optimizer_options *rule);
 void ps_server_close(struct ps_server *ps); /* returns when all workers have departed */
 
+/* From now on, called right after ps_server_open(): a worker that is lost (node/lost.c) is absent
+ * instead of the end of the run. ps_next() says so once, by a push that is `departed` and `absent`;
+ * ps_present() does not count it. When it pushes again it is present, and its push comes as any
+ * other, as stale as it is. With several servers, a record or a replay, or weights on a device, a
+ * lost worker still ends the run, and so does the last one that is present: also when the others
+ * depart, and only absent ones are left. */
+void ps_go_on_without(struct ps_server *ps);
+
+/* When training is over rank 0 says so to each worker, where they call node_hear_end(). */
+void ps_announce_end(struct ps_server *ps);
+
 struct range ps_slice(const struct ps_server *ps); /* its floats in the whole vector */
 int ps_present(const struct ps_server *ps);        /* workers that have not departed */
 
 /* Waits until every worker that is present has pushed at this version. False: all have departed. */
 bool ps_collect(struct ps_server *ps);
+
+/* Fatal, before a run begins, when --record would replace another run's record, or --replay is no
+ * record of such a run. */
+void ps_check_order(const struct options *o, int workers);
 
 /* Waits for the next push or departure of any worker, in the order of --replay if there is one.
  * NULL: all have departed. Once training is over, it drops what comes, and replies. */
@@ -116,6 +132,8 @@ const float *ps_vector(struct ps_server *ps, int worker);
 void ps_replace(struct ps_server *ps, int worker, const float *vector);
 /* its mini-batches are counted as dropped, and its next reply says so */
 void ps_discard(struct ps_server *ps, int worker);
+/* the same, and the worker computes them again: node_redo() */
+void ps_send_back(struct ps_server *ps, int worker);
 
 /* One update from all pushes p_i that are here, summed in worker order. It counts them, and
  * releases them. s is by worker, 0 leaves one out. Nothing else writes a server's n->w.
@@ -161,8 +179,14 @@ void ps_reply_all(struct ps_server *ps);                   /* to all whose reply
 void ps_signal(struct ps_server *ps, int worker);
 
 /* Counts what workers that agree among themselves report, until training is over. Together: an
- * update is of all of them, and none waits for its reply; else each reports its own. */
+ * update is of all of them, and none waits for its reply; else each reports its own, and one that
+ * is lost is absent, unless ps_judge() was called: then each asks once when it has its first
+ * weights, and all are needed. */
 void ps_monitor(struct ps_server *ps, bool together);
+
+/* Called right after ps_server_open(): from the first update that ps_monitor() counts on,
+ * evaluations judge this set; until then what rank 0 has. */
+void ps_judge(struct ps_server *ps, struct weights_set set);
 
 /* From now on rank 0 relays the first signal of a round to every other worker. */
 void ps_relay_signals(struct ps_server *ps);

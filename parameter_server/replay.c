@@ -16,10 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "parameter_server/server.h"
 
 enum { NAME = 4200, DEPARTED = 1 << 30 };
@@ -43,14 +46,13 @@ struct replay {
 /* The lines of the head that must be equal. To be freed. What is free to differ decides when
  * something comes, where data lie or what is reported, not what is computed. Shards of the data may
  * follow --slow's speeds. */
-static char *equal_lines(const struct node *n)
+static char *equal_lines(const struct options *o, int workers, int servers)
 {
-    const struct options *o = n->context->options;
     char *lines = NULL;
     size_t size;
     FILE *to = open_memstream(&lines, &size);
     CHECK(to, "no memory for the options");
-    fprintf(to, "workers = %d\nservers = %d\n", n->context->workers, n->context->servers);
+    fprintf(to, "workers = %d\nservers = %d\n", workers, servers);
     options_write(o, to, "", " = ", OPTION_FREE);
     if (!strcmp(o->partition, "speed"))
         fprintf(to, "slow = %s\n", o->slow);
@@ -118,13 +120,12 @@ static void check_head(struct replay *r, char *wanted)
 }
 
 /* Returns the name of the recording. */
-static int64_t open_replay(struct replay *r)
+static int64_t open_replay(struct replay *r, const struct options *options, int rank)
 {
     static const char first[] = "nbsgd order 3\n";
-    const struct options *options = r->n->context->options;
     char line[80] = "";
     long long name = 0;
-    snprintf(r->replay_name, NAME, "%s.%d", options->replay, r->n->rank);
+    snprintf(r->replay_name, NAME, "%s.%d", options->replay, rank);
     r->replay = fopen(r->replay_name, "rb");
     if (!r->replay)
         fatal("--replay: %s: %s; --record %s of the same run writes it", r->replay_name,
@@ -140,15 +141,52 @@ static int64_t open_replay(struct replay *r)
     return name;
 }
 
+/* What is known of one before the run: the head of rank 0's. */
+static void check_replay(const struct options *o, int workers)
+{
+    struct replay *r = xcalloc(1, sizeof *r);
+    char *lines = equal_lines(o, workers, (int)o->servers);
+    open_replay(r, o, 0);
+    check_head(r, lines);
+    fclose(r->replay);
+    free(lines);
+    xfree(r);
+}
+
 /* --- record --- */
 
 static void open_record(struct replay *r, int64_t name, const char *lines)
 {
-    snprintf(r->record_name, NAME, "%s.%d", r->n->context->options->record, r->n->rank);
-    r->record = fopen(r->record_name, "wb");
+    const struct options *o = r->n->context->options;
+    snprintf(r->record_name, NAME, "%s.%d", o->record, r->n->rank);
+    r->record = file_begin(r->record_name, o->overwrite);
+    if (!r->record && errno == EEXIST)
+        fatal("--record: %s has another run's record; name another file, or say --overwrite",
+              r->record_name);
     if (!r->record ||
         fprintf(r->record, "nbsgd order 3\nrecording = %lld\n%s\n", (long long)name, lines) < 0)
         fatal("--record: cannot write %s (%s)", r->record_name, strerror(errno));
+}
+
+/* Only those that this host sees: the servers ask again. */
+static void check_record(const struct options *o)
+{
+    for (int s = 0; s < o->servers; s++) {
+        char name[NAME];
+        struct stat there;
+        snprintf(name, NAME, "%s.%d", o->record, s);
+        if (!o->overwrite && !stat(name, &there) && S_ISREG(there.st_mode) && there.st_size)
+            fatal("--record: %s has another run's record; name another file, or say --overwrite",
+                  name);
+    }
+}
+
+static void fail_record(struct replay *r)
+{
+    r->failed = true;
+    fprintf(stderr, "nbsgd: cannot write %s (%s); training goes on, the record is incomplete\n",
+            r->record_name, strerror(errno));
+    node_unwritten(r->n, r->record_name);
 }
 
 static void write_word(struct replay *r, uint32_t word)
@@ -156,9 +194,7 @@ static void write_word(struct replay *r, uint32_t word)
     unsigned char bytes[4] = {word & 0xff, word >> 8 & 0xff, word >> 16 & 0xff, word >> 24};
     if (!r->record || r->failed || fwrite(bytes, 1, sizeof bytes, r->record) == sizeof bytes)
         return;
-    r->failed = true;
-    fprintf(stderr, "nbsgd: cannot write %s (%s); training goes on, the record is incomplete\n",
-            r->record_name, strerror(errno));
+    fail_record(r);
 }
 
 /* Rank 0's name of the recording, at every server. */
@@ -178,6 +214,14 @@ static int64_t agree_on_name(struct node *n, int64_t name)
 
 /* --- both --- */
 
+void ps_check_order(const struct options *o, int workers)
+{
+    if (*o->record)
+        check_record(o);
+    if (*o->replay)
+        check_replay(o, workers);
+}
+
 struct replay *replay_open(struct node *n)
 {
     const struct options *o = n->context->options;
@@ -188,9 +232,10 @@ struct replay *replay_open(struct node *n)
         return r;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t name = *o->replay ? open_replay(r) : now.tv_sec * 1000000000LL + now.tv_nsec;
+    int64_t name =
+        *o->replay ? open_replay(r, o, n->rank) : now.tv_sec * 1000000000LL + now.tv_nsec;
     int64_t agreed = agree_on_name(n, name);
-    char *lines = equal_lines(n);
+    char *lines = equal_lines(o, n->context->workers, n->context->servers);
     if (*o->replay && name != agreed)
         fatal("--replay: %s and %s.0 are of two recordings; take the files of one", r->replay_name,
               o->replay);
@@ -207,9 +252,12 @@ struct replay *replay_open(struct node *n)
 void replay_close(struct replay *r)
 {
     write_word(r, end_word);
+    bool synced =
+        !r->record || (!fflush(r->record) && (!fsync(fileno(r->record)) || errno == EINVAL));
+    if (!synced && !r->failed)
+        fail_record(r);
     if (r->record && fclose(r->record) && !r->failed)
-        fprintf(stderr, "nbsgd: cannot write %s (%s); the record is incomplete\n", r->record_name,
-                strerror(errno));
+        fail_record(r);
     if (r->replay)
         fclose(r->replay);
     xfree(r);
@@ -266,7 +314,8 @@ void ps_agree_on_order(struct ps_server *ps)
 
 static void send_order(struct ps_server *ps, struct event e)
 {
-    const struct order_note note = {.kind = e.kind, .worker = e.worker};
+    const struct order_note note = {
+        .kind = e.kind, .worker = e.worker, .cut = node_cut_number(ps->n)};
     for (int s = 1; s < ps->servers; s++)
         send_note(ps->n->net, s, TAG_ORDER, note);
     ps->replay->ordered++;
@@ -276,6 +325,7 @@ void replay_take_order(struct ps_server *ps, const struct header *m)
 {
     struct order_note note;
     header_unpack(m, note);
+    node_cut(ps->n, note.cut);
     CHECK(note.kind > EVENT_ANY && note.kind < EVENT_END && note.worker >= 0 &&
               note.worker < ps->workers,
           "an order of kind %lld, worker %lld, from rank %d", (long long)note.kind,

@@ -44,23 +44,18 @@ static void expect_push(struct ps_server *ps, int worker)
 
 static void open_coders(struct ps_server *ps)
 {
-    const struct options *o = ps->n->context->options;
-    const struct codec *codec = codec_find(o->compress);
-    struct coder_options options = {.count = ps_slice_count(ps),
-                                    .own = codec_own(codec, o),
-                                    .seed = (uint64_t)o->seed,
-                                    .stream = ps->n->rank};
+    struct node *n = ps->n;
+    const struct codec *codec = codec_find(n->context->options->compress);
     ps->lent.version = -1;
     if (codec->in_place)
         return;
     if (codec->weights) {
-        ps->encode = coder_open(codec, &options);
-        ps->lent.block = net_alloc(ps->n->net, coder_bytes(ps->encode));
+        ps->encode = node_coder(n, codec, ps_slice_count(ps), n->rank, false);
+        ps->lent.block = net_alloc(n->net, coder_bytes(ps->encode));
     }
-    options.only_unpacks = true;
-    ps->decode = coder_open(codec, &options);
+    ps->decode = node_coder(n, codec, ps_slice_count(ps), n->rank, true);
     for (int i = 0; i < ps->workers; i++) {
-        ps->worker[i].unpacked = net_alloc(ps->n->net, slice_bytes(ps));
+        ps->worker[i].unpacked = net_alloc(n->net, slice_bytes(ps));
         optimizer_register_memory(ps->optimizer, ps->worker[i].unpacked, slice_bytes(ps));
     }
 }
@@ -74,6 +69,7 @@ static void open_optimizer(struct ps_server *ps, const struct optimizer_options 
     optimizer_offload(ps->optimizer, n->context->device_optimizer, n->w + ps->slice.from,
                       ps->workers + 1, n->net->local_rank);
     optimizer_register_memory(ps->optimizer, n->w, (size_t)n->count * sizeof *n->w);
+    node_keep_optimizer(n, ps->optimizer, "server/optimizer");
 }
 
 struct ps_server *ps_server_open(struct node *n)
@@ -96,7 +92,12 @@ struct ps_server *ps_server_open_rule(struct node *n, const struct optimizer_opt
     ps->list = xcalloc(RECV_PUSH + workers, sizeof *ps->list);
     ps->source = xcalloc(workers + 1, sizeof *ps->source); /* and the weights themselves */
     ps->scale = xcalloc(workers + 1, sizeof *ps->scale);
+    ps->taken = xcalloc(workers, sizeof *ps->taken);
     ps->update.worst = NET_ANY;
+    node_keep(n, "server/taken", STATE_I64, ps->taken, ps->workers);
+    for (int i = 0; i < ps->workers; i++)
+        if (node_kept_place(n, "server/taken", i) >= 0)
+            ps->taken[i] = node_kept_place(n, "server/taken", i);
     open_optimizer(ps, rule);
     ps->replay = replay_open(n);
     open_coders(ps);
@@ -118,6 +119,7 @@ void ps_server_close(struct ps_server *ps)
     ps_send_stop(ps);
     replay_notify(ps, false);
     ps_farewell(ps);
+    node_on_absence(ps->n, NULL, NULL);
     ps->n->counters.dropped_minibatches += ps->update.minibatches; /* that no step has used */
     ps->n->counters.dropped_samples += ps->update.samples;
     for (int i = 0; i < ps->workers; i++)
@@ -137,7 +139,8 @@ void ps_server_close(struct ps_server *ps)
         net_free(net, ps->lent.copies[i]);
     if (!ps->lent.copies)
         net_free(net, ps->lent.block);
-    void *blocks[] = {ps->lent.copies, ps->worker, ps->recv, ps->list, ps->source, ps->scale, ps};
+    void *blocks[] = {ps->lent.copies, ps->worker, ps->recv,  ps->list,
+                      ps->source,      ps->scale,  ps->taken, ps};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         xfree(blocks[i]);
 }
@@ -161,7 +164,8 @@ static void register_block(struct ps_server *ps, const struct request *push)
         optimizer_register_memory(ps->optimizer, block, bytes);
 }
 
-/* A push has come from this worker: checked before any byte of it is used. */
+/* A push has come from this worker: checked before any byte of it is used. If it is the first one
+ * after a checkpoint, this server's state is copied before it is taken. */
 static void accept_push(struct ps_server *ps, int worker)
 {
     const struct node *n = ps->n;
@@ -170,15 +174,18 @@ static void accept_push(struct ps_server *ps, int worker)
     const struct header *m = net_header(push);
     struct push_note note;
     header_unpack(m, note);
+    push_note_check(m, &note);
     size_t whole = ps->decode ? coder_bytes(ps->decode) : slice_bytes(ps);
     size_t bytes = note.minibatches && !(m->flags & PUSH_REPORT) ? whole : 0;
     CHECK(m->bytes == bytes, "push of version %lld from rank %d: %zu bytes expected, %llu came",
           (long long)m->version, m->from, bytes, (unsigned long long)m->bytes);
-    CHECK(m->version >= 0 && m->version <= n->version && note.minibatches >= 0,
+    CHECK(m->version >= 0 && m->version <= n->version,
           "push of version %lld from rank %d: this server is at version %lld",
           (long long)m->version, m->from, (long long)n->version);
     CHECK(from->state == WORKER_COMPUTING, "push of version %lld from rank %d, which has departed",
           (long long)m->version, m->from);
+    ps_take_back(ps, worker);
+    node_cut(ps->n, m->count);
     from->state = WORKER_PUSHED;
     from->note = note;
     from->push = (struct push){.worker = worker,
@@ -200,6 +207,7 @@ void ps_release_push(struct ps_server *ps, int worker)
     struct ps_worker *from = &ps->worker[worker];
     if (from->push.bytes)
         optimizer_discard(ps->optimizer, from->unpacked ? from->unpacked : from->push.bytes);
+    ps->taken[worker] += from->push.minibatches;
     net_release(ps->n->net, ps->recv[RECV_PUSH + worker]);
     from->is_unpacked = false;
     from->replacement = NULL;
@@ -236,7 +244,7 @@ static int wait_for_any(struct ps_server *ps, double clock_s)
     do
         index = wait_until(ps, ps->first, ps->workers,
                            net_now(n->net) + fmax(clock_s - node_clock(n), 0), "a push", NET_ANY);
-    while (index < 0 && node_clock(n) < clock_s - rounding_s);
+    while (index == NODE_TIME && node_clock(n) < clock_s - rounding_s);
     return index;
 }
 
@@ -250,12 +258,19 @@ struct event ps_next_event(struct ps_server *ps, struct event expected, double c
         ps_mark_departed(ps, worker);
         return (struct event){EVENT_DEPARTURE, worker};
     }
+    worker = ps_next_absence(ps);
+    if (worker >= 0) {
+        ps_leave_alone(ps, worker);
+        return (struct event){EVENT_ABSENCE, worker};
+    }
     int index = expected.kind == EVENT_ANY ? wait_for_any(ps, clock_s)
                 : expected.kind == EVENT_END
                     ? wait_for(ps, 0, 0, what, NET_ANY)
                     : wait_for(ps, expected.worker, 1, what, ps_rank_of(ps, expected.worker));
-    if (index < 0)
+    if (index == NODE_TIME)
         return (struct event){.kind = EVENT_EXPIRY};
+    if (index == NODE_ABSENT)
+        return (struct event){.kind = EVENT_CONTROL};
     if (index < RECV_PUSH)
         ps_handle_control(ps, index);
     if (index < RECV_PUSH || expected.kind == EVENT_DEPARTURE)
@@ -269,7 +284,7 @@ struct event ps_next_event(struct ps_server *ps, struct event expected, double c
 const struct push *ps_next_until(struct ps_server *ps, double clock_s)
 {
     static const struct push expired = {.worker = -1, .expired = true};
-    while (ps_present(ps) > 0) {
+    while (ps_present(ps) > 0 || ps_await_absent(ps)) {
         struct event e = replay_next_event(ps, ps->n->stop ? INFINITY : clock_s);
         if (e.kind != EVENT_CONTROL && !ps->n->stop)
             return e.kind == EVENT_EXPIRY ? &expired : &ps->worker[e.worker].push;
@@ -321,11 +336,26 @@ const struct push *ps_received(const struct ps_server *ps, int worker)
 static void await_reply_taken(struct ps_server *ps, int worker)
 {
     struct request *list[2] = {NULL, ps->worker[worker].reply};
-    if (!list[1])
+    int rank = ps_rank_of(ps, worker);
+    while (list[1] && !node_is_absent(ps->n, rank) &&
+           node_wait(ps->n, list, 2, INFINITY, "a worker to take the weights", rank) < 0)
+        ;
+    if (!list[1] || (node_is_absent(ps->n, rank) && net_wait(ps->n->net, list + 1, 1, 0) < 0))
         return;
-    node_wait(ps->n, list, 2, INFINITY, "a worker to take the weights", ps_rank_of(ps, worker));
     net_release(ps->n->net, list[1]);
     ps->worker[worker].reply = NULL;
+}
+
+void ps_move_weights(struct ps_server *ps)
+{
+    struct node *n = ps->n;
+    size_t bytes = (size_t)n->count * sizeof *n->w;
+    float *w = net_alloc(n->net, bytes);
+    memcpy(w, n->w, bytes);
+    n->w = w;
+    ps->lent.version = -1;
+    if (ps->encode && !ps->lent.copies)
+        ps->lent.block = net_alloc(n->net, coder_bytes(ps->encode));
 }
 
 void ps_await_replies_taken(struct ps_server *ps)
@@ -401,8 +431,10 @@ static void reply(struct ps_server *ps, int worker, int flags, struct training_s
                   const void *payload, size_t bytes)
 {
     struct node *n = ps->n;
-    struct header header = {
-        .tag = TAG_PARAMS, .flags = flags | (n->stop ? REPLY_STOP : 0), .version = at.version};
+    struct header header = {.tag = TAG_PARAMS,
+                            .flags = flags | (n->stop ? REPLY_STOP : 0),
+                            .version = at.version,
+                            .count = node_cut_number(n)};
     if (ps->worker[worker].dropped) {
         header.flags |= REPLY_DROPPED;
         ps->worker[worker].dropped = false;
@@ -423,6 +455,8 @@ void ps_reply(struct ps_server *ps, int worker)
     ps->n->counters.uncompressed_bytes += (int64_t)slice_bytes(ps);
     ps->n->counters.compressed_bytes += (int64_t)bytes;
     reply(ps, worker, 0, node_training_state(ps->n), payload, bytes);
+    if (node_is_absent(ps->n, ps_rank_of(ps, worker)) && !ps->lent.copies)
+        ps_move_weights(ps); /* no update waits until it has read these */
 }
 
 void ps_reply_flags(struct ps_server *ps, int worker, int flags)

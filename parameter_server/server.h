@@ -21,8 +21,17 @@ enum worker_state {
     WORKER_DEPARTED
 };
 
+/* A worker that is lost where the scheme goes on without it (membership.c). What it is waited for
+ * is as its state says; its push may be here. */
+enum absence {
+    WORKER_PRESENT,
+    WORKER_ABSENT,    /* the scheme does not know yet */
+    WORKER_LEFT_ALONE /* the scheme knows: nobody waits for its push */
+};
+
 struct ps_worker { /* as a server sees it */
     enum worker_state state;
+    enum absence absence;
     struct push push;      /* PUSHED: what is here */
     struct push_note note; /* PUSHED: as it came */
     float *unpacked;       /* [slice] a push as floats; NULL where it comes as floats */
@@ -63,6 +72,7 @@ enum event_kind {
     EVENT_ANY, /* as what is expected */
     EVENT_PUSH,
     EVENT_DEPARTURE,
+    EVENT_ABSENCE,
     EVENT_EXPIRY, /* the time is up */
     EVENT_END,    /* of a record; or not ordered yet */
     EVENT_CONTROL /* as what has happened: nothing that concerns the scheme */
@@ -73,14 +83,20 @@ struct event {
     int worker;
 };
 
+struct presence {
+    int present, departing; /* workers that are waited for; of these, that say they depart */
+    int absent;             /* workers that are ABSENT */
+    bool announces_end;     /* ps_announce_end() */
+};
+
 struct ps_server {
     struct node *n;
     int servers, workers;
     struct range slice;
     struct ps_worker *worker; /* [workers] */
-    int present, departing;   /* workers that have not departed; of these, that say they do */
-    struct request **recv;    /* [RECV_PUSH + workers] */
-    struct request **list;    /* those of them that are waited for */
+    struct presence;
+    struct request **recv; /* [RECV_PUSH + workers] */
+    struct request **list; /* those of them that are waited for */
     int first; /* of several pushes that are here that of the first worker from this one on is
                   taken: nobody starves */
 
@@ -88,15 +104,17 @@ struct ps_server {
     struct update update; /* what is in the next one so far */
     const float **source; /* [workers + 1] */
     double *scale;        /* [workers + 1] */
+    int64_t *taken;       /* [workers] mini-batches that it has pushed, used or not */
 
     struct coder *decode, *encode; /* of pushes, of weights; NULL: floats as they are */
     struct lent lent;
 
     bool relays; /* signals */
     int64_t relayed, newest_signal;
-    bool replied;       /* rank 0, monitor.c: in the evaluation of this version, to all */
-    bool stop_sent;     /* rank 0: the other servers know that training is over */
-    bool stop_received; /* the others: rank 0 has said so */
+    struct weights_set judged; /* rank 0, monitor.c: ps_judge()'s; none set: the first worker's */
+    bool replied;              /* rank 0, monitor.c: in the evaluation of this version, to all */
+    bool stop_sent;            /* rank 0: the other servers know that training is over */
+    bool stop_received;        /* the others: rank 0 has said so */
     struct replay *replay;
 };
 
@@ -120,8 +138,11 @@ void ps_reply_flags(struct ps_server *ps, int worker, int flags);
  * one to be counted. */
 void ps_reply_ahead(struct ps_server *ps, int worker, struct training_state expected);
 
-/* Waits until all workers have taken the weights that they were sent. */
+/* Waits until all workers have taken the weights that they were sent; absent ones keep them. */
 void ps_await_replies_taken(struct ps_server *ps);
+/* From now on the weights lie elsewhere: an absent worker may be half way through reading them. It
+ * keeps that memory to the world's end. */
+void ps_move_weights(struct ps_server *ps);
 /* The same, but where copies are lent: the weights may change at once. */
 void ps_await_weights_free(struct ps_server *ps);
 
@@ -134,6 +155,15 @@ void ps_handle_control(struct ps_server *ps, int index);
  * none. */
 int ps_next_departure(const struct ps_server *ps, struct event expected);
 void ps_mark_departed(struct ps_server *ps, int worker);
+
+/* The next absent worker that the scheme is to know of; -1: none. */
+int ps_next_absence(const struct ps_server *ps);
+void ps_leave_alone(struct ps_server *ps, int worker);
+/* Nobody is present, and training is not over: those that are absent are waited for, and from now
+ * on a worker that is lost ends the run. False: there are none. */
+bool ps_await_absent(struct ps_server *ps);
+/* It has sent a message: it is present, whatever it was. */
+void ps_take_back(struct ps_server *ps, int worker);
 
 /* Rank 0 tells the other servers, once, that training is over. */
 void ps_send_stop(struct ps_server *ps);

@@ -16,6 +16,8 @@ const float *ps_vector(struct ps_server *ps, int worker)
     struct ps_worker *from = &ps->worker[worker];
     if (from->replacement)
         return from->replacement;
+    CHECK(from->push.bytes, "push of version %lld from rank %d: there is no vector in it",
+          (long long)from->push.version, ps_rank_of(ps, worker));
     if (!ps->decode)
         return from->push.bytes;
     if (!from->is_unpacked) {
@@ -42,6 +44,12 @@ void ps_discard(struct ps_server *ps, int worker)
     ps->n->counters.dropped_samples += from->push.samples;
     from->dropped_s += from->note.computed_s;
     ps_release_push(ps, worker);
+}
+
+void ps_send_back(struct ps_server *ps, int worker)
+{
+    ps->taken[worker] -= ps->worker[worker].push.minibatches;
+    ps_discard(ps, worker);
 }
 
 /* The worker's push is part of the next update. */
@@ -135,6 +143,7 @@ void ps_own_optimizers(struct ps_server *ps)
         ps->worker[i].own = node_optimizer(ps->n, ps->slice);
         if (ps->servers > 1)
             optimizer_on_norm(ps->worker[i].own, ps_whole_norm, ps);
+        node_keep_optimizer(ps->n, ps->worker[i].own, "server.optimizers/%d", i);
     }
 }
 

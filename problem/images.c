@@ -12,7 +12,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/digest.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "data_loader/data_loader.h"
 #include "problem/kinds.h"
 #include "serialization/serialization.h"
@@ -189,6 +191,7 @@ static void evaluate(struct problem *p, struct weights w, const float *at, int s
                      int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
+    network_count_predictions(q->network, p->confusion);
     for (int64_t first = (int64_t)shard_index * p->minibatch; first < p->test_samples;
          first += (int64_t)shards * p->minibatch) {
         int count =
@@ -199,10 +202,11 @@ static void evaluate(struct problem *p, struct weights w, const float *at, int s
     }
 }
 
-static bool save(struct problem *p, const char *path, const float *w, const float *at)
+static bool save(struct problem *p, const struct weights_target *to, const float *w,
+                 const float *at)
 {
     struct image *q = p->self;
-    return model_save(path, &q->model, w, at);
+    return model_save(to, &q->model, w, at);
 }
 
 static void register_memory(struct problem *p, void *block, size_t bytes)
@@ -266,19 +270,25 @@ static bool judges_held_out(const struct options *o)
     return !strcmp(o->evaluate, "val");
 }
 
-static void open_data(struct problem *p, struct image *q, const struct options *o)
+static void open_data(struct problem *p, struct image *q, const struct options *o, int threads)
 {
     int used;
+    char number[TEXT_NUMBER];
     struct dataset_options d = {
-        .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed};
+        .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed, .threads = threads};
     dataset_find(o->dataset, o->data, &d.name, &d.folder);
     const struct option_set *own = dataset_option_set(d.name, d.folder);
     d.own = own ? options_of(o, own) : NULL;
     q->training = dataset_open(&d);
-    q->held_out = o->val_split > 0 ? dataset_hold_out(q->training, o->val_split) : NULL;
+    uint64_t digests[] = {dataset_digest(q->training), 0};
+    q->held_out =
+        o->val_split > 0 ? dataset_hold_out(q->training, o->val_split, o->val_fold) : NULL;
     d.train = false;
     d.limit = o->eval_samples;
     q->test = judges_held_out(o) ? q->held_out : dataset_open(&d);
+    if (q->test != q->held_out)
+        digests[1] = dataset_digest(q->test);
+    p->data_digest = digest_of(digests, sizeof digests);
     p->training_samples = q->training->count;
     p->test_samples =
         o->eval_samples && o->eval_samples < q->test->count ? o->eval_samples : q->test->count;
@@ -291,6 +301,9 @@ static void open_data(struct problem *p, struct image *q, const struct options *
     if (q->held_out)
         snprintf(p->source + used, sizeof p->source - (size_t)used, ", %lld held out",
                  (long long)q->held_out->count);
+    snprintf(p->judged, sizeof p->judged, "%s %s images", text_number(number, p->test_samples),
+             q->test == q->held_out ? "held-out" : "test");
+    p->class_names = q->training->class_names;
     p->generated = q->training->generated;
 }
 
@@ -345,12 +358,45 @@ static void list_tensors(struct problem *p, const struct image *q)
     xfree(tensors);
 }
 
-static void check_init(const struct problem *p, const struct image *q)
+static void check_init(struct problem *p, const struct image *q, bool says)
 {
+    const char *path = q->options->init;
+    if (!*path)
+        return;
     float *w = xcalloc((size_t)p->count, sizeof *w);
-    if (*q->options->init)
-        model_load(q->options->init, &q->model, w, NULL, NULL);
+    const char *prefix = model_load(path, &q->model, w, NULL, NULL);
+    if (*prefix && says)
+        fprintf(stderr, "nbsgd: --init %s: its names begin with '%s', which is taken off\n", path,
+                prefix);
+    p->init_digest = digest_of(w, (size_t)p->count * sizeof *w);
     xfree(w);
+}
+
+/* Normalised, a channel's only value is 0 whatever it was: nothing before that unit learns. Two are
+ * -1 and 1, with next to no gradient. */
+static void check_norms(const struct model *m, bool says)
+{
+    const struct unit_spec *least = NULL;
+    int64_t values = INT64_MAX;
+    for (int i = 0; i < m->units; i++) {
+        const struct unit_shape *s = &m->unit[i].shape;
+        int64_t of_unit = (int64_t)s->batch * s->out_h * s->out_w;
+        if (s->norm && of_unit < values) {
+            values = of_unit;
+            least = &m->unit[i];
+        }
+    }
+    if (values == 1)
+        fatal("%s: in a mini-batch of one image the norm %s sees one value a channel, and makes 0 "
+              "of it: nothing would learn; take mini-batches of more images (--batch over "
+              "--minibatches)",
+              m->name, least->norm);
+    if (values == 2 && says)
+        fprintf(stderr,
+                "nbsgd: %s: in a mini-batch the norm %s sees two values a channel, and makes -1 "
+                "and 1 of them: what is before it hardly learns; take mini-batches of more images "
+                "(--batch over --minibatches)\n",
+                m->name, least->norm);
 }
 
 static struct resident_dataset *open_resident(const struct image *q, const struct dataset *d)
@@ -374,6 +420,12 @@ static void open_residents(const struct problem *p, struct image *q, bool trains
         q->training_resident = open_resident(q, q->training);
 }
 
+static void tell(const struct problem_options *po, const char *what)
+{
+    if (po->listener.call)
+        po->listener.call(po->listener.self, what);
+}
+
 void image_open(struct problem *p, const struct problem_options *po)
 {
     const struct options *o = po->options;
@@ -382,7 +434,9 @@ void image_open(struct problem *p, const struct problem_options *po)
     p->self = q;
     q->options = o;
     q->prefetch = po->prefetch;
-    open_data(p, q, o);
+    tell(po, "reading the data");
+    open_data(p, q, o, po->threads);
+    tell(po, "opening the network");
     partition_samples(p, q, po);
     const struct dataset *d = q->training;
     model_build(&q->model,
@@ -393,6 +447,8 @@ void image_open(struct problem *p, const struct problem_options *po)
                                         .height = d->height,
                                         .width = d->width},
                 o);
+    bool says = po->serves && po->local_rank == 0;
+    check_norms(&q->model, says);
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
     q->backend = backend_find(o->backend, dtype);
     const struct cudnn_options *cudnn = options_of(o, &cudnn_option_set);
@@ -408,8 +464,8 @@ void image_open(struct problem *p, const struct problem_options *po)
                                                           .tf32 = cudnn->tf32});
     p->is_device = q->backend->device;
     p->device_buffer = q->backend->device ? q->backend->device->buffer : NULL;
-    q->network =
-        network_open(&q->model, q->backend, q->device, (float)o->label_smoothing, po->trains);
+    q->network = network_open(&q->model, q->backend, q->device, (float)o->label_smoothing,
+                              po->trains, po->listener);
     q->scratch_bytes =
         (size_t)p->minibatch * (size_t)(d->channels * d->height * d->width) * sizeof *q->scratch;
     q->scratch = alloc_pages(q->scratch_bytes);
@@ -424,7 +480,7 @@ void image_open(struct problem *p, const struct problem_options *po)
         open_residents(p, q, po->trains);
     open_norm_loader(p, q);
     if (po->serves)
-        check_init(p, q);
+        check_init(p, q, says);
     snprintf(p->computes, sizeof p->computes, "%s %s%s, %d thread%s per rank%s", q->backend->name,
              o->dtype, cudnn->tf32 ? " with TF32" : "", po->threads, po->threads > 1 ? "s" : "",
              q->training_resident ? ", images on the device" : "");

@@ -9,7 +9,11 @@
 
 #define MODELS(X)                                                                                  \
     X(resnet)                                                                                      \
-    X(lenet5)
+    X(vgg)                                                                                         \
+    X(lenet5)                                                                                      \
+    X(optml)                                                                                       \
+    X(dinno)                                                                                       \
+    X(mlp)
 
 #define DECLARE(name) extern const struct model_kind model_##name;
 MODELS(DECLARE)
@@ -77,10 +81,10 @@ const struct option_set *model_options(const char *name)
     return NULL;
 }
 
-const char *model_variant(const struct options *o)
+void model_variant(const struct options *o, char text[MODEL_VARIANT])
 {
-    if (!strcmp(o->network, problem_toy))
-        return "cifar";
-    const struct model_kind *kind = model_find(o->network);
-    return kind->variant ? kind->variant(options_of(o, kind->options)) : "cifar";
+    const struct model_kind *kind = strcmp(o->network, problem_toy) ? model_find(o->network) : NULL;
+    snprintf(text, MODEL_VARIANT, "cifar");
+    if (kind && kind->variant)
+        kind->variant(options_of(o, kind->options), text, MODEL_VARIANT);
 }

@@ -1,6 +1,7 @@
 /* Which problem the options mean, and what all problems share. */
 #include "problem/problem.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -15,6 +16,9 @@ void problem_check(const struct options *o)
         model_find(o->network);
     else if (o->val_split > 0)
         fatal("--val-split: %s has no images to hold out; leave it out", problem_toy);
+    if (o->val_split > 0 && (double)(o->val_fold + 1) * o->val_split > 1 + 1e-9)
+        fatal("--val-fold %lld: of --val-split %g there are the parts 0 to %.0f",
+              (long long)o->val_fold, o->val_split, floor(1 / o->val_split + 1e-9) - 1);
     if (!strcmp(o->evaluate, "val") && !(o->val_split > 0))
         fatal("--evaluate val: nothing is held out; give --val-split, as --val-split 0.1");
 }
@@ -45,6 +49,12 @@ uint64_t problem_weights_version(struct problem *p)
 }
 
 enum { PAGE = 4096, LEAST = 1 << 16 }; /* what is smaller is copied soon enough */
+
+bool problem_save(void *problem, const char *path, const float *w, const float *statistics)
+{
+    struct problem *p = problem;
+    return p->kind->save(p, &(struct weights_target){.path = path, .fresh = true}, w, statistics);
+}
 
 void problem_register_memory(void *problem, void *block, size_t bytes)
 {

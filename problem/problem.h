@@ -38,7 +38,8 @@ struct problem_kind {
     void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
     void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int shard,
                      int shards, struct loss *loss, void (*progress)(void *), void *self);
-    bool (*save)(struct problem *p, const char *path, const float *w, const float *statistics);
+    bool (*save)(struct problem *p, const struct weights_target *to, const float *w,
+                 const float *statistics);
     /* of memory that a device copies from and to; NULL: no device */
     void (*register_memory)(struct problem *p, void *block, size_t bytes);
     void (*unregister_memory)(struct problem *p, void *block);
@@ -58,10 +59,16 @@ struct problem {
     int no_decay_count;
     struct range *layers; /* tensors of w, in order; NULL: w is one */
     int layer_count;
-    char source[600];   /* of the data, for the results' header */
-    char computes[200]; /* backend, type and threads, in words */
-    bool generated;     /* the data are not real images */
-    bool is_device;     /* a device computes, and goes on while the hook sleeps */
+    uint64_t data_digest; /* of all images; 0: there are none */
+    uint64_t init_digest; /* of --init's weights, where they are served; 0: there are none */
+    char source[600];     /* of the data, for the results' header */
+    int64_t
+        *confusion; /* [classes][classes], [label][said]: evaluations add to it; NULL: they don't */
+    const char *const *class_names; /* [classes], borrowed of the data; NULL: they are numbers */
+    char judged[60];                /* by which samples an evaluation judges, in words */
+    char computes[200];             /* backend, type and threads, in words */
+    bool generated;                 /* the data are not real images */
+    bool is_device;                 /* a device computes, and goes on while the hook sleeps */
     const struct device_buffer_kind
         *device_buffer; /* of the device; NULL: none computes, or it has none */
     uint64_t last_weights_version;
@@ -81,6 +88,7 @@ struct problem_options {
      * for the call */
     const double *speeds;
     bool trains, serves;
+    struct network_listener listener; /* hears what is opened, then of each unit of an evaluation */
     int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };
 
@@ -102,7 +110,8 @@ void model_list(FILE *to);                 /* of --help: each member, and the qu
 /* A member's own options; NULL: it has none, or there is no such member. */
 const struct option_set *model_options(const char *name);
 /* model_kind.variant's, of --network; "cifar" where there is one only, and for the quadratic */
-const char *model_variant(const struct options *o);
+enum { MODEL_VARIANT = 64 };
+void model_variant(const struct options *o, char text[MODEL_VARIANT]);
 /* The model of that name, with its own options out of *o. */
 void model_build(struct model *m, const struct model_request *request, const struct options *o);
 
@@ -111,6 +120,9 @@ void model_build(struct model *m, const struct model_request *request, const str
  * signatures are those of struct net. */
 void problem_register_memory(void *problem, void *block, size_t bytes);
 void problem_unregister_memory(void *problem, void *block);
+
+/* kind->save(), for those who know no problem. */
+bool problem_save(void *problem, const char *path, const float *w, const float *statistics);
 
 /* First weights: --init FILE, else a pure function of the seed. */
 void problem_initialise(struct problem *p, float *w);

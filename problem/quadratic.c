@@ -132,9 +132,10 @@ static void evaluate(struct problem *p, struct weights w, const float *unused, i
     }
 }
 
-static bool save(struct problem *p, const char *path, const float *w, const float *unused)
+static bool save(struct problem *p, const struct weights_target *to, const float *w,
+                 const float *unused)
 {
-    (void)p, (void)path, (void)w, (void)unused; /* it was refused at the start */
+    (void)p, (void)to, (void)w, (void)unused; /* it was refused at the start */
     return false;
 }
 
@@ -180,5 +181,6 @@ void quadratic_open(struct problem *p, const struct problem_options *o)
     p->steps = STEPS;
     p->self = q;
     snprintf(p->source, sizeof p->source, "a quadratic of %d floats", COUNT);
+    snprintf(p->judged, sizeof p->judged, "the quadratic itself");
     snprintf(p->computes, sizeof p->computes, "plain C");
 }

@@ -4,10 +4,13 @@
  * bottleneck: 1x1 down to a quarter, 3x3 (which has the stride), 1x1 up. The shortcut is x itself,
  * or where shapes differ a 1x1 convolution with norm (option B), or for the small nets every second
  * pixel and zeros (option A). In the list the shortcut comes before the unit that adds it; in the
- * flat vector its parameters come after those, as PyTorch has it. */
+ * flat vector its parameters come after those, as PyTorch has it. A group norm is a unit of its
+ * own, which has the skip and the ReLU; its tensors have the batch norm's names, as torchvision's
+ * norm_layer gives them. */
 #include "resnet/resnet.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -36,54 +39,85 @@ static const struct row *find(const char *name)
     return NULL;
 }
 
-/* A convolution with padding that keeps the size, a norm, and ReLU. */
-static struct unit_spec *convolve(struct builder *b, int out_c, int kernel, int stride)
+static bool by_group(const struct resnet_options *o)
+{
+    return o->norm && !strcmp(o->norm, "group");
+}
+
+/* A convolution with padding that keeps the size, its norm (the same unit, or one after it), ReLU.
+ * Returns the unit that is the layer's last. */
+static struct unit_spec *convolve(struct builder *b, const struct resnet_options *o, int out_c,
+                                  int kernel, int stride, const char *name, const char *norm)
 {
     struct unit_spec *u = builder_conv(b, out_c, kernel, stride, kernel / 2);
+    unit_name(u, "%s", name);
+    if (by_group(o)) {
+        u = builder_group_norm(b, o->groups < out_c / 2 ? (int)o->groups : out_c / 2);
+        unit_name(u, "%s", norm);
+    } else {
+        unit_norm(u, "%s", norm);
+    }
     u->shape.relu = true;
     return u;
 }
 
+/* A block's convolution; `number` counts from 1, 0: of the shortcut. */
+static struct unit_spec *convolve_in_block(struct builder *b, const struct resnet_options *o,
+                                           int block, int number, int out_c, int kernel, int stride)
+{
+    char name[64], norm[64];
+    int stage = b->stage;
+    if (number) {
+        snprintf(name, sizeof name, "layer%d.%d.conv%d", stage, block, number);
+        snprintf(norm, sizeof norm, "layer%d.%d.bn%d", stage, block, number);
+    } else {
+        snprintf(name, sizeof name, "layer%d.%d.downsample.0", stage, block);
+        snprintf(norm, sizeof norm, "layer%d.%d.downsample.1", stage, block);
+    }
+    return convolve(b, o, out_c, kernel, stride, name, norm);
+}
+
 /* x seen through the shortcut, where its shape is not that of the block's output; returns the unit
  * to add. */
-static int shortcut(struct builder *b, bool small, int index, int out_c, int stride)
+static int shortcut(struct builder *b, const struct resnet_options *o, bool small, int block,
+                    int out_c, int stride)
 {
-    struct unit_spec *u;
-    if (small) {
-        u = builder_shortcut(b, out_c, stride);
-    } else {
-        u = convolve(b, out_c, 1, stride);
-        unit_name(u, "layer%d.%d.downsample.0", b->stage, index);
-        unit_norm(u, "layer%d.%d.downsample.1", b->stage, index);
-        u->shape.relu = false;
-    }
-    u->parameter_index++; /* its parameters come after those of the unit that adds it */
+    if (small)
+        builder_shortcut(b, out_c, stride);
+    else
+        convolve_in_block(b, o, block, 0, out_c, 1, stride)->shape.relu = false;
     return b->last;
 }
 
-static void block(struct builder *b, const struct row *row, int index, int width, int stride,
-                  bool zero_gamma)
+/* The parameters of units first .. middle - 1 come after those of middle .. end - 1. */
+static void exchange_parameters(struct model *m, int first, int middle, int end)
+{
+    for (int i = first; i < end; i++)
+        m->unit[i].parameter_index += i < middle ? end - middle : first - middle;
+}
+
+static void block(struct builder *b, const struct resnet_options *o, const struct row *row,
+                  int index, int width, int stride)
 {
     const struct builder x = *b;
     int out_c = row->bottleneck ? 4 * width : width, convolutions = row->bottleneck ? 3 : 2;
     for (int k = 1; k < convolutions; k++) {
         bool spatial = !row->bottleneck || k == 2;
-        struct unit_spec *u = convolve(b, width, spatial ? 3 : 1, spatial ? stride : 1);
-        unit_name(u, "layer%d.%d.conv%d", b->stage, index, k);
-        unit_norm(u, "layer%d.%d.bn%d", b->stage, index, k);
+        convolve_in_block(b, o, index, k, width, spatial ? 3 : 1, spatial ? stride : 1);
     }
     const struct builder body = *b;
     bool same = stride == 1 && x.c == out_c;
+    int first = b->m->units;
     *b = x;
-    int skip = same ? x.last : shortcut(b, row->small, index, out_c, stride);
+    int skip = same ? x.last : shortcut(b, o, row->small, index, out_c, stride);
+    int middle = b->m->units;
     *b = body;
-    struct unit_spec *u = convolve(b, out_c, row->bottleneck ? 1 : 3, 1);
-    unit_name(u, "layer%d.%d.conv%d", b->stage, index, convolutions);
-    unit_norm(u, "layer%d.%d.bn%d", b->stage, index, convolutions);
+    struct unit_spec *u =
+        convolve_in_block(b, o, index, convolutions, out_c, row->bottleneck ? 1 : 3, 1);
     u->skip = skip;
     u->shape.skip = true;
-    u->zero_gamma = zero_gamma;
-    u->parameter_index -= !same;
+    u->zero_gamma = o->zero_gamma;
+    exchange_parameters(b->m, first, middle, b->m->units);
 }
 
 static void build(struct model *m, const struct model_request *request)
@@ -102,18 +136,21 @@ static void build(struct model *m, const struct model_request *request)
     struct builder b = builder_start(m, request);
     int width = row->small ? 16 : 64, stages = row->small ? STAGES - 1 : STAGES;
     bool large = imagenet && !row->small;
-    struct unit_spec *stem = convolve(&b, width, large ? 7 : 3, large ? 2 : 1);
-    unit_name(stem, "conv1");
-    unit_norm(stem, "bn1");
+    if (!row->small)
+        m->first_hint = large ? "--stem cifar has a first layer of 3x3"
+                              : "--stem imagenet has a first layer of 7x7";
+    if (o->norm && strcmp(o->norm, "batch") && !by_group(o))
+        fatal("unknown norm '%s': batch or group", o->norm);
+    convolve(&b, o, width, large ? 7 : 3, large ? 2 : 1, "conv1", "bn1");
     if (large)
         builder_max_pool(&b, 3, 2, 1);
     for (int s = 0; s < stages; s++) {
         b.stage = s + 1;
         for (int i = 0; i < row->blocks[s]; i++)
-            block(&b, row, i, width << s, s > 0 && i == 0 ? 2 : 1, o->zero_gamma);
+            block(&b, o, row, i, width << s, s > 0 && i == 0 ? 2 : 1);
     }
     b.stage = stages + 1;
-    builder_mean_pool(&b);
+    builder_mean_pool(&b, 1, 1);
     unit_name(builder_dense(&b, request->classes, false), "fc");
 }
 
@@ -131,7 +168,20 @@ static const struct option_row option_rows[] = {
      .type = OPTION_FLAG,
      .offset = AT(zero_gamma),
      .preset = "no",
-     .help = "each residual block starts as the identity: gamma of its last batch norm is 0"},
+     .help = "each residual block starts as the identity: gamma of its last norm is 0"},
+    {.name = "norm",
+     .type = OPTION_CHOICE,
+     .offset = AT(norm),
+     .preset = "batch",
+     .choices = "batch|group",
+     .help = "batch norm, or group norm, which sees each image by itself (Wu and He 2018)"},
+    {.name = "groups",
+     .type = OPTION_INT,
+     .offset = AT(groups),
+     .preset = "32",
+     .placeholder = "N",
+     .help = "groups of --norm group; layers of fewer than 2 N channels have groups of two",
+     .least = 1},
     {0}};
 
 static const struct option_set option_set = {
@@ -140,9 +190,10 @@ static const struct option_set option_set = {
     .rows = option_rows,
     .size = sizeof(struct resnet_options)};
 
-static const char *variant(const void *own)
+static void variant(const void *own, char *text, size_t size)
 {
-    return ((const struct resnet_options *)own)->stem;
+    const struct resnet_options *o = own;
+    snprintf(text, size, "%s%s", o->stem, by_group(o) ? "-group" : "");
 }
 
 const struct model_kind model_resnet = {

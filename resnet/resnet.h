@@ -13,6 +13,8 @@ struct resnet_options {
     const char *stem; /* 18 .. 152: "cifar" (3x3, stride 1, no pool) or "imagenet" (7x7, stride 2,
                          max pool) */
     bool zero_gamma;  /* each block starts as its shortcut: gamma 0 in its last norm */
+    const char *norm; /* "batch" (or NULL) or "group" */
+    int64_t groups;   /* of a group norm; half the channels where that is less */
 };
 
 /* Fatal on an unknown stem, or images of fewer than 8 x 8 pixels. */

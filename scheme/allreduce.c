@@ -18,8 +18,11 @@ static void work(struct node *n)
     struct collective *all =
         collective_open(n, n->count, codec_find(n->context->options->compress));
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
+    node_keep_optimizer(n, optimizer, "workers.optimizer");
     ps_pull(ps, n->w);
-    while (ps_wait(ps)) {
+    bool training = ps_wait(ps);
+    node_restore_weights(n);
+    for (; training; training = ps_wait(ps)) {
         node_batch(n);
         collective_sum(all, n->sum, scale);
         node_step(n, optimizer, n->w, n->sum, n->lr);
@@ -49,11 +52,11 @@ const struct scheme scheme_allreduce = {
     .name = "allreduce",
     .rule = "workers sum their gradients among themselves, without a server",
     .paper = "Goyal et al. 2017, arXiv:1706.02677",
-    .flags = SYNC | EXACT | BOUNDED | DECENTRAL | COMPRESSES,
+    .flags = SYNC | EXACT | BOUNDED | DECENTRAL | COMPRESSES | SUMS,
     .messages = "2 W (W - 1) slices",
     .floats = "4 n (W - 1) / W",
     .staleness = "0",
-    .state = (const char *const[]){"worker.optimizer", "worker.coders", NULL},
+    .state = (const char *const[]){"workers.optimizer", "worker.coders", NULL},
     .check = check,
     .work = work,
     .serve = serve,

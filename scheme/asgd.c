@@ -21,7 +21,6 @@
  * arXiv:1511.05950. */
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/check.h"
 #include "scheme/asynchronous.h"
 #include "scheme/scheme.h"
@@ -135,13 +134,13 @@ static struct server server_open(struct node *n, const struct asgd_options *o)
     struct server s = {
         .ps = ps_server_open(n),
         .n = n,
-        .lr = stale_lr_open(o->stale_lr, workers),
+        .lr = stale_lr_open(n, o->stale_lr),
         .scales = stale_lr_scales_gradients(o->stale_lr, o->server_momentum, n->context->options),
         .size = o->softsync && o->softsync < workers ? workers / (int)o->softsync : 1};
     const struct range slice = ps_slice(s.ps);
     server_momentum_open(o->server_momentum, s.ps);
     if (s.size > 1 && strcmp(o->stale_lr, "plain"))
-        s.scaled = xcalloc((size_t)(slice.to - slice.from), sizeof *s.scaled);
+        s.scaled = node_vector(n, slice.to - slice.from);
     return s;
 }
 
@@ -154,12 +153,13 @@ static void serve(struct node *n)
 {
     struct server s = server_open(n, options_of(n->context->options, &option_set));
     n->races = true;
+    ps_go_on_without(s.ps);
     ps_reply_all(s.ps);
     for (const struct push *a; (a = ps_next(s.ps));)
         take(&s, *a);
-    stale_lr_close(s.lr);
-    xfree(s.scaled);
     ps_server_close(s.ps);
+    stale_lr_close(s.lr);
+    node_vector_free(n, s.scaled);
 }
 
 const struct scheme scheme_asgd = {
@@ -168,14 +168,13 @@ const struct scheme scheme_asgd = {
     .paper = "Zhang et al. 2016, arXiv:1511.05950",
     .deviations = "several servers race: each takes pushes in an order of its own; --stale-lr "
                   "rescaled counts a worker's time in pushes of all, where the paper has seconds",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n",
     .staleness = "about W - 1, with --softsync N about N; unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "server.accumulated", "server.pushes",
-                                   "server.optimizers", NULL},
+    .state = (const char *const[]){"server.pushes", "server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };

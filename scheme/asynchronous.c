@@ -19,7 +19,7 @@ struct stale_lr {
     int64_t pushes;        /* of all */
     struct worker *worker; /* [workers] */
     double sum;            /* of the known tau */
-    int known;
+    int64_t known;
 };
 
 void stale_lr_check(const char *kind, const struct options *o)
@@ -55,21 +55,6 @@ void stale_lr_check_shared(const char *kind, const char *server_momentum, const 
               "momentum; take --server-momentum worker");
 }
 
-struct stale_lr *stale_lr_open(const char *kind, int workers)
-{
-    struct stale_lr *s = xcalloc(1, sizeof *s);
-    s->kind = kind;
-    s->workers = workers;
-    s->worker = xcalloc((size_t)workers, sizeof *s->worker);
-    return s;
-}
-
-void stale_lr_close(struct stale_lr *s)
-{
-    xfree(s->worker);
-    xfree(s);
-}
-
 static bool is_known(const struct worker *w)
 {
     return w->count > 1;
@@ -78,6 +63,38 @@ static bool is_known(const struct worker *w)
 static double tau(const struct worker *w)
 {
     return is_known(w) ? (double)(w->last - w->first) / (double)(w->count - 1) : 0;
+}
+
+static void sum_known(struct stale_lr *s)
+{
+    s->sum = 0;
+    s->known = 0;
+    for (int i = 0; i < s->workers; i++) {
+        s->sum += tau(&s->worker[i]);
+        s->known += is_known(&s->worker[i]);
+    }
+}
+
+struct stale_lr *stale_lr_open(struct node *n, const char *kind)
+{
+    struct stale_lr *s = xcalloc(1, sizeof *s);
+    s->kind = kind;
+    s->workers = n->context->workers;
+    s->worker = xcalloc((size_t)s->workers, sizeof *s->worker);
+    node_keep(n, "server.pushes", STATE_I64, &s->pushes, 1);
+    node_keep_by_worker(n, "server.pushes/workers", STATE_I64, s->worker,
+                        (int64_t)(sizeof *s->worker / sizeof(int64_t)));
+    node_keep(n, "server.pushes/sum", STATE_F64, &s->sum, 1);
+    node_keep(n, "server.pushes/known", STATE_I64, &s->known, 1);
+    if (node_workers_before(n))
+        sum_known(s);
+    return s;
+}
+
+void stale_lr_close(struct stale_lr *s)
+{
+    xfree(s->worker);
+    xfree(s);
 }
 
 static double rescaled(struct stale_lr *s, int worker)
@@ -90,7 +107,7 @@ static double rescaled(struct stale_lr *s, int worker)
         w->first = w->last;
     s->sum += tau(w);
     s->known += is_known(w);
-    return is_known(w) ? tau(w) * s->known / s->sum : 1;
+    return is_known(w) ? tau(w) * (double)s->known / s->sum : 1;
 }
 
 double stale_lr_at(struct stale_lr *s, const struct push *a)

@@ -26,7 +26,7 @@ void stale_lr_check_shared(const char *kind, const char *server_momentum, const 
 
 struct stale_lr;
 
-struct stale_lr *stale_lr_open(const char *kind, int workers); /* `kind`: one of STALE_LR */
+struct stale_lr *stale_lr_open(struct node *n, const char *kind); /* `kind`: one of STALE_LR */
 void stale_lr_close(struct stale_lr *s);
 
 /* For each push, once, in their order: its rate / the schedule's. s: its staleness.

@@ -48,6 +48,7 @@ static void serve(struct node *n)
     int64_t r = o->ringmaster_r ? o->ringmaster_r : n->context->workers;
     struct ps_server *ps = ps_server_open(n);
     n->races = true;
+    ps_go_on_without(ps);
     ps_agree_on_order(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
@@ -68,12 +69,12 @@ const struct scheme scheme_asynclocal = {
     .rule = "H local steps, then the server adds where they led, unless they are too old",
     .paper = "Tyurin, Sivtsov 2025, arXiv:2505.09218",
     .deviations = "R is to be tuned, by default W; momentum, if any, is each worker's own",
-    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",
     .staleness = "at most R - 1",
     .options = &option_set,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", NULL},
+    .state = (const char *const[]){"worker.optimizer", NULL},
     .work = work,
     .serve = serve,
 };

@@ -67,6 +67,7 @@ static void serve(struct node *n)
     struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = true;
+    ps_go_on_without(ps);
     ps_agree_on_order(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
@@ -94,7 +95,7 @@ const struct scheme scheme_backup = {
     .deviations = "rank 0 chooses the gradients for all servers, where each of the paper's chooses "
                   "for itself; a late worker gets the newest weights at once; the paper evaluates "
                   "a moving average of the weights",
-    .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "W pushes, W pulls",
     .floats = "2 n",
     .staleness = "0",

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "scheme/asynchronous.h"
 #include "scheme/scheme.h"
 
@@ -68,6 +69,9 @@ static void check(const struct options *o, int workers)
 {
     const struct dcasgd_options *own = options_of(o, &option_set);
     (void)workers;
+    if (options_given(o, "dc-decay") && strcmp(own->dc, "adaptive"))
+        fatal("--dc-decay: --dc %s keeps no mean square; leave it out, or take --dc adaptive",
+              own->dc);
     server_momentum_check(own->server_momentum, o);
 }
 
@@ -95,27 +99,29 @@ static void compensate(struct compensation *c, const float *sum, float scale, co
     }
 }
 
-static struct compensation compensation_open(const struct node *n, struct range slice)
+static struct compensation compensation_open(struct node *n, struct range slice)
 {
     const struct dcasgd_options *o = options_of(n->context->options, &option_set);
     struct compensation c = {
         .lambda = (float)o->dc_lambda, .decay = (float)o->dc_decay, .count = slice.to - slice.from};
-    c.fixed = xcalloc((size_t)c.count, sizeof *c.fixed);
+    c.fixed = node_vector(n, c.count);
     c.backup = xcalloc((size_t)n->context->workers, sizeof *c.backup);
     for (int i = 0; i < n->context->workers; i++)
-        c.backup[i] = xcalloc((size_t)c.count, sizeof **c.backup);
-    if (!strcmp(o->dc, "adaptive"))
-        c.mean_square = xcalloc((size_t)c.count, sizeof *c.mean_square);
+        c.backup[i] = node_vector(n, c.count);
+    if (!strcmp(o->dc, "adaptive")) {
+        c.mean_square = node_vector(n, c.count);
+        node_keep(n, "server.mean_square", STATE_F32, c.mean_square, c.count);
+    }
     return c;
 }
 
-static void compensation_close(struct compensation *c, int workers)
+static void compensation_close(struct compensation *c, struct node *n)
 {
-    for (int i = 0; i < workers; i++)
-        xfree(c->backup[i]);
+    for (int i = 0; i < n->context->workers; i++)
+        node_vector_free(n, c->backup[i]);
     xfree(c->backup);
-    xfree(c->fixed);
-    xfree(c->mean_square);
+    node_vector_free(n, c->fixed);
+    node_vector_free(n, c->mean_square);
 }
 
 static void work(struct node *n)
@@ -131,6 +137,7 @@ static void serve(struct node *n)
     struct range slice = ps_slice(ps);
     struct compensation c = compensation_open(n, slice);
     n->races = true;
+    ps_go_on_without(ps);
     server_momentum_open(o->server_momentum, ps);
     for (int i = 0; i < workers; i++)
         node_copy(n, c.backup[i], n->w + slice.from, c.count);
@@ -143,8 +150,10 @@ static void serve(struct node *n)
             ps_discard(ps, worker);
         } else {
             double began_s = node_clock(n);
-            compensate(&c, ps_vector(ps, worker), 1.0f / (float)n->context->minibatches,
-                       n->w + slice.from, c.backup[worker], threads);
+            const float *sum = ps_vector(ps, worker);
+            if (!node_forwards(n))
+                compensate(&c, sum, 1.0f / (float)n->context->minibatches, n->w + slice.from,
+                           c.backup[worker], threads);
             node_count_work(n, began_s,
                             (struct vector_work){
                                 c.count, {[PASS_SUM] = 4, [PASS_STEP] = c.mean_square ? 2 : 0}});
@@ -154,8 +163,8 @@ static void serve(struct node *n)
         node_copy(n, c.backup[worker], n->w + slice.from, c.count);
         ps_reply(ps, worker);
     }
-    compensation_close(&c, workers);
     ps_server_close(ps);
+    compensation_close(&c, n);
 }
 
 const struct scheme scheme_dcasgd = {
@@ -164,14 +173,13 @@ const struct scheme scheme_dcasgd = {
     .paper = "Zheng et al. 2017, arXiv:1609.08326",
     .deviations = "several servers race; MeanSquare is one for all workers as in the paper, where "
                   "the authors' code has one for each",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n",
     .staleness = "about W - 1, compensated",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "server.backup", "server.mean_square",
-                                   "server.optimizers", NULL},
+    .state = (const char *const[]){"server.mean_square", "server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };

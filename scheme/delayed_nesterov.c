@@ -68,6 +68,7 @@ static void check(const struct options *o, int workers)
 static void work(struct node *n)
 {
     struct local_worker k = localsgd_open(n);
+    node_keep(n, "worker.clock", STATE_I64, &n->clock, 1);
     while (ps_wait(k.ps)) {
         double began_s = node_clock(n);
         localsgd_move(&k, n->min_clock);
@@ -138,18 +139,27 @@ static void serve(struct node *n)
                        .steps = xcalloc(workers, sizeof *s.steps),
                        .speed = xcalloc(workers, sizeof *s.speed)};
     const struct range slice = ps_slice(s.ps);
-    s.buffer = xcalloc((size_t)(slice.to - slice.from), sizeof *s.buffer);
-    s.m = xcalloc((size_t)(slice.to - slice.from), sizeof *s.m);
+    s.buffer = node_vector(n, slice.to - slice.from);
+    s.m = node_vector(n, slice.to - slice.from);
+    node_keep(n, "server.buffer", STATE_F32, s.buffer, slice.to - slice.from);
+    node_keep(n, "server.buffer/pushes", STATE_I64, &s.count, 1);
+    node_keep(n, "server.momentum", STATE_F32, s.m, slice.to - slice.from);
+    node_keep_by_worker(n, "server.speeds", STATE_F64, s.speed, 1);
+    node_keep_by_worker(n, "server.speeds/steps", STATE_I64, s.steps, 1);
+    if (node_workers_before(n))
+        s.count = 0; /* N may be another number: a step's pushes are counted anew */
     n->races = true;
     n->clock = o->local_steps;
+    ps_go_on_without(s.ps);
     ps_agree_on_order(s.ps);
     ps_reply_all(s.ps);
     for (const struct push *a; (a = ps_next(s.ps));)
         take(&s, *a);
-    void *blocks[] = {s.buffer, s.m, s.steps, s.speed};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        xfree(blocks[i]);
     ps_server_close(s.ps);
+    node_vector_free(n, s.buffer);
+    node_vector_free(n, s.m);
+    xfree(s.steps);
+    xfree(s.speed);
 }
 
 const struct scheme scheme_dnesterov = {
@@ -159,14 +169,14 @@ const struct scheme scheme_dnesterov = {
     .deviations = "the inner rule is --optimizer's, where the paper's is AdamW; speeds are "
                   "measured in the run, where the paper knows them beforehand; each worker keeps "
                   "its share of the data, where the paper's draw shards by their progress",
-    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",
     .staleness = "about W - 1, unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.clock",
-                                   "server.buffer", "server.momentum", "server.speeds", NULL},
+    .state = (const char *const[]){"worker.optimizer", "worker.clock", "server.buffer",
+                                   "server.momentum", "server.speeds", NULL},
     .work = work,
     .serve = serve,
 };

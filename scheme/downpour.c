@@ -3,16 +3,14 @@
  *
  *   worker  after each batch, g the mean gradient of its B mini-batches: delta_i <- delta_i + g;
  *           every n_push batches: push delta_i, delta_i <- 0;  every n_fetch batches: w_i <- w
- *   server  w <- w - lr delta_i by its optimizer (the paper's: sgd, or adagrad with a learning rate
- *           about ten times as great)
+ *   server  w <- w - lr delta_i by its optimizer (the paper's: sgd, or adagrad at about 10 lr)
  *
- * With n_fetch > 1 workers move between two fetches. Then w_i and delta_i move by the step that the
- * worker's optimizer makes, with a state of its own, and the server adds delta_i: so both move by
- * one rule. By plain SGD that is the rule above. A worker waits for a fetch (the paper's run beside
- * the computing), not for a push. With n_push = n_fetch = 1 both are one message and its reply, and
- * the scheme is asgd. With --warm-start the first worker trains alone for that part of the run.
- * Cost: n floats every n_push batches and n every n_fetch. Staleness unbounded. Dean et al. NIPS
- * 2012, sections 4.1 and 4.2. */
+ * With n_fetch > 1 workers move between two fetches. Then w_i and delta_i move by the step of the
+ * worker's own optimizer, and the server adds delta_i: so both move by one rule. By plain SGD that
+ * is the rule above. A worker waits for a fetch (the paper's run beside the computing), not for a
+ * push. With n_push = n_fetch = 1 both are one message and its reply: asgd. With --warm-start the
+ * first worker trains alone for that part of the run. Cost: n floats every n_push batches and n
+ * every n_fetch. Staleness unbounded. Dean et al. NIPS 2012, sections 4.1 and 4.2. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "parameter_server/parameter_server.h"
@@ -95,16 +93,19 @@ static void gather(struct worker *k)
     }
 }
 
-static void advance(struct worker *k)
+/* A batch. False: the end has come in the middle of it. */
+static bool advance(struct worker *k)
 {
     struct node *n = k->n;
     if (k->streams)
         ps_batch(k->ps);
     else
         node_batch(n);
-    gather(k);
+    if (!n->stop)
+        gather(k);
     k->finished += n->finished;
     k->loss += n->loss;
+    return !n->stop;
 }
 
 static void push(struct worker *k, bool fetches)
@@ -128,9 +129,8 @@ static void work(struct node *n)
         k.own = own_step_open(n);
     ps_pull(k.ps, n->w);
     bool training = ps_wait(k.ps);
-    for (int64_t batches = 1; training; batches++) {
+    for (int64_t batches = 1; training && advance(&k); batches++) {
         bool pushes = batches % o->n_push == 0, fetches = batches % o->n_fetch == 0;
-        advance(&k);
         if (pushes)
             push(&k, fetches);
         else if (fetches)
@@ -145,7 +145,7 @@ static void work(struct node *n)
     ps_flush(k.ps);
     net_free(n->net, k.delta);
     if (k.moves)
-        own_step_close(&k.own);
+        own_step_close(&k.own, n);
     ps_client_close(k.ps);
 }
 
@@ -156,10 +156,10 @@ static void serve(struct node *n)
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     bool alone = o->warm_start > 0, moves = o->n_fetch > 1;
     n->races = true;
-    if (alone)
-        ps_reply(ps, 0);
-    else
-        ps_reply_all(ps);
+    ps_go_on_without(ps);
+    if (moves)
+        ps_announce_end(ps);
+    alone ? ps_reply(ps, 0) : ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
         bool asks = a->asks, first_left = worker == 0 && a->departed;
@@ -188,13 +188,13 @@ const struct scheme scheme_downpour = {
     .deviations = "a worker waits for a fetch, where the paper's fetches run beside the computing; "
                   "with n_fetch > 1 the state of an optimizer, as adagrad's, is each worker's, "
                   "where the paper's is the server's",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push; a pull every n_fetch batches",
     .floats = "n + n n_push / n_fetch",
     .staleness = "unbounded",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "worker.delta", "worker.optimizer", NULL},
+    .state = (const char *const[]){"worker.optimizer", NULL},
     .work = work,
     .serve = serve,
 };

@@ -62,6 +62,7 @@ static double count_kept(struct worker *k)
         return (double)c->workers * c->minibatches;
     *k->kept = (float)k->n->finished;
     collective_sum(k->one, k->kept, 1);
+    *k->kept = (float)node_number(k->n, *k->kept);
     k->empty = *k->kept > 0 ? 0 : k->empty + 1;
     CHECK(k->empty < PATIENCE,
           "nobody finishes a mini-batch within --dropcompute-tau %g; give them more time", k->tau);
@@ -89,6 +90,7 @@ static void choose_tau(struct worker *k)
     collective_sum(times, k->seconds, 1);
     collective_close(times);
     k->tau = dropcompute_tau(k->seconds, (int)k->step, c->workers, c->minibatches, 1 - k->most);
+    k->tau = node_number(k->n, k->tau);
     if (k->n->worker == 0)
         fprintf(stderr, "nbsgd: --dropcompute-tau auto: %.4g s\n", k->tau);
     net_free(k->n->net, k->seconds);
@@ -112,8 +114,16 @@ static void work(struct node *n)
         k.tau = INFINITY;
         k.seconds = net_alloc(n->net, (size_t)k.times * sizeof *k.seconds);
     }
+    node_keep_optimizer(n, optimizer, "workers.optimizer");
+    node_keep(n, "workers.tau", STATE_F64, &k.tau, 1);
+    if (!isinf(k.tau)) { /* it is known already */
+        net_free(n->net, k.seconds);
+        k.seconds = NULL;
+    }
     ps_pull(ps, n->w);
-    while (ps_wait(ps)) {
+    bool training = ps_wait(ps);
+    node_restore_weights(n);
+    for (; training; training = ps_wait(ps)) {
         compute(&k);
         take_step(&k, optimizer, !strcmp(o->divide, "kept"));
         if (k.seconds && ++k.step == o->steps)
@@ -143,13 +153,12 @@ const struct scheme scheme_dropcompute = {
     .deviations = "a mini-batch under way at tau is dropped at its next unit and done again, where "
                   "the authors' code looks at the clock between mini-batches; tau auto drops "
                   "--dropcompute-most of the mini-batches at most, where the paper's has no bound",
-    .flags = BOUNDED | DECENTRAL | COMPRESSES,
+    .flags = BOUNDED | DECENTRAL | COMPRESSES | SUMS,
     .messages = "2 W (W - 1) slices",
     .floats = "4 n (W - 1) / W",
     .staleness = "0",
     .options = &dropcompute_option_set,
-    .state = (const char *const[]){"worker.optimizer", "worker.coders", "worker.tau",
-                                   "worker.times", NULL},
+    .state = (const char *const[]){"workers.optimizer", "worker.coders", "workers.tau", NULL},
     .check = dropcompute_check,
     .work = work,
     .serve = serve,

@@ -61,6 +61,9 @@ double dropcompute_tau_of(const struct options *o)
 void dropcompute_check(const struct options *o, int workers)
 {
     (void)workers;
-    dropcompute_tau_of(o);
+    bool chosen = !isnan(dropcompute_tau_of(o));
+    if (chosen && (options_given(o, "dropcompute-steps") || options_given(o, "dropcompute-most")))
+        fatal("--dropcompute-steps, --dropcompute-most: --dropcompute-tau auto alone chooses by "
+              "them; leave them out");
     collective_check(o->allreduce, codec_find(o->compress));
 }

@@ -8,11 +8,11 @@
  *             one keeps its gradient for the one after
  *   majority  a worker drawn at random for each version triggers; others that have finished wait
  *             for it, so that half of them contribute on average
- * Signals start it, where the paper's collectives start themselves. All models are equal at all
- * times: nothing synchronises them, as the paper does. A mini-batch goes on during an all-reduce:
- * its gradient is as many versions stale as were made while it ran. Rank 0 only watches. Cost of an
- * update: each worker sends 2 (W - 1) / W n floats (--allreduce); W - 1 signals. Staleness mostly 0
- * or 1, unbounded. Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
+ * All models are equal at all times: nothing synchronises them, as the paper does. A mini-batch
+ * goes on during an all-reduce: its gradient is as many versions stale as were made while it ran.
+ * Rank 0 only watches. Cost of an update: each worker sends 2 (W - 1) / W n floats (--allreduce); W
+ * - 1 signals. Staleness mostly 0 or 1, unbounded. A lost worker ends the run: who is late adds its
+ * zeros itself. Li, Ben-Nun, Di Girolamo, Alistarh, Hoefler PPoPP 2020, arXiv:1908.04207. */
 #include <math.h>
 #include <string.h>
 
@@ -59,11 +59,10 @@ struct worker {
 static void take_part(struct worker *k)
 {
     struct node *n = k->n;
-    const struct run_context *s = n->context;
     float *given = n->finished ? n->sum : k->nothing, *w = k->computing ? k->newest : n->w;
     if (!n->finished)
         node_sum(n, given, NULL, NULL, 0, n->count);
-    collective_sum(k->all, given, 1.0 / ((double)s->workers * s->minibatches));
+    collective_sum(k->all, given, 1.0 / ((double)n->context->workers * n->context->minibatches));
     if (k->computing && !k->stepped)
         node_copy(n, w, n->w, n->count);
     k->stepped = k->computing;
@@ -136,7 +135,6 @@ static void finish(struct worker *k, int64_t began_at)
 
 static void work(struct node *n)
 {
-    size_t bytes = (size_t)n->count * sizeof(float);
     const struct eager_options *o = options_of(n->context->options, &option_set);
     struct worker k = {.n = n,
                        .ps = ps_client_open(n),
@@ -144,11 +142,14 @@ static void work(struct node *n)
                            collective_open(n, n->count, codec_find(n->context->options->compress)),
                        .majority = !strcmp(o->eager_trigger, "majority")};
     k.optimizer = node_optimizer(n, (struct range){0, n->count});
-    k.nothing = net_alloc(n->net, bytes);
-    k.newest = net_alloc(n->net, bytes);
+    node_keep_optimizer(n, k.optimizer, "workers.optimizer");
+    k.nothing = net_alloc(n->net, (size_t)n->count * sizeof *k.nothing);
+    k.newest = net_alloc(n->net, (size_t)n->count * sizeof *k.newest);
     k.signals = signals_open(n, false);
     ps_pull(k.ps, n->w);
     ps_wait(k.ps);
+    node_restore_weights(n);
+    k.signals.round = n->version;
     node_set_interrupt(n, hear, &k, (struct request *const *[]){&k.signals.posted}, 1);
     while (!n->stop) {
         int64_t began_at = n->version;
@@ -187,13 +188,12 @@ const struct scheme scheme_eager = {
         "signals start an all-reduce, where the paper's collectives start themselves; who "
         "comes late in a version leaves its gradient for the next, and starts none; the "
         "models are equal at all times, so nothing synchronises them",
-    .flags = DECENTRAL | COMPRESSES,
+    .flags = DECENTRAL | COMPRESSES | SUMS,
     .messages = "2 W (W - 1) slices, W - 1 signals",
     .floats = "4 n (W - 1) / W",
     .staleness = "mostly 0 or 1, unbounded",
     .options = &option_set,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.gradient",
-                                   "worker.coders", NULL},
+    .state = (const char *const[]){"workers.optimizer", "worker.coders", NULL},
     .check = check,
     .work = work,
     .serve = serve,

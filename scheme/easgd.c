@@ -25,6 +25,7 @@ struct worker {
     double alpha, momentum;
     float *centre, *d;
     float *x;      /* eamsgd: the weights, where n->w is x + mu v; easgd: NULL, they are n->w */
+    int64_t t;     /* mini-batches so far */
     int64_t steps; /* since the last exchange */
     bool asked;    /* for the centre, which has not come */
 };
@@ -114,6 +115,24 @@ static struct worker open_worker(struct node *n, bool has_momentum)
     };
 }
 
+/* Its weights are its own, not those that it pulls. They hold all that it has computed, whatever
+ * the server knows of it. */
+static void keep(struct worker *k)
+{
+    struct node *n = k->n;
+    int64_t next;
+    node_keep_vector(n, "worker.weights", &n->w, n->count);
+    if (k->x)
+        node_keep_vector(n, "worker.x", &k->x, n->count);
+    node_keep(n, "worker.steps", STATE_I64, &k->steps, 1);
+    node_keep(n, "worker.steps/all", STATE_I64, &k->t, 1);
+    node_weights_changed(n);
+    if (node_workers_before(n)) /* its data are others */
+        return;
+    if (node_kept(n, n->rank, "node/next", STATE_I64, &next, 1))
+        node_set_place(n, next);
+}
+
 static void work(struct node *n, bool has_momentum)
 {
     const struct easgd_options *o = options_of(n->context->options, &easgd_option_set);
@@ -123,10 +142,11 @@ static void work(struct node *n, bool has_momentum)
     bool training = ps_wait(k.ps);
     if (k.x)
         node_copy(n, k.x, n->w, n->count);
+    keep(&k);
     node_clear(n);
     node_set_interrupt(n, hear, &k, &pull, 1);
-    for (int64_t t = 0; training; t++)
-        training = advance(&k, t > 0 && t % o->local_steps == 0);
+    for (; training; k.t++)
+        training = advance(&k, k.t > 0 && k.t % o->local_steps == 0);
     node_set_interrupt(n, NULL, NULL, NULL, 0);
     n->finished = k.steps; /* what was not counted by an exchange any more */
     node_discard(n);
@@ -143,6 +163,7 @@ void easgd_serve(struct node *n)
     struct ps_server *ps = ps_server_open(n);
     double *scale = xcalloc((size_t)n->context->workers, sizeof *scale);
     n->races = true;
+    ps_go_on_without(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;

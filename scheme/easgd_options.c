@@ -53,13 +53,13 @@ const struct scheme scheme_easgd = {
     .deviations = "the exchange of the first step is left out, since it moves nothing; weight "
                   "decay acts where the gradient is taken; of several servers each exchanges its "
                   "slice in an order of its own; the synchronous form is not here",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",
     .staleness = "local gradients",
     .options = &easgd_option_set,
     .check = easgd_check,
-    .state = (const char *const[]){"worker.weights", NULL},
+    .state = (const char *const[]){"worker.weights", "worker.steps", NULL},
     .work = easgd_work,
     .serve = easgd_serve,
 };
@@ -71,13 +71,13 @@ const struct scheme scheme_eamsgd = {
     .deviations = "the exchange of the first step is left out, since it moves nothing; weight "
                   "decay acts where the gradient is taken; of several servers each exchanges its "
                   "slice in an order of its own; the synchronous form is not here",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n every H mini-batches",
     .staleness = "local gradients",
     .options = &easgd_option_set,
     .check = eamsgd_check,
-    .state = (const char *const[]){"worker.weights", "worker.x", NULL},
+    .state = (const char *const[]){"worker.weights", "worker.x", "worker.steps", NULL},
     .work = eamsgd_work,
     .serve = easgd_serve,
 };

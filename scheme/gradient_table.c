@@ -12,16 +12,27 @@ struct gradient_table gradient_table_open(struct node *n, struct range slice)
     t.sum = xcalloc(workers, sizeof *t.sum);
     t.count = xcalloc(workers, sizeof *t.count);
     for (size_t i = 0; i < workers; i++)
-        t.sum[i] = xcalloc((size_t)t.floats, sizeof *t.sum[i]);
+        t.sum[i] = node_vector(n, t.floats);
     return t;
 }
 
 void gradient_table_close(struct gradient_table *t)
 {
     for (int i = 0; i < t->n->context->workers; i++)
-        xfree(t->sum[i]);
+        node_vector_free(t->n, t->sum[i]);
     xfree(t->sum);
     xfree(t->count);
+}
+
+void gradient_table_keep(struct gradient_table *t, const char *name)
+{
+    char text[STATE_NAME];
+    int workers = t->n->context->workers;
+    node_keep(t->n, name, STATE_I64, t->count, workers);
+    for (int i = 0; i < workers; i++) {
+        snprintf(text, sizeof text, "%s/%d", name, i);
+        node_keep(t->n, text, STATE_F32, t->sum[i], t->floats);
+    }
 }
 
 void gradient_table_clear(struct gradient_table *t)

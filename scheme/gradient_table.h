@@ -14,6 +14,8 @@ struct gradient_table {
 
 struct gradient_table gradient_table_open(struct node *n, struct range slice);
 void gradient_table_close(struct gradient_table *t);
+/* As state of its rank, under that name. */
+void gradient_table_keep(struct gradient_table *t, const char *name);
 void gradient_table_clear(struct gradient_table *t);
 
 /* Adds the sum of a worker's mini-batches, [slice], in three passes; in two, if it is the first. */

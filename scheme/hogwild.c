@@ -4,12 +4,11 @@
  *
  * Workers of rank 0's host compute on its memory and step with plain loads and stores: reads are
  * torn, and of two writes at once one is lost. On other hosts the weights are fetched one-sided
- * before a batch, and the step is added to them element by element. After the weights there are
- * PROBES floats that every step raises by 1 in the same way: what they miss at the end is what was
- * lost. Rank 0 computes nothing: it counts updates and evaluates. Cost of an update: no vector on
- * one host, two messages without a vector. Each worker has its own --momentum (the paper has none).
- * The paper's gradients are sparse and of one sample, and it adds each float atomically. Staleness
- * about W - 1, unbounded. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
+ * before a batch, and the step is added to them element by element. Every step raises PROBES floats
+ * behind the weights by 1, too: what they miss was lost. Cost of an update: no vector on one host,
+ * two headers. Staleness about W - 1, unbounded. At the end up to W - 1 steps under way go in,
+ * counted as dropped. Each worker has its own --momentum. The paper's gradients are sparse, of one
+ * sample; it adds each float atomically. Niu, Recht, Re, Wright NIPS 2011, arXiv:1106.5730. */
 #include <string.h>
 
 #include "base/check.h"
@@ -24,9 +23,8 @@ struct worker {
     struct rma_window *window;
     float *shared; /* the weights and the probes themselves; NULL on another host */
     float *before; /* on another host: the weights as they were fetched, then the step */
-    struct optimizer
-        *part[PROBES]; /* each steps on its part of the weights, then raises its probe */
-    double norm;       /* of the gradient, for --clip */
+    struct optimizer *part[PROBES]; /* each steps on its part, then raises its probe */
+    double norm;                    /* of the gradient, for --clip */
 };
 
 static void check(const struct options *o, int workers)
@@ -65,7 +63,7 @@ static void step(struct worker *k)
         double began_s = node_clock(n);
         squares_add(&squares, n->sum, n->count, n->context->threads);
         node_count_work(n, began_s, (struct vector_work){n->count, {[PASS_SUM] = 1}});
-        k->norm = scale * squares_norm(&squares);
+        k->norm = node_number(n, scale * squares_norm(&squares));
     }
     for (int i = 0; i < PROBES; i++) {
         struct range r = part_of(n, i);
@@ -86,9 +84,9 @@ static void fetch(struct worker *k)
 static void add(struct worker *k)
 {
     struct node *n = k->n;
-    const float *const both[] = {n->w, k->before};
-    node_sum(n, k->before, both, (double[]){1, -1}, 2, (int64_t)shared_floats(n));
-    net_window_add(k->window, k->before, 0, (int64_t)shared_floats(n));
+    int64_t floats = (int64_t)shared_floats(n);
+    node_sum(n, k->before, (const float *const[]){n->w, k->before}, (double[]){1, -1}, 2, floats);
+    net_window_add(k->window, k->before, 0, floats);
 }
 
 static void work(struct node *n)
@@ -111,8 +109,9 @@ static void work(struct node *n)
     for (int i = 0; i < PROBES; i++) {
         k.part[i] = node_optimizer(n, part_of(n, i));
         optimizer_on_norm(k.part[i], whole_norm, &k);
+        node_keep_optimizer(n, k.part[i], "worker.optimizer/%d", i);
     }
-    while (training) {
+    for (; training; training = ps_wait(ps)) {
         if (!k.shared)
             fetch(&k);
         node_clear(n);
@@ -125,7 +124,6 @@ static void work(struct node *n)
             add(&k);
         ps_report(ps, NULL);
         ps_pull(ps, n->w);
-        training = ps_wait(ps);
     }
     n->w = own;
     for (int i = 0; i < PROBES; i++)
@@ -136,10 +134,10 @@ static void work(struct node *n)
     net_window_close(k.window);
 }
 
-/* Says what part of the updates the probes have missed. */
-static void report_lost(const struct node *n, const float *probe)
+/* Says what part of the updates the probes have missed; `before`: those before it was resumed. */
+static void report_lost(const struct node *n, const float *probe, int64_t before)
 {
-    int64_t steps = n->version + n->counters.dropped_minibatches / n->context->minibatches;
+    int64_t steps = n->version + n->counters.dropped_minibatches / n->context->minibatches - before;
     double raised = 0;
     for (int i = 0; i < PROBES; i++)
         raised += probe[i];
@@ -166,6 +164,7 @@ static void serve(struct node *n)
     float *shared = net_alloc(n->net, shared_floats(n) * sizeof *shared);
     struct watched k = {n, shared};
     struct ps_server *ps = ps_server_open(n);
+    const int64_t before = n->version + n->counters.dropped_minibatches / n->context->minibatches;
     memcpy(shared, n->w, (size_t)n->count * sizeof *shared);
     for (int i = 0; i < n->context->workers; i++)
         ps_reply_unchanged(ps, i);
@@ -176,7 +175,7 @@ static void serve(struct node *n)
     ps_monitor(ps, false);
     ps_server_close(ps);
     net_window_close(window);
-    report_lost(n, shared + n->count);
+    report_lost(n, shared + n->count, before);
     node_before_evaluation(n, NULL, NULL);
     copy_weights(&k);
     net_free(n->net, shared);
@@ -190,6 +189,7 @@ const struct scheme scheme_hogwild = {
         "gradients are dense and of mini-batches, where the paper's are sparse and of one sample; "
         "on one host a step is plain loads and stores, so of two at once one may be lost, where "
         "the paper adds each float atomically; momentum, if any, is each worker's own",
+    .flags = SURVIVES,
     .messages = "none: loads and stores",
     .floats = "0 on one host",
     .staleness = "about W - 1, unbounded",

@@ -41,6 +41,7 @@ struct local_worker localsgd_open(struct node *n)
                              .ps = ps_client_open(n),
                              .optimizer = node_optimizer(n, (struct range){0, n->count}),
                              .start = net_alloc(n->net, (size_t)n->count * sizeof(float))};
+    node_keep_optimizer(n, k.optimizer, "worker.optimizer");
     ps_pull(k.ps, k.start);
     return k;
 }

@@ -7,7 +7,8 @@
  * what they gave, is S / W at least. S is --malenia-batch, by default W: as soon as each has given
  * one. What is under way then is dropped and done again (in the paper it runs to its end in vain);
  * a gradient that comes too late is dropped. At equal speeds, with the default, the scheme is ssgd
- * of one mini-batch a batch, bit for bit. Workers that have departed are not waited for.
+ * of one mini-batch a batch, bit for bit. Workers that have departed, or are absent, are not waited
+ * for: the mean is over those that gave something.
  * Cost: n floats up per mini-batch, n down per update and worker; W n floats at the server, which
  * reads all of them for an update. Staleness 0.
  * Tyurin, Richtarik NeurIPS 2023, arXiv:2305.12387, algorithm 3 and method 6. */
@@ -69,7 +70,7 @@ static void take(struct server *s, const struct push *a)
 {
     struct push push = *a;
     bool late = push.staleness > 0;
-    s->departed[push.worker] |= push.departed;
+    s->departed[push.worker] = push.departed; /* one that was absent is back */
     if (push.departed || push.asks || late) {
         ps_discard(s->ps, push.worker);
         if (push.asks && late)
@@ -95,6 +96,7 @@ static void serve(struct node *n)
     s.source = xcalloc(workers, sizeof *s.source);
     s.scale = xcalloc(workers, sizeof *s.scale);
     n->races = true;
+    ps_go_on_without(s.ps);
     ps_agree_on_order(s.ps);
     ps_reply_all(s.ps);
     for (const struct push *a; (a = ps_next(s.ps));)
@@ -112,12 +114,11 @@ const struct scheme scheme_malenia = {
     .paper = "Tyurin, Richtarik 2023, arXiv:2305.12387",
     .deviations = "a mini-batch that is under way when new weights come is dropped and done again, "
                   "where the paper's runs to its end in vain",
-    .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "a push a mini-batch, W requests, W pulls",
     .floats = "n a mini-batch + n",
     .staleness = "0",
     .options = &option_set,
-    .state = (const char *const[]){"server.table", NULL},
     .work = work,
     .serve = serve,
 };

@@ -79,6 +79,7 @@ static void advance(struct nbssgd_worker *k)
 void nbssgd_work(struct node *n)
 {
     struct nbssgd_worker k = nbssgd_open(n);
+    node_keep(n, "worker.position", STATE_I64, &k.position, 1);
     nbssgd_pull(&k, n->w);
     nbssgd_land(&k);
     if (!k.finishes)
@@ -103,5 +104,7 @@ void nbssgd_work(struct node *n)
         nbssgd_take_back(&k);
     }
     node_set_interrupt(n, NULL, NULL, NULL, 0);
+    n->finished += k.steps;
+    node_discard(n); /* what the end met before it was pushed */
     nbssgd_close(&k);
 }

@@ -17,6 +17,7 @@ struct nbssgd_worker nbssgd_open(struct node *n)
     k.signals = signals_open(n, is(o->nb_signal, "relay"));
     if (is(o->nb_payload, "weights"))
         k.local = node_optimizer(n, (struct range){0, n->count});
+    node_keep_optimizer(n, k.local, "worker.optimizer");
     if (k.local && k.racing)
         k.start = net_alloc(n->net, (size_t)n->count * sizeof(float));
     if (is(o->nb_inflight, "carry"))

@@ -92,9 +92,8 @@ const struct scheme scheme_nbssgd = {
     .staleness = "0",
     .options = &nbssgd_option_set,
     .check = check,
-    .state = (const char *const[]){"worker.position", "worker.optimizer", "worker.weights",
-                                   "worker.start", "worker.round", "server.minibatches",
-                                   "server.updates", "server.in", NULL},
+    .state = (const char *const[]){"worker.position", "worker.optimizer", "server.minibatches",
+                                   "server.updates", NULL},
     .work = nbssgd_work,
     .serve = nbssgd_serve,
 };

@@ -119,7 +119,7 @@ static void serve_in_time(struct server *k, double waiting_s)
             take(k, &r, a);
             continue;
         }
-        ps_discard(k->ps, worker);
+        ps_send_back(k->ps, worker);
         ps_reply(k->ps, worker);
         r.in[worker] = true;
     }
@@ -152,6 +152,10 @@ void nbssgd_serve(struct node *n)
                        .weights = is(o->nb_payload, "weights"),
                        .rescales = optimizer_rescales(all->optimizer)};
     n->races = is(o->nb_server, "racing");
+    node_keep(n, "server.minibatches", STATE_F64, &k.weigh.minibatches, 1);
+    node_keep(n, "server.updates", STATE_I64, &k.weigh.updates, 1);
+    if (node_workers_before(n) && !n->races) /* the mean of a version, in proportion */
+        k.weigh.minibatches *= (double)n->context->workers / node_workers_before(n);
     if (is(o->nb_inflight, "abort") && is(o->nb_batch, "keep"))
         node_explain_starvation(n, "--nb-inflight abort drops each mini-batch that a signal meets "
                                    "unfinished; take --nb-inflight carry, or --nb-batch reset");
@@ -162,6 +166,8 @@ void nbssgd_serve(struct node *n)
         ps_relay_signals(k.ps);
     if (o->nb_drop_late > 0)
         ps_lend_copies(k.ps);
+    if (o->nb_drop_late > 0 || n->races)
+        ps_go_on_without(k.ps);
     ps_reply_all(k.ps);
     if (o->nb_drop_late > 0)
         serve_in_time(&k, o->nb_drop_late);

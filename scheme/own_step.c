@@ -1,17 +1,18 @@
 #include "scheme/own_step.h"
 
-#include "base/alloc.h"
-
-struct own_step own_step_open(const struct node *n)
+struct own_step own_step_open(struct node *n)
 {
-    return (struct own_step){.optimizer = node_optimizer(n, (struct range){0, n->count}),
-                             .before = xcalloc((size_t)n->count, sizeof(float))};
+    struct own_step s = {.optimizer = node_optimizer(n, (struct range){0, n->count}),
+                         .before = node_vector(n, n->count)};
+    node_hear_end(n);
+    node_keep_optimizer(n, s.optimizer, "worker.optimizer");
+    return s;
 }
 
-void own_step_close(struct own_step *s)
+void own_step_close(struct own_step *s, struct node *n)
 {
     optimizer_close(s->optimizer);
-    xfree(s->before);
+    node_vector_free(n, s->before);
 }
 
 void own_step_move(struct own_step *s, struct node *n, double part, float *move, bool sums)

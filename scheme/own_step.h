@@ -11,8 +11,10 @@ struct own_step {
     float *before;               /* the weights before the step */
 };
 
-struct own_step own_step_open(const struct node *n);
-void own_step_close(struct own_step *s);
+/* Such a worker seldom asks for weights, so it hears of the end by a message: node_hear_end(). Its
+ * server calls ps_announce_end(). */
+struct own_step own_step_open(struct node *n);
+void own_step_close(struct own_step *s, struct node *n);
 
 /* w <- w + part x the step by the mean gradient of the batch in n->sum. What was added is written
  * to `move`, [n->count], or, if `sums`, added to it. Cost: the step, a copy, one or two sums. */

@@ -100,6 +100,7 @@ static void serve(struct node *n)
     struct round r = {.scale = xcalloc((size_t)n->context->workers, sizeof *r.scale),
                       .ends_s = INFINITY};
     n->races = true;
+    ps_go_on_without(ps);
     ps_agree_on_order(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next_until(ps, r.ends_s));) {
@@ -122,7 +123,7 @@ const struct scheme scheme_quorum = {
     .deviations = "a push is a batch's gradient, where the paper's is the move of many local "
                   "steps; the grace period is fixed and all in time weigh the same, where the "
                   "paper adapts it and weighs by tokens",
-    .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = BOUNDED | REPLAYS | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "W pushes, W pulls",
     .floats = "2 n",
     .staleness = "0",

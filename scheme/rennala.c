@@ -46,6 +46,7 @@ static void serve(struct node *n)
             accumulated = 0;
     struct ps_server *ps = ps_server_open(n);
     n->races = true;
+    ps_go_on_without(ps);
     ps_agree_on_order(ps);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
@@ -74,12 +75,11 @@ const struct scheme scheme_rennala = {
     .deviations =
         "a mini-batch that is under way when new weights come is dropped and done again, where the "
         "paper's runs to its end in vain; rank 0 chooses the gradients for all servers",
-    .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = BOUNDED | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "S pushes, W requests, W pulls",
     .floats = "n a mini-batch + n",
     .staleness = "0",
     .options = &option_set,
-    .state = (const char *const[]){"server.accumulated", NULL},
     .work = work,
     .serve = serve,
 };

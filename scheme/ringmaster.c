@@ -118,9 +118,12 @@ static void serve(struct node *n)
 {
     const struct ringmaster_options *o = options_of(n->context->options, &option_set);
     struct ps_server *ps = ps_server_open(n);
-    /* of the weights that each worker has; INT64_MAX once it has departed */
+    /* of the weights that each worker has; INT64_MAX: it has departed, or is absent */
     int64_t *version = xcalloc((size_t)n->context->workers, sizeof *version);
+    for (int i = 0; i < n->context->workers; i++)
+        version[i] = n->version;
     n->races = true;
+    ps_go_on_without(ps);
     ps_agree_on_order(ps);
     server_momentum_open(o->server_momentum, ps);
     ps_reply_all(ps);
@@ -149,13 +152,13 @@ const struct scheme scheme_ringmaster = {
     .paper = "Maranjyan et al. 2025, arXiv:2501.16168",
     .deviations = "R is to be tuned, by default W, where the paper has a formula in the gradients' "
                   "variance; what is stopped ends at its next unit",
-    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP,
+    .flags = REPLAYS | PUSHES | COMPRESSES | LOCKSTEP | SURVIVES,
     .messages = "a push, a pull",
     .floats = "2 n",
     .staleness = "at most R - 1",
     .options = &option_set,
     .check = check,
-    .state = (const char *const[]){"worker.weights", "server.optimizers", NULL},
+    .state = (const char *const[]){"server.optimizers", NULL},
     .work = work,
     .serve = serve,
 };

@@ -30,7 +30,15 @@
     X(eamsgd)                                                                                      \
     X(allreduce)                                                                                   \
     X(dropcompute)                                                                                 \
-    X(eager)
+    X(eager)                                                                                       \
+    X(local)                                                                                       \
+    X(dpsgd)                                                                                       \
+    X(nbgossip)                                                                                    \
+    X(adpsgd)                                                                                      \
+    X(sgp)                                                                                         \
+    X(osgp)                                                                                        \
+    X(dsgt)                                                                                        \
+    X(dinno)
 
 #define DECLARE(name) extern const struct scheme scheme_##name;
 SCHEMES(DECLARE)
@@ -59,7 +67,7 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
         fatal("--servers %lld: %s has no use for more than rank 0; leave it out",
               (long long)o->servers, s->name);
     if (s->flags & DECENTRAL && *o->depart)
-        fatal("--depart: %s needs every worker in every update", s->name);
+        fatal("--depart: %s wants all of its workers to the end; leave it out", s->name);
     if (!(s->flags & COMPRESSES) && strcmp(o->compress, "f32"))
         fatal("--compress %s: nothing is pushed to a server in %s; leave it out", o->compress,
               s->name);
@@ -69,7 +77,9 @@ void scheme_check(const struct scheme *s, const struct options *o, int workers)
         fatal("--optimizer %s: a layer's norm needs all of it, on a CPU; take --servers 1 and "
               "--server-device cpu",
               o->optimizer);
-    if (o->ema > 0 && !(s->flags & (PUSHES | ALONE | DECENTRAL)))
+    if (!optimizer_fits_device(o->optimizer) && strcmp(o->server_device, "cpu"))
+        fatal("--optimizer %s: no device has it; take --server-device cpu", o->optimizer);
+    if (o->ema > 0 && (s->flags & OWN_WEIGHTS || !(s->flags & (PUSHES | ALONE | DECENTRAL))))
         fatal("--ema: in %s nobody sees the weights of one update; leave it out", s->name);
     if (o->clip > 0 && s->flags & PUSHES && strcmp(o->server_device, "cpu"))
         fatal("--clip: no device takes norms; take --server-device cpu, or leave one of them out");
@@ -119,6 +129,25 @@ static void print_deviations(FILE *to)
     }
 }
 
+static void print_survivors(FILE *to)
+{
+    int column = print_words(to, 0,
+                             "With one server these go on without a worker that is lost, and "
+                             "take it back when it pushes again:");
+    for (int i = 0; schemes[i]; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "`%s`,", schemes[i]->name);
+        if (schemes[i]->flags & SURVIVES)
+            column = print_words(to, column, name);
+    }
+    print_words(to, column, "`nbssgd` with `--nb-drop-late` or `--nb-server racing`.\n\n");
+    print_words(to, 0,
+                "The others need every worker in every update: by their rule, or since a sum among "
+                "workers passes through each of them (`eager`, too: who is late adds zeros, but "
+                "its own process adds them). `adpsgd` does not, but its neighbours would wait at "
+                "the end.\n");
+}
+
 void schemes_table(FILE *to)
 {
     fputs("| scheme | an update of the weights |\n|---|---|\n", to);
@@ -130,6 +159,8 @@ void schemes_table(FILE *to)
     for (int i = 0; schemes[i]; i++)
         fprintf(to, "| `%s` | %s | %s | %s |\n", schemes[i]->name, schemes[i]->messages,
                 schemes[i]->floats, schemes[i]->staleness);
+    fputs("\n", to);
+    print_survivors(to);
     fputs("\nW workers, n weights, H local steps. \"Floats\" are those that one worker sends and "
           "receives per\nupdate.\n\n## Papers, and what is done otherwise\n\n"
           "For all schemes: the step is that of `--optimizer`, momentum and weight decay "

@@ -9,13 +9,17 @@ enum scheme_flags {
     SYNC = 1,        /* the result does not depend on delays */
     EXACT = 2,       /* it equals serial SGD on the joint batch to rounding */
     BOUNDED = 4,     /* no gradient is staler than `bound` */
-    DECENTRAL = 8,   /* no server holds the weights, rank 0 only watches, and every worker is needed
-                       in every update */
+    DECENTRAL = 8,   /* no server holds the weights, rank 0 only watches, and no worker may leave */
     REPLAYS = 16,    /* the order of arrivals makes the run: --record, --replay */
     PUSHES = 32,     /* workers push to servers, which step with it */
     COMPRESSES = 64, /* vectors are sent as --compress says */
     ALONE = 128,     /* runs in one process, without servers: work() walks through all workers */
     LOCKSTEP = 256,  /* every server makes the same updates, in one order */
+    SURVIVES = 512,  /* it goes on without a worker that is lost: ps_go_on_without() */
+    GOSSIP = 1024,   /* neighbours on a graph mix (gossip/gossip.h): --topology */
+    OWN_WEIGHTS = 4096, /* workers have weights of their own, whose mean is judged */
+    OUTER = 8192,       /* has an outer step of all workers: --outer-every */
+    SUMS = 2048,        /* workers sum among themselves (collective/collective.h): --allreduce */
 };
 
 /* W: workers, n: floats of the weights, H: local steps. */
@@ -34,8 +38,9 @@ struct scheme {
      * for all schemes by scheme_check(). */
     void (*check)(const struct options *o, int workers);
 
-    /* What a checkpoint must hold beyond the server's weights and optimizer, all counters and each
-     * worker's place in its data. Ends with NULL; NULL: nothing. */
+    /* What a checkpoint, which is cut at an update, must hold beyond the server's weights and
+     * optimizer, all counters and each worker's place in its data: names that it gives node_keep(),
+     * up to a '/'. Ends with NULL; NULL: nothing. */
     const char *const *state;
 
     void (*work)(struct node *n);  /* on a worker */

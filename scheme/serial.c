@@ -4,7 +4,6 @@
  *
  * It draws the same samples in the same order as W workers would (--workers), sums in the same
  * order, and sends nothing. */
-#include "base/alloc.h"
 #include "scheme/scheme.h"
 
 /* The joint batch's mean gradient, worker by worker, as the server would sum it. */
@@ -28,7 +27,8 @@ static void joint_gradient(struct node *n, float *total, struct update *u)
 static void work(struct node *n)
 {
     struct optimizer *optimizer = node_optimizer(n, (struct range){0, n->count});
-    float *total = xcalloc((size_t)n->count, sizeof *total);
+    float *total = node_vector(n, n->count);
+    node_keep_optimizer(n, optimizer, "worker.optimizer");
     while (!n->stop) {
         struct update u = {.contributions = n->context->workers};
         joint_gradient(n, total, &u);
@@ -36,7 +36,7 @@ static void work(struct node *n)
         histogram_add(&n->counters.staleness, 0);
         node_updated(n, &u);
     }
-    xfree(total);
+    node_vector_free(n, total);
     optimizer_close(optimizer);
 }
 
@@ -48,5 +48,6 @@ const struct scheme scheme_serial = {
     .messages = "none",
     .floats = "0",
     .staleness = "0",
+    .state = (const char *const[]){"worker.optimizer", NULL},
     .work = work,
 };

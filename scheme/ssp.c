@@ -13,7 +13,9 @@
  * the gradient, the scheme is ssgd. Cost: n floats per batch, and n per read: every batch at s = 0,
  * else as seldom as s allows. Ho et al. NIPS 2013, section 3; Bosen's consistency controller.
  * Deviations: the paper's steps count in full, not for 1 / W; its weights are read row by row, here
- * all at once; of several servers each keeps the bound for its slice. */
+ * all at once; of several servers each keeps the bound for its slice. A worker that is lost is not
+ * waited for; when it reads again it goes on at the clock of the slowest. So its pushes until then
+ * may be staler than s. */
 #include "base/alloc.h"
 #include "parameter_server/parameter_server.h"
 #include "scheme/own_step.h"
@@ -40,6 +42,38 @@ static const struct option_set option_set = {.title = "Scheme ssp",
                                              .rows = rows,
                                              .size = sizeof(struct ssp_options)};
 
+static int64_t slowest(const int64_t *clock, int workers)
+{
+    int64_t least = clock[0];
+    for (int i = 1; i < workers; i++)
+        least = clock[i] < least ? clock[i] : least;
+    return least;
+}
+
+/* Of a run that is resumed: who was absent then, or had not begun, is there, where the slowest
+ * is. */
+static void bring_back(int64_t *clock, int before, int workers)
+{
+    for (int i = before; i < workers; i++)
+        clock[i] = INT64_MAX;
+    int64_t least = slowest(clock, workers);
+    for (int i = 0; i < workers; i++)
+        clock[i] = clock[i] < INT64_MAX ? clock[i] : least;
+}
+
+/* Of a run that is resumed: as many batches as the server had of it. */
+static void go_on(struct node *n)
+{
+    int workers = n->context->workers,
+        before = node_workers_before(n) ? node_workers_before(n) : workers;
+    int64_t *clock = xcalloc((size_t)(before > workers ? before : workers), sizeof *clock);
+    if (node_kept(n, 0, "server.clock", STATE_I64, clock, before)) {
+        bring_back(clock, before, workers);
+        n->clock = clock[n->worker];
+    }
+    xfree(clock);
+}
+
 static void work(struct node *n)
 {
     const struct run_context *s = n->context;
@@ -48,9 +82,12 @@ static void work(struct node *n)
     struct ps_client *ps = ps_client_open(n);
     struct own_step own = own_step_open(n);
     float *update = net_alloc(n->net, (size_t)n->count * sizeof *update);
+    go_on(n);
     ps_pull(ps, n->w);
     for (bool training = ps_wait(ps); training;) {
         node_batch(n);
+        if (n->stop)
+            break;
         n->clock++;
         ps_flush(ps); /* the server has read the update before */
         own_step_move(&own, n, 1.0 / s->workers, update, false);
@@ -60,20 +97,21 @@ static void work(struct node *n)
             ps_push(ps, update);
             ps_pull(ps, n->w);
             training = ps_wait(ps);
+            n->clock = n->clock > n->min_clock ? n->clock : n->min_clock; /* it was absent */
         }
     }
+    if (n->finished < s->minibatches)
+        node_discard(n); /* the end has come in the middle of a batch */
     ps_flush(ps);
     net_free(n->net, update);
-    own_step_close(&own);
+    own_step_close(&own, n);
     ps_client_close(ps);
 }
 
-static int64_t slowest(const int64_t *clock, int workers)
+/* The greater one; nobody's clock is INT64_MAX. */
+static int64_t later_than(int64_t own, int64_t slowest_other)
 {
-    int64_t least = clock[0];
-    for (int i = 1; i < workers; i++)
-        least = clock[i] < least ? clock[i] : least;
-    return least;
+    return slowest_other < INT64_MAX && slowest_other > own ? slowest_other : own;
 }
 
 static void serve(struct node *n)
@@ -86,11 +124,25 @@ static void serve(struct node *n)
     /* batches that each worker has finished */
     int64_t *clock = xcalloc((size_t)workers, sizeof *clock);
     bool *reads = xcalloc((size_t)workers, sizeof *reads);
+    bool *away = xcalloc((size_t)workers, sizeof *away); /* absent; until it reads again */
     n->races = true;
+    ps_go_on_without(ps);
+    ps_announce_end(ps);
+    node_keep_by_worker(n, "server.clock", STATE_I64, clock, 1);
+    bring_back(clock, node_workers_before(n) ? node_workers_before(n) : workers, workers);
+    n->clock = slowest(clock, workers);
     ps_reply_all(ps);
     for (const struct push *a; (a = ps_next(ps));) {
         int worker = a->worker;
-        clock[worker] = a->departed ? INT64_MAX : a->clock; /* nobody waits for it any more */
+        if (a->absent && reads[worker])
+            ps_reply(ps, worker); /* else it would wait to the end, and never come back */
+        if (a->departed)
+            clock[worker] = INT64_MAX; /* nobody waits for it any more */
+        else if (!away[worker])
+            clock[worker] = a->clock;
+        else if (a->asks) /* it goes on where the slowest is */
+            clock[worker] = later_than(a->clock, slowest(clock, workers));
+        away[worker] = a->absent || (away[worker] && !a->asks);
         reads[worker] = a->asks;
         if (!a->departed) {
             scale[worker] = 1;
@@ -104,10 +156,11 @@ static void serve(struct node *n)
                 ps_reply(ps, i);
             }
     }
+    ps_server_close(ps);
     xfree(scale);
     xfree(clock);
     xfree(reads);
-    ps_server_close(ps);
+    xfree(away);
 }
 
 const struct scheme scheme_ssp = {
@@ -117,13 +170,12 @@ const struct scheme scheme_ssp = {
     .deviations =
         "a step counts for 1 / W, the paper's in full; all weights are read at once, and the "
         "newest, where the paper has rows; of several servers each keeps the bound for its slice",
-    .flags = REPLAYS | PUSHES | COMPRESSES,
+    .flags = REPLAYS | PUSHES | COMPRESSES | SURVIVES,
     .messages = "a push, at most a pull",
     .floats = "n to 2 n",
     .staleness = "at most s batches",
     .options = &option_set,
-    .state = (const char *const[]){"worker.weights", "worker.optimizer", "worker.clock",
-                                   "server.clock", NULL},
+    .state = (const char *const[]){"worker.optimizer", "server.clock", NULL},
     .work = work,
     .serve = serve,
 };

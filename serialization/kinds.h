@@ -23,8 +23,11 @@ struct coder {
     int64_t count, k; /* floats of a vector; of these a sparse message carries k */
     uint64_t seed, messages;
     int worker, stream;
+    bool only_unpacks;
     float *left; /* [count], error feedback; NULL: the codec has none */
-    void *work;  /* zeroed when opened */
+    void *work;  /* zeroed when opened, and after each message */
+    struct allocator allocator;
+    const struct journal *journal;
 };
 
 /* The random numbers of the message that is being packed. */

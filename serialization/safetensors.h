@@ -8,6 +8,7 @@
 #ifndef SERIALIZATION_SAFETENSORS_H
 #define SERIALIZATION_SAFETENSORS_H
 
+#include "base/json_reader.h"
 #include "serialization/serialization.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -15,6 +16,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 enum {
     LENGTH_BYTES = 8,
+    HEADER_MOST = 16 << 20, /* bytes of JSON; ResNet-152's are 0.1 million */
     NAME_SIZE = sizeof((struct tensor *)0)->name,
     SHAPE_SIZE = 120 /* of the text: four numbers of 64 bits, a dtype */
 };
@@ -31,5 +33,22 @@ int64_t safetensors_row(const struct tensor *t);
 
 /* Of those that are transposed on the way: floats of the buffer that this takes. */
 int64_t safetensors_longest_row(const struct tensor *list, int count);
+
+struct extent { /* the bytes of a tensor of the file, behind the header */
+    uint64_t from, to;
+    const uint8_t *name; /* where its name begins in the header */
+};
+
+/* The name, as far as it fits; the header ends at `end`. */
+void extent_name(const struct extent *e, const uint8_t *end, char name[NAME_SIZE]);
+
+/* As the format wants it, the tensors' bytes are all bytes behind the header, each of one tensor.
+ * Fails, naming the tensors, where two overlap, or bytes belong to none. Sorts the list. Cost:
+ * count log count. */
+bool extents_check(struct json *j, struct extent *list, size_t count, uint64_t data_bytes);
+
+/* Where the bytes are of a known kind of file that is no safetensors file: says in why[] which, and
+ * what to do. */
+void safetensors_foreign(const uint8_t *bytes, size_t size, char *why, size_t why_size);
 
 #endif

@@ -1,9 +1,11 @@
 /* The reader of safetensors files. It trusts no byte, takes tensors in any order and passes over
- * foreign ones; it writes nothing before all of the header has been judged. */
+ * foreign ones; it writes nothing before the whole file has been judged. */
 #include "serialization/safetensors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,9 +14,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "serialization/json.h"
 
-enum { HEADER_MOST = 16 << 20 }; /* bytes of JSON; ResNet-152's are 0.1 million */
+/* Bytes of a tensor's shortest entry. */
+enum { ENTRY_LEAST = sizeof "\"\":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[0,0]}" - 1 };
 
 /* "F32 [64, 3, 3, 3]"; a shape of more than four sizes is cut. */
 static void describe(char *text, const char *dtype, uint64_t dims, const uint64_t *shape)
@@ -30,6 +32,18 @@ struct wanted {
     const struct tensor *tensor;
     float *to;
     const uint8_t *from; /* NULL until it is found */
+};
+
+struct reading { /* of one file */
+    struct json j;
+    const uint8_t *data; /* behind the header */
+    uint64_t data_bytes;
+    const struct tensor_table *table;
+    struct wanted *wanted; /* [count], parameters first */
+    int count;
+    struct extent *extent; /* [room], of all tensors of the file */
+    size_t extents, room;
+    const char *prefix; /* of the names, passed over */
 };
 
 struct entry {
@@ -102,8 +116,22 @@ static bool read_entry(struct json *j, const char *name, uint64_t data_bytes, st
     return true;
 }
 
+/* What a user who meets another shape can do, as far as that is known. */
+static void advise(const struct reading *r, const struct tensor *t, const struct entry *e, char *to,
+                   size_t size)
+{
+    const struct tensor_table *table = r->table;
+    bool alike = e->dims == (uint64_t)t->dims, first = t == table->parameter;
+    *to = 0;
+    if (alike && t->dims == 2 && e->shape[1] == (uint64_t)t->shape[1])
+        snprintf(to, size, ": it was trained for %llu classes, here there are %d",
+                 (unsigned long long)e->shape[0], t->shape[0]);
+    if (alike && first && t->dims == 4 && e->shape[2] != (uint64_t)t->shape[2] && table->first_hint)
+        snprintf(to, size, ": %s", table->first_hint);
+}
+
 /* Is the entry what the tensor wants to be? */
-static bool fits(struct json *j, const struct tensor *t, const struct entry *e)
+static bool fits(struct reading *r, const struct tensor *t, const struct entry *e)
 {
     uint64_t shape[4];
     bool same = !strcmp(e->dtype, "F32") && e->dims == (uint64_t)t->dims;
@@ -112,14 +140,16 @@ static bool fits(struct json *j, const struct tensor *t, const struct entry *e)
         same = same && e->shape[i] == shape[i];
     }
     if (!same) {
-        char expected[SHAPE_SIZE], found[SHAPE_SIZE];
+        char expected[SHAPE_SIZE], found[SHAPE_SIZE], advice[120];
         describe(expected, "F32", (uint64_t)t->dims, shape);
         describe(found, e->dtype, e->dims, e->shape);
-        return json_fail(j, "tensor %s: expected %s, found %s", t->name, expected, found);
+        advise(r, t, e, advice, sizeof advice);
+        return json_fail(&r->j, "tensor %s: expected %s, found %s%s", t->name, expected, found,
+                         advice);
     }
     uint64_t bytes = (uint64_t)t->count * sizeof(float);
     if (e->to - e->from != bytes)
-        return json_fail(j, "tensor %s: expected %llu bytes, found %llu", t->name,
+        return json_fail(&r->j, "tensor %s: expected %llu bytes, found %llu", t->name,
                          (unsigned long long)bytes, (unsigned long long)(e->to - e->from));
     return true;
 }
@@ -139,37 +169,63 @@ static bool read_metadata(struct json *j)
     return json_expect(j, '}');
 }
 
-static bool read_tensor(struct json *j, const uint8_t *data, uint64_t data_bytes,
-                        struct wanted *list, int count)
+/* What wrappers of PyTorch put before all names of a model: DataParallel, torch.compile(),
+ * Lightning. */
+static const char *const prefixes[] = {
+    "module.", "_orig_mod.", "model.", "module._orig_mod.", "_orig_mod.module.",
+};
+
+/* The prefix before which the name is `wanted`: "" where they are equal, NULL: it is another. */
+static const char *prefix_of(const char *name, const char *wanted)
 {
+    if (!strcmp(name, wanted))
+        return "";
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t length = strlen(prefixes[i]);
+        if (!strncmp(name, prefixes[i], length) && !strcmp(name + length, wanted))
+            return prefixes[i];
+    }
+    return NULL;
+}
+
+static bool read_tensor(struct reading *r)
+{
+    struct json *j = &r->j;
     char name[NAME_SIZE];
     struct entry e = {.dims = 0};
+    const uint8_t *name_at = j->at;
     if (!json_string(j, name, sizeof name) || !json_expect(j, ':'))
         return false;
     if (!strcmp(name, "__metadata__"))
         return read_metadata(j);
-    if (!read_entry(j, name, data_bytes, &e))
+    if (!read_entry(j, name, r->data_bytes, &e))
         return false;
-    for (int i = 0; i < count; i++) {
-        if (strcmp(list[i].tensor->name, name))
+    assert(r->extents < r->room);
+    r->extent[r->extents++] = (struct extent){e.from, e.to, name_at};
+    for (int i = 0; i < r->count; i++) {
+        struct wanted *w = &r->wanted[i];
+        const char *prefix = prefix_of(name, w->tensor->name);
+        if (!prefix)
             continue;
-        if (list[i].from)
-            return json_fail(j, "tensor %s: is there twice", name);
-        list[i].from = data + e.from;
-        return fits(j, list[i].tensor, &e);
+        if (w->from)
+            return json_fail(j, "tensor %s: is there twice", w->tensor->name);
+        w->from = r->data + e.from;
+        if (*prefix)
+            r->prefix = prefix;
+        return fits(r, w->tensor, &e);
     }
     return true; /* not ours */
 }
 
-static bool read_header(struct json *j, const uint8_t *data, uint64_t data_bytes,
-                        struct wanted *list, int count)
+static bool read_header(struct reading *r)
 {
+    struct json *j = &r->j;
     if (!json_expect(j, '{'))
         return false;
     if (json_accept(j, '}'))
         return true;
     do {
-        if (!read_tensor(j, data, data_bytes, list, count))
+        if (!read_tensor(r))
             return false;
     } while (json_accept(j, ','));
     return json_expect(j, '}') &&
@@ -177,16 +233,44 @@ static bool read_header(struct json *j, const uint8_t *data, uint64_t data_bytes
 }
 
 /* All parameters must be there; of the statistics all or none. */
-static bool all_there(struct json *j, const struct wanted *list, int count, int parameters,
-                      bool *has_statistics)
+static bool all_there(struct reading *r, bool *has_statistics)
 {
-    int statistics = 0;
-    for (int i = parameters; i < count; i++)
-        statistics += list[i].from != NULL;
-    for (int i = 0; i < (statistics ? count : parameters); i++)
-        if (!list[i].from)
-            return json_fail(j, "tensor %s is missing", list[i].tensor->name);
+    int statistics = 0, found = 0, parameters = r->table->parameters;
+    char first[NAME_SIZE] = "nothing";
+    for (int i = 0; i < r->count; i++)
+        *(i < parameters ? &found : &statistics) += r->wanted[i].from != NULL;
+    if (r->extents)
+        extent_name(r->extent, r->j.end, first);
+    for (int i = 0; i < (statistics ? r->count : parameters); i++)
+        if (!r->wanted[i].from)
+            return json_fail(&r->j,
+                             "tensor %s is missing: %d of %d are there; the first in the file is "
+                             "%s",
+                             r->wanted[i].tensor->name, found, parameters, first);
     *has_statistics = statistics > 0;
+    return true;
+}
+
+/* Weights that are no numbers would be blamed on the learning rate. */
+static bool all_finite(struct reading *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        const struct tensor *t = r->wanted[i].tensor;
+        for (int64_t k = 0; r->wanted[i].from && k < t->count; k++) {
+            float value;
+            char where[SHAPE_SIZE];
+            memcpy(&value, r->wanted[i].from + (size_t)k * sizeof value, sizeof value);
+            if (isfinite(value))
+                continue;
+            uint64_t index[4], left = (uint64_t)k;
+            for (int d = t->dims - 1; d >= 0; d--) {
+                index[d] = left % (uint64_t)t->shape[d];
+                left /= (uint64_t)t->shape[d];
+            }
+            describe(where, isnan(value) ? "NaN at" : "infinite at", (uint64_t)t->dims, index);
+            return json_fail(&r->j, "tensor %s: a weight is %s", t->name, where);
+        }
+    }
     return true;
 }
 
@@ -213,56 +297,80 @@ static struct wanted *want(const struct tensor *list, int count, float *to, stru
     return end;
 }
 
-const char *weights_parse(const uint8_t *bytes, size_t size, const struct tensor_table *table,
-                          float *w, float *statistics, bool *has_statistics, char *why,
-                          size_t why_size)
+static void copy_all(const struct reading *r)
 {
-    struct json j = {.why = why, .why_size = why_size};
-    uint64_t header = 0;
-    bool has = false;
-    if (has_statistics)
-        *has_statistics = false;
-    memcpy(&header, bytes, size < LENGTH_BYTES ? size : LENGTH_BYTES);
-    if (size < LENGTH_BYTES)
-        json_fail(&j, "it is truncated: %zu bytes, a safetensors file begins with %d", size,
-                  LENGTH_BYTES);
-    else if (header > HEADER_MOST)
-        json_fail(
-            &j,
-            "it is no safetensors file: its header would be %llu bytes long, at most %d are read",
-            (unsigned long long)header, HEADER_MOST);
-    else if (header > size - LENGTH_BYTES)
-        json_fail(&j, "it is truncated: its header has %llu bytes, %zu are there",
-                  (unsigned long long)header, size - LENGTH_BYTES);
-    if (j.failed)
-        return why;
-    const struct tensor *tensors = table->parameter, *running = table->statistic;
-    int parameters = table->parameters, others = statistics ? table->statistics : 0;
-    int count = parameters + others;
-    struct wanted *list = xcalloc((size_t)count, sizeof *list);
-    want(running, others, statistics, want(tensors, parameters, w, list));
-    const uint8_t *data = bytes + LENGTH_BYTES + header;
-    j.begin = j.at = bytes + LENGTH_BYTES;
-    j.end = data;
-    if (read_header(&j, data, size - LENGTH_BYTES - header, list, count) &&
-        all_there(&j, list, count, parameters, &has)) {
-        float *row = xcalloc((size_t)safetensors_longest_row(tensors, parameters), sizeof *row);
-        for (int i = 0; i < count; i++)
-            if (list[i].from)
-                copy_in(&list[i], row);
-        xfree(row);
-    }
-    xfree(list);
-    if (has_statistics)
-        *has_statistics = has;
-    return j.failed ? why : NULL;
+    int64_t longest = safetensors_longest_row(r->table->parameter, r->table->parameters);
+    float *row = xcalloc((size_t)longest, sizeof *row);
+    for (int i = 0; i < r->count; i++)
+        if (r->wanted[i].from)
+            copy_in(&r->wanted[i], row);
+    xfree(row);
 }
 
-void weights_load(const char *path, const struct tensor_table *table, float *w, float *statistics,
-                  bool *has_statistics)
+/* Finds the header; false: there is none. */
+static bool find_header(struct reading *r, const uint8_t *bytes, size_t size)
+{
+    uint64_t header = 0;
+    memcpy(&header, bytes, size < LENGTH_BYTES ? size : LENGTH_BYTES);
+    if (!size)
+        return json_fail(&r->j, "it is empty");
+    if (size < LENGTH_BYTES)
+        return json_fail(&r->j, "it is truncated: %zu bytes, a safetensors file begins with %d",
+                         size, LENGTH_BYTES);
+    if (header > HEADER_MOST)
+        return json_fail(
+            &r->j,
+            "it is no safetensors file: its header would be %llu bytes long, at most %d are read",
+            (unsigned long long)header, HEADER_MOST);
+    if (header > size - LENGTH_BYTES)
+        return json_fail(&r->j, "it is truncated: its header has %llu bytes, %zu are there",
+                         (unsigned long long)header, size - LENGTH_BYTES);
+    r->j.begin = r->j.at = bytes + LENGTH_BYTES;
+    r->j.end = r->data = bytes + LENGTH_BYTES + header;
+    r->data_bytes = size - LENGTH_BYTES - header;
+    r->room = header / ENTRY_LEAST + 1;
+    return true;
+}
+
+const char *weights_parse(const uint8_t *bytes, size_t size, const struct tensor_table *table,
+                          float *w, float *statistics, struct weights_found *found, char *why,
+                          size_t why_size)
+{
+    int others = statistics ? table->statistics : 0;
+    struct reading r = {.j = {.what = "its header is no JSON of a safetensors file",
+                              .why = why,
+                              .why_size = why_size},
+                        .table = table,
+                        .prefix = ""};
+    *found = (struct weights_found){.prefix = ""};
+    if (!find_header(&r, bytes, size)) {
+        safetensors_foreign(bytes, size, why, why_size);
+        return why;
+    }
+    r.count = table->parameters + others;
+    r.wanted = xcalloc((size_t)r.count, sizeof *r.wanted);
+    r.extent = xcalloc(r.room, sizeof *r.extent);
+    want(table->statistic, others, statistics,
+         want(table->parameter, table->parameters, w, r.wanted));
+    bool has = false;
+    if (read_header(&r) && all_there(&r, &has) &&
+        extents_check(&r.j, r.extent, r.extents, r.data_bytes) && all_finite(&r)) {
+        *found = (struct weights_found){.has_statistics = has, .prefix = r.prefix};
+        copy_all(&r);
+    } else {
+        safetensors_foreign(bytes, size, why, why_size);
+    }
+    xfree(r.extent);
+    xfree(r.wanted);
+    return r.j.failed ? why : NULL;
+}
+
+const char *weights_load(const char *path, const struct tensor_table *table, float *w,
+                         float *statistics, bool *has_statistics)
 {
     char why[400];
     struct stat s;
+    struct weights_found found;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &s))
         fatal("weights '%s': %s; give a safetensors file of %s", path, strerror(errno),
@@ -274,10 +382,12 @@ void weights_load(const char *path, const struct tensor_table *table, float *w, 
         size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0) : (const uint8_t *)"";
     CHECK(bytes != MAP_FAILED, "weights '%s' cannot be mapped: %s", path, strerror(errno));
     close(file);
-    const char *wrong =
-        weights_parse(bytes, size, table, w, statistics, has_statistics, why, sizeof why);
+    const char *wrong = weights_parse(bytes, size, table, w, statistics, &found, why, sizeof why);
     if (size)
         munmap((void *)bytes, size);
     if (wrong)
         fatal("weights '%s': %s; give a safetensors file of %s", path, wrong, table->model);
+    if (has_statistics)
+        *has_statistics = found.has_statistics;
+    return found.prefix;
 }

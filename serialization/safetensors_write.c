@@ -52,13 +52,25 @@ static int make_list(struct item *list, const struct tensor *tensors, int parame
     return (int)(end - list);
 }
 
-static bool write_header(FILE *file, const struct item *list, int count, int counters)
+/* What comes first in the header; its values are text. */
+static size_t write_note(char *text, size_t size, const struct weights_note *n)
 {
-    enum { ENTRY_MOST = NAME_SIZE + SHAPE_SIZE + 100 };
-    size_t size = ((size_t)count + 1) * ENTRY_MOST, used = 0;
+    size_t used = (size_t)snprintf(text, size, "{\"__metadata__\":{\"format\":\"pt\"");
+    if (n->samples)
+        used += (size_t)snprintf(text + used, size - used,
+                                 ",\"samples\":\"%lld\",\"updates\":\"%lld\",\"top1\":\"%.4f\"",
+                                 (long long)n->samples, (long long)n->updates, n->top1);
+    return used + (size_t)snprintf(text + used, size - used, "}");
+}
+
+static bool write_header(FILE *file, const struct item *list, int count, int counters,
+                         const struct weights_note *note)
+{
+    enum { ENTRY_MOST = NAME_SIZE + SHAPE_SIZE + 100, NOTE_MOST = 300 };
+    size_t size = (size_t)count * ENTRY_MOST + NOTE_MOST;
     char *text = xcalloc(size, 1);
     uint64_t counter_at = 0, at = (uint64_t)counters * sizeof(int64_t);
-    used += (size_t)snprintf(text, size, "{\"__metadata__\":{\"format\":\"pt\"}");
+    size_t used = write_note(text, size, note);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = list[i].tensor;
         uint64_t *from = t ? &at : &counter_at,
@@ -100,6 +112,7 @@ struct content {
     const struct item *list;
     int count;
     float *row_buffer;
+    const struct weights_note *note;
 };
 
 static bool write_all(FILE *file, void *self)
@@ -109,7 +122,7 @@ static bool write_all(FILE *file, void *self)
     int counters = 0;
     for (int i = 0; i < c->count; i++)
         counters += !c->list[i].tensor;
-    if (!write_header(file, c->list, c->count, counters))
+    if (!write_header(file, c->list, c->count, counters, c->note))
         return false;
     for (int i = 0; i < counters; i++)
         if (fwrite(&zero, sizeof zero, 1, file) != 1)
@@ -120,7 +133,7 @@ static bool write_all(FILE *file, void *self)
     return true;
 }
 
-bool weights_save(const char *path, const struct tensor_table *table, const float *w,
+bool weights_save(const struct weights_target *to, const struct tensor_table *table, const float *w,
                   const float *statistics)
 {
     const struct tensor *tensors = table->parameter, *running = table->statistic;
@@ -129,8 +142,10 @@ bool weights_save(const char *path, const struct tensor_table *table, const floa
     struct content content = {
         .list = list,
         .count = make_list(list, tensors, parameters, running, others, w, statistics),
-        .row_buffer = xcalloc((size_t)safetensors_longest_row(tensors, parameters), sizeof(float))};
-    bool saved = file_write_whole(path, write_all, &content);
+        .row_buffer = xcalloc((size_t)safetensors_longest_row(tensors, parameters), sizeof(float)),
+        .note = &to->note};
+    const struct file_place place = {to->disk, DISK_WEIGHTS};
+    bool saved = file_write_on(place, to->path, to->fresh, write_all, &content);
     int error = errno;
     xfree(content.row_buffer);
     xfree(list);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/journal.h"
 #include "base/text.h"
 #include "serialization/kinds.h"
 
@@ -51,11 +52,14 @@ struct coder *coder_open(const struct codec *codec, const struct coder_options *
                         .count = o->count,
                         .seed = o->seed,
                         .worker = o->worker,
-                        .stream = o->stream};
+                        .stream = o->stream,
+                        .allocator = o->allocator,
+                        .journal = o->journal,
+                        .only_unpacks = o->only_unpacks};
     if (codec->k)
         c->k = codec->k(o);
     if (codec->remembers && !o->only_unpacks)
-        c->left = xcalloc((size_t)c->count, sizeof *c->left);
+        c->left = allocator_take(&c->allocator, (size_t)c->count, sizeof *c->left);
     if (codec->work_bytes && !o->only_unpacks)
         c->work = xcalloc(codec->work_bytes(c), 1);
     return c;
@@ -65,7 +69,7 @@ void coder_close(struct coder *c)
 {
     if (!c)
         return;
-    xfree(c->left);
+    allocator_give_back(&c->allocator, c->left);
     xfree(c->work);
     xfree(c);
 }
@@ -78,13 +82,23 @@ size_t coder_bytes(const struct coder *c)
 void coder_pack(struct coder *c, void *to, const float *from)
 {
     assert(c->left || !c->codec->remembers);
-    c->codec->encode(c, to, from);
+    if (!journal_forwards(c->journal))
+        c->codec->encode(c, to, from);
     c->messages++;
 }
 
 const char *coder_unpack(const struct coder *c, float *to, const void *from)
 {
-    return c->codec->decode(c, to, from);
+    return journal_forwards(c->journal) ? NULL : c->codec->decode(c, to, from);
+}
+
+void coder_state(struct coder *c, state_visitor *visit, void *self)
+{
+    for (const char *const *name = c->codec->state; name && *name && !c->only_unpacks; name++)
+        if (!strcmp(*name, "left"))
+            visit(self, *name, STATE_F32, c->left, c->count);
+        else
+            visit(self, *name, STATE_I64, &c->messages, 1);
 }
 
 const float *coder_left(const struct coder *c)

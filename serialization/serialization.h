@@ -13,10 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/alloc.h"
 #include "base/options.h"
+#include "base/state.h"
 
 struct coder;
 struct coder_options;
+struct journal; /* base/journal.h */
 
 struct codec {
     const char *name;
@@ -49,6 +52,9 @@ struct coder_options {
     int worker;      /* the sender */
     int stream;      /* which of its vectors, e.g. the number of the server */
     bool only_unpacks; /* packs nothing; one such coder reads the messages of all senders */
+    struct allocator allocator; /* of what it remembers */
+    const struct journal
+        *journal; /* while it forwards, messages are counted, none is made or read */
 };
 
 /* The codec's own options among all: what coder_options.own wants. */
@@ -67,6 +73,9 @@ void coder_pack(struct coder *c, void *to, const float *from);
 /* NULL, or what is wrong with the coder_bytes() at `from`; then nothing was written. */
 const char *coder_unpack(const struct coder *c, float *to, const void *from);
 
+/* What its codec's `state` names: "left", "messages". One that only unpacks shows nothing. */
+void coder_state(struct coder *c, state_visitor *visit, void *self);
+
 const float *coder_left(const struct coder *c); /* [count]; NULL: none is remembered */
 
 /* One tensor of the flat vector w, or of the statistics beside it. */
@@ -83,27 +92,58 @@ struct tensor {
 
 /* All tensors of a model, in PyTorch's order. */
 struct tensor_table {
-    const char *model; /* its name, for messages */
+    const char *model;      /* its name, for messages */
+    const char *first_hint; /* what to do where a file's first layer is another; NULL: not known */
     const struct tensor *parameter, *statistic;
     int parameters, statistics;
+};
+
+/* How long the weights of a file were trained, as its metadata say. Nothing in it names the run:
+ * equal runs write equal files. */
+struct weights_note {
+    int64_t samples, updates; /* samples 0: nothing is said */
+    double top1;              /* percent; of the evaluation that judged them */
+};
+
+struct weights_target {
+    const char *path;
+    bool fresh; /* there must be no such file yet (errno EEXIST) */
+    struct weights_note note;
+    struct disk *disk; /* NULL: the real one */
 };
 
 /* Writes w (and the statistics unless NULL, as PyTorch's running_mean and running_var;
  * num_batches_tracked 0 beside them) as safetensors, with PyTorch's names, shapes and order. Whole
  * or not at all (base/file.h). False and errno on failure. */
-bool weights_save(const char *path, const struct tensor_table *table, const float *w,
+bool weights_save(const struct weights_target *to, const struct tensor_table *table, const float *w,
                   const float *statistics);
 
+enum weights_file {
+    WEIGHTS_NONE,    /* no such file, or an empty one */
+    WEIGHTS_FOREIGN, /* no weights with a note */
+    WEIGHTS_NOTED,   /* *note is filled in */
+};
+
+/* What is in that file? Reads its beginning only, and trusts no byte of it. */
+enum weights_file weights_note_read(const char *path, struct weights_note *note);
+
 /* Reads a safetensors file into w, and the statistics where they are asked for and there
- * (*has_statistics; both may be NULL). Fatal when the file is truncated or foreign, or a tensor is
- * missing, has another shape or type: says file, tensor, expected and found. */
-void weights_load(const char *path, const struct tensor_table *table, float *w, float *statistics,
-                  bool *has_statistics);
+ * (*has_statistics; both may be NULL). Returns what PyTorch's wrappers had put before all names
+ * ("module.") and was passed over, "": nothing. Fatal, saying file, tensor, expected and found,
+ * when the file is truncated, of another kind, or damaged (tensors that overlap, bytes of none), or
+ * when a tensor is missing, has another shape or type, or a number that is none. */
+const char *weights_load(const char *path, const struct tensor_table *table, float *w,
+                         float *statistics, bool *has_statistics);
+
+struct weights_found {
+    bool has_statistics;
+    const char *prefix; /* weights_load()'s */
+};
 
 /* The same reader on bytes in memory (what the tests feed with garbage): NULL when all is well,
  * else what is wrong, in why[]; then nothing was written. */
 const char *weights_parse(const uint8_t *bytes, size_t size, const struct tensor_table *table,
-                          float *w, float *statistics, bool *has_statistics, char *why,
+                          float *w, float *statistics, struct weights_found *found, char *why,
                           size_t why_size);
 
 #endif

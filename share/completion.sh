@@ -3,11 +3,15 @@
 #
 #   share/completion.sh PROGRAM >share/bash-completion/completions/nbsgd
 set -euo pipefail
+export LC_ALL=C
 program=$1
 
 schemes=$("$program" --print-schemes | sed -nE 's/^\| `([a-z]+)` .*/\1/p' | sort -u | paste -sd' ')
 
 networks=$("$program" --version | sed -n 's/^networks: //p')
+
+commands=$("$program" --help | sed -n '/^Commands/,/^$/p' | sed -nE 's/^  ([a-z]+) .*/\1/p' |
+    paste -sd' ')
 
 cat <<'END'
 # bash completion of nbsgd. Generated: share/completion.sh.
@@ -37,6 +41,12 @@ $7 == "FILE" { put($1, complete("-f")); next }
 { put($1, "COMPREPLY=()") }
 END { put("config", complete("-f")) }'
 echo '    esac'
+cat <<END
+    if [ "\$COMP_CWORD" = 1 ] && [[ \$word != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '$commands' -- "\$word")
+        return
+    fi
+END
 printf "    local options='--help --version --config"
 "$program" --print-options | awk -F'\t' '
 !seen[$1]++ { printf " --%s", $1; if ($2 == "flag") printf " --no-%s", $1 }'

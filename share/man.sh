@@ -4,6 +4,7 @@
 #
 #   share/man.sh PROGRAM VERSION DATADIR >nbsgd.1
 set -euo pipefail
+export LC_ALL=C
 program=$1 version=$2 datadir=$3
 
 # Text as roff takes it: backslashes and dashes escaped, no line that looks like a request.
@@ -14,6 +15,7 @@ options() {
     $5 != title { title = $5; print ".SS \"" title "\"" }
     {
         value = $6 != "" ? $6 : $7
+        gsub(/[|]/, "|\\:", value) # a line may end there
         print ".TP"
         if ($2 == "flag") print ".BR \\-\\-" $1 " \", \" \\-\\-no\\-" $1
         else print ".BI \\-\\-" $1 "= \"" value "\""
@@ -24,7 +26,8 @@ options() {
 
 families() { # the lists at the end of --help: "Title (--option):", then "  name  text", wrapped
     "$program" --help | sed -n '/^Schemes:/,$p' | plain | awk '
-    /^(Commands|Examples)/ { exit }
+    /^(Commands|Examples)/ { ended = 1 } # what follows is read to its end: no broken pipe
+    ended { next }
     /^[A-Z].*:$/ {
         sub(/:$/, "")
         title = $0; sub(/ \(.*/, "", title)
@@ -38,8 +41,17 @@ families() { # the lists at the end of --help: "Title (--option):", then "  name
     NF { sub(/^ +/, ""); print "\\&" $0 }'
 }
 
+commands() {
+    "$program" --help | sed -n '/^Commands/,/^$/p' | plain | awk '
+    /^Commands/ { next }
+    /^  [^ ]/ { print ".TP\n.B " $1; sub(/^ +[^ ]+ */, "") }
+    NF { sub(/^ +/, ""); print "\\&" $0 }'
+}
+
 cat <<END
 .TH NBSGD 1 "" "nbsgd $version"
+.ad l
+.nh
 .SH NAME
 nbsgd \- distributed SGD over MPI: many schemes, one clock
 .SH SYNOPSIS
@@ -81,6 +93,9 @@ all options, briefly
 version, backends and libraries
 END
 families
+echo '.SH COMMANDS'
+echo 'The first word; without one it trains.'
+commands
 cat <<END
 .SH EXIT STATUS
 .TP
@@ -101,6 +116,12 @@ a rank was silent for \fB\-\-deadline\fR seconds; it is named
 .TP
 .B 6
 stopped by SIGTERM or SIGUSR2: evaluated and saved
+.TP
+.B 7
+trained to its end, but rows, weights or a record could not be written; they are named
+.TP
+.B 8
+a run of a study failed; it is named
 .SH ENVIRONMENT
 .TP
 .B DATA

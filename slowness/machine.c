@@ -42,6 +42,7 @@ struct machine {
     double local_latency_s, local_jitter_s, local_bandwidth;
     double vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
     double ranks_per_host, cores_per_host, hosts_per_machine, host_jitter_share;
+    double message_core_s;
     struct rank_entry *rank;
     struct pair_entry *pair;
     struct minibatch_entry *minibatch;
@@ -71,6 +72,7 @@ static const struct key {
     {CLUSTER, WHOLE, "cores_per_host", AT(cores_per_host)},
     {CLUSTER, WHOLE, "hosts_per_machine", AT(hosts_per_machine)},
     {CLUSTER, PART, "host_jitter_share", AT(host_jitter_share)},
+    {CLUSTER, FROM_ZERO, "message_core_s_per_byte", AT(message_core_s)},
 #undef AT
     {RANK, ABOVE_ZERO, "speed", offsetof(struct rank_entry, speed)},
     {RANK, ABOVE_ZERO, "bandwidth_bytes_per_s", offsetof(struct rank_entry, bandwidth)},
@@ -194,6 +196,13 @@ static struct pair_entry *entry_of_pair(const struct reader *r, const char *sect
     return &m->pair[m->pairs++];
 }
 
+/* Of a network: a stem, with or without a norm behind it, or widths, as a run would name it. */
+static bool is_variant(const char *word)
+{
+    return !strncmp(word, "cifar", 5) || !strncmp(word, "imagenet", 8) ||
+           strspn(word, "0123456789,") == strlen(word);
+}
+
 /* Takes the words of the key apart, in place; false: it does not have this form. */
 static bool split_minibatch(char *copy, char *word[WORDS])
 {
@@ -207,7 +216,7 @@ static bool split_minibatch(char *copy, char *word[WORDS])
     for (int i = 2; i < WORDS && count == WORDS; i += 2)
         if (strtol(word[i], &end, 10) < 1 || *end)
             return false;
-    return count == WORDS && (!strcmp(word[1], "cifar") || !strcmp(word[1], "imagenet")) &&
+    return count == WORDS && is_variant(word[1]) &&
            (!strcmp(word[3], "f32") || !strcmp(word[3], "bf16"));
 }
 
@@ -218,8 +227,8 @@ static void add_minibatch(const struct reader *r, const char *name, const char *
     snprintf(copy, sizeof copy, "%s", name);
     if (strlen(name) >= sizeof copy || !split_minibatch(copy, word))
         REFUSE(r,
-               "'%s': expected network, stem (cifar, imagenet), samples, type (f32, bf16), "
-               "threads, as in 'resnet50 cifar 32 f32 1'",
+               "'%s': expected network, variant (cifar, imagenet; of mlp its widths), samples, "
+               "type (f32, bf16), threads, as in 'resnet50 cifar 32 f32 1'",
                name);
     snprintf(key, sizeof key, "%s %s %ld %s %ld", word[0], word[1], strtol(word[2], NULL, 10),
              word[3], strtol(word[4], NULL, 10));
@@ -409,6 +418,11 @@ double machine_host_jitter_share(const struct machine *m)
 int machine_cores(const struct machine *m)
 {
     return (int)or_zero(m->cores_per_host);
+}
+
+double machine_message_core_s(const struct machine *m)
+{
+    return or_zero(m->message_core_s);
 }
 
 double machine_copy_bandwidth(const struct machine *m, int from, int to)

@@ -19,6 +19,8 @@
  *   copy_bandwidth_bytes_per_s = 14e9   the same of a copy by one rank alone (optional)
  *   crowded_bandwidth_bytes_per_s = 7e9 a sum by each rank while all of the host sum: workers do
  *                                       all their vector work that much more slowly (optional)
+ *   message_core_s_per_byte = 4e-10     that a byte between hosts takes from the cores of each of
+ *                                       its two hosts (optional, else 0)
  *   cores_per_host = 2                  that the ranks of a host share while they compute; where
  *                                       these want more, all are slower (optional: enough)
  *   host_jitter_share = 0.4             part of the variance of mini-batches' times that a host's
@@ -28,7 +30,7 @@
  *   bandwidth_bytes_per_s = 1e9
  *   [link 1 2]                          from rank 1 to rank 2, this direction alone
  *   latency_s = 0.05
- *   [minibatch_s]                       network, stem, samples, type, threads = seconds a
+ *   [minibatch_s]                       network, variant, samples, type, threads = seconds a
  *   resnet50 cifar 32 f32 1 = 0.73 0.04 mini-batch, jitter: standard deviation / mean (optional,
  *                                       else 0), slowness/jitter.h
  *
@@ -62,6 +64,8 @@ double machine_speed(const struct machine *m, int rank);
 int machine_host(const struct machine *m, int rank);
 double machine_host_jitter_share(const struct machine *m); /* 0 .. 1 */
 int machine_cores(const struct machine *m); /* of a host; 0: as many as its ranks want */
+/* Core seconds that a byte from or to another host takes a rank. */
+double machine_message_core_s(const struct machine *m);
 
 /* Bytes per second of a copy from memory of rank `from` into that of rank `to` on its host (which
  * may be `from`), while all ranks of the host copy. 0: not known, or they have no host in common,

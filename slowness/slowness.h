@@ -1,9 +1,10 @@
-/* What makes a rank slow, as configuration: delays, jitter, speed factors, departures, and
- * machines described in files. */
+/* What makes a rank slow, as configuration: delays, jitter, speed factors, departures,
+ * faults, and machines described in files. */
 #ifndef SLOWNESS_SLOWNESS_H
 #define SLOWNESS_SLOWNESS_H
 
 #include "slowness/delay.h"
+#include "slowness/faults.h"
 #include "slowness/jitter.h"
 #include "slowness/link.h"
 #include "slowness/machine.h"

@@ -53,6 +53,22 @@
     {                                                                                              \
         UNIT_DENSE, input, NONE, channels, 1, 1, 0, .hidden = true                                 \
     }
+#define BIASED_NORM(input, channels, kernel)                                                       \
+    {                                                                                              \
+        UNIT_CONV, input, NONE, channels, kernel, 1, kernel / 2, true, true, .bias = true          \
+    }
+#define MEAN_POOL_TO(input, to)                                                                    \
+    {                                                                                              \
+        UNIT_MEAN_POOL, input, NONE, 0, 1, 1, 0, .side = to                                        \
+    }
+#define GROUP_NORM(input, skip, relus, number)                                                     \
+    {                                                                                              \
+        UNIT_GROUP_NORM, input, skip, 0, 1, 1, 0, .relu = relus, .groups = number                  \
+    }
+#define DROPOUT_OF_CHANNELS(input, p)                                                              \
+    {                                                                                              \
+        UNIT_DROPOUT, input, NONE, 0, 1, 1, 0, .drop = p, .by_channel = true                       \
+    }
 #define DROPOUT(input, p)                                                                          \
     {                                                                                              \
         UNIT_DROPOUT, input, NONE, 0, 1, 1, 0, .drop = p                                           \
@@ -94,6 +110,17 @@ const struct chain chains[ALL_CHAINS] = {
                  {/* of tensors that are read twice, of images, of vectors */
                   CONV(IMAGES, 1, 3, 1), DROPOUT(0, 0.25f), CONV(1, 1, 3, 1), CONV_ADD(2, 1, 1, 3),
                   DROPOUT(3, 0.5f), HIDDEN(4, 2), DROPOUT(5, 0.1f), DENSE(6)}},
+    [POOLED] = {"pooled",
+                {/* a bias before a norm; to fewer pixels and to more */
+                 BIASED_NORM(IMAGES, 1, 3), MEAN_POOL_TO(0, 3), DROPOUT_OF_CHANNELS(1, 0.25f),
+                 CONV_ADD(2, 1, 1, 3), MEAN_POOL_TO(3, 7), HIDDEN(4, 2), DENSE(5)}},
+    [GROUPED] = {"grouped",
+                 {/* a block with a shortcut: with and without skip and ReLU */
+                  BARE(IMAGES, NONE, 2, 3, 1, false), GROUP_NORM(0, NONE, true, 2),
+                  BARE(1, NONE, 2, 3, 1, false), GROUP_NORM(2, 1, true, 1),
+                  BARE(3, NONE, 4, 3, 2, false), GROUP_NORM(4, NONE, false, 4),
+                  BARE(3, NONE, 4, 1, 2, false), GROUP_NORM(6, 5, true, 2), MEAN_POOL(7),
+                  DENSE(8)}},
     [LENET] = {"lenet",
                {/* from 12 x 12 on */
                 BIASED(IMAGES, 1, 5, 2), POOL(0, 2, 2, 0), BIASED(1, 3, 5, 2), POOL(2, 2, 2, 0),

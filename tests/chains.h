@@ -16,6 +16,8 @@ enum {
     EVERY_FLAG,
     BIASES,
     DROPPED,
+    POOLED,
+    GROUPED,
     CHAINS,
     LENET = CHAINS,
     ALL_CHAINS

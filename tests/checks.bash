@@ -80,6 +80,18 @@ json_lines() { # FILE: each line is a JSON object with an event and its seconds
         -ne 'my $j = decode_json($_); die "line $.: no event\n" unless $j->{event} &&
             defined $j->{seconds}; END { die "empty\n" unless $. }' "$1"
 }
+# A whole safetensors file: a header that is JSON, and every tensor's bytes.
+whole() { # FILE
+    perl -MJSON::PP -e '
+        open my $f, "<:raw", shift or die "cannot open\n"; local $/; my $b = <$f>;
+        my $n = unpack "Q<", $b; my $j = decode_json(substr $b, 8, $n); my $end = 0;
+        for my $t (grep { ref eq "HASH" && $_->{data_offsets} } values %$j) {
+            $end = $t->{data_offsets}[1] if $t->{data_offsets}[1] > $end }
+        exit !($end > 0 && length($b) == 8 + $n + $end)' "$1" 2>/dev/null
+}
+scheme_names() { # as --help lists them
+    "$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' | sed -nE 's/^  ([a-z]+)( .*)?$/\1/p'
+}
 rows() { grep -v '^#' "$1" | tail -n +2; } # of a CSV
 column() { # FILE NAME: of a CSV, without its name
     grep -v '^#' "$1" | awk -F, -v name="$2" \

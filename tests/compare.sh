@@ -50,6 +50,9 @@ check 'runs that are compared take the rate of the held-out images, not of the t
     is "$(grep -- '--seed [123] ' calls | grep -c -- '--val-split 0.2 --lr 0.05 --seed')" 6
 check 'and are judged by test images' is "$(grep -- '--seed [123] ' calls | grep -c evaluate)" 0
 check 'tune.csv has a row a run' is "$(rows tuned/tune.csv | grep -c .)" 12
+run "$home/bench/compare" tuned 'a: --lr 9' 'b: --lr 8'
+check "an earlier comparison is not written over" ends 2 'tuned is not empty'
+check 'no run of it is gone' is "$(rows tuned/tune.csv | grep -c .)" 12
 check 'compare.csv says which rate was taken' grep -q '^# tuned: b --lr 0.05, by held-out' \
     tuned/compare.csv
 for file in eval.csv ranks.csv histograms.csv summary.json; do

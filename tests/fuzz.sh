@@ -1,31 +1,39 @@
 #!/usr/bin/env bash
-# Fuzzes the reader of weight files for some seconds: clang's libFuzzer under the address and
-# undefined-behaviour sanitizers.
+# Each reader of bytes from outside under its corpus and keyed mutations of that, by our own driver
+# (tests/fuzz/driver.c); `make fuzz` has libFuzzer's. Each must take some inputs and refuse others.
 #
-#   tests/fuzz.sh [SECONDS]      5 by default; 77 where there is no clang with libFuzzer
+#   MUTATIONS=N   of most, more of small inputs, fewer of large ones; by default some seconds in all
 set -u
+export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
-seconds=${1:-5} build=${BUILD:-build/release}
-mkdir -p "$build" && folder=$(mktemp -d "$build/fuzz.XXXXXX") || exit 1
-trap 'rm -rf "$folder"' EXIT
-
-clang=$(command -v clang || find /usr/bin -name 'clang-[0-9]*' | sort | tail -n 1)
-# shellcheck disable=SC2054 # commas of -fsanitize
-options=(-std=gnu11 -g -O1 -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-    -Wno-unknown-pragmas)
-echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return b && n < 0; }' >"$folder/probe.c"
-if [ -z "$clang" ] || ! "$clang" "${options[@]}" "$folder/probe.c" -o "$folder/probe" 2>/dev/null
-then
-    echo "fuzz: SKIPPED: no clang with libFuzzer here"
-    exit 77
-fi
-
-"$clang" "${options[@]}" tests/fuzz_safetensors.c serialization/safetensors*.c \
-    serialization/json.c model/model.c backend/*.c \
-    backend/ref/*.c base/file.c base/alloc.c base/check.c base/random.c -lm -o "$folder/fuzz" ||
-    exit 1
-mkdir "$folder/inputs"
-"$folder/fuzz" -max_total_time="$seconds" -max_len=4096 -use_value_profile=1 -verbosity=0 \
-    -print_final_stats=1 \
-    -artifact_prefix="$build/fuzz-" "$folder/inputs" ||
-    { echo "fuzz: the input that did it is $build/fuzz-*" >&2; exit 1; }
+build=${BUILD:-build/release} most=${MUTATIONS:-2000} passed=0 failed=0
+for source in tests/fuzz/*.c; do
+    name=$(basename "$source" .c)
+    case $name in
+    fuzz | driver | configuration | peers) continue ;; # what harnesses share
+    bitmap) # needs libraries of images
+        [ -x "$build/tests/fuzz/$name" ] || continue
+        mutations=$((5 * most))
+        ;;
+    cifar) mutations=$((most / 50)) ;;                 # 30 MB each
+    choices) mutations=$((most / 4)) ;;
+    codec | slowness) mutations=$((5 * most)) ;;
+    *) mutations=$most ;;
+    esac
+    if [ ! -x "$build/tests/fuzz/$name" ]; then
+        echo "SKIPPED: $build/tests/fuzz/$name is not built (make fuzzers)"
+        exit 77
+    fi
+    if ! said=$("$build/tests/fuzz/$name" "$mutations" 2>&1); then
+        printf 'FAILED: %s\n%s\n' "$name" "$said"
+        failed=$((failed + 1))
+    elif [ "$name" != choices ] && grep -E ' 0 (taken|refused)' <<<"$said"; then
+        echo "FAILED: $name has lost its point: $said"
+        failed=$((failed + 1))
+    else
+        echo "$name: $said"
+        passed=$((passed + 1))
+    fi
+done
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]

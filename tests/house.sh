@@ -14,7 +14,9 @@
 # work     a scheme's vector work goes through node_step(), node_sum() and so on, which take its
 #          time and count it
 # guards   every header is guarded by its path in capitals
+# library  the program calls nothing that glibc 2.28 (RHEL 8) does not have
 # ifdefs   at most one conditional compilation per optional library in the whole tree
+# locale   a script sets LC_ALL, by itself or by launch/launch.sh: numbers have a point everywhere
 # text     no path of one machine, no word for unfinished work
 # format   the sources are as clang-format 14 leaves them (Debian 12's; others differ)
 #
@@ -185,6 +187,15 @@ rule_guards() {
     END { close_file() }' "${headers[@]}"
 }
 
+rule_library() {
+    local newer='sigabbrev_np|sigdescr_np|strerror(name|desc)_np|close_range|closefrom|mallinfo2'
+    newer+='|(sem|pthread_(cond|mutex|rwlock))_clock(wait|lock|rdlock|wrlock)|gettid|tgkill|_Fork'
+    newer+='|twalk_r|strlc(py|at)|arc4random\w*|epoll_pwait2|execveat|getcpu|thrd_\w+|SYS_pidfd\w+'
+    printf '%s\n' "${sources[@]}" | grep -vE '^(tests|bench)/' |
+        xargs grep -nwE "($newer)" |
+        sed -E "s/^([^:]+:[0-9]+):.*\\b($newer)\\b.*/\1: library: \2 is newer than glibc 2.28/"
+}
+
 rule_ifdefs() {
     awk '
     !/^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)/ { next }
@@ -194,6 +205,14 @@ rule_ifdefs() {
             print here ": ifdefs: " library " is asked for at " seen[library] " already"
         else seen[library] = here
     }' "${sources[@]}"
+}
+
+rule_locale() {
+    local scripts
+    mapfile -t scripts < <(grep -rlI -m1 '^#!.*bash' --exclude-dir={build,data,.git} \
+        --exclude-dir='run-*' --exclude='*.md' . | sed 's|^\./||' | sort)
+    grep -LE '^(export LC_ALL=C|\. .*(launch/launch\.sh|checks\.bash))' "${scripts[@]}" |
+        sed 's/$/:1: locale: says neither `export LC_ALL=C` nor sources a file that does/'
 }
 
 rule_text() {
@@ -220,7 +239,8 @@ rule_format() {
 }
 
 passed=0 failed=0 skipped=0
-[ $# -gt 0 ] || set -- levels top state length structs columns work guards ifdefs text format
+[ $# -gt 0 ] || set -- levels top state length structs columns work guards library ifdefs locale \
+    text format
 for rule in "$@"; do
     if ! declare -F "rule_$rule" >/dev/null; then
         known=$(declare -F | sed -n 's/.*rule_//p' | paste -sd' ')

@@ -44,12 +44,24 @@ else
             echo "${COMPREPLY[*]}")" = "$answer" ]
     }
     check 'completion: an option' completes nbsgd --sche '--scheme --schedule'
-    check 'completion: a scheme' completes nbsgd --scheme nb nbssgd
+    check 'completion: a scheme' completes nbsgd --scheme nb 'nbgossip nbssgd'
     check 'completion: a network' completes nbsgd --network = lene lenet5
     check 'completion: a choice after =' completes nbsgd --stem = c cifar
     run "${make[@]}" uninstall
     check 'make uninstall leaves no file' [ -z "$(find root -type f)" ]
 fi
+
+# Which oneDNN is built with: a dry run says it.
+mkdir -p dnn/include
+builds_with() { # MAJOR: what `make` would compile for a dnnl.h of this version
+    printf '#define DNNL_VERSION_MAJOR %s\n' "$1" >dnn/include/dnnl.h
+    make -s -n -C "$home" "BUILD=$folder/build" "ONEDNN_DIR=$folder/dnn" "$folder/build/nbsgd" |
+        grep -oE '(operation_v[0-9]|-rpath,[^ ]*dnn/lib)' | sort -u | tr '\n' ' '
+}
+check 'oneDNN 2 in ONEDNN_DIR' [ "$(builds_with 2)" = "-rpath,$folder/dnn/lib operation_v2 " ]
+check 'oneDNN 3 in ONEDNN_DIR' [ "$(builds_with 3)" = "-rpath,$folder/dnn/lib operation_v3 " ]
+run make -s -C "$home" "BUILD=$folder/build" "ONEDNN_DIR=$folder/none" "$folder/build/nbsgd"
+check 'an ONEDNN_DIR without it' ends 2 "no include/dnnl.h in ONEDNN_DIR=$folder/none"
 
 # install.sh with no command but those of $folder/bin: a system where nearly all is missing.
 mkdir bin
@@ -94,6 +106,30 @@ stub gnuplot ok
 bare INSTALL_OS_RELEASE="$folder/os"
 check 'nothing is missing' ends 0
 check 'and nothing is said' [ -z "$out" ]
+
+# The environment of PyTorch, made by a python3 that only makes the folder.
+for tool in mkdir cp; do ln -s "$(command -v $tool)" "bin/$tool"; done
+for tool in c++ tc; do stub $tool ok; done
+fake_python() { # what the environment's python says and how it ends
+    printf '#!/bin/sh\nmkdir -p "$3/bin"\ncp "%s" "$3/bin/python"\n' "$folder/inner" >bin/python3
+    printf '#!/bin/sh\n%s\n' "$1" >inner
+    chmod +x inner bin/python3
+}
+bench() {
+    run env PATH="$folder/bin" CC="$folder/bin/cc" NBSGD_PYTORCH="$folder/pytorch" \
+        INSTALL_OS_RELEASE="$folder/os" "$bash" "$home/install.sh" bench
+}
+fake_python 'echo no such host; exit 1'
+bench
+check 'PyPI cannot be reached: said, and Debian takes its place or is left to the user' ends 0 \
+    'Installing: PyTorch and torchvision from PyPI' 'no such host' "no PyTorch in $folder/pytorch"
+fake_python 'exit 0'
+bench
+check 'PyPI can be reached: an environment is made' ends 0 'Installing: PyTorch'
+bench
+check 'and then it is there' ends 0
+check 'and nothing of it is said' [ "$(grep -c PyTorch <<<"$out")" = 0 ]
+
 run "$home/install.sh" dance
 check 'a group that is none' ends 2 "no group 'dance'; there are: run"
 

@@ -33,11 +33,13 @@ static struct unit_shape shape_of(const struct trial *t, const struct link *l)
     s.out_c = l->kind == UNIT_DENSE && !l->hidden ? CLASSES
               : l->channels                       ? l->channels * z->width
                                                   : s.in_c;
-    s.out_h = whole ? 1 : (s.in_h + 2 * l->pad - l->kernel) / l->stride + 1;
-    s.out_w = whole ? 1 : (s.in_w + 2 * l->pad - l->kernel) / l->stride + 1;
+    int side = l->side ? l->side : 1;
+    s.out_h = whole ? side : (s.in_h + 2 * l->pad - l->kernel) / l->stride + 1;
+    s.out_w = whole ? side : (s.in_w + 2 * l->pad - l->kernel) / l->stride + 1;
     s.kernel = l->kernel, s.stride = l->stride, s.pad = l->pad;
     s.norm = l->norm, s.skip = l->skip != NONE, s.relu = l->relu;
     s.bias = l->bias, s.hidden = l->hidden, s.drop = l->drop, s.number = t->units;
+    s.by_channel = l->by_channel, s.groups = l->groups;
     return s;
 }
 
@@ -50,7 +52,9 @@ static void fill_weights(const struct trial *t, uint64_t seed, uint64_t key, flo
         int64_t pixels = s->kind == UNIT_DENSE ? s->in_h * s->in_w : s->kernel * s->kernel,
                 row = pixels * s->in_c, weights = row * s->out_c;
         for (int64_t k = 0; t->offset[i] + k < t->offset[i + 1]; k++) {
-            bool gamma = s->norm && k >= weights && k < weights + s->out_c;
+            bool of_group = s->kind == UNIT_GROUP_NORM && k < s->out_c;
+            bool gamma =
+                of_group || (s->norm && k >= unit_gamma_at(s) && k < unit_gamma_at(s) + s->out_c);
             double deviation = k < weights ? sqrt(2.0 / (double)row) : 0.3;
             w[t->offset[i] + k] =
                 (float)(gamma ? 0.5 + random_uniform(&r) : deviation * random_normal(&r));

@@ -18,6 +18,9 @@ struct link {
     bool norm, relu, bias; /* bias: of a convolution */
     bool hidden;           /* a dense layer that is not the last */
     float drop;
+    bool by_channel; /* drops channels */
+    int side;        /* of a mean pool's output, 0: 1 */
+    int groups;      /* of a group norm */
 };
 
 struct chain {

@@ -60,7 +60,8 @@ check 'a pull is charged once, as a copy within the host' \
 # Workers who sum among themselves read and write 8 / 3 vectors each, all at once, at the same rate:
 # two vectors per second.
 summed() { # METHOD: of the second worker, who begins with a pull
-    run "$nbsgd" "${toy[@]}" --scheme allreduce --allreduce "$1" --machine toy.ini --results sums
+    run "$nbsgd" "${toy[@]}" --scheme allreduce --allreduce "$1" --machine toy.ini --results sums \
+        --overwrite
     check "$1 sums on that machine" ends 0
     sum_s=$(column sums/ranks.csv transfer_s | sed -n 3p)
 }
@@ -69,9 +70,9 @@ check 'a direct sum is charged as copies within the host' near "$sum_s" 5.008
 summed ring
 check 'a ring likewise' near "$sum_s" 6.004
 sed -i 's/ranks_per_host = 4/latency_s = 0\nbandwidth_bytes_per_s = 1e12/' toy.ini
-run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls
+run "$nbsgd" "${toy[@]}" --machine toy.ini --results pulls2
 check 'between hosts as vector work; links of no time' \
-    near "$(column pulls/ranks.csv transfer_s | sed -n 3p)" 0.008
+    near "$(column pulls2/ranks.csv transfer_s | sed -n 3p)" 0.008
 summed direct
 check 'a sum likewise' near "$sum_s" 0.01
 
@@ -81,7 +82,8 @@ printf 'latency_s = 5e-5\nbandwidth_bytes_per_s = 1e8\n[link 1 2]\nlatency_s = 0
 [minibatch_s]\nquadratic cifar 32 f32 1 = 0.1\n' >slow.ini
 for inflight in finish carry; do
     run "$nbsgd" --world sim --network quadratic --workers 3 --slow 2=1.5 --updates 9 \
-        --scheme nbssgd --nb-inflight $inflight --machine slow.ini --results slow
+        --scheme nbssgd --nb-inflight $inflight --machine slow.ini \
+        --results slow-$inflight
     check "a signal on a slow link is read before the end, $inflight" ends 0
 done
 
@@ -117,8 +119,16 @@ check 'with the scatter that it says' \
     awk "BEGIN { s = $(second q minibatch_deviation_s) / 0.25; exit !(s > 0.14 && s < 0.26) }"
 check 'at the speed of the rank' awk "BEGIN { m = $(column q/ranks.csv compute_s | sed -n 3p) / 100
     exit !(m > 0.47 && m < 0.53) }"
-run "${quadratic[@]}" --minibatches 4 --results q
+run "${quadratic[@]}" --minibatches 4 --results q4
 check 'without its line it is refused' ends 2 "quadratic.ini .*'quadratic cifar 8 f32 1 = "
+# A perceptron's variant are its widths, as the message says.
+mlp=("$nbsgd" --world sim --network mlp --hidden '20,10' --dataset synthetic --workers 2 --threads 1
+    --scheme ssgd --machine quadratic.ini --batch 16 --minibatches 2 --updates 4 --eval-samples 32)
+run "${mlp[@]}" --results m1
+check 'a perceptron without its line is refused' ends 2 "wants a line 'mlp 20,10 8 f32 1 = "
+echo 'mlp 20,10 8 f32 1 = 0.5' >>quadratic.ini
+run "${mlp[@]}" --results m2
+check 'with that line it runs' ends 0
 for given in latency bandwidth minibatch; do
     run "${quadratic[@]}" --minibatches 2 --sim-$given 0.5
     check "--machine and --sim-$given" ends 2 "--sim-$given: --machine quadratic.ini says that"

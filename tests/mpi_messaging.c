@@ -21,7 +21,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { BIG = 94 << 20 };
+enum { BIG = 24 << 20 };
 
 static struct bench *bench_of(void **state)
 {
@@ -48,10 +48,10 @@ static void check_block(struct bench *b, const struct request *r, bool between_h
                net_header(r)->from);
     else
         EXPECT(b, block && data >= block && data + BIG <= block + bytes,
-               "94 MB of rank %d do not lie in their block", net_header(r)->from);
+               "24 MB of rank %d do not lie in their block", net_header(r)->from);
 }
 
-/* Every worker pushes 94 MB and then signals: rank 0 has all the signals, and borrows, checks and
+/* Every worker pushes 24 MB and then signals: rank 0 has all the signals, and borrows, checks and
  * returns all the vectors. */
 static void test_big_push_and_signal(void **state)
 {
@@ -72,7 +72,7 @@ static void test_big_push_and_signal(void **state)
                                        net_recv(net, from, TAG_SIGNAL, NULL, 0)};
             int first = bench_await(b, both, 2, "a push or its signal");
             bool between_hosts = strcmp(net_host(net, from), net_host(net, 0)) != 0;
-            EXPECT(b, !between_hosts || first == 1, "rank %d's signal had to wait for 94 MB", from);
+            EXPECT(b, !between_hosts || first == 1, "rank %d's signal had to wait for 24 MB", from);
             for (int i = 0; i < 2; i++) {
                 bench_await(b, &both[i], 1, "a big push and its signal");
                 bench_check(b, net_header(both[i]), net_data(both[i]));
@@ -85,7 +85,7 @@ static void test_big_push_and_signal(void **state)
     bench_verdict(b);
 }
 
-/* Rank 0 sends 94 MB to each, at once, of one block; some copy, some borrow; some take the receive
+/* Rank 0 sends 24 MB to each, at once, of one block; some copy, some borrow; some take the receive
  * back while it is under way. */
 static void test_big_pull_and_take_back(void **state)
 {

@@ -124,7 +124,8 @@ void fixture_open(struct network_fixture *r, const struct engine *engine,
                                           .quiet = true,
                                           .tf32 = engine->tf32};
     r->device = engine->backend->open(&device);
-    r->network = network_open(a, engine->backend, r->device, (float)options->smoothing, true);
+    r->network = network_open(a, engine->backend, r->device, (float)options->smoothing, true,
+                              (struct network_listener){NULL, NULL});
     fixture_set_weights(r, options->seed);
     fixture_set_batch(r, 0);
     set_plain_statistics(r);

@@ -30,6 +30,30 @@ check 'and of one host' same_rows sim/eval.csv ssgd/eval.csv 2-8
 run env MPIRUN='mpirun.openmpi --report-bindings' bash "$home/run.s" "${exact[@]}" --results words
 check 'MPIRUN of several words' ends 0 'mpirun.openmpi --report-bindings --oversubscribe .*-n 5'
 
+# Its launcher ends all when one is killed, and a second after it was asked to stop.
+limit=60
+begin() { # NAME OPTION ...: in the background, until it is struck
+    mkdir "$1"
+    TMPDIR=$PWD/$1 RANKS=3 RETRIES=0 timeout "$limit" bash "$home/run.s" --scheme ssgd --threads 1 \
+        --delay constant:0.01 --samples 100000000 --results "$1/run" "${@:2}" >"$1/out" 2>&1 &
+    again=$1 job=$!
+    for _ in {1..300}; do
+        [ "$(rows "$1/run/eval.csv" 2>/dev/null | wc -l)" -ge 3 ] && return; sleep 0.1; done
+}
+end() { wait "$job"; code=$? out=$(cat "$again/out"); }
+begin killed --network quadratic --batch 8 --minibatches 2 --eval-every 800
+kill -KILL "$(sed -nE 's/.* pid ([0-9]+) started$/\1/p' killed/nbsgd-witness.*/rank-2)"
+end
+check 'a killed rank is named' ends 5 'launch: rank 2 on .* was killed by SIGKILL'
+check 'and is in the events' grep -q '"event": "killed".*"rank": 2' killed/run/events.jsonl
+begin asked --network lenet5 --dataset synthetic --train-samples 200 --eval-samples 16 \
+    --eval-batches 1 --batch 8 --minibatches 2 --eval-every 80 --save asked/weights
+kill -INT "$job"
+end
+check 'asked to stop: exit code 6' ends 6 'asked to stop by SIGUSR2'
+check 'asked to stop: the weights are saved' [ -s asked/weights ]
+check 'asked to stop: every rank gave its counters' [ "$(rows asked/run/ranks.csv | wc -l)" = 3 ]
+
 # The other MPI's launcher, in both directions.
 mixed='started by another MPI.s launcher: 3 processes of 1 rank'
 if command -v mpirun.mpich >/dev/null; then

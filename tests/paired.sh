@@ -21,12 +21,13 @@ curve c/new-1 10 20 40 && curve c/old-1 10 20 30
 curve c/new-2 10 24 36 && curve c/old-2 10 20 34
 curve c/new-3 10 22 28 && curve c/old-3 10 20 30 # -2 at the end
 curve c/new-old-1 0 0 0                          # of another setting
-run "$home/bench/paired" c new old seconds=15 samples=100 target=30 target=35
+run "$home/bench/paired" c new old seconds=15 samples=100 target=30 target=35 end
 # at 15 s the differences are 5, 3 and 0: mean 8/3, deviation 2.517, t(2) = 4.303
 check 'differences with intervals' ends 0 '^new - old, 3 seeds$' \
     '^top-1 at 15 seconds: \+2\.67 \+- 6\.25, better in 2 of 3$' \
     '^top-1 at 100 samples: \+2\.00 \+- 4\.97, better in 2 of 3$' \
     '^seconds to 30 %: -3\.57 \+- 18\.1., better in 2 of 2; never: 1 and 0$' \
+    '^top-1 at the end: \+3\.33 \+- 15\.18, better in 2 of 3$' \
     '^seconds to 35 %: no difference can be told; never: 1 and 3$'
 run "$home/bench/paired" c new older seconds=15
 check 'settings without seeds in common are named' ends 2 'new and older'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench/parity: its verdict, from rows that are there; and that the results' table is what it prints
-# from the rows beside it.
+# bench/parity and bench/precision: their verdicts, from rows that are there; and that the results'
+# table is what is printed from the rows beside it.
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
@@ -31,6 +31,44 @@ check 'nor does an interval that says nothing' ends 0 '^FAIL: the interval is to
 rows few.csv 65 / 65 66
 judge few.csv
 check 'nor one seed' ends 0 '^no verdict'
+
+# bench/precision: a stand-in for the program, whose bf16 is off by $OFF points, a little by seed.
+cat >program <<'END'
+#!/usr/bin/env bash
+[ "$1" != --version ] || { echo 'nbsgd 0'; exit; }
+echo "$*" >>calls
+while [ $# -gt 0 ]; do
+    case $1 in --dtype) dtype=$2 ;; --seed) seed=$2 ;; --results) out=$2 ;; esac
+    shift
+done
+top1=$((60 + seed))
+[ "$dtype" = f32 ] || top1=$(jq -n "$top1 + $OFF + ($seed - 2) / 10")
+mkdir -p "$out"
+echo "{\"top1\": $top1, \"tta\": {}, \"tta_first\": {}}" >"$out/summary.json"
+printf '%s\n' seconds,samples,top1,loss 1,50000,50,2 2,100000,$top1,1 >"$out/eval.csv"
+END
+chmod +x program
+mkdir data && touch data/data_batch_1.bin
+precision() { # OFF
+    rm -rf out calls
+    run env OFF="$1" NBSGD="$PWD/program" LAUNCH=env SEEDS='1 2 3' DATA=data \
+        "$home/bench/precision" out
+}
+if command -v jq >/dev/null; then
+    precision -0.49
+    # differences -0.59, -0.49, -0.39: deviation 0.1, t(2) = 4.303
+    check 'bf16 within half a point' ends 0 '^f32-1 ' \
+        '^top-1 at the end: -0\.49 \+- 0\.25, better in 0 of 3$' '^PASS$'
+    check 'the recipe of both' [ "$(grep 'resnet20 .*--lr 0.1 .*--epochs 2 ' calls |
+        grep -cE -- '--dtype (f32|bf16) ')" = 6 ]
+    check 'what is printed is kept' grep -q '^PASS' out/precision.txt
+    precision 0.6
+    check 'and not' ends 1 '^top-1 at the end: \+0\.60 ' '^FAIL'
+else
+    passes_over 'bench/precision: no jq here'
+fi
+run env DATA=none "$home/bench/precision" out
+check 'without images' ends 2 'precision: no CIFAR-10 in none'
 
 rows=$home/results/2026-11-30_parity
 judge "$rows/parity.csv"

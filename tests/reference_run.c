@@ -14,14 +14,11 @@
 
 #include "base/alloc.h"
 #include "tests/option_list.h"
+#include "tests/plain_problem.h"
 
 enum { MOST_EVENTS = 4000, MINIBATCH = 4 };
 
 /* --- the problem: each mini-batch pulls the weights to a point of its own --- */
-
-struct stream {
-    int worker;
-};
 
 static double target(int worker, int64_t index, int i)
 {
@@ -31,20 +28,6 @@ static double target(int worker, int64_t index, int i)
 static double slope(int i)
 {
     return 0.2 + 0.3 * i;
-}
-
-static struct stream *stream_open(struct problem *p, int worker, int workers)
-{
-    struct stream *s = xcalloc(1, sizeof *s);
-    (void)p, (void)workers;
-    s->worker = worker;
-    return s;
-}
-
-static void stream_close(struct problem *p, struct stream *s)
-{
-    (void)p;
-    xfree(s);
 }
 
 static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
@@ -169,8 +152,6 @@ void reference_run(struct experiment *e, const char *scheme, const char *speeds,
     experiment_defaults(e, option_list_words(&w));
     ledger_problem(&p, &ledger, MINIBATCH);
     kind = *p.kind;
-    kind.stream_open = stream_open;
-    kind.stream_close = stream_close;
     kind.gradient = gradient;
     p.kind = &kind;
     p.count = FLOATS;

@@ -22,6 +22,9 @@ check 'a run' ends 0 'NO REAL IMAGES' \
     'transfer [0-9.]+, waiting [0-9.]+, other [0-9.]+ %$'
 
 columns() { is "$(grep -v '^#' "a/$1" | head -n 1)" "$2"; }
+check 'how unlike the shards are' ends 0 \
+    '^shards: 150 samples of 10 of 10 classes a worker; label skew 0\.[0-9]+ ' \
+    '; judged by: [0-9,]+ test images$'
 check 'columns of eval.csv' columns eval.csv \
     seconds,samples,updates,epoch,loss,top1,top5,training_loss
 check 'columns of partition.csv' columns partition.csv \
@@ -50,12 +53,13 @@ for name in scheme world network data evaluated workers servers seed samples upd
 done
 check 'events.jsonl is JSON, line by line' json_lines a/events.jsonl
 known='commit: .+|date: 20.+|host: .+|cores: [0-9]+|world: mpi|network: resnet20|slow: 4=3'
+config_lines() { sed '/^# This/d; s/^# //' "$1/config.ini"; } # with those that are only told
 for file in eval.csv ranks.csv histograms.csv partition.csv; do
     check "$file begins with commit, host, world and network" \
         is "$(grep -cE "^# ($known)\$" a/$file)" 7
     check "$file begins with the whole configuration" \
-        is "$(sed -n 's/^# \([^:]*\): /\1 = /p' a/$file | grep -Fxcf a/config.ini)" \
-        "$(wc -l <a/config.ini)"
+        is "$(sed -n 's/^# \([^:]*\): /\1 = /p' a/$file | grep -Fxcf <(config_lines a))" \
+        "$(config_lines a | wc -l)"
 done
 used() { # OWNERS: options of a run: those of all runs, and its members'
     "$nbsgd" --print-options | awk -F'\t' -v owners="$1" \
@@ -63,8 +67,8 @@ used() { # OWNERS: options of a run: those of all runs, and its members'
 }
 owners='--scheme nbssgd, --network resnet*, --dataset synthetic, --world mpi,'
 owners+=' --optimizer sgd or nesterov, --backend cudnn'
-check "config.ini holds the options that the run used" is "$(sed 's/ =.*//' a/config.ini | sort)" \
-    "$(used "$owners")"
+check "config.ini holds the options that the run used" \
+    is "$(config_lines a | sed 's/ =.*//' | sort)" "$(used "$owners")"
 
 check 'jq reads the summary' is "$(jq -r '.scheme, .workers' a/summary.json | paste -sd' ')" \
     'nbssgd 4'
@@ -232,7 +236,7 @@ for options in 'easgd --slow 4=4' 'eamsgd --slow 4=4' 'downpour --n-push 3' ring
         "$(json b/summary.json '$j->{samples} + $j->{dropped_samples}')"
     check "$options: and some was dropped" json_holds b/summary.json '$j->{dropped_samples} > 0'
 done
-run timeout -s KILL 2 "${toy[@]}" --samples 1000000000 --results b
+run timeout -s KILL 2 "${toy[@]}" --samples 1000000000 --results b --overwrite
 check "a killed run does not end with an earlier one's files" is "$(ls b)" \
     "$(printf 'config.ini\neval.csv\nevents.jsonl')"
 value_of() { jq ".$2" "$1/summary.json"; }
@@ -305,8 +309,8 @@ check 'config.ini starts it again' ends 0
 check 'it is the same run' same_rows "$long/c/eval.csv" d/eval.csv
 differences() { diff "$1" "$2" | grep '^[<>]' | cut -c 1-11 | paste -sd' '; }
 check 'and the same configuration' \
-    is "$(differences "$long/c/config.ini" d/config.ini)" '< results = > results ='
-run "$nbsgd" --config "$long/c/config.ini" --results d --seed 8
+    is "$(differences "$long/c/config.ini" d/config.ini)" '< # results > # results'
+run "$nbsgd" --config "$long/c/config.ini" --results d --overwrite --seed 8
 check 'the command line wins' grep -qx 'seed = 8' d/config.ini
 check 'another seed is another run' eval '! same_rows "$long/c/eval.csv" d/eval.csv >/dev/null'
 
@@ -336,48 +340,55 @@ check 'loss NaN: exit code 4, step and rank' ends 4 \
     'the loss of rank [1-4] is no longer a number at update [0-9]+ .*best top-1 so far 9.50 %'
 check 'loss NaN: what is left' is_nan g 1
 run "$mpirun" -n 3 "$nbsgd" "${net[@]}" --scheme nbssgd --lr 1e20 --warmup 0 --schedule constant \
-    --eval-every 1000 --samples 2000 --save nan --results h
+    --eval-every 1000 --samples 2000 --init weights --save nan --results h
 check 'loss NaN of a network: exit code 4, step and rank' ends 4 \
-    'the loss of rank [12] is no longer a number at update [0-9]+'
+    'the loss of rank [12] is no longer a number at update [0-9]+ .* is kept in h/best.safetensors'
 check 'loss NaN of a network: what is left' is_nan h 1
-run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 1 --init nan --results f
-check 'loss NaN of a network: the weights of the last good evaluation' \
-    is "$(column f/eval.csv top1 | head -n 1)" "$(column h/eval.csv top1 | tail -n 1)"
-run "${toy[@]}" --lr 3e38 --momentum 0 --warmup 0 --schedule constant --updates 1 --results g
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 1 --init h/best.safetensors --results f2
+check 'loss NaN of a network: the best weights' is "$(marks f2/eval.csv | head -n 1)" \
+    "$(marks e/eval.csv | tail -n 1)"
+check 'loss NaN of a network: nothing was learned, nothing is saved' [ ! -e nan ]
+run "${toy[@]}" --lr 3e38 --momentum 0 --warmup 0 --schedule constant --updates 1 --results g2
 check 'NaN in an evaluation: exit code 4' ends 4 \
     "the evaluation's loss is no longer a number at update 1 "
-check 'NaN in an evaluation: what is left' is_nan g 1
+check 'NaN in an evaluation: what is left' is_nan g2 1
 perl -0777 -pe 'substr($_, -4000) = pack("f<", "nan") x 1000' weights >spoilt
-run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 5 --init spoilt --results g
-check 'NaN in the first weights: exit code 4, before the first update' ends 4 \
-    "the evaluation's loss is no longer a number at update 0 "
+run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 5 --init spoilt --results g3
+check 'NaN in the first weights: exit code 2, before anything is written' ends 2 \
+    "weights 'spoilt': tensor .* a weight is NaN"
+check 'NaN in the first weights: no folder' [ ! -e g3 ]
 
-# --- a full disk is said once, and training goes on
-full() { # WHAT FOLDER: the last run trained to its end all the same
-    check "$1: it trains on" ends 0 '^ssgd: 5120 samples, 10 updates'
+# --- a full disk is said once and at the end, and training goes on to its end
+full() { # WHAT FILE ...: the last run trained to its end all the same
+    check "$1: it trains on" ends 7 '^ssgd: 5120 samples, 10 updates'
     check "$1: said once" is "$(grep -c 'cannot write' <<<"$out")" 1
+    check "$1: and at the end" ends 7 "^nbsgd: NOT WRITTEN, or not in full: $2"
 }
-for file in eval.csv events.jsonl ranks.csv summary.json; do
+for file in eval.csv events.jsonl ranks.csv histograms.csv summary.json; do
     rm -rf i && mkdir i && ln -s /dev/full "i/$file"
-    run "${toy[@]}" --updates 10 --eval-every 1000 --results i
-    full "no room for $file" i
-    check "no room for $file: which" ends 0 "cannot write i/$file .No space left"
+    run "${toy[@]}" --updates 10 --eval-every 1000 --results i --overwrite
+    full "no room for $file" "$file "
+    check "no room for $file: which" ends 7 "cannot write i/$file .No space left"
 done
+rm -rf i && mkdir i && ln -s /dev/full i/events.jsonl
+run "$mpirun" -n 3 "$nbsgd" --network quadratic --scheme ssgd --updates 10 --results i --overwrite
+check 'over MPI, too, all ranks end with one code' ends 7 '10 updates' 'NOT WRITTEN.*events.jsonl'
 mkdir tiny
-if mount -t tmpfs -o size=8k tmpfs tiny 2>/dev/null; then
+if mount -t tmpfs -o size=12k tmpfs tiny 2>/dev/null; then
     tidy() { cd / && umount "$folder/tiny" && rm -rf "$folder"; }
     run "${toy[@]}" --updates 10 --eval-every 1000 --results tiny/run
-    full 'a full disk' tiny/run
+    full 'a full disk' '.*summary.json'
     cp weights tiny/room 2>/dev/null # nothing is left now
     run "$mpirun" -n 2 "$nbsgd" "${net[@]}" --updates 3 --eval-every 8 --save tiny/weights \
         --results j
-    check 'no room for the weights: it trains on' ends 0 '3 updates'
+    check 'no room for the weights: it trains on' ends 7 '3 updates' 'NOT WRITTEN.* tiny/weights '
     check 'no room for the weights: said once' \
         is "$(grep -c 'cannot write the weights to tiny/weights .No space left' <<<"$out")" 1
+    check 'no room for the weights: the best are in the folder of results' [ -s j/best.safetensors ]
     check 'no room for the weights: nothing half written is left' \
         is "$(find tiny -maxdepth 1 -name '*part*' | wc -l)" 0
 else
-    passes_over 'no file system of 8 KiB can be mounted here'
+    passes_over 'no file system of 12 KiB can be mounted here'
 fi
 
 # --- the figure
@@ -408,10 +419,6 @@ if command -v gnuplot >/dev/null; then
     check 'so does that of a partition' says_where partition a/partition.csv a
     check 'so does a comparison' says_where compare many/x-1/eval.csv many x 1
     check 'so does a validation' says_where validate many/validate.csv many
-    head_of_a() { sed -n "s/^# $1: //p" a/eval.csv; }
-    where="mpi on $(head_of_a host), $(head_of_a cores) cores, $(head_of_a cpu), simulated network"
-    check 'plots/footer.awk' is "$(awk -f "$home/plots/footer.awk" a/eval.csv many/x-1/eval.csv)" \
-        "resnet20, another; $where (2e-05 s, 1.25e+09 B/s); 4 workers; seed 1"
 else
     passes_over 'no gnuplot, no figure'
 fi

@@ -8,37 +8,9 @@
 #include "base/check.h"
 #include "command/command.h"
 #include "scheme/scheme.h"
+#include "tests/plain_problem.h"
 
 enum { PIECE = 1000 }; /* its vectors are small, so are their pieces */
-
-struct stream {
-    int worker;
-};
-
-static void initialise(struct problem *p, float *w)
-{
-    memset(w, 0, (size_t)p->count * sizeof *w);
-}
-
-static struct stream *stream_open(struct problem *p, int worker, int workers)
-{
-    struct stream *s = xcalloc(1, sizeof *s);
-    (void)p, (void)workers;
-    s->worker = worker;
-    return s;
-}
-
-static void stream_close(struct problem *p, struct stream *s)
-{
-    (void)p;
-    xfree(s);
-}
-
-static double stream_wait_s(const struct stream *s)
-{
-    (void)s;
-    return 0;
-}
 
 static bool gradient(struct problem *p, struct stream *s, int64_t index, struct weights w, float *g,
                      struct loss *loss, network_hook *hook, void *self)
@@ -53,28 +25,6 @@ static bool gradient(struct problem *p, struct stream *s, int64_t index, struct 
     return !hook || hook(self, p->steps - 1, 0);
 }
 
-static double step_share(const struct problem *p, int step)
-{
-    (void)step;
-    return 1.0 / p->steps;
-}
-
-static int64_t final_from(const struct problem *p, int step)
-{
-    return step < p->steps / 2 ? p->count : p->count * (p->steps - 1 - step) / (p->steps / 2);
-}
-
-static void statistics(struct problem *p, struct weights w, int shard, int shards, double *sums,
-                       void (*progress)(void *), void *self)
-{
-    (void)p, (void)w, (void)shard, (void)shards, (void)sums, (void)progress, (void)self;
-}
-
-static void finish_statistics(const struct problem *p, const double *sums, float *unused)
-{
-    (void)p, (void)sums, (void)unused;
-}
-
 static void evaluate(struct problem *p, struct weights w, const float *unused, int shard,
                      int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
@@ -84,16 +34,16 @@ static void evaluate(struct problem *p, struct weights w, const float *unused, i
 }
 
 static const struct problem_kind ledger_kind = {
-    .initialise = initialise,
-    .stream_open = stream_open,
-    .stream_close = stream_close,
-    .stream_wait_s = stream_wait_s,
+    .initialise = plain_initialise,
+    .stream_open = plain_stream_open,
+    .stream_close = plain_stream_close,
+    .stream_wait_s = plain_stream_wait_s,
     .gradient = gradient,
-    .step_share = step_share,
-    .final_from = final_from,
-    .statistics = statistics,
+    .step_share = plain_step_share,
+    .final_from = plain_final_from,
+    .statistics = plain_statistics,
     .evaluate = evaluate,
-    .finish_statistics = finish_statistics,
+    .finish_statistics = plain_finish_statistics,
 };
 
 void ledger_problem(struct problem *p, struct ledger *l, int minibatch)
@@ -103,7 +53,7 @@ void ledger_problem(struct problem *p, struct ledger *l, int minibatch)
                           .training_samples = 10000,
                           .test_samples = 1,
                           .minibatch = minibatch,
-                          .steps = 10,
+                          .steps = PLAIN_STEPS,
                           .self = l};
     *l = (struct ledger){.entry = xcalloc(MAX_ENTRIES, sizeof *l->entry)};
 }
@@ -156,9 +106,25 @@ static void run_rank(struct net *net, void *argument)
 {
     struct shared *s = argument;
     struct node *n = node_open(net, &s->context);
+    if (s->e->opened)
+        s->e->opened(s->e->opened_self, n);
     (n->worker >= 0 ? s->scheme->work : s->scheme->serve)(n);
     take_outcome(s->e, n);
     node_close(n);
+}
+
+static void open_ledger(struct experiment *e, int minibatch)
+{
+    e->ledger = xcalloc(1, sizeof *e->ledger);
+    e->problem = xcalloc(1, sizeof *e->problem);
+    ledger_problem(e->problem, e->ledger, minibatch);
+}
+
+static void close_ledger(struct experiment *e)
+{
+    xfree(e->problem->no_decay);
+    xfree(e->problem);
+    e->problem = NULL;
 }
 
 void experiment_run(struct experiment *e)
@@ -169,11 +135,8 @@ void experiment_run(struct experiment *e)
     int minibatch = (int)(o->batch / o->minibatches);
     bool alone = scheme_find(o->scheme)->flags & ALONE, own = !e->problem;
     int ranks = alone ? 1 : e->servers + e->workers;
-    if (own) {
-        e->ledger = xcalloc(1, sizeof *e->ledger);
-        e->problem = xcalloc(1, sizeof *e->problem);
-        ledger_problem(e->problem, e->ledger, minibatch);
-    }
+    if (own)
+        open_ledger(e, minibatch);
     struct shared s = {.e = e, .scheme = e->scheme ? e->scheme : scheme_find(o->scheme)};
     s.context = (struct run_context){
         .options = o,
@@ -199,7 +162,9 @@ void experiment_run(struct experiment *e)
                          : o->delay_block > 0          ? o->delay_block
                                                        : sim->sim_minibatch,
         .results = e->results,
+        .faults = e->faults,
         .nodes = e->together ? NULL : xcalloc((size_t)ranks, sizeof(struct node *)),
+        .course = e->course,
         .stop_requested = &stop_requested};
     run_context_share_cores(&s.context, ranks);
     e->out.count = e->problem->count;
@@ -211,15 +176,14 @@ void experiment_run(struct experiment *e)
                                     .latency_s = sim->sim_latency,
                                     .bandwidth = sim->sim_bandwidth,
                                     .piece = PIECE,
-                                    .links = e->links},
+                                    .links = e->links,
+                                    .journal = e->course ? e->course->journal : NULL},
             run_rank, &s);
     xfree(s.context.computing);
+    xfree(s.context.taken_s);
     xfree(s.context.nodes);
-    if (own) {
-        xfree(e->problem->no_decay);
-        xfree(e->problem);
-        e->problem = NULL;
-    }
+    if (own)
+        close_ledger(e);
 }
 
 void experiment_close(struct experiment *e)

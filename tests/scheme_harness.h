@@ -51,7 +51,11 @@ struct experiment { /* not to be moved once its options are set: they borrow fro
     bool stop_requested;           /* as by a signal, from the beginning */
     const struct device_optimizer_kind *device_optimizer; /* NULL: what server-device says */
     struct results *results;                              /* NULL: nothing is written */
-    const struct links *links; /* of the network; NULL: as the options say */
+    const struct course *course;                /* that it keeps, or is resumed by; NULL: none */
+    const struct links *links;                  /* of the network; NULL: as the options say */
+    struct faults *faults;                      /* NULL: none; borrowed */
+    void (*opened)(void *self, struct node *n); /* on each rank, before it works; NULL */
+    void *opened_self;
     struct outcome out;
 };
 

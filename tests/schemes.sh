@@ -12,16 +12,17 @@ else
     passes_over 'no real CIFAR-10 (DATA): generated images instead'
     images=(--dataset synthetic --train-samples 2000)
 fi
-batch=32 samples=1600 evaluated=400 compute_s=0.3 network=resnet20
+batch=16 samples=800 evaluated=200 compute_s=0.2 network=resnet20
 # ten times slower: the schemes' own code, on a problem that costs nothing
 if [ "$sanitized" = 1 ]; then
     batch=8 samples=160 evaluated=40 compute_s=0.1 network=quadratic images=()
 fi
-common=(--network "$network" --batch "$batch" --minibatches 2 --lr 0.015 --momentum 0 --no-augment
-    --threads 1 --samples "$samples" --eval-every "$samples" --eval-samples "$evaluated"
-    --eval-batches 8 --schedule constant --warmup 0)
-mapfile -t schemes < <("$nbsgd" --help | sed -n '/^Schemes:/,/^$/p' |
-    sed -nE 's/^  ([a-z]+) .*/\1/p')
+if [ ${#images[@]} -gt 0 ]; then
+    images+=(--no-augment --eval-samples "$evaluated" --eval-batches 4)
+fi
+common=(--network "$network" --batch "$batch" --minibatches 2 --lr 0.015 --momentum 0
+    --threads 1 --samples "$samples" --eval-every "$samples" --schedule constant --warmup 0)
+mapfile -t schemes < <(scheme_names)
 
 own() { # SCHEME STEPS: what only this scheme takes
     case $1 in
@@ -93,43 +94,48 @@ check 'who departed has done its part' [ "$(column depart/ranks.csv minibatches 
 exact=(--network resnet20 --backend ref --threads 1 --dataset synthetic --train-samples 64
     --batch 4 --minibatches 1 --samples 32 --eval-samples 4
     --eval-batches 1)
+small=("${exact[@]/resnet20/lenet5}") # computed in no time
 for scheme in asgd dcasgd ssp; do
-    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --record "$scheme-order" \
+    these=("${exact[@]}")
+    [ $scheme = asgd ] || these=("${small[@]}")
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${these[@]}" --record "$scheme-order" \
         --save $scheme-1 --delay exponential:0.02 --results $scheme-a
     check "$scheme is recorded" ends 0
-    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${exact[@]}" --replay "$scheme-order" \
+    run "$mpirun" -n 4 "$nbsgd" --scheme $scheme "${these[@]}" --replay "$scheme-order" \
         --save $scheme-2 --delay uniform:0,0.05 --results $scheme-b
     check "$scheme: replayed by other timing" ends 0
     check "$scheme: the same bits" cmp $scheme-1 $scheme-2
-    run "$nbsgd" --world sim --workers 3 --scheme $scheme "${exact[@]}" --replay "$scheme-order" \
+    run "$nbsgd" --world sim --workers 3 --scheme $scheme "${these[@]}" --replay "$scheme-order" \
         --save $scheme-3 --results $scheme-c
     check "$scheme: replayed on the simulated network" ends 0
     check "$scheme: the same bits there" cmp $scheme-1 $scheme-3
 done
 # each server has its order and its end; weights are written when both have ended
-two=("${exact[@]}" --servers 2 --eval-every 16)
+two=("${small[@]}" --servers 2 --eval-every 16)
 for scheme in asgd ssp; do
-    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record two --save two-1 \
-        --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --record $scheme-two \
+        --save $scheme-two-1 --delay exponential:0.02 --slow 3=3 --results $scheme-two-a
     check "$scheme, 2 servers: recorded" ends 0
-    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --replay two --save two-2 \
-        --delay uniform:0,0.05 --slow 4=3 --results $scheme-two-b
+    run "$mpirun" -n 5 "$nbsgd" --scheme $scheme "${two[@]}" --replay $scheme-two \
+        --save $scheme-two-2 --delay uniform:0,0.05 --slow 4=3 --results $scheme-two-b
     check "$scheme, 2 servers: replayed" ends 0
-    check "$scheme, 2 servers: the same bits" cmp two-1 two-2
+    check "$scheme, 2 servers: the same bits" cmp $scheme-two-1 $scheme-two-2
     check "$scheme, 2 servers: the same number of updates" json_is $scheme-two-b/summary.json \
         '$j->{updates}' "$(json $scheme-two-a/summary.json '$j->{updates}')"
 done
-sim=("$nbsgd" --world sim --workers 2 --scheme asgd --schedule constant --warmup 0 --results no)
-run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --record speed
+sim=("$nbsgd" --world sim --workers 2 --scheme asgd --schedule constant --warmup 0 --results no
+    --overwrite)
+run "${sim[@]}" "${small[@]}" --samples 4 --partition speed --record speed
 check 'shards by speed are recorded' ends 0
-run "${sim[@]}" "${exact[@]}" --samples 4 --partition speed --replay speed --slow 2=3
+run "${sim[@]}" "${small[@]}" --samples 4 --partition speed --replay speed --slow 2=3
 check 'other speeds with shards by speed are refused' ends 2 "there 'slow = ', here 'slow = 2=3'"
 run "${sim[@]}" --network quadratic --batch 8 --minibatches 1 --seconds 1 --warmup 0.1 \
     --record clock
 check 'a rate that follows the clock is refused' ends 2 'the rate would follow the clock'
-run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${exact[@]}" --replay asgd-order --results no
+run "$mpirun" -n 3 "$nbsgd" --scheme asgd "${exact[@]}" --replay asgd-order --results never
 check 'the record of another run is refused' ends 2 'record of another run'
-run "$mpirun" -n 3 "$nbsgd" --scheme nbssgd "${exact[@]}" --record order --results no
+run "$mpirun" -n 3 "$nbsgd" --scheme nbssgd "${exact[@]}" --record order --results never
 check 'a scheme that cannot be replayed says so' ends 2 "can't be replayed"
+check 'before anything is written' [ ! -e never ]
 
 finish

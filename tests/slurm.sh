@@ -7,6 +7,7 @@
 # node claims 8 cores: five ranks fit on two. Exit code 77: not root, or no packages. Called by
 # `make test-slurm`.
 set -u
+export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 # Nothing of a job that this may run in, nothing of the make that started it.
 unset "${!SLURM_@}" "${!SBATCH_@}" "${!PMI_@}" MAKEFLAGS MAKELEVEL DATA LAUNCH
@@ -49,7 +50,7 @@ SlurmctldPort=$(free_port 16817)
 SlurmdPort=$(free_port 17818)
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge/socket
+AuthInfo=socket=$dir/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool
@@ -61,6 +62,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 ReturnToService=2
 MailProg=/bin/true
@@ -132,13 +134,12 @@ completes() {
     return 1
 }
 
-# What happens two minutes before the time limit (#SBATCH --signal=TERM@120): the ranks get SIGTERM,
-# save, and leave with 6.
+# The ranks are asked to stop, by somebody: they save, and leave with 6.
 leaves_in_time() {
     job=$(sbatch --parsable --output="$dir/%j-.out" run.s "${tiny[@]}" --samples 50000000 \
         --save "$dir/weights.safetensors") || return 1
     for _ in {1..120}; do grep -qs 'evaluated at' "$dir/$job"*.out && break; sleep 0.5; done
-    rm -f "$dir/weights.safetensors"
+    sleep 1
     scancel --signal=TERM "$job"
     for _ in {1..60}; do
         case $(state_of "$job") in *RUNNING* | *COMPLETING*) sleep 0.5 ;; *) break ;; esac
@@ -152,6 +153,45 @@ leaves_in_time() {
     return 1
 }
 
+restarts() { scontrol show job -o "$1" | grep -oE ' Restarts=[0-9]+' | tr -dc 0-9; }
+job_is() { [[ $(state_of "$1") == *"$2"* ]]; }
+until_there() { # COMMAND ...
+    for _ in {1..240}; do "$@" >/dev/null 2>&1 && return; sleep 0.25; done
+    echo "not within a minute: $*"
+    scontrol show job "$job"
+    tail -n 40 "$dir/$job"*.out
+    return 1
+}
+more_than() { [ "$(grep -c "$2" "$3")" -gt "$1" ]; } # COUNT WORD FILE
+
+# A job that its time limit ends twice, and that is queued again each time. The signal is the one
+# that Slurm sends ahead of the limit (#SBATCH --signal=B:USR1@120), at once: Slurm looks at limits
+# twice a minute.
+is_requeued_twice() {
+    local restart seen=0
+    job=$(sbatch --parsable --output="$dir/%j-.out" run.s --requeue "${exact[@]}" \
+        --delay constant:0.02 --save "$dir/twice.safetensors") || return 1
+    for restart in 1 2; do
+        until_there more_than "$((seen + 20))" '"update"' "results/run-$job/events.jsonl" || return
+        scancel --batch --signal=USR1 "$job"
+        until_there eval "[ \$(restarts $job) = $restart ]" || return
+        seen=$(grep -c '"update"' "results/run-$job/events.jsonl")
+    done
+    until_there job_is "$job" COMPLETED
+}
+# As after a preemption or a lost host: nobody asks the job to stop.
+is_requeued_by_slurm() {
+    job=$(sbatch --parsable --output="$dir/%j-.out" run.s "${exact[@]}" --delay constant:0.02 \
+        --checkpoint-every 640 --save "$dir/forced.safetensors") || return 1
+    until_there more_than 50 '"update"' "results/run-$job/events.jsonl" || return
+    scontrol requeue "$job" || return
+    until_there eval "[ \$(restarts $job) = 1 ]" || return
+    until_there job_is "$job" COMPLETED
+}
+tensors() { # FILE of safetensors: without its head, which says which run it is
+    tail -c "+$((9 + $(od -An -t u8 -N 8 "$1")))" "$1"
+}
+
 says() { # WORDS: does the last job's output say that?
     cat "$dir/$job"*.out | grep -qE -- "$1" && return 0
     cat "$dir/$job"*.out
@@ -160,6 +200,9 @@ says() { # WORDS: does the last job's output say that?
 
 holds 'Slurm is up: one idle node' node_is_up
 if [ $failed = 0 ]; then
+    exact=(--scheme ssgd --network lenet5 --dataset synthetic --backend ref --threads 1 --batch 8
+        --minibatches 2 --train-samples 200 --eval-samples 16 --eval-batches 1 --optimizer sgd
+        --lr 0.01 --eval-every 640 --samples 6400)
     holds 'sbatch test.s is COMPLETED' completes 120 test.s
     holds 'it saw five ranks that know each other' says 'Ranks and hosts: 5 ranks on 1 host'
     holds 'it found the machine fit' says '^Fit'
@@ -173,6 +216,19 @@ if [ $failed = 0 ]; then
         rm -rf "$folder"
     done
     holds 'run.s on SIGTERM: the weights are saved, exit code 6' leaves_in_time
+    holds 'run.s --requeue: its time limit ends a job twice, then it is COMPLETED' is_requeued_twice
+    holds 'it was queued again twice' [ "$(restarts "$job")" = 2 ]
+    holds 'and went on where it was' says '^goes on from .*samples'
+    rm -rf "results/run-$job"
+    holds 'a job that Slurm takes back and queues again is COMPLETED' is_requeued_by_slurm
+    holds 'it went on where it was, too' says '^goes on from .*samples'
+    rm -rf "results/run-$job"
+    holds 'the same run without an end' bash run.s "${exact[@]}" --results "$dir/whole" \
+        --save "$dir/whole.safetensors"
+    for name in twice forced; do
+        holds "$name: the same weights" cmp <(tensors "$dir/$name.safetensors") \
+            <(tensors "$dir/whole.safetensors")
+    done
 fi
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

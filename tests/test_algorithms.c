@@ -21,6 +21,7 @@
 #include "backend/onednn/algorithm.h"
 #include "base/alloc.h"
 #include "base/random.h"
+#include "tests/amx.h"
 #include "tests/avx512.h"
 
 /* A build without oneDNN has none of them. */
@@ -37,6 +38,7 @@
 #pragma weak tile_pack_f32
 #pragma weak emulated_avx512
 #pragma weak emulated_avx512_bf16
+#pragma weak emulated_amx_bf16
 
 enum { GUARD = 256, MOST_THREADS = 3 };
 
@@ -227,13 +229,17 @@ static void compare(const struct trial *t, enum direction d, const struct copies
     }
 }
 
-enum { EMULATED = 2 };
-static const struct tiles *const emulation[EMULATED] = {&emulated_avx512, &emulated_avx512_bf16};
+enum { EMULATED = 3 };
+static const struct tiles *const emulation[EMULATED] = {&emulated_avx512, &emulated_avx512_bf16,
+                                                        &emulated_amx_bf16};
 
 /* The second time over what the first has left; emulated tiles are slow, and run but once. */
 static int times(const struct tiles *t)
 {
-    return t && (t == emulation[0] || t == emulation[1]) ? 1 : 2;
+    for (int i = 0; i < EMULATED; i++)
+        if (t && t == emulation[i])
+            return 1;
+    return 2;
 }
 
 /* One algorithm in one direction; false when it can't do this form. */
@@ -323,8 +329,8 @@ static void try_tiles(struct device *device, bool bf16, int *able)
         try_all(device, ALGORITHM_DIRECT, ALGORITHMS, true, tried);
         for (enum direction d = 0; d < DIRECTIONS; d++)
             must_have_tried(tried, ALGORITHM_DIRECT, d, t->name);
-        must_have_tried(tried, ALGORITHM_SIMD, FORWARD, t->name);
-        must_have_tried(tried, ALGORITHM_SIMD, BACKWARD_DATA, t->name);
+        for (enum direction d = FORWARD; d <= BACKWARD_DATA && t->slide; d++)
+            must_have_tried(tried, ALGORITHM_SIMD, d, t->name);
         for (enum direction d = 0; d < DIRECTIONS && !bf16; d++)
             must_have_tried(tried, ALGORITHM_WINOGRAD, d, t->name);
     }

@@ -1,7 +1,9 @@
 /* The ground: random numbers that are what they were in every earlier run, memory that is zero and
  * aligned, and the ways to end. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +17,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/latch.h"
 #include "base/random.h"
+#include "base/signal_name.h"
 #include "tests/death_test.h"
 
 enum { DRAWS = 1 << 20 };
@@ -271,6 +275,12 @@ static void errs(const void *rank)
     fatal("%s is %d; take another", "it", 7);
 }
 
+static void names(const void *name)
+{
+    become(NULL, NULL);
+    fatal("no '%s' here", (const char *)name);
+}
+
 static void leaves(const void *code)
 {
     become(ranks[1], "12");
@@ -291,6 +301,8 @@ static void test_ends(void **state)
     assert_string_equal(said, "nbsgd: it is 7; take another\n");
     assert_int_equal(death_test(errs, "0", said, sizeof said), EXIT_USER);
     assert_string_equal(said, "nbsgd: it is 7; take another\n");
+    assert_int_equal(death_test(names, "a\33[2J\nb\177", said, sizeof said), EXIT_USER);
+    assert_string_equal(said, "nbsgd: no 'a?[2J b?' here\n"); /* no name steers a terminal */
     struct timespec before, after;
     clock_gettime(CLOCK_MONOTONIC, &before);
     assert_int_equal(death_test(errs, "3", said, sizeof said), EXIT_USER);
@@ -322,6 +334,52 @@ static void test_launched_rank(void **state)
     become(NULL, NULL);
 }
 
+static void test_signal_names(void **state)
+{
+    (void)state;
+    assert_string_equal(signal_name(SIGTERM), "TERM");
+    assert_string_equal(signal_name(SIGKILL), "KILL");
+    assert_string_equal(signal_name(SIGUSR2), "USR2");
+    assert_null(signal_name(SIGRTMIN));
+    assert_null(signal_name(0));
+    for (int i = 1; i < 32; i++) /* all that are no real-time ones have one, each its own */
+        for (int j = 1; j <= i; j++)
+            assert_int_equal(!strcmp(signal_name(i), signal_name(j)), i == j);
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void *open_later(void *latch)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    latch_open(latch);
+    return NULL;
+}
+
+static void test_latch(void **state)
+{
+    (void)state;
+    const int64_t second_ns = 1000000000;
+    pthread_t thread;
+    struct latch l;
+    latch_begin(&l);
+    int64_t began_ns = monotonic_ns();
+    assert_false(latch_wait(&l, began_ns + second_ns / 20));
+    assert_true(monotonic_ns() >= began_ns + second_ns / 20);
+    assert_false(latch_wait(&l, began_ns)); /* is over already */
+    assert_false(pthread_create(&thread, NULL, open_later, &l));
+    assert_true(latch_wait(&l, monotonic_ns() + 100 * second_ns));
+    assert_true(latch_wait(&l, 0)); /* it stays open */
+    pthread_join(thread, NULL);
+    assert_true(monotonic_ns() < began_ns + 50 * second_ns);
+    latch_end(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,7 +388,8 @@ int main(void)
         cmocka_unit_test(test_below),         cmocka_unit_test(test_normal),
         cmocka_unit_test(test_shuffle),       cmocka_unit_test(test_xcalloc),
         cmocka_unit_test(test_too_much),      cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_launched_rank),
+        cmocka_unit_test(test_launched_rank), cmocka_unit_test(test_signal_names),
+        cmocka_unit_test(test_latch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

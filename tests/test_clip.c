@@ -83,7 +83,7 @@ static void a_norm_knows_its_limits(void **state)
 static void every_rule_steps_with_the_clipped_gradient(void **state)
 {
     (void)state;
-    char rules[100], *save = NULL;
+    char rules[200], *save = NULL;
     snprintf(rules, sizeof rules, "%s", optimizer_rules());
     for (char *rule = strtok_r(rules, "|", &save); rule; rule = strtok_r(NULL, "|", &save))
         for (int long_one = 0; long_one < 2; long_one++) {
@@ -92,6 +92,7 @@ static void every_rule_steps_with_the_clipped_gradient(void **state)
                                           .beta1 = 0.9,
                                           .beta2 = 0.99,
                                           .epsilon = 1e-8,
+                                          .accum_iter = 2,
                                           .trust = 0.01,
                                           .decay = 0.01,
                                           .threads = 2};
@@ -233,10 +234,10 @@ static void every_scheme_clips(void **state)
         const double clip = 1e-3;
         double most = 0;
         add_plain_sgd(&w, s->name, 1);
-        add_option(&w, "workers=3");
+        add_option(&w, "workers=4");
         add_option(&w, "minibatches=2");
         add_option(&w, "batch=8");
-        add_option(&w, "samples=240");
+        add_option(&w, "samples=256");
         add_option(&w, "delay=exponential:0.05");
         add_option(&w, "clip=%g", clip);
         experiment_defaults(&e, option_list_words(&w));

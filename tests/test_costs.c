@@ -74,7 +74,8 @@ static const struct rule_cost { /* passes over w and the state, there and back *
 } rule_costs[] = {{"optimizer=sgd momentum=0", 2}, {"optimizer=sgd momentum=0.9", 4},
                   {"optimizer=nesterov", 4},       {"optimizer=adagrad", 4},
                   {"optimizer=adam", 6},           {"optimizer=adamw", 6},
-                  {"optimizer=lars", 7},           {"optimizer=lamb", 10}};
+                  {"optimizer=lars", 7},           {"optimizer=lamb", 10},
+                  {"optimizer=accumadam", 8},      {"optimizer=accumadamw", 8}};
 enum { RULE_COSTS = sizeof rule_costs / sizeof *rule_costs };
 
 /* Seconds of update_s a step. */
@@ -265,6 +266,76 @@ static void ranks_share_the_cores_of_their_host(void **state)
     assert_true(fabs(update_on_two_cores(4, "slow=4=2") - (0.175 + 0.1)) < 0.015);
 }
 
+/* The toy's 1,000 floats and their header, from one host to another. */
+static const double message_bytes = 4000 + sizeof(struct header);
+static const double core_s = 1e-6; /* a byte, at each end */
+
+/* Runs it where messages take so much core time; each rank has a host, and all have these cores. */
+static void run_with_messages(struct experiment *e, double message_core_s, const char *cores,
+                              const char *scheme, const char *options)
+{
+    char text[200];
+    snprintf(text, sizeof text, "ranks_per_host = 1\nhosts_per_machine = 100\n%s%s = %g\n", cores,
+             "message_core_s_per_byte", message_core_s);
+    const struct machine *m = load(text);
+    run(e, m, scheme, options);
+    machine_close(m);
+}
+
+/* Downpour's workers compute while their pushes are under way: each is later by what that takes.
+ * One that waits loses nothing. */
+static void who_computes_moves_its_own_messages(void **state)
+{
+    (void)state;
+    struct experiment e;
+    double transfer_s[2];
+    int64_t pushes = 0;
+    for (int costs = 0; costs < 2; costs++) {
+        run_with_messages(&e, costs * core_s, "", "downpour",
+                          "n-fetch=1000 n-push=1 samples=1600 sim-latency=0");
+        transfer_s[costs] = e.out.worker[1].transfer_s;
+        pushes = e.out.worker[1].minibatches;
+        experiment_close(&e);
+    }
+    double each_s = (transfer_s[1] - transfer_s[0]) / (core_s * message_bytes);
+    printf("%.2f pushes' core time, %lld pushes\n", each_s, (long long)pushes);
+    assert_true(pushes > 50 && each_s > (double)pushes - 2.5 && each_s < (double)pushes + 0.5);
+    double took[2];
+    for (int costs = 0; costs < 2; costs++) {
+        run_with_messages(&e, costs * core_s, "", "ssgd", "sim-latency=0 early-push=no");
+        took[costs] = e.out.seconds;
+        experiment_close(&e);
+    }
+    assert_true(fabs(took[1] - took[0]) < 1e-9);
+}
+
+/* Of two workers on one core, one computes while the other and the server exchange: two messages,
+ * two ends each. Where there are cores enough, nobody is later. */
+static void messages_of_who_waits_take_scarce_cores(void **state)
+{
+    (void)state;
+    const char *const cores[] = {"cores_per_host = 1\n", "cores_per_host = 8\n"};
+    double later_s[2];
+    jitter = 0.33;
+    for (int many = 0; many < 2; many++) {
+        double took[2];
+        int64_t updates = 0;
+        for (int costs = 0; costs < 2; costs++) {
+            struct experiment e;
+            run_with_messages(&e, costs * core_s, cores[many], "asgd",
+                              "workers=2 samples=8000 sim-latency=0 early-push=no");
+            took[costs] = e.out.seconds;
+            updates = e.out.updates;
+            experiment_close(&e);
+        }
+        later_s[many] = (took[1] - took[0]) / ((double)updates / 2 * core_s * message_bytes);
+    }
+    jitter = 0;
+    printf("an exchange makes the other later by %.2f, %.2f messages\n", later_s[0], later_s[1]);
+    assert_true(later_s[0] > 3.4 && later_s[0] < 4.6);
+    assert_true(fabs(later_s[1]) < 0.1);
+}
+
 /* Whoever adds a rule says what a step costs. */
 static void every_rule_says_what_it_costs(void **state)
 {
@@ -279,6 +350,7 @@ static void every_rule_says_what_it_costs(void **state)
                                                            .beta1 = 0.9,
                                                            .beta2 = 0.9,
                                                            .epsilon = 1e-8,
+                                                           .accum_iter = 2,
                                                            .trust = 0.001,
                                                            .threads = 1},
                                (struct range){0, 100}, NULL, 0);
@@ -315,6 +387,8 @@ int main(void)
         cmocka_unit_test(eager_pays_for_each_copy),
         cmocka_unit_test(slow_moments_of_a_host_meet_all_its_ranks),
         cmocka_unit_test(ranks_share_the_cores_of_their_host),
+        cmocka_unit_test(who_computes_moves_its_own_messages),
+        cmocka_unit_test(messages_of_who_waits_take_scarce_cores),
         cmocka_unit_test(every_rule_says_what_it_costs),
     };
     return cmocka_run_group_tests(tests, open_machine, close_machine);

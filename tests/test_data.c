@@ -1,8 +1,7 @@
-/* Data sets: what is read is what the files hold, a wrong file is named before training, and fetch
- * fetches.
+/* Data sets: what is read is what the files hold, a wrong file is named before training.
  *
  * Files of CIFAR's form are made here, so that nothing is needed; the real ones are looked at where
- * $DATA names their folder. Runs from the repository's root (data_loader/fetch). */
+ * $DATA names their folder. tests/fetch.sh has data_loader/fetch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,8 +207,7 @@ static void ask(const void *argument)
     dataset_find(q->name, q->folder, &kind, &where);
 }
 
-/* auto looks at the folder that was given, alone; else at $DATA, else generates; a name that was
- * given is taken as it is. */
+/* The folder that was named, by --data or else by $DATA, is the only one looked into. */
 static void the_data_set_is_found(void **state)
 {
     struct place *p = *state;
@@ -229,20 +227,94 @@ static void the_data_set_is_found(void **state)
     }
     setenv("DATA", "/nowhere/at/all", 1);
     assert_dies(EXIT_USER, ask, &(struct question){"cifar10", ""},
-                (const char *const[]){"cifar10", "$DATA", "--data", "data_loader/fetch", NULL});
+                (const char *const[]){"DATA=/nowhere/at/all: no cifar10", "No such file",
+                                      "data_loader/fetch", NULL});
+    assert_dies(EXIT_USER, ask, &(struct question){"auto", ""},
+                (const char *const[]){"DATA=/nowhere/at/all: no data set", "No such file", NULL});
+    setenv("DATA", p->folder, 1); /* no way out of a folder that was given */
     assert_dies(EXIT_USER, ask, &(struct question){"auto", "/nowhere/at/all"},
                 (const char *const[]){"--data /nowhere/at/all", "cifar-10-batches-bin of cifar10",
                                       "data_loader/fetch", NULL});
+    assert_dies(EXIT_USER, ask, &(struct question){"cifar10", "/nowhere/at/all"},
+                (const char *const[]){"--data /nowhere/at/all: no cifar10", NULL});
     assert_dies(EXIT_USER, ask, &(struct question){"cifar11", ""},
                 (const char *const[]){"'cifar11'", "cifar10 (", "synthetic (", NULL});
-    dataset_find("cifar10", "/nowhere/at/all", &kind, &where);
-    assert_string_equal(where, "/nowhere/at/all"); /* opening it says what is missing */
+    unsetenv("DATA");
+    assert_dies(EXIT_USER, ask, &(struct question){"cifar10", ""},
+                (const char *const[]){"no cifar-10-batches-bin in data/", "--data", "$DATA", NULL});
     dataset_find("auto", "", &kind, &where);
     assert_true(!strcmp(kind, where ? "cifar10" : "synthetic")); /* data/ may be there */
     if (before)
         setenv("DATA", old, 1);
     else
         unsetenv("DATA");
+}
+
+/* In an empty folder, an entry of that name: a folder, where it ends in '/'. */
+static void make_entry(const char *folder, const char *name)
+{
+    char command[400];
+    snprintf(command, sizeof command,
+             "rm -rf '%s' && mkdir '%s' && cd '%s' && mkdir -p \"$(dirname "
+             "'%sx')\" && case '%s' in */ | '') ;; *) : >'%s' ;; esac",
+             folder, folder, folder, name, name, name);
+    assert_int_equal(system(command), 0);
+}
+
+/* What is there instead of the files is said, and what to do. */
+static void what_is_there_instead_is_said(void **state)
+{
+    struct place *p = *state;
+    static const struct {
+        const char *entry, *words;
+    } cases[] = {
+        {"", "(it is empty)"},
+        {"cifar-10-binary.tar.gz", "the archive, not unpacked: tar -xzf cifar-10-binary.tar.gz"},
+        {"cifar-10-batches-bin.part/", "a download that broke off: data_loader/fetch cifar10"},
+        {"cifar-10-batches-py/",
+         "the version for Python of CIFAR-10; the binary version is needed"},
+        {"data_batch_1", "the version for Python"},
+        {"cifar-10-batches-bin/", "1 other entry, as 'cifar-10-batches-bin'"},
+        {"cifar-100-python/", "the version for Python of CIFAR-100"},
+        {"cifar-100-binary.tar.gz", "not unpacked: tar -xzf cifar-100-binary.tar.gz"},
+        {"cifar/data_batch_3.bin", "cifar10 is in "},
+        {"cifar/cifar-10-batches-bin/test_batch.bin", "/cifar: name that"},
+        {"notes.txt", "1 other entry, as 'notes.txt'"},
+    };
+    char folder[100];
+    snprintf(folder, sizeof folder, "%s/instead", p->folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_entry(folder, cases[i].entry);
+        assert_dies(EXIT_USER, ask, &(struct question){"auto", folder},
+                    (const char *const[]){"no data set is found there", cases[i].words, NULL});
+    }
+    make_entry(folder, "train.bin"); /* the other CIFAR's */
+    assert_dies(EXIT_USER, ask, &(struct question){"cifar10", folder},
+                (const char *const[]){"no cifar10 is found there",
+                                      "it holds cifar100, which is another data set: "
+                                      "--dataset cifar100",
+                                      NULL});
+    make_entry(folder, "notes.txt");
+    strcat(folder, "/notes.txt");
+    assert_dies(EXIT_USER, ask, &(struct question){"auto", folder},
+                (const char *const[]){"it is no folder", NULL});
+}
+
+/* An empty folder of the archive's name hides nothing; one missing file is named. */
+static void the_files_are_found_beside_an_empty_folder(void **state)
+{
+    struct place *p = *state;
+    const char *kind, *where;
+    char command[300];
+    snprintf(command, sizeof command,
+             "cd '%s' && mv cifar-10-batches-bin/* . && rm data_batch_1.bin", p->folder);
+    assert_int_equal(system(command), 0);
+    dataset_find("auto", p->folder, &kind, &where);
+    assert_string_equal(kind, "cifar10");
+    struct dataset_options options = {.name = "cifar10", .folder = p->folder, .train = true};
+    assert_refused(&options, "data_batch_1.bin", "nothing (No such file", "fetch it again");
+    options.train = false;
+    dataset_close(dataset_open(&options));
 }
 
 static void assert_records(const struct dataset *d)
@@ -335,77 +407,18 @@ static void real_cifar_agrees_with_the_constants(void **state)
     }
 }
 
-/* Runs data_loader/fetch with an archive of the test's own as the official one; returns its exit
- * code, its words in text. */
-static int fetch(const struct place *p, const char *base, const char *before, char *text,
-                 size_t size)
-{
-    char command[1024];
-    snprintf(command, sizeof command,
-             "cd '%s' && md5=$(md5sum < right/cifar-10-binary.tar.gz | cut -d' ' -f1) && mkdir -p "
-             "got && { %s; } && cd \"$OLDPWD\" && "
-             "CIFAR10_URL='file://%s/%s' CIFAR10_MD5=$md5 data_loader/fetch '%s/got' 2>&1",
-             p->folder, before, p->folder, base, p->folder);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size_t length = fread(text, 1, size - 1, pipe);
-    text[length] = 0;
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void fetch_fetches(void **state)
-{
-    struct place *p = *state;
-    char command[512], text[4096];
-    snprintf(command, sizeof command,
-             "cd '%s' && mkdir right wrong && tar --hard-dereference -c cifar-10-batches-bin | "
-             "gzip -1 > right/cifar-10-binary.tar.gz && "
-             "head -c 1000 right/cifar-10-binary.tar.gz > wrong/cifar-10-binary.tar.gz",
-             p->folder);
-    assert_int_equal(system(command), 0);
-    const char *const part = "got/cifar-10-binary.tar.gz.part", *const archive =
-                                                                    "right/cifar-10-binary.tar.gz";
-    char cut[256], swollen[256];
-    snprintf(cut, sizeof cut, "rm got/cifar-10-batches-bin/data_batch_4.bin; head -c 70000 %s > %s",
-             archive, part);
-    snprintf(swollen, sizeof swollen, "rm got/cifar-10-batches-bin/*; cat %s %s > %s", archive,
-             archive, part);
-    const struct {
-        const char *base, *before, *says;
-        int code;
-    } steps[] = {
-        {"nowhere", "true", "cannot be downloaded", 3},
-        {"wrong", "true", "not the archive", 3},
-        {"right", "true", "downloading", 0},
-        {"nowhere", "true", "is there", 0},
-        {"right", cut, "downloading", 0},
-        {"right", swollen, "downloading", 0},
-    };
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        int code = fetch(p, steps[i].base, steps[i].before, text, sizeof text);
-        if (code != steps[i].code || !strstr(text, steps[i].says))
-            fail_msg("step %zu: exit code %d and '%s' expected; %d and: %s", i, steps[i].code,
-                     steps[i].says, code, text);
-        char folder[128];
-        snprintf(folder, sizeof folder, "%s/got", p->folder);
-        struct dataset_options options = {
-            .name = "cifar10", .folder = folder, .train = true, .limit = 1};
-        assert_int_equal(open_in_child(&options, text, sizeof text), code ? EXIT_USER : 0);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test_setup_teardown(the_data_set_is_found, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(what_is_there_instead_is_said, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(the_files_are_found_beside_an_empty_folder, make_place,
+                                        remove_place),
         cmocka_unit_test_setup_teardown(files_are_read_as_they_are, make_place, remove_place),
         cmocka_unit_test_setup_teardown(wrong_files_are_named, make_place, remove_place),
         cmocka_unit_test_setup_teardown(read_normalises, make_place, remove_place),
         cmocka_unit_test(real_cifar_agrees_with_the_constants),
-        cmocka_unit_test_setup_teardown(fetch_fetches, make_place, remove_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,6 +205,8 @@ static void no_result_changes(void **state)
                                : 1 + (int)(seed % 2));
                 add_option(one, "delay=%s", delays[seed % 3]);
                 add_option(one, "seed=%d", (int)seed);
+                add_option(one, "overwrite=yes"); /* the record of the scheme before */
+                add_option(one, "topology=path"); /* any number of workers */
                 if (s->flags & REPLAYS)
                     add_option(one, "%s=%s/order", i ? "replay" : "record", folder);
             }

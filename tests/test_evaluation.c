@@ -64,7 +64,8 @@ struct row {
 };
 
 /* Reads the rows of a CSV in the folder; returns how many there are, -1 without the file. Where
- * candidates.csv has `of`, eval.csv has its epoch. */
+ * candidates.csv has `of`, eval.csv has its epoch, workers.csv the distance to the mean; and the
+ * greatest one where both have the loss. */
 static int read_rows(const char *folder, const char *name, struct row *rows)
 {
     char path[200], line[400];
@@ -83,8 +84,8 @@ static int read_rows(const char *folder, const char *name, struct row *rows)
 }
 
 struct judged {
-    struct row primary[ROWS], other[ROWS];
-    int primaries, others;
+    struct row primary[ROWS], other[ROWS], distance[ROWS];
+    int primaries, others, distances;
 };
 
 static void run(struct experiment *e, const struct scheme *scheme, int servers, double ema,
@@ -118,6 +119,7 @@ static void judge_with(struct judged *j, const struct scheme *scheme, int server
     assert_int_equal(e.out.updates, UPDATES);
     j->primaries = read_rows(folder, "eval.csv", j->primary);
     j->others = read_rows(folder, "candidates.csv", j->other);
+    j->distances = read_rows(folder, "workers.csv", j->distance);
     experiment_close(&e);
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);
@@ -153,6 +155,12 @@ static void the_mean_and_each_workers_own(void **state)
         assert_int_equal(j.other[i].updates, v);
         assert_true(j.other[i].loss == v * (k + 1));
     }
+    assert_int_equal(j.distances, UPDATES);
+    for (int v = 1; v <= UPDATES; v++) {
+        assert_int_equal(j.distance[v - 1].updates, v);
+        assert_true(fabs(atof(j.distance[v - 1].of) - v * sqrt(1.25)) < 1e-4);
+        assert_true(j.distance[v - 1].loss == v * 1.5);
+    }
 }
 
 /* Two servers' slices are gathered, workers' weights are borrowed: when version v is judged every
@@ -179,6 +187,7 @@ static void a_set_of_one_leaves_no_second_file(void **state)
     judge(&j, scheme_find("ssgd"), 1);
     assert_int_equal(j.primaries, UPDATES + 1);
     assert_int_equal(j.others, -1);
+    assert_int_equal(j.distances, -1);
 }
 
 /* At 10.0 s rank 0 calls to an evaluation; messages take half a second. At 10.2 s the first worker

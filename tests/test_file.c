@@ -19,28 +19,7 @@
 
 #include "base/check.h"
 #include "tests/death_test.h"
-
-struct place {
-    char before[4096], folder[64];
-};
-
-/* Each test works in an empty folder of its own. */
-static int enter(void **state)
-{
-    struct place *p = *state = calloc(1, sizeof *p);
-    strcpy(p->folder, "/tmp/nbsgd-test-file-XXXXXX");
-    return getcwd(p->before, sizeof p->before) && mkdtemp(p->folder) && !chdir(p->folder) ? 0 : 1;
-}
-
-static int leave(void **state)
-{
-    struct place *p = *state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", p->folder);
-    int failed = chdir(p->before) || system(command);
-    free(p);
-    return failed;
-}
+#include "tests/own_folder.h"
 
 static bool write_text(FILE *file, void *text)
 {
@@ -165,13 +144,153 @@ static void a_failure_leaves_the_old_file(void **state)
     assert_int_equal(files_here(), 1);
 }
 
+/* What root can give away stays another's. */
+static void the_owner_stays(void **state)
+{
+    (void)state;
+    struct stat s;
+    if (geteuid()) {
+        skip();
+        return;
+    }
+    assert_true(file_write_whole("a", write_text, "first"));
+    assert_int_equal(chown("a", 12345, 23456), 0);
+    assert_int_equal(chmod("a", 04640), 0);
+    assert_true(file_write_whole("a", write_text, "second"));
+    assert_int_equal(stat("a", &s), 0);
+    assert_int_equal(s.st_uid, 12345);
+    assert_int_equal(s.st_gid, 23456);
+    assert_int_equal(mode_of("a"), 04640);
+}
+
+static void a_name_may_be_as_long_as_any(void **state)
+{
+    (void)state;
+    char name[256];
+    memset(name, 'n', 255);
+    name[255] = 0;
+    assert_true(file_try(name));
+    assert_true(file_write_whole(name, write_text, "text"));
+    assert_holds(name, "text");
+    assert_int_equal(files_here(), 1);
+}
+
+static void a_new_file_replaces_nothing(void **state)
+{
+    (void)state;
+    assert_true(file_write_new("a", write_text, "first"));
+    assert_false(file_write_new("a", write_text, "second"));
+    assert_int_equal(errno, EEXIST);
+    assert_holds("a", "first");
+    assert_int_equal(files_here(), 1);
+}
+
+static void a_try_leaves_nothing(void **state)
+{
+    (void)state;
+    assert_true(file_try("a"));
+    assert_int_equal(files_here(), 0);
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    assert_false(file_try("fifo"));
+    assert_int_equal(errno, EOPNOTSUPP);
+    assert_false(file_try("none/a"));
+    assert_int_equal(errno, ENOENT);
+}
+
+static void begins_again(const void *unused)
+{
+    (void)unused;
+    CHECK(!file_begin("a", true) && errno == EBUSY, "begun, or %s", strerror(errno));
+}
+
+static void what_is_written_as_it_comes_is_one_programs(void **state)
+{
+    (void)state;
+    FILE *f = file_begin("a", false);
+    assert_non_null(f);
+    assert_dies(0, begins_again, NULL, NULL);
+    fputs("first", f);
+    fclose(f);
+    assert_null(file_begin("a", false));
+    assert_int_equal(errno, EEXIST);
+    assert_holds("a", "first");
+    f = file_begin("a", true);
+    assert_non_null(f);
+    fclose(f);
+    assert_holds("a", "");
+    f = file_begin("a", false); /* nothing is lost */
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    assert_null(file_begin("fifo", true)); /* no wait for a reader */
+    assert_int_equal(symlink("/dev/full", "full"), 0);
+    f = file_begin("full", false);
+    assert_non_null(f);
+    fputs("text", f);
+    assert_int_equal(fclose(f), EOF);
+    assert_int_equal(errno, ENOSPC);
+}
+
+/* The fourth row or file of results and the one after it find no room. The second file of weights
+ * is torn, the first has a bit flipped. */
+static void a_disk_does_what_it_was_told_to(void **state)
+{
+    (void)state;
+    struct disk_fault list[] = {{DISK_ROWS, 4, 2, DISK_FULL, false},
+                                {DISK_WEIGHTS, 2, 1, DISK_TORN, false},
+                                {DISK_WEIGHTS, 1, 1, DISK_FLIPPED, false},
+                                {DISK_CHECKPOINT, 9, 1, DISK_FULL, false}};
+    struct disk *d = disk_open(list, 4);
+    const struct file_place rows = {d, DISK_ROWS}, weights = {d, DISK_WEIGHTS};
+    for (int i = 1; i <= 6; i++) {
+        char text[] = "0123456789", path[] = "row0";
+        path[3] = (char)('0' + i);
+        bool full = i == 4 || i == 5;
+        assert_int_equal(file_write_on(rows, path, false, write_text, text), !full);
+        assert_true(!full || errno == ENOSPC);
+        assert_int_equal(access(path, F_OK), full ? -1 : 0);
+    }
+    assert_int_equal(files_here(), 4);
+    assert_true(file_write_on(weights, "flipped", true, write_text, "0123456789"));
+    assert_true(file_write_on(weights, "torn", false, write_text, "0123456789"));
+    assert_true(file_write_on(weights, "whole", false, write_text, "0123456789"));
+    assert_holds("flipped", "0123446789"); /* '5' ^ 1 */
+    assert_holds("torn", "01234");
+    assert_holds("whole", "0123456789");
+    assert_true(list[0].struck && list[1].struck && list[2].struck && !list[3].struck);
+    disk_close(d);
+
+    FILE *file = file_begin("as it comes", false); /* of what came last, one half */
+    assert_non_null(file);
+    struct disk_fault last = {DISK_ROWS, 1, 1, DISK_TORN, false};
+    d = disk_open(&last, 1);
+    assert_true(fputs("first\n", file) >= 0 && !fflush(file));
+    assert_true(fputs("later\n", file) >= 0 && !fflush(file));
+    assert_true(disk_wrote(d, DISK_ROWS, fileno(file), 6));
+    assert_holds("as it comes", "first\nlat");
+    fclose(file);
+    disk_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(new_and_old_files, enter, leave),
-        cmocka_unit_test_setup_teardown(links_are_followed, enter, leave),
-        cmocka_unit_test_setup_teardown(only_plain_files_are_replaced, enter, leave),
-        cmocka_unit_test_setup_teardown(a_failure_leaves_the_old_file, enter, leave),
+        cmocka_unit_test_setup_teardown(new_and_old_files, own_folder_enter, own_folder_leave),
+        cmocka_unit_test_setup_teardown(links_are_followed, own_folder_enter, own_folder_leave),
+        cmocka_unit_test_setup_teardown(only_plain_files_are_replaced, own_folder_enter,
+                                        own_folder_leave),
+        cmocka_unit_test_setup_teardown(a_failure_leaves_the_old_file, own_folder_enter,
+                                        own_folder_leave),
+        cmocka_unit_test_setup_teardown(the_owner_stays, own_folder_enter, own_folder_leave),
+        cmocka_unit_test_setup_teardown(a_name_may_be_as_long_as_any, own_folder_enter,
+                                        own_folder_leave),
+        cmocka_unit_test_setup_teardown(a_new_file_replaces_nothing, own_folder_enter,
+                                        own_folder_leave),
+        cmocka_unit_test_setup_teardown(a_disk_does_what_it_was_told_to, own_folder_enter,
+                                        own_folder_leave),
+        cmocka_unit_test_setup_teardown(a_try_leaves_nothing, own_folder_enter, own_folder_leave),
+        cmocka_unit_test_setup_teardown(what_is_written_as_it_comes_is_one_programs,
+                                        own_folder_enter, own_folder_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

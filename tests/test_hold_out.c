@@ -22,9 +22,10 @@
 enum { MOST = 1500 };
 
 /* An image is its number. */
-static void read_number(const struct dataset *d, int64_t i, uint8_t *image)
+static void read_number(const struct dataset *d, int64_t i, struct random *draw, uint8_t *image)
 {
     (void)d;
+    (void)draw;
     memcpy(image, &i, sizeof i);
 }
 
@@ -48,7 +49,7 @@ static struct dataset *open_images(bool in_memory, int count)
     for (int i = 0; i < count; i++) {
         labels[i] = i * 7 % 10;
         if (in_memory)
-            read_number(d, i, pixels + (size_t)i * sizeof(int64_t));
+            read_number(d, i, NULL, pixels + (size_t)i * sizeof(int64_t));
     }
     d->shards = shards_open();
     return d;
@@ -58,8 +59,8 @@ static bool same_image(const struct dataset *a, int64_t i, const struct dataset 
                        uint8_t *buffer)
 {
     size_t size = (size_t)a->channels * (size_t)a->height * (size_t)a->width;
-    const uint8_t *first = dataset_image(a, i, buffer),
-                  *second = dataset_image(b, j, buffer + size);
+    const uint8_t *first = dataset_image(a, i, NULL, buffer),
+                  *second = dataset_image(b, j, NULL, buffer + size);
     return !memcmp(first, second, size) && a->labels[i] == b->labels[j];
 }
 
@@ -99,7 +100,7 @@ static void each_image_is_in_one_part(void **state)
         bool is_held[MOST];
         struct dataset *all = open_images(cases[i].in_memory, cases[i].count),
                        *rest = open_images(cases[i].in_memory, cases[i].count),
-                       *held = dataset_hold_out(rest, cases[i].part);
+                       *held = dataset_hold_out(rest, cases[i].part, 0);
         assert_int_equal(held->count, cases[i].held);
         assert_int_equal(rest->count, cases[i].count - cases[i].held);
         assert_memory_equal(held->mean, all->mean, sizeof all->mean);
@@ -114,6 +115,28 @@ static void each_image_is_in_one_part(void **state)
         dataset_close(rest);
         dataset_close(all);
     }
+}
+
+/* Of K folds each image is held out by one, and no fold is larger than another by two. */
+static void each_image_is_in_one_fold(void **state)
+{
+    (void)state;
+    enum { COUNT = 23, FOLDS = 5 };
+    int times[COUNT] = {0};
+    for (int fold = 0; fold < FOLDS; fold++) {
+        bool is_held[MOST];
+        struct dataset *all = open_images(true, COUNT), *rest = open_images(true, COUNT),
+                       *held = dataset_hold_out(rest, 1.0 / FOLDS, fold);
+        assert_in_range(held->count, COUNT / FOLDS, COUNT / FOLDS + 1);
+        walk(all, rest, held, is_held);
+        for (int i = 0; i < COUNT; i++)
+            times[i] += is_held[i];
+        dataset_close(held);
+        dataset_close(rest);
+        dataset_close(all);
+    }
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(times[i], 1);
 }
 
 /* ---- the problem as the program opens it */
@@ -216,7 +239,7 @@ static void the_word_says_what_is_judged(void **state)
 static void hold_out_all(const void *unused)
 {
     (void)unused;
-    dataset_hold_out(open_images(true, 10), 0.99);
+    dataset_hold_out(open_images(true, 10), 0.99, 0);
 }
 
 static void no_part_is_empty(void **state)
@@ -229,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_image_is_in_one_part),
+        cmocka_unit_test(each_image_is_in_one_fold),
         cmocka_unit_test(shards_are_of_what_is_left),
         cmocka_unit_test(the_word_says_what_is_judged),
         cmocka_unit_test(no_part_is_empty),

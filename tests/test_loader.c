@@ -190,8 +190,9 @@ static void memory_of_images_is_registered(void **state)
     dataset_fixture_close(&d);
 }
 
-static void read_one(const struct dataset *d, int64_t i, uint8_t *image)
+static void read_one(const struct dataset *d, int64_t i, struct random *draw, uint8_t *image)
 {
+    (void)draw;
     memcpy(image, (const uint8_t *)d->self + i * SIZE, SIZE);
 }
 

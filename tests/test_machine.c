@@ -225,6 +225,19 @@ static void test_refusals(void **state)
     refused("[rank 1\nspeed = 1\n", 1, "expected 'key = value'", "[section] or a comment");
 }
 
+/* As a run names them: a ResNet's stem and norm, the widths of a perceptron's layers. */
+static void test_variants(void **state)
+{
+    (void)state;
+    const struct machine *m = load("[minibatch_s]\nresnet20 cifar-group 32 f32 1 = 1\n"
+                                   "mlp 200,200 32 f32 1 = 2\nvgg16 4096,4096 8 bf16 2 = 3\n");
+    assert_true(machine_minibatch_s(m, "resnet20", "cifar-group", 32, "f32", 1) == 1);
+    assert_true(machine_minibatch_s(m, "mlp", "200,200", 32, "f32", 1) == 2);
+    assert_true(machine_minibatch_s(m, "vgg16", "4096,4096", 8, "bf16", 2) == 3);
+    assert_true(isnan(machine_minibatch_s(m, "mlp", "20,20", 32, "f32", 1)));
+    machine_close(m);
+}
+
 static void test_refused_minibatches(void **state)
 {
     (void)state;
@@ -306,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_a_short_file), cmocka_unit_test(test_many_entries),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_missing_keys), cmocka_unit_test(test_refused_minibatches),
+        cmocka_unit_test(test_variants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

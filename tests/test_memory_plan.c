@@ -44,7 +44,8 @@ static void test_bytes_of_training(void **state)
         model_resnet.build(&a, &request);
         struct device *d =
             ref->open(&(struct device_options){.threads = 1, .dtype = DTYPE_F32, .quiet = true});
-        struct network *n = network_open(&a, spy_on(ref, false), d, 0, true);
+        struct network *n =
+            network_open(&a, spy_on(ref, false), d, 0, true, (struct network_listener){NULL, NULL});
         double bytes = (double)network_bytes(n), part = bytes / (double)spy_kept();
         print_message("%s, %s stem, batch 32 of %d x %d: %.1f MB, %.3f of what must be kept\n",
                       a.name, of[i].stem, of[i].side, of[i].side, 1e-6 * bytes, part);
@@ -65,7 +66,8 @@ static void test_bytes_of_evaluation(void **state)
     options.model.name = "resnet50";
     struct network_fixture r;
     fixture_open(&r, &engines[0], &options);
-    struct network *n = network_open(&r.a, spy_on(engines[0].backend, false), r.device, 0, false);
+    struct network *n = network_open(&r.a, spy_on(engines[0].backend, false), r.device, 0, false,
+                                     (struct network_listener){NULL, NULL});
     struct loss loss = {0};
     network_evaluate(n, (struct weights){r.w, r.weights_version}, r.statistics, r.images, r.labels,
                      r.a.batch, &loss);

@@ -152,8 +152,16 @@ static void test_names_are_torchvisions(void **state)
             assert_true(next[0] == counts[0] && next[1] == counts[1]);
             xfree(w);
             xfree(s);
-            struct model *a =
-                described(network, (struct resnet_options){.stem = "imagenet"}, 1, 1000, 224);
+            struct model *a = xcalloc(1, sizeof *a);
+            const struct model_kind *kind = model_find(network);
+            const struct resnet_options large = {.stem = "imagenet"};
+            kind->build(a, &(struct model_request){.name = network,
+                                                   .batch = 1,
+                                                   .classes = 1000,
+                                                   .channels = 3,
+                                                   .height = 224,
+                                                   .width = 224,
+                                                   .own = kind == &model_resnet ? &large : NULL});
             w = model_tensors(a, &counts[0]);
             s = model_statistic_tensors(a, &counts[1]);
             xfree(a);
@@ -165,7 +173,7 @@ static void test_names_are_torchvisions(void **state)
         }
     }
     fclose(f);
-    assert_true(next[0] == counts[0] && next[1] == counts[1] && networks == 2);
+    assert_true(next[0] == counts[0] && next[1] == counts[1] && networks == 4);
     xfree(w);
     xfree(s);
 }
@@ -202,7 +210,8 @@ static bool all_are(const float *v, int64_t count, float what)
  * of a basic block. */
 static void check_first_weights(const char *name, const char *last_norm, bool zero_gamma)
 {
-    struct model *a = described(name, (struct resnet_options){"cifar", zero_gamma}, 1, 1000, 32);
+    struct model *a = described(
+        name, (struct resnet_options){.stem = "cifar", .zero_gamma = zero_gamma}, 1, 1000, 32);
     int count, zeros = 0;
     struct tensor *t = model_tensors(a, &count);
     float *w = xcalloc((size_t)model_parameters(a), sizeof *w);
@@ -347,7 +356,7 @@ static void test_flattened_in_files(void **state)
     float *w = xcalloc((size_t)floats, sizeof *w), *again = xcalloc((size_t)floats, sizeof *w), is;
     for (int64_t i = 0; i < floats; i++)
         w[i] = (float)i;
-    assert_true(file >= 0 && model_save(path, a, w, NULL));
+    assert_true(file >= 0 && model_save(&(struct weights_target){.path = path}, a, w, NULL));
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
     long begin = begin_in_file(f, "fc1.weight");
@@ -379,7 +388,10 @@ static void test_family(void **state)
     for (int i = 0; i < KNOWN; i++)
         assert_ptr_equal(model_find(known[i].name), &model_resnet);
     assert_ptr_equal(model_find("lenet5"), &model_lenet5);
-    assert_non_null(strstr(names, "|resnet110|lenet5"));
+    assert_non_null(strstr(names, "|resnet110|vgg11|"));
+    assert_ptr_equal(model_find("vgg16"), &model_vgg);
+    assert_ptr_equal(model_find("vgg16_bn"), &model_vgg);
+    assert_ptr_equal(model_find("optml_cifar"), &model_optml);
     for (int i = 0; models[i]; i++)
         assert_true(models[i]->summary && models[i]->paper && models[i]->build);
 }

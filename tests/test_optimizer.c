@@ -396,8 +396,9 @@ static void test_mistakes(void **state)
 {
     (void)state;
     struct optimizer_options o = options_of("sdg", 0, 0);
-    assert_dies(EXIT_USER, opens, &o,
-                (const char *const[]){"sdg", "sgd|nesterov|adam|adamw|adagrad", NULL});
+    assert_dies(
+        EXIT_USER, opens, &o,
+        (const char *const[]){"sdg", "sgd|nesterov|adam|adamw|accumadam|accumadamw|adagrad", NULL});
     const struct optimizer_options good = options_of("adam", 0.9, 1e-4);
     assert_dies(0, opens, &good, NULL);
     static const double wrong[] = {NAN, -0.1, INFINITY};
@@ -433,7 +434,8 @@ static void test_names(void **state)
     assert_true(s.step_count == 2 && s.steps[0] == 0.5 && s.steps[1] == 0.75);
     schedule_set_milestones(&s, "");
     assert_int_equal(s.step_count, 0);
-    assert_string_equal(optimizer_rules(), "sgd|nesterov|adam|adamw|adagrad|lars|lamb");
+    assert_string_equal(optimizer_rules(),
+                        "sgd|nesterov|adam|adamw|accumadam|accumadamw|adagrad|lars|lamb");
     char shapes[200];
     assert_string_equal(schedule_shapes(shapes, sizeof shapes),
                         "constant|step|exponential|cosine|one-cycle");

@@ -16,7 +16,7 @@
 #include "tests/death_test.h"
 
 enum { MOST_ARGS = 16 };
-static const struct option_texts texts = {"", "", NULL, option_choices};
+static const struct option_texts texts = {.summary = "", .epilog = "", .choices = option_choices};
 
 /* "--name value ..." split at blanks; *words keeps what it points at. */
 static void parse(struct options *o, char *words, const char *line)

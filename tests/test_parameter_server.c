@@ -145,19 +145,27 @@ static const struct damage {
     int64_t version, minibatches;
     size_t bytes;
     bool departs; /* before */
+    int64_t clock;
+    double computed_s;
 } damages[] = {
     {"a vector that is too short", "bytes expected, 400 came", 0, 1, 400, false},
     {"a vector without mini-batches", "0 bytes expected, 400 came", 0, 0, 400, false},
     {"a later version than there is", "this server is at version 0", 7, 0, 0, false},
     {"a negative version", "this server is at version 0", -1, 0, 0, false},
     {"a push after a departure", "which has departed", 0, 0, 0, true},
+    {"more mini-batches than samples can be counted", "it counts 6799976246773022720 mini-batches",
+     0, 6799976246773022720, 0, false},
+    {"fewer mini-batches than none", "it counts -1 mini-batches", 0, -1, 0, false},
+    {"a clock before the first", "clock -9223372036854775808", 0, 0, 0, false, INT64_MIN},
+    {"a time that is no number", "it took nan s to compute", 0, 0, 0, false, 0, NAN},
 };
 
 /* --updates says which. */
 static void push_damaged(struct node *n)
 {
     const struct damage *d = &damages[n->context->options->updates];
-    const struct push_note note = {.minibatches = d->minibatches};
+    const struct push_note note = {
+        .minibatches = d->minibatches, .clock = d->clock, .computed_s = d->computed_s};
     struct header header = {.tag = TAG_PUSH, .version = d->version};
     struct ps_client *ps = ps_client_open(n);
     ps_pull(ps, n->w);

@@ -1,5 +1,5 @@
-/* Partitions: each keeps what its rule promises, for any number of workers and any seed; streams
- * and files. A failure prints the case that repeats it. How dirichlet's proportions are
+/* Partitions: each keeps what its rule promises, for any number of workers and any seed;
+ * streams. A failure prints the case that repeats it. How dirichlet's proportions are
  * spread is test_dirichlet's business. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,21 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "data_loader/data_loader.h"
 #include "data_loader/partition.h"
-#include "metrics/metrics.h"
 #include "tests/dataset_fixture.h"
 #include "tests/death_test.h"
 
 enum { CLASSES = 12, MOST = 2400, MOST_WORKERS = 37, SEEDS = 4 };
 
-static const char *const names[] = {"split",          "shared",    "label",
-                                    "label-unscaled", "dirichlet", "speed"};
+static const char *const names[] = {"split",  "shared",    "label", "label-unscaled",
+                                    "hetero", "dirichlet", "speed"};
 static const int worker_counts[] = {1, 2, 3, 4, 7, 10, 16, 37};
 
 enum {
@@ -250,6 +248,27 @@ static void is_label(struct trial *t)
     xfree(whole);
 }
 
+/* Classes in their order, workers in theirs; those that share a class cut it equally. */
+static void is_in_groups(struct trial *t)
+{
+    int workers = t->options.workers, has[CLASSES] = {0}, classes = 0;
+    is_complete(t);
+    for (int c = 0; c < CLASSES; c++)
+        if (t->in_class[c])
+            has[classes++] = c;
+    for (int w = 0; w < workers; w++)
+        for (int j = 0; j < classes; j++) {
+            int from = classes * w / workers, to = classes * (w + 1) / workers, sharers = 0;
+            bool mine = from <= j && j < (to > from ? to : from + 1);
+            for (int v = 0; v < workers; v++)
+                sharers += t->by_class[v][has[j]] > 0;
+            HOLDS(t, mine == (t->by_class[w][has[j]] > 0));
+            HOLDS(t,
+                  !mine || llabs(t->by_class[w][has[j]] * sharers - t->in_class[has[j]]) < sharers);
+            HOLDS(t, workers > classes || sharers == 1);
+        }
+}
+
 static void is_by_speed(struct trial *t)
 {
     double sum = 0;
@@ -266,6 +285,7 @@ static void each_name_keeps_its_rule(void **state)
     for_all("split", 1, is_split);
     for_all("shared", 1, is_shared);
     for_all("label-unscaled", 1, is_label_unscaled);
+    for_all("hetero", 1, is_in_groups);
     for_all("label", 1, is_label);
     for_all("speed", 1, is_by_speed);
     const double alphas[] = {1e-9, 1e-3, 0.1, 1, 30, 1e9};
@@ -391,7 +411,7 @@ static void many_classes_are_dealt(void **state)
                     owner[label] = w;
                 }
             }
-            if (!strncmp(names[n], "label", 5))
+            if (!strncmp(names[n], "label", 5) || !strcmp(names[n], "hetero"))
                 assert_int_equal(split, 0);
             else
                 assert_true(split > 0);
@@ -403,31 +423,6 @@ static void many_classes_are_dealt(void **state)
         }
     xfree(owner);
     xfree(labels);
-}
-
-static void the_file_has_a_row_a_worker(void **state)
-{
-    (void)state;
-    static const char wanted[] = "# "
-                                 "head\nworker,rank,samples,class_0,class_1,class_2\n0,2,6,1,2,"
-                                 "3\n1,3,3000000006,3000000000,0,6\n";
-    char folder[] = "/tmp/nbsgd-test-partition-XXXXXX", text[400] = "", command[160];
-    assert_non_null(mkdtemp(folder));
-    struct results *r = results_open(&(struct results_options){.folder = folder,
-                                                               .head = "# head\n",
-                                                               .config = "",
-                                                               .thresholds = "",
-                                                               .report_s = 1,
-                                                               .quiet = true});
-    results_partition(r, 4, 2, 3, (const int64_t[]){1, 2, 3, 3000000000, 0, 6});
-    results_partition(NULL, 4, 2, 3, NULL);
-    results_close(r);
-    snprintf(command, sizeof command, "cat %s/partition.csv; rm -r %s", folder, folder);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    assert_true(fread(text, 1, sizeof text - 1, pipe) > 0);
-    pclose(pipe);
-    assert_string_equal(text, wanted);
 }
 
 /* 50,000 images, 5,000 of each class. */
@@ -456,7 +451,8 @@ static void real_cifar_is_parted(void **state)
                 classes += mine[c] > 0;
                 least = mine[c] < least ? mine[c] : least;
             }
-            if (!strncmp(names[n], "label", 5)) /* 20 workers, 10 classes: each has half of one */
+            if (!strncmp(names[n], "label", 5) ||
+                !strcmp(names[n], "hetero")) /* 20 workers, 10 classes: each has half of one */
                 assert_true(classes == 1 && (mine[0] == 2500 || mine[0] == 0));
             else if (!strcmp(names[n], "split") || !strcmp(names[n], "speed"))
                 assert_in_range(least, 180, 250); /* 250 of each are expected, deviation 15 */
@@ -475,7 +471,6 @@ int main(void)
         cmocka_unit_test(equal_speeds_give_equal_shards),
         cmocka_unit_test(streams_are_the_shards),
         cmocka_unit_test(many_classes_are_dealt),
-        cmocka_unit_test(the_file_has_a_row_a_worker),
         cmocka_unit_test(real_cifar_is_parted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

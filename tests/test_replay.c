@@ -76,6 +76,7 @@ static void record(struct experiment *e, const struct option_list *what, const c
 {
     struct option_list w = *what;
     add_option(&w, "record=%s/%s", folder, name);
+    add_option(&w, "overwrite=yes");
     add_option(&w, "delay=exponential:0.1");
     add_option(&w, "sim-latency=0.02");
     add_option(&w, "sim-bandwidth=%d", BANDWIDTH);
@@ -370,6 +371,7 @@ static void a_replay_may_be_stopped(void **state)
             describe("asgd", 3, (uint64_t)i / 2, "samples=800 delay=exponential:0.2");
         bool stops = i % 2;
         add_option(&with, "%s=%s/order", stops ? "replay" : "record", folder);
+        add_option(&with, "overwrite=yes");
         experiment_defaults(&e, option_list_words(&with));
         e.stop_requested = stops;
         experiment_run(&e);

@@ -22,9 +22,9 @@
 #include "tests/option_list.h"
 
 #ifdef __SANITIZE_ADDRESS__
-enum { SEEDS = 8, MANY = 128 };
+enum { SEEDS = 4, MANY = 128, STEPS = 5 };
 #else
-enum { SEEDS = 200, MANY = 1024 };
+enum { SEEDS = 40, MANY = 1024, STEPS = 5 };
 #endif
 
 static const char *const delays[] = {"constant:0.02",      "exponential:0.05",
@@ -225,7 +225,7 @@ static void ssgd_trains_resnet20_as_serial_does(void **state)
     experiment_close(&serial);
 }
 
-/* Every server scheme, twenty batches of each of 1,024 workers (fewer under a sanitizer). Seconds
+/* Every server scheme, five batches of each of 1,024 workers (fewer under a sanitizer). Seconds
  * are told, not judged: the machine may be busy. */
 static void a_thousand_ranks(void **state)
 {
@@ -241,18 +241,18 @@ static void a_thousand_ranks(void **state)
         add_option(&w, "workers=%d", MANY);
         add_option(&w, "minibatches=1");
         add_option(&w, "batch=8");
-        add_option(&w, "samples=%d", 8 * MANY * 20);
+        add_option(&w, "samples=%d", 8 * MANY * STEPS);
         add_option(&w, "anytime-seconds=0.15");
         add_option(&w, "local-steps=1");
         if (!strcmp(s->name, "nbssgd")) { /* whose batches are the first finisher's */
-            add_option(&w, "updates=20");
+            add_option(&w, "updates=%d", STEPS);
             add_option(&w, "delay=uniform:0,0.5"); /* else all finish first and signal to all */
         }
         clock_gettime(CLOCK_MONOTONIC, &from);
         quadratic_run(&e, &w);
         clock_gettime(CLOCK_MONOTONIC, &to);
         assert_true(e.out.samples >= e.options.samples || e.out.updates == e.options.updates);
-        printf("%d ranks x 20 steps of %s: %.2f s\n", MANY + 1, s->name,
+        printf("%d ranks x %d steps of %s: %.2f s\n", MANY + 1, STEPS, s->name,
                (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec));
         experiment_close(&e);
     }

@@ -138,7 +138,7 @@ static const struct {
      40},
     {{.partition = "speed", .workers = 2, .speeds = speeds}, {NULL}, 0, 40},
     {{.partition = "spilt", .workers = 1},
-     {"'spilt' is not one of split|shared|label|label-unscaled|dirichlet|speed"},
+     {"'spilt' is not one of split|shared|label|label-unscaled|hetero|dirichlet|speed"},
      EXIT_USER,
      40},
 };

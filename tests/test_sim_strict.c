@@ -59,6 +59,15 @@ static void deadlock_nothing_body(struct net *net, void *argument)
     net_wait(net, NULL, 0, INFINITY);
 }
 
+/* Each waits for the next one, and looks up every second. */
+static void deadlock_looking_body(struct net *net, void *argument)
+{
+    (void)argument;
+    struct request *come = net_recv(net, (net->rank + 1) % net->ranks, TAG, NULL, 0);
+    while (net_wait(net, &come, 1, net_now(net) + 1) < 0)
+        ;
+}
+
 static void deadlock_barrier_body(struct net *net, void *argument)
 {
     (void)argument;
@@ -298,6 +307,7 @@ static void test_deadlock(void **state)
          "rank 1 for a receive from rank 0 (tag 5), which has returned or one of 1", "rank 8 for a",
          "; and so on");
     ENDS(2, deadlock_nothing_body, NULL, "2 of 2", "rank 0 for nothing", "rank 1 for nothing");
+    ENDS(1000, deadlock_looking_body, NULL, "deadlock, rank 999 waits, too: 1024000 waits");
     ENDS(3, deadlock_barrier_body, NULL, "2 of 3",
          "rank 0 for a receive from rank 1 (tag 63), which has returned");
     ENDS(2, deadlock_send_body, NULL, "1 of 2",

@@ -53,6 +53,30 @@ static void test_wait(void **state)
     EXPECT(&notes, -1, 2, 1 + L + H, -1, 1.5, -1, 1.5, -1, 2.5, 0, 3 + L + H, -1, 10, 10);
 }
 
+/* Who sleeps for long will go on, however often others look meanwhile. */
+static void long_sleep_body(struct net *net, void *argument)
+{
+    enum { LONG = 300000 };
+    if (net->rank == 0) {
+        net_act(net, (struct net_activity){.pace = NET_SLEEPS, .what = "a delay"});
+        net_wait(net, NULL, 0, LONG);
+        send_head(net, 1, 1, 5);
+        return;
+    }
+    struct request *come = net_recv(net, 0, 1, NULL, 0);
+    while (net_wait(net, &come, 1, net_now(net) + 1) < 0)
+        ;
+    log_value(argument, net_now(net));
+    net_release(net, come);
+}
+
+static void test_long_sleep(void **state)
+{
+    (void)state;
+    struct rank_log notes = log_run(2, long_sleep_body);
+    EXPECT(&notes, 300000 + L + H);
+}
+
 /* A request looked at before must not end a wait, or a spend, that does not name it. */
 static void bystander_body(struct net *net, void *argument)
 {
@@ -201,9 +225,13 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wait),         cmocka_unit_test(test_wait_is_for_what_it_names),
-        cmocka_unit_test(test_interruption), cmocka_unit_test(test_any),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_long_sleep),
+        cmocka_unit_test(test_wait_is_for_what_it_names),
+        cmocka_unit_test(test_interruption),
+        cmocka_unit_test(test_any),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

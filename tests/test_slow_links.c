@@ -44,7 +44,7 @@ static void late_body(struct net *net, void *argument)
     void *payload = net_alloc(net, BYTES);
     (void)argument;
     if (net->rank == 1)
-        net->link = (struct net_link){&own, late, NULL};
+        net->link = (struct net_link){.owner = &own, .on_payload = late};
     net_barrier(net);
     double began_s = net_now(net);
     if (net->rank == 0) {
@@ -109,7 +109,9 @@ static void burst_body(struct net *net, void *argument)
     static const size_t bytes[] = {BYTES, BYTES, SECOND - sizeof(struct header), BYTES};
     void *payload = net_alloc(net, SECOND);
     bool slow_one = net->rank == *(int *)argument;
-    net->link = slow_one ? (struct net_link){net, never_late, quarter} : (struct net_link){0};
+    net->link = slow_one
+                    ? (struct net_link){.owner = net, .on_payload = never_late, .divisor = quarter}
+                    : (struct net_link){0};
     for (int i = 0; i < 4; i++) {
         if (net->rank == 1) {
             take_from(net, 0, PLAIN);

@@ -37,7 +37,10 @@ static void alone_every_server_scheme_is_serial(void **state)
                                         {"rennala", ""},
                                         {"anytime", "anytime-seconds=0.21"},
                                         {"allreduce", ""},
-                                        {"eager", ""}};
+                                        {"eager", ""},
+                                        {"local", ""},
+                                        {"dpsgd", ""},
+                                        {"nbgossip", ""}};
     for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
         double difference = apart(twins[i], (struct twin){"serial", ""}, 1, 2);
         if (!(difference < rounding))
@@ -316,7 +319,8 @@ static void a_replay_gives_the_same_bits(void **state)
         if (!(s->flags & REPLAYS))
             continue;
         snprintf(record, sizeof record,
-                 "stale-bound=6 record=%s/order servers=2 delay=exponential:0.1", folder);
+                 "stale-bound=6 overwrite=yes record=%s/order servers=2 delay=exponential:0.1",
+                 folder);
         snprintf(replay, sizeof replay,
                  "stale-bound=6 replay=%s/order servers=2 delay=pareto:0.01,1.2", folder);
         run_special_case(&e, s->name, 4, 2, record);

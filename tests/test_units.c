@@ -1,4 +1,4 @@
-/* Does every kind of unit mean what it should? Three witnesses, independent of each other.
+/* Does every kind of unit mean what it should? Three truths, independent of each other.
  *
  * PyTorch, in double (reference/units.py prints numbers like these): the values. Finite
  * differences, in double, of sum(y dy) by every input: the gradients, over all kinds, flags and odd
@@ -211,6 +211,7 @@ static void test_conv_gradients(void **state)
                 continue;
             struct unit_shape s = shape_of(UNIT_CONV, z, kernel, stride, pad);
             s.norm = flags & 1, s.skip = flags & 2, s.relu = flags & 4;
+            s.bias = s.norm && i % 3 == 0;
             check_unit(&s, checked++ % 2);
         }
     assert_in_range(checked, 150, 400);
@@ -233,7 +234,13 @@ static void test_gradients_of_other_networks(void **state)
         check_unit(&s, i % 3 == 0);
         z.out_c = z.in_c;
         s = shape_of(UNIT_DROPOUT, &z, 1, 1, 0);
-        s.drop = 0.3f, s.number = i;
+        s.drop = 0.3f, s.number = i, s.by_channel = i & 2;
+        check_unit(&s, i % 3 == 0);
+        s = shape_of(UNIT_GROUP_NORM, &z, 1, 1, 0);
+        s.groups = z.in_c == 5 ? 5 : 1, s.skip = i & 1, s.relu = i & 2;
+        check_unit(&s, i % 3 == 0);
+        s = shape_of(UNIT_MEAN_POOL, &z, 1, 1, 0);
+        s.out_h = 1 + i % 7, s.out_w = 1 + i % 4;
         check_unit(&s, i % 3 == 0);
         for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) {
             const int *window = windows[k];
@@ -275,38 +282,54 @@ struct truth {
     } sum;
 };
 
+/* batch, input (channels, height, width), output, window; then flags */
+#define SHAPE(what, n, ic, ih, iw, oc, oh, ow, side, step, edge, ...)                              \
+    {                                                                                              \
+        .kind = UNIT_##what, .batch = n, .in_c = ic, .in_h = ih, .in_w = iw, .out_c = oc,          \
+        .out_h = oh, .out_w = ow, .kernel = side, .stride = step, .pad = edge, __VA_ARGS__         \
+    }
+
 static const struct truth by_pytorch[] = {
-    {{UNIT_CONV, 2, 3, 5, 6, 4, 5, 6, 3, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0},
+    {SHAPE(CONV, 2, 3, 5, 6, 4, 5, 6, 3, 1, 1, .norm = true, .skip = true, .relu = true),
      {0.985846620846026, 0.0985260716766172, 0.525416947153801, 7.38216616916055,
       -0.0763402075627647, 0.613803405851007}},
-    {{UNIT_CONV, 1, 2, 9, 7, 5, 5, 4, 7, 2, 3, 1, 0, 1, 0, 0, 0, 0, 0},
+    {SHAPE(CONV, 1, 2, 9, 7, 5, 5, 4, 7, 2, 3, .norm = true, .relu = true),
      {-0.330077518057186, -10.5390082900114, 0, 3.14455161319316, -0.0649076359989019,
       -2.34399637227935}},
-    {{UNIT_CONV, 3, 4, 4, 3, 3, 2, 2, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(CONV, 3, 4, 4, 3, 3, 2, 2, 1, 2, 0, .norm = true),
      {1.17583622246167, -0.24185815270627, 0, 1.45392502046836, -0.0290955025713416,
       2.28137939657285}},
-    {{UNIT_CONV, 2, 5, 3, 3, 2, 2, 2, 3, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0},
+    {SHAPE(CONV, 2, 5, 3, 3, 2, 2, 2, 3, 2, 1, .relu = true),
      {-0.478105221884247, 0.838773522926264, 0, -4.22671950658781, 0, 0}},
-    {{UNIT_CONV, 2, 2, 4, 4, 3, 2, 2, 3, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+    {SHAPE(CONV, 2, 2, 4, 4, 3, 2, 2, 3, 1, 0, .skip = true),
      {-6.19761065069198, -1.70736913998688, -0.527362115267399, -6.93581215334773, 0, 0}},
-    {{UNIT_DENSE, 3, 5, 1, 1, 4, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(DENSE, 3, 5, 1, 1, 4, 1, 1, 1, 1, 0),
      {4.12853659380601, 1.12043570361594, 0, 0.426385693781142, 0, 0}},
-    {{UNIT_MAX_POOL, 2, 3, 7, 6, 3, 4, 3, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(MAX_POOL, 2, 3, 7, 6, 3, 4, 3, 3, 2, 1),
      {0.802053075959395, -3.80352022035968, 0, 0, 0, 0}},
-    {{UNIT_MEAN_POOL, 2, 3, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(MEAN_POOL, 2, 3, 4, 5, 3, 1, 1, 1, 1, 0),
      {0.103417932194805, 0.0222142971086248, 0, 0, 0, 0}},
-    {{UNIT_SHORTCUT, 2, 3, 5, 4, 7, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(SHORTCUT, 2, 3, 5, 4, 7, 3, 2, 1, 2, 0),
      {0.391922148847032, 0.804334314572745, 0, 0, 0, 0}},
-    {{UNIT_CONV, 2, 3, 6, 5, 4, 6, 5, 5, 1, 2, 0, 0, 0, 0, 1, 0, 0, 0},
+    {SHAPE(CONV, 2, 3, 6, 5, 4, 6, 5, 5, 1, 2, .bias = true),
      {1.56703786358534, -4.53596279718171, 0, 12.1290746907674, 0, 0}},
-    {{UNIT_CONV, 2, 2, 7, 6, 5, 4, 3, 3, 2, 1, 0, 0, 1, 0, 1, 0, 0, 0},
+    {SHAPE(CONV, 2, 2, 7, 6, 5, 4, 3, 3, 2, 1, .relu = true, .bias = true),
      {-2.6082239568452, 17.0756976046299, 0, -3.59858268374213, 0, 0}},
-    {{UNIT_DENSE, 3, 4, 2, 3, 5, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0},
+    {SHAPE(DENSE, 3, 4, 2, 3, 5, 1, 1, 1, 1, 0, .relu = true, .hidden = true),
      {1.56048439020584, -1.04833263034066, 0, 1.6154260786457, 0, 0}},
-    {{UNIT_MAX_POOL, 2, 3, 6, 7, 3, 3, 3, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(MAX_POOL, 2, 3, 6, 7, 3, 3, 3, 2, 2, 0),
      {0.214014419509114, -5.12514593626561, 0, 0, 0, 0}},
-    {{UNIT_MAX_POOL, 2, 2, 7, 8, 2, 3, 3, 5, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHAPE(MAX_POOL, 2, 2, 7, 8, 2, 3, 3, 5, 3, 2),
      {-0.47801202312319, -1.78983183111039, 0, 0, 0, 0}},
+    {SHAPE(MEAN_POOL, 2, 3, 5, 4, 3, 3, 3, 1, 1, 0),
+     {0.871777100077692, 0.0687032471848635, 0, 0, 0, 0}},
+    {SHAPE(MEAN_POOL, 2, 3, 2, 3, 3, 7, 4, 1, 1, 0),
+     {3.04433142587387, 6.22037729738939, 0, 0, 0, 0}},
+    {SHAPE(CONV, 2, 2, 7, 6, 5, 4, 3, 3, 2, 1, .norm = true, .relu = true, .bias = true),
+     {-1.13906914088185, -13.7901702288406, 0, 3.46738440979267, 2.18114267045916,
+      -5.00796481455458}},
+    {SHAPE(GROUP_NORM, 2, 6, 3, 4, 6, 3, 4, 1, 1, 0, .relu = true, .groups = 3),
+     {1.2866994405476, 2.50566529741739, 0, 4.64688994046775, 0, 0}},
 };
 
 static double checksum(const double *v, size_t count)
@@ -392,7 +415,7 @@ static void test_inference(void **state)
 static void test_nan_gets_through(void **state)
 {
     (void)state;
-    for (enum unit_kind kind = UNIT_CONV; kind <= UNIT_DROPOUT; kind++) {
+    for (enum unit_kind kind = UNIT_CONV; kind <= UNIT_GROUP_NORM; kind++) {
         struct size z = {2, 3, 4, 4, 3};
         struct unit_shape s =
             shape_of(kind, &z, kind == UNIT_MAX_POOL ? 3 : 1, 1, kind == UNIT_MAX_POOL);
@@ -400,6 +423,7 @@ static void test_nan_gets_through(void **state)
         if (kind == UNIT_MEAN_POOL || kind == UNIT_DENSE)
             s.out_h = s.out_w = 1;
         s.drop = 0.9f; /* dropped or not */
+        s.groups = 3;
         struct trial t;
         open_trial(&t, &s);
         fill_random(&t);
@@ -409,50 +433,6 @@ static void test_nan_gets_through(void **state)
             fail_msg("%s: a NaN in x leaves y = %g", t.name, t.call.y[0]);
         close_trial(&t);
     }
-}
-
-/* Inference copies; training drops about the asked part, scales what it keeps, and goes by key,
- * unit and sample; without a key it drops nothing. */
-static void test_dropout(void **state)
-{
-    (void)state;
-    enum { BATCH = 4, FLOATS = 20 * 20 * 16 };
-    struct unit_shape s = shape_of(UNIT_DROPOUT, &(struct size){BATCH, 16, 20, 20, 16}, 1, 1, 0);
-    struct trial t;
-    static double kept[3][BATCH * FLOATS];
-    s.drop = 0.25f, s.number = 3;
-    open_trial(&t, &s);
-    for (int i = 0; i < BATCH * FLOATS; i++)
-        t.x[i] = 1;
-    ref_forward(&s, &t.call, UNIT_INFER);
-    for (int i = 0; i < BATCH * FLOATS; i++)
-        assert_true(t.call.y[i] == 1);
-    for (int k = 0; k < 3; k++) {
-        int dropped[BATCH] = {0};
-        t.key = k == 1;
-        s.number = k == 2 ? 4 : 3;
-        ref_forward(&s, &t.call, UNIT_TRAIN);
-        memcpy(kept[k], t.call.y, sizeof kept[k]);
-        for (int i = 0; i < BATCH * FLOATS; i++) {
-            dropped[i / FLOATS] += kept[k][i] == 0;
-            assert_true(kept[k][i] == 0 || fabs(kept[k][i] - 4.0 / 3) < 1e-6);
-        }
-        for (int b = 0; b < BATCH; b++) /* five deviations */
-            assert_true(fabs(dropped[b] - 0.25 * FLOATS) < 5 * sqrt(0.25 * 0.75 * FLOATS));
-    }
-    int same[3] = {0}; /* other key, other unit, other sample: 5/8 agree by chance */
-    for (int i = 0; i < FLOATS; i++) {
-        same[0] += kept[0][i] == kept[1][i];
-        same[1] += kept[0][i] == kept[2][i];
-        same[2] += kept[0][i] == kept[0][i + FLOATS];
-    }
-    for (int k = 0; k < 3; k++)
-        assert_true(fabs(same[k] - 0.625 * FLOATS) < 5 * sqrt(0.625 * 0.375 * FLOATS));
-    t.call.key = NULL;
-    ref_forward(&s, &t.call, UNIT_TRAIN);
-    for (int i = 0; i < BATCH * FLOATS; i++)
-        assert_true(t.call.y[i] == 1);
-    close_trial(&t);
 }
 
 static void test_counts(void **state)
@@ -478,10 +458,10 @@ static void test_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_pytorch),       cmocka_unit_test(test_conv_gradients),
-        cmocka_unit_test(test_other_gradients),  cmocka_unit_test(test_gradients_of_other_networks),
-        cmocka_unit_test(test_dropout),          cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_nan_gets_through), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_as_pytorch),      cmocka_unit_test(test_conv_gradients),
+        cmocka_unit_test(test_other_gradients), cmocka_unit_test(test_gradients_of_other_networks),
+        cmocka_unit_test(test_inference),       cmocka_unit_test(test_nan_gets_through),
+        cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests_name("units", tests, NULL, NULL);
 }

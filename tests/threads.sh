@@ -41,6 +41,8 @@ run "$tests/test_loader"
 check 'the loader' ends 0 'PASSED .* test'
 run "$tests/test_prefetch"
 check 'its thread' ends 0 'PASSED .* test'
+run "$tests/test_thread_pool"
+check 'the threads that decode' ends 0 'PASSED .* test'
 run "$mpirun" -n 3 "$tests/mpi_messaging" --thread --rounds 3
 check 'messages with a progress thread, one host' ends 0 '11 passed, 0 failed'
 run env NBSGD_HOSTS=3 "$mpirun" -n 3 "$tests/mpi_messaging" --thread --rounds 3

@@ -356,7 +356,8 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
     case UNIT_SHORTCUT:
         kernel_shortcut(d->compute, d->dtype, &u->shape, io->x, io->y);
         break;
-    case UNIT_DROPOUT: /* refused when it was opened */
+    case UNIT_DROPOUT: /* refused when it was opened, as is the next */
+    case UNIT_GROUP_NORM:
         break;
     }
 }

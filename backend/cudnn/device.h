@@ -48,6 +48,9 @@ struct resident_dataset {
 bool cuda_has(enum backend_dtype dtype);
 void cuda_why_not(enum backend_dtype dtype, char *text,
                   size_t size); /* where cuda_has() is false */
+/* Which of the driver's files in that folder (/dev) may not be opened, and what to do; false: all
+ * may. */
+bool cuda_explain_files(const char *folder, char *text, size_t size);
 void cuda_version(char *text, size_t size);
 /* The GPU of that rank of this host; it is current in this thread from now on. */
 int cuda_choose(int number);

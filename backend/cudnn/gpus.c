@@ -1,6 +1,9 @@
 /* Which GPUs of this machine run our kernels, and why none does. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "backend/cudnn/check.h"
 #include "backend/cudnn/device.h"
@@ -55,6 +58,28 @@ bool cuda_has(enum backend_dtype dtype)
     return find_gpus().count > 0;
 }
 
+bool cuda_explain_files(const char *folder, char *text, size_t size)
+{
+    static const char *const names[] = {"nvidiactl", "nvidia0", "nvidia-uvm"};
+    char path[200];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%.100s/%s", folder, names[i]);
+        if (!access(path, R_OK | W_OK))
+            continue;
+        if (errno == ENOENT)
+            snprintf(text, size,
+                     "no CUDA device is found: there is no %s; a container wants --gpus all, a "
+                     "Slurm job --gpus=1",
+                     path);
+        else
+            snprintf(text, size,
+                     "no CUDA device is found: %s may not be opened (%s); ask for access to it",
+                     path, strerror(errno));
+        return true;
+    }
+    return false;
+}
+
 void cuda_why_not(enum backend_dtype dtype, char *text, size_t size)
 {
     const struct gpus g = find_gpus();
@@ -71,18 +96,26 @@ void cuda_why_not(enum backend_dtype dtype, char *text, size_t size)
                  "kernels want %d.%d (make CUDA_ARCH=...)",
                  name, g.old_major, g.old_minor, CUDA_ARCH / 10, CUDA_ARCH % 10);
     } else if (driver == 0) {
-        snprintf(text, size, "no CUDA device is found: the NVIDIA driver is missing");
+        snprintf(text, size,
+                 "no CUDA device is found: the NVIDIA driver is missing; install it, until "
+                 "nvidia-smi lists the GPUs");
     } else if (g.error == cudaErrorInsufficientDriver) {
         snprintf(text, size,
                  "no CUDA device is found: the NVIDIA driver is for CUDA %d.%d, this program wants "
                  "%d.%d; update the driver",
                  driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-    } else if (visible && (g.error == cudaSuccess || g.error == cudaErrorNoDevice)) {
-        snprintf(text, size, "no CUDA device is found: CUDA_VISIBLE_DEVICES='%.100s' hides them",
+    } else if (visible && (!*visible || *visible == '-')) {
+        snprintf(text, size,
+                 "no CUDA device is found: CUDA_VISIBLE_DEVICES='%.100s' hides them; unset it",
                  visible);
-    } else {
-        snprintf(text, size, "no CUDA device is found (%s)",
-                 g.error == cudaSuccess ? "the driver shows none" : cudaGetErrorString(g.error));
+    } else if (!cuda_explain_files("/dev", text, size)) {
+        bool none = g.error == cudaSuccess || g.error == cudaErrorNoDevice;
+        int used = snprintf(text, size, "no CUDA device is found (%s)",
+                            none ? "the driver shows none" : cudaGetErrorString(g.error));
+        if (visible && none && used > 0 && (size_t)used < size)
+            snprintf(text + used, size - (size_t)used,
+                     ": is that of CUDA_VISIBLE_DEVICES='%.100s' one that nvidia-smi -L lists?",
+                     visible);
     }
 }
 

@@ -15,10 +15,7 @@
 
 enum {
     PANEL_BYTES = 512 << 10,  /* of a panel's weights that one pass over the rows uses */
-    SHARED_BYTES = 256 << 10, /* up to so many in all are packed by all threads together */
     SOURCE_BYTES = 128 << 10, /* of rows that all panels visit before the next */
-    GROUP_ROWS = 12,          /* of which they are a multiple: one or two tiles */
-    NARROW_ROWS = 6,          /* the same of narrow tiles */
     NEAR_BYTES = 96 << 10, /* of rows of the source and of the result, where narrow tiles find all
                               weights in the second cache */
 };
@@ -55,10 +52,10 @@ static void cut(struct implicit_conv *g)
         g->slice = divide_up(depth, divide_up((int)(panel >> 10), PANEL_BYTES >> 10));
     g->slice = divide_up(g->slice, LANES) * LANES;
     g->slices = divide_up(depth, g->slice);
-    g->by_panel = g->panels % g->threads == 0 && (size_t)g->panels * panel > SHARED_BYTES;
+    g->by_panel = g->panels % g->threads == 0 && (size_t)g->panels * panel > g->tiles->shared_bytes;
     size_t bytes = (size_t)depth * (size_t)pixels(g->source) * size_of(g), all = SOURCE_BYTES;
-    int least = g->tiles->narrow ? NARROW_ROWS : GROUP_ROWS;
-    if (g->tiles->narrow && (size_t)g->panels * panel <= SHARED_BYTES) {
+    int least = g->tiles->group_rows;
+    if (g->tiles->narrow && (size_t)g->panels * panel <= g->tiles->shared_bytes) {
         bytes += (size_t)g->result->c * (size_t)pixels(g->result) * size_of(g);
         all = NEAR_BYTES;
     }

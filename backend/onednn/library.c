@@ -1,4 +1,5 @@
-/* oneDNN 2.6's C interface behind passes (library.h). The only file that calls it.
+/* oneDNN's C interface behind passes (library.h). Only this file calls it, and operation_v2.c or
+ * operation_v3.c beside it.
  *
  * A primitive is made once for its shape; running it sets three addresses. Its scratchpad and the
  * copies of operands that want another layout lie one after another in the caller's scratch block.
@@ -6,20 +7,11 @@
  * off: the kernel sees the window of the active ones; the gradients of the others are zero. */
 #include "backend/onednn/library.h"
 
-#include <dnnl.h>
-#include <dnnl_debug.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "backend/onednn/operation.h"
 #include "base/alloc.h"
-#include "base/check.h"
-
-#define TEXT(x) #x
-#define VERSION(a, b, c) "oneDNN " TEXT(a) "." TEXT(b) "." TEXT(c)
-#define DNNL(call)                                                                                 \
-    do {                                                                                           \
-        dnnl_status_t status_ = (call);                                                            \
-        CHECK(status_ == dnnl_success, "%s: oneDNN says %s", #call, dnnl_status2str(status_));     \
-    } while (0)
 
 enum { ALIGN = 64 };
 
@@ -55,19 +47,25 @@ struct pass {
     bool reference;
 };
 
-const char *library_version(void)
+void library_version(char *text, size_t size)
 {
-    return VERSION(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH);
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(text, size, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
 }
 
+/* An instruction set's number has the bits of those that it includes. */
 bool library_has_bf16(void)
 {
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx;
+    unsigned isa = dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & bf16) == bf16;
 }
 
 struct library *library_open(void)
 {
+    if (dnnl_version()->cpu_runtime != DNNL_RUNTIME_OMP)
+        fatal("this oneDNN %d.%d brings other threads than OpenMP's; install one that is built for "
+              "OpenMP (./install.sh names it) and build anew",
+              dnnl_version()->major, dnnl_version()->minor);
     struct library *l = xcalloc(1, sizeof *l);
     DNNL(dnnl_engine_create(&l->engine, dnnl_cpu, 0));
     DNNL(dnnl_stream_create(&l->stream, l->engine, dnnl_stream_default_flags));
@@ -79,14 +77,6 @@ void library_close(struct library *l)
     DNNL(dnnl_stream_destroy(l->stream));
     DNNL(dnnl_engine_destroy(l->engine));
     xfree(l);
-}
-
-static dnnl_memory_desc_t describe(int count, const dnnl_dim_t *dims, bool bf16,
-                                   dnnl_format_tag_t tag)
-{
-    dnnl_memory_desc_t m;
-    DNNL(dnnl_memory_desc_init_by_tag(&m, count, dims, bf16 ? dnnl_bf16 : dnnl_f32, tag));
-    return m;
 }
 
 /* A tap is active when some output sees the image through it. */
@@ -110,89 +100,71 @@ static struct window window_of(int in, int out, const struct unit_shape *s)
  * image. */
 enum form { FORM_CONVOLUTION, FORM_PIXELS, FORM_IMAGES, FORM_NONE };
 
+static struct tensor images(const struct layout *l)
+{
+    dnnl_dim_t c = l->c, row = (dnnl_dim_t)l->w * c;
+    return (struct tensor){4, {l->n, c, l->h, l->w}, {l->h * row, 1, row, c}, l->bf16, false};
+}
+
+static struct tensor matrix(dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t step, bool bf16)
+{
+    return (struct tensor){2, {rows, columns}, {step, 1}, bf16, false};
+}
+
 /* The operands as the caller has them. */
-static void describe_caller(enum form form, const struct unit_shape *s, const struct window *rows,
-                            const struct window *columns, const struct layout *x,
-                            const struct layout *y, dnnl_memory_desc_t md[OPERANDS])
+static void take_caller(enum form form, const struct unit_shape *s, const struct window *rows,
+                        const struct window *columns, const struct layout *x,
+                        const struct layout *y, struct tensor caller[OPERANDS])
 {
     dnnl_dim_t pixels = (dnnl_dim_t)x->n * x->h * x->w, taps = (dnnl_dim_t)s->kernel * s->kernel,
                in = x->c;
     if (form == FORM_PIXELS) {
-        md[OPERAND_X] = describe(2, (dnnl_dims_t){pixels, in}, x->bf16, dnnl_ab);
-        md[OPERAND_Y] = describe(2, (dnnl_dims_t){pixels, y->c}, y->bf16, dnnl_ab);
-        DNNL(dnnl_memory_desc_init_by_strides(&md[OPERAND_W], 2, (dnnl_dims_t){y->c, in}, dnnl_f32,
-                                              (dnnl_dims_t){taps * in, 1}));
+        caller[OPERAND_X] = matrix(pixels, in, in, x->bf16);
+        caller[OPERAND_Y] = matrix(pixels, y->c, y->c, y->bf16);
+        caller[OPERAND_W] = matrix(y->c, in, taps * in, false);
         return;
     }
-    md[OPERAND_X] = describe(4, (dnnl_dims_t){x->n, in, x->h, x->w}, x->bf16, dnnl_nhwc);
-    if (form == FORM_IMAGES)
-        md[OPERAND_Y] = describe(2, (dnnl_dims_t){y->n, y->c}, y->bf16, dnnl_ab);
-    else
-        md[OPERAND_Y] = describe(4, (dnnl_dims_t){y->n, y->c, y->h, y->w}, y->bf16, dnnl_nhwc);
-    DNNL(dnnl_memory_desc_init_by_strides(
-        &md[OPERAND_W], 4, (dnnl_dims_t){y->c, in, rows->count, columns->count}, dnnl_f32,
-        (dnnl_dims_t){taps * in, 1, s->kernel * in, in}));
+    caller[OPERAND_X] = images(x);
+    caller[OPERAND_Y] = form == FORM_IMAGES ? matrix(y->n, y->c, y->c, y->bf16) : images(y);
+    caller[OPERAND_W] = (struct tensor){4,
+                                        {y->c, in, rows->count, columns->count},
+                                        {taps * in, 1, s->kernel * in, in},
+                                        false,
+                                        false};
 }
 
 /* The operands as the kernel is asked to take them: `bf16` unless they are sums (gradients of
  * weights are float32). */
-static void describe_wanted(enum direction d, enum method m, bool bf16,
-                            const dnnl_memory_desc_t caller[OPERANDS],
-                            dnnl_memory_desc_t md[OPERANDS])
+static void take_wanted(enum direction d, enum method m, bool bf16,
+                        const struct tensor caller[OPERANDS], struct tensor wanted[OPERANDS])
 {
     for (enum operand o = 0; o < OPERANDS; o++) {
-        bool is_bf16 = bf16 && !(o == OPERAND_W && d == BACKWARD_WEIGHTS);
-        md[o] = caller[o];
-        md[o].data_type = is_bf16 ? dnnl_bf16 : dnnl_f32;
-        if (m != METHOD_AS_IS || o == OPERAND_W)
-            md[o] = describe(caller[o].ndims, caller[o].dims, is_bf16, dnnl_format_tag_any);
+        wanted[o] = caller[o];
+        wanted[o].bf16 = bf16 && !(o == OPERAND_W && d == BACKWARD_WEIGHTS);
+        wanted[o].any = m != METHOD_AS_IS || o == OPERAND_W;
     }
 }
 
-/* A primitive's description; false when the library can't do it. Both ways back ask for a forward
- * one first, as a hint, whose weights are of the activations' type, even where their gradient is
- * float32. */
-static bool propose(struct library *l, enum direction d, bool is_inner, int step,
-                    const struct window *rows, const struct window *columns,
-                    const dnnl_memory_desc_t md[OPERANDS], dnnl_primitive_attr_t attr,
-                    dnnl_primitive_desc_t *description)
+/* NULL when the library can't do it. Both ways back ask for a forward one first, as a hint, whose
+ * weights are of the activations' type, even where their gradient is float32. */
+static dnnl_primitive_desc_t propose(const struct library *l, const struct operation *o)
 {
-    const dnnl_memory_desc_t *x = &md[OPERAND_X], *w = &md[OPERAND_W], *y = &md[OPERAND_Y];
-    dnnl_memory_desc_t weights = *w;
-    dnnl_dims_t stride = {step, step}, before = {rows->pad_before, columns->pad_before},
-                after = {rows->pad_after, columns->pad_after};
-    dnnl_convolution_desc_t conv;
-    dnnl_inner_product_desc_t inner;
-    dnnl_alg_kind_t direct = dnnl_convolution_direct;
-    dnnl_primitive_desc_t hint = NULL;
-    dnnl_status_t status;
-    const void *op = is_inner ? (const void *)&inner : (const void *)&conv;
-    weights.data_type = y->data_type;
-    if (is_inner)
-        DNNL(dnnl_inner_product_forward_desc_init(&inner, dnnl_forward_training, x, &weights, NULL,
-                                                  y));
-    else
-        DNNL(dnnl_convolution_forward_desc_init(&conv, dnnl_forward_training, direct, x, &weights,
-                                                NULL, y, stride, before, after));
-    if (d != FORWARD) {
-        status = dnnl_primitive_desc_create(&hint, op, attr, l->engine, NULL);
-        if (status != dnnl_success)
-            return false;
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t hint = NULL, description = NULL;
+    DNNL(dnnl_primitive_attr_create(&attr));
+    DNNL(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+    if (o->direction != FORWARD) {
+        struct operation forward = *o;
+        forward.direction = FORWARD;
+        forward.tensor[OPERAND_W].bf16 = o->tensor[OPERAND_Y].bf16;
+        hint = operation_describe(&forward, l->engine, NULL, attr);
     }
-    if (d == BACKWARD_DATA && is_inner)
-        DNNL(dnnl_inner_product_backward_data_desc_init(&inner, x, w, y));
-    else if (d == BACKWARD_DATA)
-        DNNL(dnnl_convolution_backward_data_desc_init(&conv, direct, x, w, y, stride, before,
-                                                      after));
-    else if (d == BACKWARD_WEIGHTS && is_inner)
-        DNNL(dnnl_inner_product_backward_weights_desc_init(&inner, x, w, NULL, y));
-    else if (d == BACKWARD_WEIGHTS)
-        DNNL(dnnl_convolution_backward_weights_desc_init(&conv, direct, x, w, NULL, y, stride,
-                                                         before, after));
-    status = dnnl_primitive_desc_create(description, op, attr, l->engine, hint);
+    if (o->direction == FORWARD || hint)
+        description = operation_describe(o, l->engine, hint, attr);
     if (hint)
         DNNL(dnnl_primitive_desc_destroy(hint));
-    return status == dnnl_success;
+    DNNL(dnnl_primitive_attr_destroy(attr));
+    return description;
 }
 
 static int argument_of(enum direction d, enum operand o)
@@ -214,29 +186,31 @@ static size_t reserve(struct pass *p, size_t bytes)
     return at;
 }
 
-static dnnl_memory_t memory_of(struct library *l, const dnnl_memory_desc_t *md)
+static dnnl_memory_t memory_of(const struct library *l, memory_description md)
 {
     dnnl_memory_t m;
     DNNL(dnnl_memory_create(&m, md, l->engine, DNNL_MEMORY_NONE));
     return m;
 }
 
-static void open_side(struct pass *p, enum operand o, const dnnl_memory_desc_t *caller,
-                      const dnnl_memory_desc_t *kernel)
+static void open_side(struct pass *p, enum operand o, const struct tensor *t,
+                      memory_description kernel)
 {
     struct side *side = &p->side[o];
     dnnl_engine_t engine = p->library->engine;
+    memory_description caller = tensor_open(t);
     side->caller = memory_of(p->library, caller);
-    if (dnnl_memory_desc_equal(caller, kernel))
-        return;
-    bool back = p->written == o;
-    dnnl_primitive_desc_t description;
-    side->kernel = memory_of(p->library, kernel);
-    side->at = reserve(p, dnnl_memory_desc_get_size(kernel));
-    DNNL(dnnl_reorder_primitive_desc_create(&description, back ? kernel : caller, engine,
-                                            back ? caller : kernel, engine, NULL));
-    DNNL(dnnl_primitive_create(&side->reorder, description));
-    DNNL(dnnl_primitive_desc_destroy(description));
+    if (!dnnl_memory_desc_equal(caller, kernel)) {
+        bool back = p->written == o;
+        dnnl_primitive_desc_t description;
+        side->kernel = memory_of(p->library, kernel);
+        side->at = reserve(p, dnnl_memory_desc_get_size(kernel));
+        DNNL(dnnl_reorder_primitive_desc_create(&description, back ? kernel : caller, engine,
+                                                back ? caller : kernel, engine, NULL));
+        DNNL(dnnl_primitive_create(&side->reorder, description));
+        DNNL(dnnl_primitive_desc_destroy(description));
+    }
+    tensor_close(caller);
 }
 
 /* May it be an inner product? Of pixels, where the kernel is 1x1; or of images that the one output
@@ -258,21 +232,20 @@ static enum form inner_form(const struct unit_shape *s, const struct window *row
 struct pass *pass_open(struct library *l, enum direction d, enum method m,
                        const struct unit_shape *s, const struct layout *x, const struct layout *y)
 {
-    dnnl_memory_desc_t caller[OPERANDS], wanted[OPERANDS];
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t description;
     struct window rows = window_of(x->h, y->h, s), columns = window_of(x->w, y->w, s);
     enum form form = m == METHOD_INNER ? inner_form(s, &rows, &columns, x, y) : FORM_CONVOLUTION;
     if (form == FORM_NONE)
         return NULL;
-    describe_caller(form, s, &rows, &columns, x, y, caller);
-    describe_wanted(d, m, y->bf16, caller, wanted);
-    DNNL(dnnl_primitive_attr_create(&attr));
-    DNNL(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
-    bool able =
-        propose(l, d, m == METHOD_INNER, s->stride, &rows, &columns, wanted, attr, &description);
-    DNNL(dnnl_primitive_attr_destroy(attr));
-    if (!able)
+    struct tensor caller[OPERANDS];
+    struct operation operation = {.direction = d,
+                                  .is_inner = m == METHOD_INNER,
+                                  .stride = {s->stride, s->stride},
+                                  .pad_before = {rows.pad_before, columns.pad_before},
+                                  .pad_after = {rows.pad_after, columns.pad_after}};
+    take_caller(form, s, &rows, &columns, x, y, caller);
+    take_wanted(d, m, y->bf16, caller, operation.tensor);
+    dnnl_primitive_desc_t description = propose(l, &operation);
+    if (!description)
         return NULL;
     struct pass *p = xcalloc(1, sizeof *p);
     const char *name;
@@ -283,8 +256,7 @@ struct pass *pass_open(struct library *l, enum direction d, enum method m,
     p->written = d == FORWARD ? OPERAND_Y : d == BACKWARD_DATA ? OPERAND_X : OPERAND_W;
     DNNL(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, (void *)&name));
     p->reference = strstr(name, "ref") != NULL;
-    const dnnl_memory_desc_t *pad =
-        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    memory_description pad = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
     reserve(p, dnnl_memory_desc_get_size(pad));
     p->scratchpad = memory_of(l, pad);
     for (enum operand o = 0; o < OPERANDS; o++) {

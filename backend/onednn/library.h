@@ -23,9 +23,9 @@ enum method {
 struct library;
 struct pass;
 
-const char *library_version(void);
+void library_version(char *text, size_t size); /* of the library that is loaded */
 bool library_has_bf16(void);
-struct library *library_open(void);
+struct library *library_open(void); /* fatal if it brings threads other than OpenMP's */
 void library_close(struct library *l);
 
 /* NULL when the method can't do it. */

@@ -13,6 +13,7 @@
 #include "backend/onednn/algorithm.h"
 #include "backend/onednn/convolution.h"
 #include "backend/onednn/dense.h"
+#include "backend/onednn/group_norm.h"
 #include "backend/onednn/norm.h"
 #include "backend/onednn/pool.h"
 #include "backend/host.h"
@@ -26,6 +27,7 @@ struct unit {
     struct layout x, y;
     struct convolution *convolution; /* UNIT_CONV */
     struct dense dense;              /* UNIT_DENSE */
+    struct group_norm group;         /* UNIT_GROUP_NORM */
     struct pool pool;                /* the others */
 };
 
@@ -41,21 +43,22 @@ static bool has(enum backend_dtype dtype)
 
 static void version(char *text, size_t size)
 {
-    snprintf(text, size, "%s", library_version());
+    library_version(text, size);
 }
 
 static struct device *device_open(const struct device_options *options)
 {
     assert(options->threads > 0 && has((enum backend_dtype)options->dtype));
     struct device *d = xcalloc(1, sizeof *d);
-    char setting[64];
+    char library[32], setting[96];
     d->threads = options->threads;
     d->bf16 = options->dtype == DTYPE_BF16;
     d->quiet = options->quiet;
     d->library = library_open();
     d->blas = blas_open();
     d->tiles = tiles_for(d->bf16);
-    snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library_version(),
+    library_version(library, sizeof library);
+    snprintf(setting, sizeof setting, "%s, %s, %d threads, %s", library,
              d->tiles ? d->tiles->name : "no tiles", d->threads, d->bf16 ? "bf16" : "f32");
     d->choices = choices_open(options->cache, setting);
     if (options->without) {
@@ -80,11 +83,6 @@ static void take_threads(const struct device *d)
 {
     if (omp_get_max_threads() != d->threads)
         omp_set_num_threads(d->threads);
-}
-
-static size_t conv_weights(const struct unit_shape *s)
-{
-    return (size_t)s->out_c * (size_t)s->kernel * (size_t)s->kernel * (size_t)s->in_c;
 }
 
 /* Where the parts of scratch begin: norm's, then dz, then what the convolution wants. */
@@ -119,6 +117,14 @@ static size_t open_dense(struct unit *u)
     return 0;
 }
 
+static size_t open_group_norm(struct unit *u)
+{
+    u->group = (struct group_norm){
+        .shape = &u->shape, .x = u->x, .y = u->y, .threads = u->device->threads};
+    device_reserve(u->device, group_norm_scratch(&u->group));
+    return group_norm_saved_bytes(&u->group);
+}
+
 static struct layout layout_of(const struct device *d, int n, int c, int h, int w)
 {
     return (struct layout){.n = n, .c = c, .h = h, .w = w, .bf16 = d->bf16};
@@ -148,6 +154,8 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *s,
         sizes->saved_bytes = open_convolution(u);
     else if (s->kind == UNIT_DENSE)
         sizes->saved_bytes = open_dense(u);
+    else if (s->kind == UNIT_GROUP_NORM)
+        sizes->saved_bytes = open_group_norm(u);
     else
         sizes->saved_bytes = pool_saved(&u->pool);
     return u;
@@ -169,9 +177,10 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     void *z = keep ? io->saved : io->y;
     convolution_forward(u->convolution, io->x, io->w, z, scratch + convolution_at(u));
     struct norm n;
-    if (s->bias) {
+    const float *bias = s->bias ? io->w + unit_bias_at(s) : NULL;
+    if (!s->norm && s->bias) {
         norm_place(&n, u->y.c, threads, NULL, scratch);
-        norm_bias(&n, u->y.c, io->w + conv_weights(s));
+        norm_bias(&n, u->y.c, bias);
     }
     if (!s->norm) {
         if (s->bias || s->skip || s->relu)
@@ -184,9 +193,11 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
         norm_measure(&n, &u->y, threads, z, io->variance);
     else
         norm_given(&n, u->y.c, io->mean, io->variance);
-    if (mode == UNIT_TRAIN && io->mean)
-        memcpy(io->mean, n.mean, (size_t)u->y.c * sizeof *n.mean);
-    const float *gamma = io->w + conv_weights(s);
+    for (int c = 0; c < u->y.c && mode == UNIT_TRAIN && io->mean; c++)
+        io->mean[c] = n.mean[c] + (s->bias ? bias[c] : 0);
+    for (int c = 0; c < u->y.c && mode == UNIT_INFER && s->bias; c++)
+        n.mean[c] -= bias[c]; /* z lies without it */
+    const float *gamma = io->w + unit_gamma_at(s);
     norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
     norm_apply(&n, &u->y, threads, z, io->skip, s->relu, io->y);
 }
@@ -209,8 +220,8 @@ static const void *gradient_of_result(const struct unit *u, const struct unit_io
         return dz;
     }
     struct norm n;
-    const float *gamma = io->w + conv_weights(s);
-    float *dgamma = io->g + conv_weights(s);
+    const float *gamma = io->w + unit_gamma_at(s);
+    float *dgamma = io->g + unit_gamma_at(s);
     norm_place(&n, u->y.c, threads, (char *)io->saved + aligned(layout_bytes(&u->y)), scratch);
     norm_coefficients(&n, u->y.c, gamma, gamma + u->y.c);
     norm_sum_gradient(&n, &u->y, threads, io->saved, &in, io->dskip, dgamma, dgamma + u->y.c);
@@ -224,8 +235,11 @@ static void conv_backward(const struct unit *u, const struct unit_io *io)
 {
     char *scratch = u->device->scratch;
     const void *dz = gradient_of_result(u, io);
-    if (u->shape.bias)
-        norm_sum_bias(&u->y, u->device->threads, dz, io->g + conv_weights(&u->shape));
+    float *dbias = io->g + unit_bias_at(&u->shape);
+    if (u->shape.bias && u->shape.norm)
+        memset(dbias, 0, (size_t)u->y.c * sizeof *dbias);
+    else if (u->shape.bias)
+        norm_sum_bias(&u->y, u->device->threads, dz, dbias);
     if (io->dx)
         convolution_backward_data(u->convolution, io->dx, io->w, dz, scratch + convolution_at(u));
     convolution_backward_weights(u->convolution, io->x, io->g, dz, scratch + convolution_at(u));
@@ -238,6 +252,8 @@ static void forward(struct unit *u, const struct unit_io *io, enum unit_mode mod
         conv_forward(u, io, mode);
     else if (u->shape.kind == UNIT_DENSE)
         dense_forward(&u->dense, io->x, io->w, io->y, u->device->scratch);
+    else if (u->shape.kind == UNIT_GROUP_NORM)
+        group_norm_run(&u->group, io, u->device->scratch);
     else
         pool_forward(&u->pool, io, mode);
 }
@@ -249,8 +265,38 @@ static void backward(struct unit *u, const struct unit_io *io)
         conv_backward(u, io);
     else if (u->shape.kind == UNIT_DENSE)
         dense_backward(&u->dense, io, u->device->scratch);
+    else if (u->shape.kind == UNIT_GROUP_NORM)
+        group_norm_run_back(&u->group, io, u->device->scratch);
     else if (io->dx)
         pool_backward(&u->pool, io);
+}
+
+/* As conv_forward() and conv_backward() go through the tensors, in passes over x and y. */
+static double conv_traffic(const struct unit *u, const struct unit_io *io)
+{
+    const struct unit_shape *s = &u->shape;
+    double x = (double)layout_bytes(&u->x), y = (double)layout_bytes(&u->y);
+    bool skip = s->skip, mask = s->relu && (skip || !s->norm), writes = io->dskip,
+         apply = s->norm || s->bias || skip || s->relu;
+    int dy = 1 + (io->dy2 != NULL), of_y = 1;           /* the convolution's result */
+    of_y += (s->norm ? 1 : 0) + (apply ? 2 + skip : 0); /* statistics; z (and skip) to y */
+    if (s->norm)
+        of_y += (1 + dy + mask + writes) + (writes ? 3 : 2 + dy + mask); /* sums; dz */
+    else if (s->relu || io->dy2 || io->dskip)
+        of_y += dy + mask + 1;
+    of_y += s->bias + 1 + (io->dx != NULL); /* its gradient; dw and dx read dz */
+    return of_y * y + (io->dx ? 3 : 2) * x; /* forward and dw read x */
+}
+
+static double traffic(const struct unit *u, const struct unit_io *io)
+{
+    double x = (double)layout_bytes(&u->x), y = (double)layout_bytes(&u->y);
+    if (u->shape.kind == UNIT_CONV)
+        return conv_traffic(u, io);
+    if (u->shape.kind == UNIT_DENSE)
+        return (io->dx ? 3 : 2) * (x + y); /* three products, or two */
+    return x + y + 2 * (double)pool_saved(&u->pool) +
+           (io->dx ? (1 + (io->dy2 != NULL)) * y + x : 0);
 }
 
 const struct backend backend_onednn = {
@@ -264,5 +310,6 @@ const struct backend backend_onednn = {
     .unit_close = unit_close,
     .forward = forward,
     .backward = backward,
+    .traffic = traffic,
     HOST_MEMORY,
 };

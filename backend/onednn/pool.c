@@ -58,7 +58,7 @@ static void drop_image(const struct pool *p, const uint64_t *key, int n, const s
             v += other;
         }
         for (int k = 0; k < lanes && key; k++)
-            v[k] *= dropout_factor(&mask, s->drop, scale);
+            v[k] *= dropout_factor(s, &mask, i + (size_t)k, scale);
         vec_put(work->to, at, &v, lanes, work->y.bf16);
     }
 }

@@ -61,7 +61,7 @@ struct simd *simd_open(enum direction d, const struct unit_shape *s, const struc
                        const struct layout *y, const struct tiles *t, int threads)
 {
     if (d == BACKWARD_WEIGHTS || s->kernel != SIDE || s->stride != 1 || s->pad != SIDE / 2 ||
-        x->w < NARROWEST || x->c % LANES || y->c % LANES || !t || x->bf16 != t->bf16 ||
+        x->w < NARROWEST || x->c % LANES || y->c % LANES || !t || !t->slide || x->bf16 != t->bf16 ||
         y->bf16 != t->bf16)
         return NULL;
     const struct layout *source = d == FORWARD ? x : y, *result = d == FORWARD ? y : x;

@@ -3,12 +3,14 @@
 
 #include <string.h>
 
+#include "backend/onednn/tile_amx.h"
 #include "backend/onednn/tile_avx2.h"
 #include "backend/onednn/tile_avx512.h"
 
 /* The widest first. */
 static const struct tiles *const all[] = {
 #ifdef __x86_64__
+    &tiles_amx_bf16,
     &tiles_avx512_bf16,
     &tiles_avx512,
     &tiles_avx2,

@@ -23,8 +23,9 @@ struct tap {
 };
 
 /* to[row][column] (+)= sum over taps and k < depth of source[row][tap.a + k] weights[tap.b +
- * k][column]; taps count elements. A row of weights is as wide as the tile; in bf16 two rows lie
- * interleaved. Depth is a multiple of LANES. `to` is of the source's type. */
+ * k][column]; taps count elements. Weights lie as the tile's pack leaves them: a row is as wide as
+ * the tile, in bf16 two rows lie interleaved (AMX: each vector's columns by themselves). Depth is a
+ * multiple of LANES. `to` is of the source's type. */
 struct dot {
     const void *source, *weights;
     const struct tap *tap;
@@ -68,6 +69,24 @@ struct outer {
     bool add;
 };
 
+/* What is packed as one place: the channels of two pixels; b, or both may be NULL: zeros. */
+struct pixel_pair {
+    const uint16_t *a, *b;
+};
+
+/* The same of factors that are packed for sums along rows of pixels (weight_gradient_rows.h). A
+ * place is a pair of pixels. A tile of 16 places by 16 channels is 1024 bytes: in b a line of pairs
+ * for each place, in a for each channel. to[row][column] (+)= sum over groups, rows, chunks and 16
+ * places of a[place][row] b[place][column], for one or two panels of 16 channels of each factor. */
+struct outer_rows {
+    const char *a[2], *b[2];               /* panels; the second may be NULL */
+    size_t a_group, a_row, b_group, b_row; /* bytes to the next; chunks follow each other */
+    int groups, rows, chunks;
+    float *to; /* of the first panels; the second's rows or columns follow it */
+    size_t to_step;
+    bool add;
+};
+
 /* Winograd's sums (winograd.h): a square of pixels or of a kernel's taps becomes sixteen points, or
  * points become a square. In brackets how many places a side the square has. */
 enum change {
@@ -102,10 +121,19 @@ struct tiles {
     bool bf16;
     bool narrow; /* so few columns that all is read very often, and must come from nearer */
     struct tile_size dot_size, slide_size, outer_size;
-    bool (*able)(void); /* does this machine have the instructions? */
+    int group_rows;      /* rows that all panels of dot visit before the next: a multiple of it */
+    size_t shared_bytes; /* up to so many of dot's weights are packed by all threads together */
+    bool (*able)(void);  /* does this machine have the instructions? */
     void (*dot)(const struct dot *, int rows, int vectors);
     void (*slide)(const struct slide *, int rows, int vectors);
     void (*outer)(const struct outer *, int rows, int vectors);
+    /* Instead of outer. Between claim and release the unit's registers are this thread's own. A
+     * place is packed as lines of b, and 16 places as tiles of a, each panel's `step` bytes after
+     * the one's before. */
+    void (*claim)(void), (*release)(void);
+    void (*outer_rows)(const struct outer_rows *);
+    void (*pack_place)(struct pixel_pair place, int channels, void *to, size_t step);
+    void (*pack_places)(const struct pixel_pair place[LANES], int channels, void *to, size_t step);
     void (*change[CHANGES])(const struct square *); /* float32 only */
     /* Weights, float32, for dot: `depth` rows of `vectors` vectors' columns. Turned: element (k,
      * column) is from[column step + k], else from[k step + column]. Depth and the number of columns

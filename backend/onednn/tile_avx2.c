@@ -232,6 +232,8 @@ __attribute__((AVX2)) static void pack_transposed(const float *from, size_t step
 const struct tiles tiles_avx2 = {
     .name = "avx2",
     .narrow = true,
+    .group_rows = ROWS,
+    .shared_bytes = 256 << 10,
     .dot_size = {1, {ROWS}},
     .slide_size = {1, {SLIDE_ROWS}},
     .outer_size = {1, {ROWS}},

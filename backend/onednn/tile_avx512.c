@@ -15,12 +15,7 @@
 /* The same loop that lies across one more line of code takes up to a third longer. */
 #pragma GCC optimize("align-loops=64", "align-functions=64")
 
-#define F32 target("avx512f,avx512bw,avx512vl,avx512dq")
-#define BF16 target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
-#define INLINE(isa) __attribute__((isa, always_inline)) static inline
-#ifndef UNROLL
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "backend/onednn/pack_avx512.h"
 
 enum { TILE_ROWS = 16, SLIDE_VECTORS = 2, SLIDE_ROWS = 16 };
 
@@ -312,36 +307,6 @@ static void run_outer_bf16(const struct outer *p, int rows, int vectors)
     outers[1][vectors - 1][rows - 1](p);
 }
 
-/* Sixteen rows of sixteen words become sixteen columns. */
-INLINE(F32) void turn(__m512i row[LANES])
-{
-    __m512i t[LANES];
-    UNROLL for (int i = 0; i < LANES; i += 2)
-    {
-        t[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
-    }
-    UNROLL for (int i = 0; i < LANES; i += 4)
-    {
-        row[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        row[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        row[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        row[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    UNROLL for (int i = 0; i < 4; i++)
-    {
-        t[i] = _mm512_shuffle_i32x4(row[i], row[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(row[i], row[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(row[i + 8], row[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(row[i + 8], row[i + 12], 0xdd);
-    }
-    UNROLL for (int i = 0; i < 8; i++)
-    {
-        row[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        row[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    }
-}
-
 __attribute__((F32)) static void pack_transposed_f32(const float *from, size_t step, int depth,
                                                      int vectors, void *to)
 {
@@ -356,48 +321,18 @@ __attribute__((F32)) static void pack_transposed_f32(const float *from, size_t s
         }
 }
 
-/* A word is a pair along the depth, so sixteen words of a column are 32 numbers; the rest of a
- * depth of 16 reads as zero. */
 __attribute__((BF16)) static void pack_transposed_bf16(const float *from, size_t step, int depth,
                                                        int vectors, void *to)
 {
-    for (int k = 0; k < depth; k += 2 * LANES)
-        for (int v = 0; v < vectors; v++) {
-            __m512i row[LANES];
-            int pairs = depth - k < 2 * LANES ? LANES / 2 : LANES;
-            UNROLL for (int i = 0; i < LANES; i++)
-            {
-                const float *at = from + (size_t)(v * LANES + i) * step + k;
-                __m512 second = pairs == LANES ? _mm512_loadu_ps(at + LANES) : _mm512_setzero_ps();
-                row[i] = (__m512i)_mm512_cvtne2ps_pbh(second, _mm512_loadu_ps(at));
-            }
-            turn(row);
-            UNROLL for (int i = 0; i < LANES; i++) if (i < pairs) _mm512_storeu_si512(
-                (uint16_t *)to + 2 * ((size_t)(k / 2 + i) * (size_t)vectors + (size_t)v) * LANES,
-                row[i]);
-        }
-}
-
-/* 0, 16, 1, 17, ...: the words of two halves in turn. */
-INLINE(F32) __m512i in_turn(void)
-{
-    const __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_or_si512(low,
-                           _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(LANES)), 16));
+    const struct packed p = {to, (size_t)vectors * sizeof(__m512i), sizeof(__m512i)};
+    pack_columns(from, step, depth, vectors, p);
 }
 
 __attribute__((BF16)) static void pack_bf16(const float *from, size_t step, int depth, int vectors,
                                             void *to)
 {
-    const __m512i order = in_turn();
-    uint16_t *next = to;
-    for (int k = 0; k < depth; k += 2)
-        for (int v = 0; v < vectors; v++, next += 2 * LANES) {
-            const float *at = from + (size_t)k * step + v * LANES;
-            __m512i both =
-                (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + step), _mm512_loadu_ps(at));
-            _mm512_storeu_si512(next, _mm512_permutexvar_epi16(order, both));
-        }
+    const struct packed p = {to, (size_t)vectors * sizeof(__m512i), sizeof(__m512i)};
+    pack_rows(from, step, depth, vectors, p);
 }
 
 /* The last elements of a row, fewer than a vector: nothing beyond them is touched. */
@@ -433,7 +368,8 @@ __attribute__((F32)) static void pair(const void *a, const void *b, size_t count
 /* Rows of dot are far apart in memory, at powers of two: more of them than the first cache has ways
  * would push each other out. */
 #define SIZES                                                                                      \
-    .dot_size = {4, {12, 12, 8, 6}}, .slide_size = {2, {16, 8}}, .outer_size = {4, {16, 8, 6, 6}}
+    .dot_size = {4, {12, 12, 8, 6}}, .slide_size = {2, {16, 8}}, .outer_size = {4, {16, 8, 6, 6}}, \
+    .group_rows = 12, .shared_bytes = 256 << 10
 
 const struct tiles tiles_avx512 = {
     .name = "avx512",

@@ -75,7 +75,7 @@ static void settle_back(const struct backward *b, struct span channels)
 {
     int64_t count = b->s->out_c;
     double n = (double)(b->s->batch * b->plan->pixels);
-    float *dgamma = b->io->g + b->plan->patch * count, *dbeta = dgamma + count;
+    float *dgamma = b->io->g + unit_gamma_at(b->s), *dbeta = dgamma + count;
     for (int64_t c = channels.first; c < channels.last; c++) {
         double sum = 0, product = 0, inverse = b->saved.inverse[c], scale = b->norm.scale[c];
         for (int t = 0; t < b->plan->threads; t++) {
@@ -92,7 +92,7 @@ static void settle_back(const struct backward *b, struct span channels)
 /* mean, scale and beta as forward had them, to the bit: the mask depends on it. */
 static void settle_norm(const struct backward *b, struct span channels)
 {
-    const float *gamma = b->io->w + b->plan->patch * b->s->out_c;
+    const float *gamma = b->io->w + unit_gamma_at(b->s);
     for (int64_t c = channels.first; c < channels.last; c++) {
         b->norm.mean[c] = b->saved.mean[c];
         b->norm.scale[c] = gamma[c] * b->saved.inverse[c];
@@ -376,14 +376,17 @@ static void by_chunk(const struct backward *b, struct place p)
                  b->io->g + mine.first);
 }
 
-/* The gradient of the bias, for some of the channels. */
+/* The gradient of the bias, for some of the channels; a norm leaves none. */
 static void sum_bias(const struct backward *b, struct span channels)
 {
     const float *dy2 = b->io->dy2, *y = b->io->y, *dy = b->io->dy;
     int64_t at = channels.first;
+    float *dbias = b->io->g + unit_bias_at(b->s) + at;
+    memset(dbias, 0, (size_t)span_length(channels) * sizeof *dbias);
+    if (b->s->norm)
+        return;
     nhwc_column_sums(b->s->relu ? y + at : NULL, dy + at, dy2 ? dy2 + at : NULL,
-                     b->s->batch * b->plan->pixels, (int)span_length(channels), b->s->out_c,
-                     b->io->g + b->plan->patch * b->s->out_c + at);
+                     b->s->batch * b->plan->pixels, (int)span_length(channels), b->s->out_c, dbias);
 }
 
 static void backward_thread(const void *call, int thread)

@@ -152,7 +152,7 @@ static void make_positions(const struct forward *f, int thread)
  * those that add the bias or nothing. */
 static void settle_norm(const struct forward *f, struct span channels)
 {
-    const float *gamma = f->io->w + f->plan->patch * f->s->out_c;
+    const float *gamma = f->io->w + unit_gamma_at(f->s), *bias = f->io->w + unit_bias_at(f->s);
     struct nhwc_moments all = conv_moments(&f->scratch, f->s->out_c, 0);
     for (int t = 1; t < f->plan->threads && f->learns; t++)
         nhwc_moments_join(
@@ -162,10 +162,11 @@ static void settle_norm(const struct forward *f, struct span channels)
     for (int64_t c = channels.first; c < channels.last; c++) {
         if (!f->s->norm) {
             f->norm.mean[c] = 0, f->norm.scale[c] = 1;
-            f->norm.beta[c] = f->s->bias ? gamma[c] : 0;
+            f->norm.beta[c] = f->s->bias ? bias[c] : 0;
             continue;
         }
-        double mean = f->learns ? all.mean[c] : f->io->mean[c];
+        double shift = f->s->bias ? bias[c] : 0; /* of z, which lies without it */
+        double mean = f->learns ? all.mean[c] : f->io->mean[c] - shift;
         double variance = f->learns ? all.square[c] / all.count[c] : f->io->variance[c];
         float inverse = (float)(1 / sqrt(variance + conv_epsilon));
         f->norm.mean[c] = (float)mean, f->norm.scale[c] = gamma[c] * inverse,
@@ -173,7 +174,7 @@ static void settle_norm(const struct forward *f, struct span channels)
         if (f->learns && f->saved.z)
             f->saved.mean[c] = (float)mean, f->saved.inverse[c] = inverse;
         if (f->learns && f->io->mean)
-            f->io->mean[c] = (float)mean;
+            f->io->mean[c] = (float)(mean + shift);
         if (f->learns && f->io->variance)
             f->io->variance[c] = (float)variance;
     }

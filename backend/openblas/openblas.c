@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "backend/blas.h"
+#include "backend/group_norm.h"
 #include "backend/openblas/conv.h"
 #include "backend/openblas/team.h"
 #include "backend/host.h"
@@ -56,6 +57,13 @@ static void device_close(struct device *d)
     xfree(d);
 }
 
+/* Floats: the sums of all images, then a room for each thread. */
+static size_t group_scratch(const struct device *d, const struct unit_shape *s)
+{
+    size_t sums = (size_t)s->batch * group_norm_sums(s) * sizeof(double);
+    return (sums + (size_t)d->threads * group_norm_room(s)) / sizeof(float);
+}
+
 static struct unit *unit_open(struct device *d, const struct unit_shape *shape,
                               const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
@@ -74,6 +82,9 @@ static struct unit *unit_open(struct device *d, const struct unit_shape *shape,
         floats = outputs;
     } else if (shape->kind == UNIT_MAX_POOL) {
         sizes->saved_bytes = outputs; /* the tap taken, a byte each */
+    } else if (shape->kind == UNIT_GROUP_NORM) {
+        floats = group_scratch(d, shape);
+        sizes->saved_bytes = (size_t)shape->batch * group_norm_saved(shape) * sizeof(float);
     }
     if (floats > d->scratch_floats) {
         xfree(d->scratch);
@@ -149,6 +160,46 @@ static void dense_backward(const struct plain_call *call, int thread, int thread
                       false, (float *)io->dx + inputs.first, in_c);
 }
 
+/* Of some images. */
+static void group_forward(const struct plain_call *call, int thread, struct span images)
+{
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    size_t image = (size_t)s->out_h * (size_t)s->out_w * (size_t)s->out_c;
+    char *room = (char *)call->u->device->scratch + (size_t)thread * group_norm_room(s);
+    for (size_t n = (size_t)images.first; n < (size_t)images.last; n++)
+        group_norm_forward(s, io->w, (const float *)io->x + n * image,
+                           s->skip ? (const float *)io->skip + n * image : NULL,
+                           (float *)io->y + n * image,
+                           io->saved ? (float *)io->saved + n * group_norm_saved(s) : NULL, room);
+}
+
+static void group_backward(const struct plain_call *call, int thread, int threads,
+                           struct span images)
+{
+    const struct unit_shape *s = &call->u->shape;
+    const struct unit_io *io = call->io;
+    size_t image = (size_t)s->out_h * (size_t)s->out_w * (size_t)s->out_c;
+    double *sums = (double *)(void *)call->u->device->scratch;
+    char *room = (char *)(sums + (size_t)s->batch * group_norm_sums(s)) +
+                 (size_t)thread * group_norm_room(s);
+    for (size_t n = (size_t)images.first; n < (size_t)images.last; n++) {
+        const struct group_norm_gradient of = {
+            .x = (const float *)io->x + n * image,
+            .y = (const float *)io->y + n * image,
+            .dy = (const float *)io->dy + n * image,
+            .dy2 = io->dy2 ? (const float *)io->dy2 + n * image : NULL,
+            .dx = (float *)io->dx + n * image,
+            .dskip = s->skip ? (float *)io->dskip + n * image : NULL,
+            .saved = (const float *)io->saved + n * group_norm_saved(s),
+            .sums = sums + n * group_norm_sums(s)};
+        group_norm_backward(s, io->w, &of, room);
+    }
+#pragma omp barrier
+    struct span channels = span_of(s->out_c, thread, threads);
+    group_norm_finish(s, sums, channels.first, channels.last, io->g);
+}
+
 /* Everything but convolutions: one thread's outputs, or its images. */
 static void forward_part(const void *plain, int thread)
 {
@@ -176,6 +227,9 @@ static void forward_part(const void *plain, int thread)
     case UNIT_DROPOUT:
         nhwc_dropout(s, call->mode == UNIT_TRAIN ? io->key : NULL, io->x, first, last, io->y);
         break;
+    case UNIT_GROUP_NORM:
+        group_forward(call, thread, images);
+        break;
     }
 }
 
@@ -189,6 +243,8 @@ static void backward_part(const void *plain, int thread)
     int first = (int)images.first, last = (int)images.last;
     if (s->kind == UNIT_DENSE)
         dense_backward(call, thread, threads);
+    else if (s->kind == UNIT_GROUP_NORM)
+        group_backward(call, thread, threads, images);
     else if (!io->dx)
         return;
     else if (s->kind == UNIT_MAX_POOL)

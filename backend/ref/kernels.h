@@ -49,9 +49,12 @@ static inline size_t conv_weights(const struct unit_shape *s)
     return (size_t)s->out_c * s->kernel * s->kernel * s->in_c;
 }
 
-/* Elements of `saved`: the normalised convolution, then 1 / deviation of each channel. */
+/* Elements of `saved`: the normalised convolution, then 1 / deviation of each channel; of a group
+ * norm see there. */
 static size_t ref_saved(const struct unit_shape *s)
 {
+    if (s->kind == UNIT_GROUP_NORM)
+        return 2 * (size_t)s->batch * s->groups;
     return s->kind == UNIT_CONV && s->norm ? y_count(s) + s->out_c : 0;
 }
 
@@ -238,7 +241,7 @@ static void batch_statistics(size_t pixels, int channels, int count, const real 
 static void norm(const struct unit_shape *s, const struct ref_call *c, enum unit_mode mode)
 {
     size_t channels = s->out_c, pixels = y_count(s) / channels;
-    const real *gamma = c->w + conv_weights(s), *beta = gamma + channels;
+    const real *gamma = c->w + unit_gamma_at(s), *beta = gamma + channels;
     for (int first = 0; first < s->out_c; first += BLOCK) {
         int count = smaller(BLOCK, s->out_c - first);
         double mean[BLOCK], variance[BLOCK], inverse[BLOCK];
@@ -270,9 +273,9 @@ static void norm(const struct unit_shape *s, const struct ref_call *c, enum unit
 static void norm_back(const struct unit_shape *s, const struct ref_call *c, real *dz)
 {
     size_t channels = s->out_c, pixels = y_count(s) / channels;
-    const real *gamma = c->w + conv_weights(s), *normal = c->saved,
+    const real *gamma = c->w + unit_gamma_at(s), *normal = c->saved,
                *inverse = c->saved + pixels * channels;
-    real *dgamma = c->g + conv_weights(s), *dbeta = dgamma + channels;
+    real *dgamma = c->g + unit_gamma_at(s), *dbeta = dgamma + channels;
     for (int first = 0; first < s->out_c; first += BLOCK) {
         int count = smaller(BLOCK, s->out_c - first);
         double sum[BLOCK] = {0}, product[BLOCK] = {0};
@@ -318,14 +321,16 @@ static inline double dz_at(const struct unit_shape *s, const struct ref_call *c,
     return s->relu && c->y[i] <= 0 ? 0 : dy_at(c, i);
 }
 
+#include "backend/ref/group_norm.h"
+
 /* The comparisons let a NaN through: a diverged run must be seen in the loss. */
 static void conv_forward(const struct unit_shape *s, const struct ref_call *c, enum unit_mode mode)
 {
     conv(s, c);
+    if (s->bias)
+        add_bias(s, c);
     if (s->norm)
         norm(s, c, mode);
-    else if (s->bias)
-        add_bias(s, c);
     for (size_t i = 0; i < y_count(s); i++) {
         real sum = s->skip ? c->y[i] + c->skip[i] : c->y[i];
         c->y[i] = s->relu && sum < 0 ? 0 : sum;
@@ -342,7 +347,7 @@ static void conv_backward(const struct unit_shape *s, const struct ref_call *c)
     }
     if (s->norm)
         norm_back(s, c, dz);
-    else if (s->bias)
+    if (s->bias)
         sum_columns(y_count(s) / s->out_c, s->out_c, dz, c->g + conv_weights(s));
     conv_dw(s, c, dz);
     if (c->dx)
@@ -408,6 +413,9 @@ static void ref_forward(const struct unit_shape *s, const struct ref_call *c, en
     case UNIT_DROPOUT:
         dropout_forward(s, c, mode);
         break;
+    case UNIT_GROUP_NORM:
+        group_norm_forward(s, c);
+        break;
     }
 }
 
@@ -419,6 +427,8 @@ static void ref_backward(const struct unit_shape *s, const struct ref_call *c)
         conv_backward(s, c);
     else if (s->kind == UNIT_DENSE)
         dense_backward(s, c);
+    else if (s->kind == UNIT_GROUP_NORM)
+        group_norm_backward(s, c);
     else if (!c->dx)
         return;
     else if (s->kind == UNIT_MAX_POOL)

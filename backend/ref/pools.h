@@ -4,6 +4,7 @@
 #define BACKEND_REF_POOLS_H
 
 #include "backend/dropout.h"
+#include "backend/mean_pool.h"
 
 /* Where in its image the greatest element of channel k under a window lies; the first of equals,
  * and any NaN. */
@@ -42,24 +43,40 @@ static void max_pool(const struct unit_shape *s, const struct ref_call *c, bool 
     }
 }
 
+/* The mean over the window of each output; the sum runs over its pixels in order. */
 static void mean_pool_forward(const struct unit_shape *s, const struct ref_call *c)
 {
-    int pixels = s->in_h * s->in_w;
-    for (int b = 0; b < s->batch; b++)
-        for (int k = 0; k < s->in_c; k++) {
-            double sum = 0;
-            for (int p = 0; p < pixels; p++)
-                sum += c->x[((size_t)b * pixels + p) * s->in_c + k];
-            c->y[(size_t)b * s->in_c + k] = (real)(sum / pixels);
-        }
+    for (size_t at = 0; at < y_count(s); at++) {
+        size_t k = at % s->out_c, pixel = at / s->out_c, row = pixel / s->out_w,
+               image = row / s->out_h * s->in_h;
+        struct mean_window rows = mean_window((int)(row % s->out_h), s->in_h, s->out_h),
+                           columns = mean_window((int)(pixel % s->out_w), s->in_w, s->out_w);
+        double sum = 0;
+        for (int iy = rows.first; iy < rows.end; iy++)
+            for (int ix = columns.first; ix < columns.end; ix++)
+                sum += c->x[((image + iy) * s->in_w + ix) * s->in_c + k];
+        c->y[at] = (real)(sum / (mean_window_length(rows) * mean_window_length(columns)));
+    }
 }
 
+/* Each pixel gathers from the windows that it is in. */
 static void mean_pool_backward(const struct unit_shape *s, const struct ref_call *c)
 {
-    size_t pixels = (size_t)s->in_h * s->in_w, channels = s->in_c;
-    for (size_t at = 0; at < x_count(s); at++)
-        c->dx[at] =
-            (real)(dy_at(c, at / (pixels * channels) * channels + at % channels) / (double)pixels);
+    for (size_t at = 0; at < x_count(s); at++) {
+        size_t k = at % s->in_c, pixel = at / s->in_c, row = pixel / s->in_w,
+               image = row / s->in_h * s->out_h;
+        struct mean_window over = mean_window((int)(row % s->in_h), s->out_h, s->in_h),
+                           across = mean_window((int)(pixel % s->in_w), s->out_w, s->in_w);
+        double sum = 0;
+        for (int oy = over.first; oy < over.end; oy++)
+            for (int ox = across.first; ox < across.end; ox++) {
+                struct mean_window rows = mean_window(oy, s->in_h, s->out_h),
+                                   columns = mean_window(ox, s->in_w, s->out_w);
+                sum += dy_at(c, ((image + oy) * s->out_w + ox) * s->out_c + k) /
+                       (mean_window_length(rows) * mean_window_length(columns));
+            }
+        c->dx[at] = (real)sum;
+    }
 }
 
 /* y's channels 0 .. in_c-1 are every stride-th pixel of x, the others zero. Backward goes the same
@@ -88,8 +105,9 @@ static void dropout_sample(const struct unit_shape *s, const struct ref_call *c,
     float scale = dropout_scale(s->drop);
     if (c->key)
         mask = dropout_mask(s, *c->key, b);
-    for (size_t at = b * count; at < (b + 1) * count; at++) {
-        real factor = c->key ? dropout_factor(&mask, s->drop, scale) : 1;
+    for (size_t e = 0; e < count; e++) {
+        size_t at = b * count + e;
+        real factor = c->key ? dropout_factor(s, &mask, e, scale) : 1;
         if (back)
             c->dx[at] = (real)(factor * dy_at(c, at));
         else

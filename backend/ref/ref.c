@@ -60,13 +60,13 @@ static bool consistent(const struct unit_shape *s)
                   s->out_w == (s->in_w + 2 * s->pad - s->kernel) / s->stride + 1;
     switch (s->kind) {
     case UNIT_CONV:
-        return positive && window && !(s->norm && s->bias);
+        return positive && window;
     case UNIT_DENSE:
         return positive && one;
     case UNIT_MAX_POOL: /* with more padding a window could lie in it altogether */
         return positive && window && same_c && 2 * s->pad <= s->kernel;
     case UNIT_MEAN_POOL:
-        return positive && one && same_c;
+        return positive && same_c;
     case UNIT_SHORTCUT:
         return positive && s->stride > 0 && s->out_c >= s->in_c &&
                s->out_h == (s->in_h - 1) / s->stride + 1 &&
@@ -74,6 +74,9 @@ static bool consistent(const struct unit_shape *s)
     case UNIT_DROPOUT:
         return positive && same_c && s->out_h == s->in_h && s->out_w == s->in_w && s->drop >= 0 &&
                s->drop < 1;
+    case UNIT_GROUP_NORM:
+        return positive && same_c && s->out_h == s->in_h && s->out_w == s->in_w && s->groups > 0 &&
+               s->out_c % s->groups == 0 && !s->first;
     }
     return false;
 }

@@ -3,9 +3,10 @@
  *
  * Latency: half of a head there and back between two ranks that sleep meanwhile, as ranks do in
  * training; jitter is chosen so that the simulator's mean is the median here. Between hosts: a
- * borrowed vector from rank to rank, then from all ranks of a host at once. Within one: a vector
- * that all ranks of the host copy at once, as after a synchronous update. Memory: memory.c. All are
- * medians; clocks of two ranks are never compared. */
+ * borrowed vector from rank to rank, then from all ranks of a host at once, then what that takes
+ * from the cores (message_core.c). Within one: a vector that all ranks of the host copy at once, as
+ * after a synchronous update. Memory: memory.c. All are medians; clocks of two ranks are never
+ * compared. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,8 @@ static void write_machine(struct net *net, struct cluster *c)
                 net->cores > 1 ? "s" : "");
         if (c->remote == NET_ANY)
             fprintf(to, "# Between hosts nothing was measured: there was one.\n");
+        if (c->message_core_s > 0)
+            fprintf(to, "message_core_s_per_byte = %.3g\n", c->message_core_s);
         fprintf(to, "ranks_per_host = %d\ncores_per_host = %d\n", c->local_ranks, c->host_cores);
         write_place(to, c, BETWEEN, "");
         if (c->host_bandwidth > 0)
@@ -206,6 +209,8 @@ static void measure(struct net *net, void *argument)
     }
     measure_memory(net, c, own, vector);
     count_cores(net, c);
+    if (c->remote != NET_ANY)
+        measure_message_core(net, c, own, vector);
     if (net->rank == 0) {
         report(c, WITHIN, "within a host");
         report(c, BETWEEN, "between hosts");

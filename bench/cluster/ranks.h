@@ -23,6 +23,7 @@ struct cluster {
     /* 0: there is nobody to measure with */
     double latency_s[PLACES], jitter_s[PLACES], bandwidth[PLACES];
     double host_bandwidth, vector_bandwidth[VECTOR_PASSES], crowded_bandwidth;
+    double message_core_s;    /* a byte between hosts, at each end; 0: nobody to measure with */
     double host_jitter_share; /* NAN: nobody to measure with */
     bool failed;
 };
@@ -41,5 +42,8 @@ void get(struct net *net, int from, void *into);
 /* memory.c: rates of passes over memory, and what slow moments have in common. Both vectors have
  * VECTOR floats; `vector` is net_alloc()'s. Rank 0 learns the results. */
 void measure_memory(struct net *net, struct cluster *c, float *own, float *vector);
+
+/* message_core.c: the core time of a byte between hosts. After the bandwidth was measured. */
+void measure_message_core(struct net *net, struct cluster *c, float *own, float *vector);
 
 #endif

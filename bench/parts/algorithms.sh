@@ -2,8 +2,6 @@
 # without it, interleaved: without.csv. Only where it was chosen; the shapes that had chosen it
 # choose again.
 # shellcheck shell=bash disable=SC2154
-# shellcheck source=/dev/null
-. bench/parts/steps.sh
 
 # network stem batch threads
 algorithm_steps='
@@ -41,7 +39,7 @@ with_without() {
 }
 
 part_algorithms() {
-    # shellcheck disable=SC2034 # bench/parts/steps.sh reads a_start
+    # shellcheck disable=SC2034 # ask reads it
     local network stem batch threads dtype name words row a_start a_turn chosen all
     [ "$BACKEND" = onednn ] || {
         echo "algorithms: left out: they are the backend onednn's"

@@ -10,7 +10,7 @@ simulator_row() {
     ticks=$(getconf CLK_TCK)
     NBSGD_DATADIR=none OMP_NUM_THREADS=1 timeout 600 "$(readlink -f "$build/nbsgd")" --world sim \
         --workers "$4" --scheme "$5" --network quadratic --batch 256 --minibatches 8 --lr 0.001 \
-        --eval-every 1000000000000 --results "$tmp/sim" "${@:6}" >"$tmp/sim.log" 2>&1 &
+        --eval-every 1000000000000 --results "$tmp/sim" --overwrite "${@:6}" >"$tmp/sim.log" 2>&1 &
     child=$!
     sleep 0.2
     # of the program, which timeout runs
@@ -65,7 +65,8 @@ part_simulator() {
             # no figure: that is gnuplot's time
             if ! NBSGD_DATADIR=none "$nbsgd" --world sim --workers $workers --scheme "$scheme" \
                 --network quadratic --batch 256 --minibatches 8 "${length[@]}" --lr 0.001 \
-                --eval-every 1000000000000 --results "$tmp/sim" >"$tmp/sim.log" 2>&1; then
+                --eval-every 1000000000000 --results "$tmp/sim" --overwrite \
+                >"$tmp/sim.log" 2>&1; then
                 echo "simulator: $scheme, turn $turn: FAILED: $(tail -n 1 "$tmp/sim.log")"
                 return
             fi

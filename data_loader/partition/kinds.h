@@ -10,6 +10,7 @@
     X(shared)                                                                                      \
     X(label)                                                                                       \
     X(label_unscaled)                                                                              \
+    X(hetero)                                                                                      \
     X(dirichlet)                                                                                   \
     X(speed)
 

@@ -11,14 +11,25 @@
 #include "messaging/mpi/finalize.h"
 
 #define FAREWELL_S 10.0 /* a rank that fails stays this long for the others to notice and save */
-#define FINALIZE_S 5.0  /* the library may take this long to end, where there are several hosts */
+#define FINALIZE_S 5.0  /* the library may take this long to end */
+#define CROWDED_S 120.0 /* and this much longer on one host, where it never hangs by itself */
 
-/* Nobody is left to wait for. A rank of another host counts when it has missed two heartbeats. */
-static bool all_gone(const struct process *p)
+/* Is there somebody who may come here, too? Not who is lost; a rank of another host is when it has
+ * missed two heartbeats. Takes no lock. */
+static bool may_come(struct process *p, int rank)
+{
+    if (rank == p->net.rank)
+        return false;
+    if (p->remote[rank])
+        return process_since_heard(p, rank) < 2.5 * process_beat_s(p);
+    const struct net_vitals v = process_vitals(p, rank);
+    return !isinf(v.silent_s) && !net_vitals_are_lost(&p->net, &v);
+}
+
+static bool all_gone(struct process *p)
 {
     for (int i = 0; i < p->net.ranks; i++)
-        if (i != p->net.rank &&
-            process_since_heard(p, i) < (p->remote[i] ? 2.5 * BEAT_S : INFINITY))
+        if (may_come(p, i))
             return false;
     return true;
 }
@@ -35,7 +46,10 @@ static bool any_gone(const struct process *p)
  * code known. */
 static void end_well(struct process *p, int code)
 {
-    transport_close(p->transport, p->remote_count ? FINALIZE_S : INFINITY, code);
+    double longer_s = p->remote_count ? 0 : fmin(2 * p->net.deadline_s, CROWDED_S);
+    start_watch_end(&p->watch);
+    agreement_close(p->agreement);
+    transport_close(p->transport, FINALIZE_S + longer_s, !p->remote_count, code);
     xfree(p);
 }
 
@@ -46,8 +60,8 @@ static void farewell(struct process *p)
     struct envelope e;
     int from;
     bool first = !any_gone(p);
-    /* The progress thread may be in the library, half way through a call. */
-    bool silent = p->thread.runs && pthread_mutex_trylock(&p->thread.lock);
+    /* A thread may be in the library, half way through a call. */
+    bool silent = p->locks && pthread_mutex_trylock(&p->lock);
     segment_set_gone(p->segment);
     if (!silent)
         transport_notify_gone(p->transport, p->remote, p->net.rank, p->net.ranks);
@@ -61,31 +75,52 @@ static void farewell(struct process *p)
 }
 
 /* The launcher ends all ranks as soon as one process ends badly, and gives the exit code of any one
- * of them: it shall be that of the cause. A mistake of the user's is everybody's: no need to wait.
- */
+ * of them: it shall be that of the cause. A mistake of the user's is everybody's, and a run that
+ * is stopped has been saved: no need to wait. */
 void process_end(struct process *p, int code)
 {
     fflush(NULL);
+    if (p->deserted) {
+        nap(READ_S);
+        finalize_abort(code);
+    }
     if (p->departed || !code) {
         end_well(p, code);
         return;
     }
-    if (code != EXIT_USER && p->matching)
+    if (code != EXIT_USER && code != EXIT_STOPPED && p->matching)
         farewell(p);
-    nap(0.1); /* a launcher that is told to end all forgets what it has not read of our words */
+    nap(READ_S);
     finalize_abort(code);
 }
 
-/* Others may still need this rank's answers. */
-void process_depart(struct process *p)
+/* Ends the run when another rank is gone, or lost. Looking for what is more than an end costs a
+ * system call or two a rank. */
+static void look_for_lost(struct process *p, double began_s, double *looked_s)
 {
-    int rank = p->net.rank;
-    process_lock(p);
-    CHECK(!matching_references(p->matching), "the rank returned with %d sends under way",
-          matching_references(p->matching));
-    process_unlock(p);
+    double now_s = net_now(&p->net);
+    char why[2 * NET_WHY];
+    for (int i = 0; i < p->net.ranks; i++)
+        if (i != p->net.rank && process_since_heard(p, i) == INFINITY)
+            die(EXIT_SILENT, "rank %d on %s is gone before the end", i, p->endpoint[i].host);
+    if (now_s < *looked_s + 1)
+        return;
+    *looked_s = now_s;
+    for (int i = 0; i < p->net.ranks; i++)
+        if (net_is_lost(&p->net, i, why))
+            die(EXIT_SILENT, "%s; this rank has waited %.0f s for all to end", why,
+                now_s - began_s);
+    if (net_is_stuck(&p->net, NULL, why))
+        die(EXIT_SILENT, "no rank goes on: %s; this rank has waited %.0f s for all to end", why,
+            now_s - began_s);
+}
+
+/* Others may still need this rank's answers. Where a rank is absent it is rank 0 that ends all. */
+static void await_others(struct process *p)
+{
     bool flushed = false, finished = false, all = false;
-    while (!all) {
+    double began_s = net_now(&p->net), looked_s = began_s;
+    while (!all && (!p->deserted || may_come(p, 0))) {
         process_lock(p);
         process_advance(p);
         flushed = segment_flush(p->segment) && !transport_in_flight(p->transport);
@@ -95,13 +130,38 @@ void process_depart(struct process *p)
         }
         all = finished && transport_all_finished(p->transport);
         process_unlock(p);
-        for (int i = 0; !all && i < p->net.ranks; i++)
-            if (i != rank && process_since_heard(p, i) == INFINITY)
-                die(EXIT_SILENT, "rank %d on %s is gone before the end", i, p->endpoint[i].host);
-        if (!all)
-            process_rest(p, NAP_MOST_S, NAP_MOST_S);
+        if (all)
+            return;
+        if (!p->deserted)
+            look_for_lost(p, began_s, &looked_s);
+        process_rest(p, NAP_MOST_S, NAP_MOST_S);
     }
-    process_stop_thread(p);
-    transport_drain(p->transport);
+}
+
+bool process_any_absent(const struct process *p)
+{
+    for (int i = 0; i < p->net.ranks; i++)
+        if (p->absent[i])
+            return true;
+    return false;
+}
+
+/* The library can end with all ranks only. Where one is absent, all is done and written: rank 0
+ * ends the run by force, with the code that it deserves, when its process ends; the others wait for
+ * that. */
+void process_depart(struct process *p)
+{
+    p->deserted = process_any_absent(p);
+    process_lock(p);
+    CHECK(p->deserted || !matching_references(p->matching),
+          "the rank returned with %d sends under way", matching_references(p->matching));
+    process_unlock(p);
+    if (!p->deserted || p->net.rank) {
+        net_act(&p->net, (struct net_activity){.pace = NET_WAITS, .what = "all ranks to end"});
+        await_others(p);
+    }
+    process_stop_threads(p);
+    if (!p->deserted)
+        transport_drain(p->transport);
     p->departed = true;
 }

@@ -15,9 +15,14 @@ enum envelope_kind {
     /* Between hosts: */
     ENVELOPE_EARLY,  /* header.bytes of payload; the MESSAGE follows when the last is ready */
     ENVELOPE_READY,  /* the receiver has room for the payload, the pieces may come */
-    ENVELOPE_ALIVE,  /* the sender's program gave its last heartbeat header.count ns ago */
+    ENVELOPE_ALIVE,  /* a heartbeat; the header's body: struct alive_note */
     ENVELOPE_GONE,   /* the sender's program ends before its time */
     ENVELOPE_ACCESS, /* header.count 1: the sender begins to access a window here; -1: it is done */
+};
+
+struct alive_note {
+    int64_t still_ns; /* since the sender's last step */
+    struct net_activity activity;
 };
 
 struct envelope {

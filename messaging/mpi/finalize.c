@@ -2,16 +2,15 @@
  * rank waits for another to move bytes, which waits for all in the launcher's barrier without
  * moving any. By then all is done. So a thread of each rank watches. When its time is over it holds
  * the hanging thread where it is and tells the launcher that this rank has ended well. A launcher
- * that does not understand is told to end all ranks instead. */
+ * that does not understand is told to end all ranks instead. So is one of a single host: there the
+ * library does not hang, but a rank may be stopped. */
 #define _GNU_SOURCE
 #include "messaging/mpi/finalize.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <mpi.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,12 +19,15 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/latch.h"
 #include "messaging/mpi/launcher.h"
+#include "messaging/mpi/process.h"
 
 struct watch {
     pthread_t thread, watched;
-    sem_t ended; /* MPI_Finalize has returned */
+    struct latch ended; /* MPI_Finalize has returned */
     double patience_s;
+    bool alone; /* all ranks are of this host */
     int rank, code;
 };
 
@@ -38,13 +40,7 @@ static void stay(int signal)
 
 static bool ends_in_time(struct watch *w)
 {
-    struct timespec until;
-    int error;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)w->patience_s;
-    while ((error = sem_clockwait(&w->ended, CLOCK_MONOTONIC, &until)) && errno == EINTR)
-        ;
-    return !error;
+    return latch_wait(&w->ended, clock_ns() + (int64_t)(1e9 * w->patience_s));
 }
 
 static void *lose_patience(void *self)
@@ -52,12 +48,16 @@ static void *lose_patience(void *self)
     struct watch *w = self;
     if (ends_in_time(w))
         return NULL;
-    if (w->rank == 0)
+    if (w->rank == 0 || w->alone)
         fprintf(stderr, "nbsgd: all is done and written, but the MPI library does not end "
                         "(MPI_Finalize hangs); this run ends without it\n");
     signal(SIGRTMIN, stay);
     pthread_kill(w->watched, SIGRTMIN);
     fflush(NULL);
+    if (w->alone) {
+        nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* until our words are read */
+        finalize_abort(w->code);
+    }
     /* until all are held: when one ends, another may go on to the barrier */
     nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
     if (launcher_release())
@@ -67,15 +67,18 @@ static void *lose_patience(void *self)
     return NULL;
 }
 
-void finalize_world(int rank, double patience_s, int code)
+void finalize_world(int rank, double patience_s, bool alone, int code)
 {
-    struct watch w = {
-        .watched = pthread_self(), .patience_s = patience_s, .rank = rank, .code = code};
-    sem_init(&w.ended, 0, 0);
+    struct watch w = {.watched = pthread_self(),
+                      .patience_s = patience_s,
+                      .alone = alone,
+                      .rank = rank,
+                      .code = code};
+    latch_begin(&w.ended);
     bool watched = isfinite(patience_s) && !pthread_create(&w.thread, NULL, lose_patience, &w);
     CHECK(MPI_Finalize() == MPI_SUCCESS, "MPI_Finalize failed");
     if (watched) {
-        sem_post(&w.ended);
+        latch_open(&w.ended);
         pthread_join(w.thread, NULL);
     }
 }

@@ -2,10 +2,12 @@
 #ifndef MESSAGING_MPI_FINALIZE_H
 #define MESSAGING_MPI_FINALIZE_H
 
+#include <stdbool.h>
+
 /* MPI_Finalize. Every rank calls it when all is written. Where it takes longer than `patience_s`
- * (INFINITY: no limit) the process ends without it, with `code`; to the launcher that is a good end
- * if the code is 0. */
-void finalize_world(int rank, double patience_s, int code);
+ * the process ends without it, with `code`; to the launcher that is a good end if the code is 0.
+ * Where all ranks are of this host (`alone`), one ends them all. */
+void finalize_world(int rank, double patience_s, bool alone, int code);
 
 /* MPI_Abort: ends all ranks; the launcher's exit code is `code`; says nothing */
 _Noreturn void finalize_abort(int code);

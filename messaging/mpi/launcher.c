@@ -20,40 +20,76 @@ bool mpi_launched(void)
     return getenv("PMI_RANK") || getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK");
 }
 
-/* Slurm's last one is set by srun alone; SLURM_NTASKS is there in a job's script, too. */
-int launcher_ranks(void)
+/* Each says how many processes one launcher has started. srun alone sets Slurm's; SLURM_NTASKS is
+ * there in a job's script, too. */
+static const char *const size_names[] = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE",
+                                         "SLURM_STEP_NUM_TASKS"};
+
+struct claim { /* of a launcher's, by a variable */
+    const char *name;
+    int number;  /* processes; of PMIX_RANK: before this one */
+    int speaker; /* the rank that says it for all */
+};
+
+/* Does a variable say something else than a world of `ranks`? No, when one launcher, the innermost,
+ * says just that. PMIx alone names no size, but has the process's rank. */
+static bool is_contradicted(int ranks, struct claim *c)
 {
-    static const char *const names[] = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (getenv(names[i]))
-            return atoi(getenv(names[i]));
-    return 0;
+    const char *rank = getenv("PMIX_RANK");
+    *c = (struct claim){.name = NULL};
+    for (size_t i = 0; i < sizeof size_names / sizeof *size_names; i++) {
+        const char *size = getenv(size_names[i]);
+        if (size && atoi(size) == ranks)
+            return false;
+        if (size && !c->name && atoi(size) > 0)
+            *c = (struct claim){.name = size_names[i], .number = atoi(size)};
+    }
+    if (!c->name && rank && atoi(rank) >= ranks)
+        *c = (struct claim){.name = "PMIX_RANK", .number = atoi(rank), .speaker = ranks};
+    return c->name;
 }
 
-void launcher_check(int ranks)
+static void say_contradiction(int ranks, const struct claim *c)
 {
-    int started = launcher_ranks();
-    if (ranks > 1 || started <= 1)
-        return;
     char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     int length = 0;
-    if (launched_rank() > 0)
-        sleep(1); /* the first one says it */
     MPI_Get_library_version(library, &length);
     library[strcspn(library, "\n,")] = '\0';
     for (char *tab; (tab = strchr(library, '\t'));)
         *tab = ' ';
-    if (launched_rank() == 0)
-        fprintf(
-            stderr,
-            "nbsgd: started by another MPI's launcher: %d processes of 1 rank. This program was "
-            "built with %s; take its own launcher (MPIRUN=mpirun.mpich, mpirun.openmpi, or "
-            "LAUNCH='srun --mpi=...' for run.s), or build it with the other's mpicc "
-            "(make MPICC=...)\n",
-            started, library);
+    fprintf(stderr,
+            "nbsgd: started by another MPI's launcher: %s%d processes of %d rank%s (%s=%d). This "
+            "program was built with %s; take its own launcher (MPIRUN=mpirun.mpich, "
+            "mpirun.openmpi, or LAUNCH='srun --mpi=...' for run.s), or build it with the other's "
+            "mpicc (make MPICC=...). Where no launcher did it, unset %s\n",
+            c->speaker ? "more than " : "", c->number, ranks, ranks > 1 ? "s" : "", c->name,
+            c->number, library, c->name);
     fflush(stderr);
-    MPI_Finalize();
+}
+
+void launcher_check(int ranks)
+{
+    struct claim claim;
+    int begun = 0;
+    if (!is_contradicted(ranks, &claim))
+        return;
+    if (launched_rank() == claim.speaker)
+        say_contradiction(ranks, &claim);
+    else
+        sleep(1); /* each is the first of its own world, but one says it */
+    MPI_Initialized(&begun);
+    if (begun)
+        MPI_Finalize();
     _exit(EXIT_USER);
+}
+
+void launcher_abort(int code)
+{
+    const char *name = getenv("PMI_FD");
+    char words[40];
+    int length = snprintf(words, sizeof words, "cmd=abort exitcode=%d\n", code);
+    if (name && write(atoi(name), words, (size_t)length) == length)
+        sleep(1);
 }
 
 bool launcher_release(void)

@@ -9,12 +9,18 @@
 #include "messaging/mpi/process.h"
 
 #include <assert.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 #include "messaging/mpi/launcher.h"
+
+#define START_S 60.0   /* the start may take this long, where nobody says otherwise */
+enum { REPORT_S = 3 }; /* a rank that fails is ended by rank 0 by then, or speaks itself */
 
 /* For the handler of exit(), which may come after whatever its argument would point to. */
 static struct process *the_process;
@@ -142,6 +148,23 @@ static double mpi_since_heard(struct net *net, int rank)
     return process_since_heard(net->self, rank);
 }
 
+static struct net_vitals mpi_vitals(struct net *net, int rank)
+{
+    mpi_poll(net);
+    return process_vitals(net->self, rank);
+}
+
+static void mpi_step(struct net *net)
+{
+    process_act(net->self);
+}
+
+static void mpi_set_absent(struct net *net, int rank, bool absent)
+{
+    struct process *p = net->self;
+    p->absent[rank] = absent;
+}
+
 static const char *mpi_host(struct net *net, int rank)
 {
     const struct process *p = net->self;
@@ -165,7 +188,10 @@ static const struct net_calls mpi_calls = {
     .poll = mpi_poll,
     .alloc = mpi_alloc,
     .free = mpi_free,
-    .since_heard = mpi_since_heard,
+    .watch = {.since_heard = mpi_since_heard,
+              .vitals = mpi_vitals,
+              .step = mpi_step,
+              .set_absent = mpi_set_absent},
     .host = mpi_host,
     .window = {.open = mpi_window_open,
                .data = mpi_window_data,
@@ -180,28 +206,160 @@ bool mpi_takes_gpu(void)
     return transport_takes_gpu();
 }
 
+/* ---- the agreement at the start */
+
+static void look(void *self)
+{
+    struct process *p = self;
+    if (p->matching)
+        process_advance(p);
+}
+
+/* Before there is a world nobody knows; the launcher ends all when one dies. */
+static bool is_gone(void *self, int rank, char *why)
+{
+    struct process *p = self;
+    return p->matching && net_is_lost(&p->net, rank, why);
+}
+
+/* Of several ranks that wait for rank 0 the first says that it has not come. */
+static struct company company_of(struct process *p, double patience_s)
+{
+    return (struct company){.look = look,
+                            .is_gone = is_gone,
+                            .self = p,
+                            .patience_s = patience_s + (p->net.rank > 1 ? REPORT_S : 0)};
+}
+
+static int join(double patience_s);
+
+static void end_unless_agreed(int code, const char *line)
+{
+    if (code == EXIT_USER)
+        fatal("%s", line);
+    if (code)
+        die(code, "%s", line);
+}
+
+int mpi_started(double patience_s)
+{
+    if (!mpi_launched()) {
+        launcher_check(1);
+        return 1;
+    }
+    int ranks = join(patience_s);
+    struct process *p = the_process;
+    if (ranks > 1)
+        p->stage = START_JOINED;
+    if (ranks > 1 && p->net.rank == 0)
+        start_watch_await_files(&p->watch);
+    return ranks;
+}
+
+int mpi_rank(void)
+{
+    return the_process ? the_process->net.rank : 0;
+}
+
+void mpi_hand_out(char **text, size_t *bytes)
+{
+    struct process *p = the_process;
+    char line[FATAL_LINE];
+    if (!p || !p->stage)
+        return;
+    const struct company company = company_of(p, p->watch.patience_s);
+    start_watch_await_ranks(&p->watch);
+    p->stage = START_HANDED;
+    end_unless_agreed(agreement_hand_out(p->agreement, &company, text, bytes, line), line);
+}
+
+/* The lock is kept: no thread but this one calls MPI meanwhile. */
+void mpi_agree(const char *held, double patience_s)
+{
+    struct process *p = the_process;
+    char line[FATAL_LINE];
+    if (!p || !p->stage)
+        return;
+    const struct company company = company_of(p, p->net.rank ? 2 * patience_s : patience_s);
+    const struct net_activity waits = {.pace = NET_WAITS, .what = "all ranks to agree"};
+    struct net_activity before = p->net.activity;
+    if (p->matching)
+        net_act(&p->net, waits);
+    process_lock(p);
+    int code = agreement_meet(p->agreement, &company, held, line);
+    process_unlock(p);
+    if (p->matching)
+        net_act(&p->net, before);
+    end_unless_agreed(code, line);
+    p->stage = START_AGREED;
+}
+
+void mpi_report(const char *line)
+{
+    struct process *p = the_process;
+    if (!p || !p->stage) {
+        sleep(REPORT_S); /* rank 0 sees the same, and speaks first */
+        return;
+    }
+    process_lock(p);
+    agreement_report(p->agreement, line, REPORT_S);
+    process_unlock(p);
+}
+
+/* A rank that only prints something (--help) ends before the others agree. Do they, too? */
+static int leave_start(struct process *p)
+{
+    const struct company company = company_of(p, p->watch.patience_s);
+    char line[FATAL_LINE] = "", *nothing = NULL;
+    size_t bytes = 0;
+    int code = 0;
+    start_watch_await_ranks(&p->watch);
+    if (p->stage == START_JOINED)
+        code = agreement_hand_out(p->agreement, &company, &nothing, &bytes, line);
+    if (!code)
+        code = agreement_meet(p->agreement, &company, "command\tprint\n", line);
+    if (code)
+        fprintf(stderr, "nbsgd: %s\n", line);
+    return code;
+}
+
 static void at_exit(int code, void *unused)
 {
     (void)unused;
     struct process *p = the_process;
-    if (!p || (!code && p->matching)) /* a well-meant exit() in the middle of a run */
+    if (!p || (!code && p->matching && !p->departed)) /* a well-meant exit() in a run */
         return;
     the_process = NULL;
+    if (!code && (p->stage == START_JOINED || p->stage == START_HANDED))
+        code = leave_start(p);
     process_end(p, code);
 }
 
-int mpi_join(void)
+static int join(double patience_s)
 {
     struct process *p = the_process;
     if (p)
         return p->net.ranks;
     p = xcalloc(1, sizeof *p);
-    p->net = (struct net){.world = "mpi", .calls = &mpi_calls, .piece = TRANSPORT_PIECE, .self = p};
+    p->net = (struct net){.world = "mpi",
+                          .calls = &mpi_calls,
+                          .piece = TRANSPORT_PIECE,
+                          .deadline_s = INFINITY,
+                          .self = p};
+    start_watch_begin(&p->watch, patience_s);
     p->transport = transport_open(&p->net.rank, &p->net.ranks);
     launcher_check(p->net.ranks);
+    p->agreement = agreement_open();
+    if (p->net.ranks == 1) /* there is nobody to wait for, and perhaps no mpi_run() */
+        start_watch_end(&p->watch);
     the_process = p;
     on_exit(at_exit, NULL);
     return p->net.ranks;
+}
+
+int mpi_join(void)
+{
+    return join(START_S);
 }
 
 void mpi_run(const struct world_options *options, void (*body)(struct net *, void *),
@@ -215,19 +373,27 @@ void mpi_run(const struct world_options *options, void (*body)(struct net *, voi
     p->net.gpu_aware = options->gpu && strcmp(options->gpu, "auto") != 0
                            ? !strcmp(options->gpu, "yes")
                            : transport_takes_gpu();
+    if (options->deadline_s > 0)
+        p->net.deadline_s = options->deadline_s;
+    transport_set_patience(p->transport, p->net.deadline_s + (p->net.rank ? GRACE_S : 0));
     process_start(p, options);
+    start_watch_end(&p->watch);
+    p->net.absent = p->absent;
     p->matching = matching_open(&p->net, p->segment, p->transport, p->local);
-    if (options->progress_thread && p->remote_count)
-        process_start_thread(p);
+    process_start_threads(p, options->progress_thread);
 
     body(&p->net, argument);
 
     process_depart(p);
+    if (p->deserted)
+        return; /* what the absent rank may still read stays */
     matching_close(p->matching);
     segment_close(p->segment);
     xfree(p->local);
     xfree(p->remote);
     xfree(p->endpoint);
     xfree(p->heard_ns);
+    xfree(p->signs);
+    xfree(p->absent);
     p->matching = NULL;
 }

@@ -2,7 +2,7 @@
  *
  * A waiting rank takes no core: it sleeps until its doorbell rings. Where there are other hosts, or
  * MPI sums, it looks at the transport every 20 to 1,000 us (with a progress thread, that one
- * does). */
+ * does). Heartbeats are pulse.c's. */
 #define _GNU_SOURCE
 #include "messaging/mpi/process.h"
 
@@ -37,14 +37,14 @@ void nap(double seconds)
 
 void process_lock(struct process *p)
 {
-    if (p->thread.runs)
-        pthread_mutex_lock(&p->thread.lock);
+    if (p->locks)
+        pthread_mutex_lock(&p->lock);
 }
 
 void process_unlock(struct process *p)
 {
-    if (p->thread.runs)
-        pthread_mutex_unlock(&p->thread.lock);
+    if (p->locks)
+        pthread_mutex_unlock(&p->lock);
 }
 
 static void handle(struct process *p, int from, const struct envelope *e)
@@ -55,39 +55,72 @@ static void handle(struct process *p, int from, const struct envelope *e)
         matching_handle(p->matching, from, e);
 }
 
-static void handle_remote(struct process *p, int from, const struct envelope *e, int64_t now_ns)
+static void note_signs(struct process *p, int from, const struct envelope *e, int64_t now_ns)
+{
+    struct alive_note note;
+    header_unpack(&e->header, note);
+    note.activity.what[sizeof note.activity.what - 1] = '\0';
+    int64_t still_ns = note.still_ns < 0 ? 0 : note.still_ns < now_ns ? note.still_ns : now_ns;
+    p->signs[from] = (struct remote_signs){now_ns, now_ns - still_ns, note.activity};
+}
+
+/* True for what is more than a heartbeat. */
+static bool handle_remote(struct process *p, int from, const struct envelope *e, int64_t now_ns)
 {
     if (p->heard_ns[from] != GONE)
         p->heard_ns[from] = now_ns;
     if (e->kind == ENVELOPE_GONE)
         p->heard_ns[from] = GONE;
     else if (e->kind == ENVELOPE_ALIVE)
-        p->heard_ns[from] -= (int64_t)fmin(fmax((double)e->header.count, 0), 1e18);
+        note_signs(p, from, e, now_ns);
     else
         handle(p, from, e);
+    return e->kind != ENVELOPE_ALIVE && e->kind != ENVELOPE_GONE;
 }
 
-/* Everything between hosts; true when something happened. The heartbeat is the program's, not
- * the progress thread's. */
+double process_beat_s(const struct process *p)
+{
+    return fmin(BEAT_S, p->net.deadline_s / 3);
+}
+
+/* A heartbeat to all other hosts, if one is due. */
+static void beat(struct process *p, int64_t now_ns)
+{
+    struct envelope e = {.kind = ENVELOPE_ALIVE};
+    const struct segment_signs own = segment_signs(p->segment, p->net.rank);
+    const struct alive_note note = {now_ns - own.stepped_ns, own.activity};
+    if (1e-9 * (double)(now_ns - p->clock.beat_ns) <= process_beat_s(p))
+        return;
+    p->clock.beat_ns = now_ns;
+    header_pack(&e.header, note);
+    for (int i = 0; i < p->net.ranks; i++)
+        if (p->remote[i])
+            transport_post(p->transport, i, &e);
+}
+
+/* Everything between hosts; true when something happened. What moves is a step, too: all ranks
+ * may wait for one payload. */
 static bool advance_mpi(struct process *p, int64_t now_ns)
 {
     struct envelope e;
     int from;
-    bool moved = transport_advance(p->transport);
+    int64_t before = transport_moved(p->transport);
+    bool moved = transport_advance(p->transport), goes_on = false;
     while (transport_take(p->transport, &from, &e)) {
         moved = true;
-        handle_remote(p, from, &e, now_ns);
+        goes_on |= handle_remote(p, from, &e, now_ns);
     }
     if (moved)
         matching_check_complete(p->matching);
-    if (1e-9 * (double)(now_ns - p->clock.beat_ns) > BEAT_S) {
-        p->clock.beat_ns = now_ns;
-        e = (struct envelope){.kind = ENVELOPE_ALIVE, .header.count = now_ns - p->clock.alive_ns};
-        for (int i = 0; i < p->net.ranks; i++)
-            if (p->remote[i])
-                transport_post(p->transport, i, &e);
-    }
+    if (goes_on || transport_moved(p->transport) != before)
+        segment_step(p->segment, now_ns);
+    beat(p, now_ns);
     return moved;
+}
+
+bool process_advance_mpi(struct process *p)
+{
+    return advance_mpi(p, clock_ns());
 }
 
 void process_notify_access(struct process *p, int owner, int by)
@@ -138,7 +171,7 @@ static void *progress_body(void *argument)
     double pause = 0;
     while (!atomic_load(&p->thread.stop)) {
         process_lock(p);
-        bool moved = advance_mpi(p, clock_ns());
+        bool moved = process_advance_mpi(p);
         double most = longest_nap(p);
         process_unlock(p);
         if (moved)
@@ -194,33 +227,77 @@ int process_wait(struct process *p, struct request *const *list, int count,
     }
 }
 
+static double age_s(const struct process *p, int64_t then_ns)
+{
+    int64_t now_ns = clock_ns();
+    return fmax(0, 1e-9 * (double)(now_ns - pulse_forgiven(p, then_ns, now_ns)));
+}
+
 double process_since_heard(const struct process *p, int rank)
 {
     if (rank == p->net.rank)
         return 0;
-    if (p->local[rank])
-        return segment_since_heard(p->segment, rank, clock_ns());
-    int64_t heard_ns = p->heard_ns[rank];
-    return heard_ns == GONE ? INFINITY : fmax(0, 1e-9 * (double)(clock_ns() - heard_ns));
+    int64_t heard_ns =
+        p->local[rank] ? segment_signs(p->segment, rank).alive_ns : p->heard_ns[rank];
+    return heard_ns == GONE ? INFINITY : age_s(p, heard_ns);
 }
 
-void process_start_thread(struct process *p)
+struct net_vitals process_vitals(struct process *p, int rank)
 {
-    pthread_mutexattr_t kind;
-    pthread_mutexattr_init(&kind);
-    /* the end can come while this very thread holds it */
-    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&p->thread.lock, &kind);
+    struct net_vitals v = {.silent_s = process_since_heard(p, rank),
+                           .process = p->endpoint[rank].segment.process};
+    if (rank == p->net.rank || p->local[rank]) {
+        const struct segment_signs signs = segment_signs(p->segment, rank);
+        v.still_s = age_s(p, signs.stepped_ns);
+        v.activity = signs.activity;
+        return v;
+    }
+    process_lock(p);
+    const struct remote_signs signs = p->signs[rank];
+    process_unlock(p);
+    v.still_s = fmax(0, age_s(p, signs.stepped_ns) - age_s(p, signs.noted_ns));
+    v.activity = signs.activity;
+    return v;
+}
+
+void process_act(struct process *p)
+{
+    segment_act(p->segment, &p->net.activity);
+    segment_step(p->segment, clock_ns());
+}
+
+static void start_progress(struct process *p)
+{
     p->thread.runs = true;
     int error = pthread_create(&p->thread.thread, NULL, progress_body, p);
     CHECK(!error, "no progress thread: %s", strerror(error));
 }
 
-void process_stop_thread(struct process *p)
+static void stop_progress(struct process *p)
 {
     if (!p->thread.runs)
         return;
     atomic_store(&p->thread.stop, true);
     pthread_join(p->thread.thread, NULL);
     p->thread.runs = false;
+}
+
+void process_start_threads(struct process *p, bool progress)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    /* the end can come while this very thread holds it */
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&p->lock, &kind);
+    p->locks = p->remote_count && transport_threads(p->transport);
+    if (p->locks && progress)
+        start_progress(p);
+    pulse_start(p);
+}
+
+void process_stop_threads(struct process *p)
+{
+    stop_progress(p);
+    pulse_stop(p);
+    p->locks = false;
 }

@@ -17,8 +17,6 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { PATIENCE_S = 60 };
-
 /* Body of the owner's message: where the block lies in its file, and what it opens. */
 struct window_note {
     uint64_t block, span, offset, bytes;
@@ -34,12 +32,6 @@ struct mpi_window {
 static struct process *process_of(const struct rma_window *w)
 {
     return w->net->self;
-}
-
-static _Noreturn void give_up(struct net *net, int rank, const char *what)
-{
-    die(EXIT_SILENT, "rank %d %s rank %d on %s, which sends no heartbeat", net->rank, what, rank,
-        net_host(net, rank));
 }
 
 /* The owner says where the block lies in its file, and whether MPI is needed. */
@@ -62,9 +54,7 @@ static bool receive_place(struct mpi_window *w)
 {
     struct net *net = w->window.net;
     struct request *receive = net->calls->recv(net, w->window.owner, TAG_WORLD, NULL, 0);
-    while (net_wait(net, &receive, 1, net_now(net) + 1) < 0)
-        if (isinf(net_since_heard(net, w->window.owner)))
-            give_up(net, w->window.owner, "waits for a window of");
+    net_await(net, receive, w->window.owner, "a window to be opened");
     const struct header *m = net_header(receive);
     bool needed = m->flags;
     struct window_note note;
@@ -80,17 +70,31 @@ static bool receive_place(struct mpi_window *w)
     return needed;
 }
 
+/* Ends the run when that rank (NET_ANY: some rank) is lost. `looked_s`: the last time. */
+static void look_for_lost(struct net *net, int rank, double *looked_s, const char *what)
+{
+    char why[NET_WHY];
+    if (net_now(net) < *looked_s + 1)
+        return;
+    *looked_s = net_now(net);
+    for (int r = 0; r < net->ranks; r++)
+        if ((rank == NET_ANY || r == rank) && !net->absent[r] && net_is_lost(net, r, why))
+            die(EXIT_SILENT, "%s; this rank %s", why, what);
+}
+
 /* Before a call in which MPI waits for all and nobody looks for the dead: all are here, and nobody
  * waits for a message that this rank still has to send. */
 static void synchronize(struct net *net)
 {
     struct process *p = net->self;
+    double looked_s = net_now(net);
     net_barrier(net);
-    for (bool flushed = false; !flushed;) {
+    for (bool flushed = false; !flushed && !process_any_absent(p);) {
         net_poll(net);
         process_lock(p);
         flushed = segment_flush(p->segment);
         process_unlock(p);
+        look_for_lost(net, NET_ANY, &looked_s, "opens or closes a window with it");
     }
 }
 
@@ -124,7 +128,7 @@ void mpi_window_close(struct rma_window *window)
     struct mpi_window *w = (struct mpi_window *)window;
     struct process *p = process_of(window);
     synchronize(window->net);
-    if (w->exposure) {
+    if (w->exposure && !process_any_absent(p)) { /* the library can close it with all ranks only */
         process_lock(p);
         transport_unexpose(w->exposure);
         process_unlock(p);
@@ -152,9 +156,10 @@ static void move(struct mpi_window *w, struct moving *payload)
     process_lock(p);
     transport_start(p->transport, payload);
     process_unlock(p);
+    const char *what = payload->out ? "adds to a window" : "reads a window";
+    double looked_s = -INFINITY;
     do
-        if (owner != net->rank && net_since_heard(net, owner) > PATIENCE_S)
-            give_up(net, owner, payload->out ? "adds to a window of" : "reads a window of");
+        look_for_lost(net, owner, &looked_s, what);
     while (process_wait(p, NULL, 0, payload, net_now(net) + 1) < 0);
     process_notify_access(p, owner, -1);
 }

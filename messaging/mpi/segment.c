@@ -39,10 +39,16 @@ struct ring { /* from one rank to one other: `put` is the writer's, `taken` the 
     struct envelope entry[RING];
 };
 
+enum { PIDFD_OPEN = 434 }; /* its number, on all machines; older headers have no name for it */
+enum { WORDS = sizeof(struct net_activity) / sizeof(uint64_t) };
+_Static_assert(WORDS * sizeof(uint64_t) == sizeof(struct net_activity), "whole words");
+
 struct control { /* the head of a rank's file */
     uint64_t nonce;
-    _Atomic int64_t alive_ns; /* CLOCK_MONOTONIC is one for the host */
+    _Atomic int64_t alive_ns, stepped_ns; /* CLOCK_MONOTONIC is one for the host */
     _Atomic bool gone;
+    /* Of a struct net_activity. Who reads while it is written may meet some of the old one. */
+    _Atomic uint64_t activity[WORDS];
     _Alignas(64) _Atomic uint32_t rung; /* the futex */
     _Atomic uint32_t asleep;
     struct ring from[]; /* by the sender's rank; a pair that never talks costs address space only */
@@ -185,7 +191,7 @@ bool segment_meet(struct segment *s, int rank, const struct segment_endpoint *en
         forget(s, m);
         return false;
     }
-    m->process = (int)syscall(SYS_pidfd_open, endpoint->process, 0);
+    m->process = (int)syscall(PIDFD_OPEN, endpoint->process, 0);
     return true;
 }
 
@@ -412,15 +418,41 @@ void segment_alive(struct segment *s, int64_t now_ns)
     atomic_store_explicit(&s->own->alive_ns, now_ns, memory_order_relaxed);
 }
 
-double segment_since_heard(const struct segment *s, int rank, int64_t now_ns)
+void segment_step(struct segment *s, int64_t now_ns)
+{
+    atomic_store_explicit(&s->own->stepped_ns, now_ns, memory_order_relaxed);
+}
+
+void segment_act(struct segment *s, const struct net_activity *activity)
+{
+    uint64_t words[WORDS];
+    memcpy(words, activity, sizeof words);
+    for (int i = 0; i < WORDS; i++)
+        atomic_store_explicit(&s->own->activity[i], words[i], memory_order_relaxed);
+}
+
+/* Has its process ended, waited for or not? */
+static bool has_ended(const struct local_rank *m)
+{
+    struct pollfd ended = {.fd = m->process, .events = POLLIN};
+    return poll(&ended, 1, 0) > 0;
+}
+
+struct segment_signs segment_signs(const struct segment *s, int rank)
 {
     const struct local_rank *m = &s->local_rank[rank];
-    /* readable once the process has ended, waited for or not */
-    struct pollfd ended = {.fd = m->process, .events = POLLIN};
-    if (segment_is_gone(s, rank) || poll(&ended, 1, 0) > 0)
-        return INFINITY;
-    return fmax(0, 1e-9 * (double)(now_ns - atomic_load_explicit(&m->control->alive_ns,
-                                                                 memory_order_relaxed)));
+    const struct control *c = rank == s->rank ? s->own : m->control;
+    struct segment_signs signs = {
+        .alive_ns = atomic_load_explicit(&c->alive_ns, memory_order_relaxed),
+        .stepped_ns = atomic_load_explicit(&c->stepped_ns, memory_order_relaxed)};
+    uint64_t words[WORDS] = {0};
+    for (int i = 0; i < WORDS; i++)
+        words[i] = atomic_load_explicit(&c->activity[i], memory_order_relaxed);
+    memcpy(&signs.activity, words, sizeof words);
+    signs.activity.what[sizeof signs.activity.what - 1] = '\0';
+    if (rank != s->rank && (segment_is_gone(s, rank) || has_ended(m)))
+        signs.alive_ns = SEGMENT_GONE;
+    return signs;
 }
 
 void segment_set_gone(struct segment *s)

@@ -70,8 +70,17 @@ bool segment_rang(const struct segment *s); /* whether it rang since then */
 void segment_ring(struct segment *s, int rank);
 
 void segment_alive(struct segment *s, int64_t now_ns); /* leaves a heartbeat */
-/* seconds; INFINITY when the local rank is gone or dead */
-double segment_since_heard(const struct segment *s, int rank, int64_t now_ns);
+void segment_step(struct segment *s, int64_t now_ns);  /* and a step */
+void segment_act(struct segment *s, const struct net_activity *activity);
+
+/* Of a local rank, or of this one: when it gave its last heartbeat and its last step. A heartbeat
+ * of SEGMENT_GONE: it is gone, or dead. */
+struct segment_signs {
+    int64_t alive_ns, stepped_ns;
+    struct net_activity activity;
+};
+#define SEGMENT_GONE INT64_MIN
+struct segment_signs segment_signs(const struct segment *s, int rank);
 void segment_set_gone(struct segment *s);                /* says that this rank is gone */
 bool segment_is_gone(const struct segment *s, int rank); /* whether the local rank said so */
 

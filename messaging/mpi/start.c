@@ -59,18 +59,17 @@ struct share {         /* of a rank in its host's cores */
     bool alike;        /* each may use the same ones */
 };
 
-static struct share find_share(const struct process *p, int rank)
+/* Of that rank, among those of the list, which are all of its host. */
+static struct share share_of(const struct process *p, int rank, const int *list, int count)
 {
     const struct endpoint *own = &p->endpoint[rank];
     struct core_set all = own->cores;
-    struct share s = {.cores = own->available, .alike = true};
-    for (int i = 0; i < p->net.ranks; i++) {
-        if (strcmp(p->endpoint[i].host, own->host) != 0)
-            continue;
-        s.ranks++;
-        s.before += i < rank;
-        s.alike = s.alike && core_set_equal(&p->endpoint[i].cores, &own->cores);
-        all = core_set_union(&all, &p->endpoint[i].cores);
+    struct share s = {.ranks = count, .cores = own->available, .alike = true};
+    for (int i = 0; i < count; i++) {
+        const struct endpoint *other = &p->endpoint[list[i]];
+        s.before += list[i] < rank;
+        s.alike = s.alike && core_set_equal(&other->cores, &own->cores);
+        all = core_set_union(&all, &other->cores);
     }
     /* Cores of one's own: a quota may still be shared. */
     if (!s.alike && s.cores == core_set_count(&own->cores))
@@ -78,11 +77,22 @@ static struct share find_share(const struct process *p, int rank)
     return s;
 }
 
+static struct share own_share(const struct process *p)
+{
+    int *list = xcalloc((size_t)p->net.ranks, sizeof *list), count = 0;
+    for (int i = 0; i < p->net.ranks; i++)
+        if (!strcmp(p->endpoint[i].host, p->endpoint[p->net.rank].host))
+            list[count++] = i;
+    const struct share s = share_of(p, p->net.rank, list, count);
+    xfree(list);
+    return s;
+}
+
 /* Gives each rank of the host its own cores where there are enough, and the launcher has not done
  * so. */
 static void find_cores(struct process *p, const struct world_options *options)
 {
-    const struct share own = find_share(p, p->net.rank);
+    const struct share own = own_share(p);
     int each = own.alike ? own.cores / own.ranks : p->endpoint[p->net.rank].available;
     p->net.cores = each > 0 ? each : 1;
     p->net.local_rank = own.before;
@@ -94,14 +104,33 @@ static void find_cores(struct process *p, const struct world_options *options)
                 p->net.rank);
 }
 
+static int by_host(const void *a, const void *b, void *endpoints)
+{
+    const struct endpoint *of = endpoints;
+    int x = *(const int *)a, y = *(const int *)b, order = strcmp(of[x].host, of[y].host);
+    return order ? order : x - y;
+}
+
+/* A host whose ranks are more than its cores: of several that of the lowest rank. Rank 0 says it
+ * for all. Cost: that of sorting ranks by host. */
 static void find_crowd(struct process *p)
 {
-    int ranks = p->net.rank ? 0 : p->net.ranks; /* rank 0 says it for all */
-    for (int i = 0; i < ranks && !p->net.crowd.host; i++) {
-        const struct share s = find_share(p, i);
-        if (s.ranks > s.cores)
-            p->net.crowd = (struct crowd){p->endpoint[i].host, s.ranks, s.cores};
+    int ranks = p->net.rank ? 0 : p->net.ranks, least = ranks;
+    int *list = xcalloc((size_t)ranks + 1, sizeof *list);
+    for (int i = 0; i < ranks; i++)
+        list[i] = i;
+    qsort_r(list, (size_t)ranks, sizeof *list, by_host, p->endpoint);
+    for (int i = 0, next; i < ranks; i = next) {
+        for (next = i + 1; next < ranks; next++)
+            if (strcmp(p->endpoint[list[next]].host, p->endpoint[list[i]].host) != 0)
+                break;
+        const struct share s = share_of(p, list[i], list + i, next - i);
+        if (s.ranks <= s.cores || list[i] >= least)
+            continue;
+        least = list[i];
+        p->net.crowd = (struct crowd){p->endpoint[least].host, s.ranks, s.cores};
     }
+    xfree(list);
 }
 
 /* Only now, since ranks on pretended hosts share cores. */
@@ -119,14 +148,19 @@ static void zero_clock(struct process *p)
     transport_barrier(p->transport);
     p->clock.zero_ns = clock_ns();
     transport_gather(p->transport, &p->clock.zero_ns, zero, sizeof *zero);
-    for (int i = 0; i < p->net.rank; i++)
+    for (int i = 0; i < p->net.ranks; i++)
         if (p->local[i] && zero[i] < p->clock.zero_ns)
             p->clock.zero_ns = zero[i];
     p->clock.alive_ns = p->clock.beat_ns = clock_ns();
     segment_alive(p->segment, p->clock.alive_ns);
+    net_act(&p->net, (struct net_activity){.pace = NET_BUSY, .what = "the start"});
     p->heard_ns = xcalloc((size_t)p->net.ranks, sizeof *p->heard_ns);
-    for (int i = 0; i < p->net.ranks; i++)
+    p->signs = xcalloc((size_t)p->net.ranks, sizeof *p->signs);
+    p->absent = xcalloc((size_t)p->net.ranks, sizeof *p->absent);
+    for (int i = 0; i < p->net.ranks; i++) {
         p->heard_ns[i] = p->clock.alive_ns;
+        p->signs[i].noted_ns = p->signs[i].stepped_ns = p->clock.alive_ns;
+    }
     /* nobody looks for a heartbeat that has not been given yet */
     transport_barrier(p->transport);
     xfree(zero);

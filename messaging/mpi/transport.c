@@ -23,14 +23,9 @@
 #include "base/check.h"
 #include "messaging/mpi/finalize.h"
 #include "messaging/mpi/process.h"
+#include "messaging/mpi/together.h"
 
-/* Every MPI call is wrapped in this. */
-#define MPI(call)                                                                                  \
-    do {                                                                                           \
-        int code_ = (call);                                                                        \
-        if (code_ != MPI_SUCCESS)                                                                  \
-            failed(#call, code_, __LINE__);                                                        \
-    } while (0)
+#define PATIENCE_S 60.0 /* for all ranks, until transport_set_patience() */
 
 struct posted { /* an envelope that is being sent */
     struct envelope envelope;
@@ -58,17 +53,18 @@ struct transport {
     int *completed;
     MPI_Status *status;
     int count, room, stepwise_count;
+    int64_t moved; /* bytes of payloads */
+    double patience_s;
     struct posted *spare;
     int64_t *put, *taken; /* envelopes, by rank: so that none is on its way at the end */
     MPI_Request barrier;
 };
 
-static _Noreturn void failed(const char *call, int code, int line)
+static void duplicate(struct transport *t, MPI_Comm from, MPI_Comm *to)
 {
-    char text[MPI_MAX_ERROR_STRING] = "?";
-    int length;
-    MPI_Error_string(code, text, &length);
-    check_failed(__FILE__, line, "%s: %s", call, text);
+    MPI_Request request;
+    MPI(MPI_Comm_idup(from, to, &request));
+    together_wait(&request, t->patience_s, "all ranks to start");
 }
 
 struct transport *transport_open(int *rank, int *ranks)
@@ -80,9 +76,10 @@ struct transport *transport_open(int *rank, int *ranks)
      * kills the launcher and with it everybody; net_since_heard() finds the dead without. */
     signal(SIGUSR1, SIG_IGN);
     MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->control));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->envelopes));
-    MPI(MPI_Comm_dup(MPI_COMM_WORLD, &t->pieces));
+    t->patience_s = PATIENCE_S;
+    duplicate(t, MPI_COMM_WORLD, &t->control);
+    duplicate(t, MPI_COMM_WORLD, &t->envelopes);
+    duplicate(t, MPI_COMM_WORLD, &t->pieces);
     MPI(MPI_Comm_rank(t->control, &t->rank));
     MPI(MPI_Comm_size(t->control, &t->ranks));
     MPI(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &tag, &found));
@@ -101,19 +98,29 @@ bool transport_threads(const struct transport *t)
     return t->threads >= MPI_THREAD_SERIALIZED;
 }
 
+void transport_set_patience(struct transport *t, double patience_s)
+{
+    t->patience_s = patience_s;
+}
+
 void transport_barrier(struct transport *t)
 {
-    MPI(MPI_Barrier(t->control));
+    MPI_Request request;
+    MPI(MPI_Ibarrier(t->control, &request));
+    together_wait(&request, t->patience_s, "all ranks at a barrier");
 }
 
 void transport_gather(struct transport *t, const void *mine, void *all, size_t bytes)
 {
-    MPI(MPI_Allgather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, t->control));
+    together_gather(t->control, mine, all, bytes, t->patience_s);
 }
 
 void transport_exchange(struct transport *t, const bool *to, bool *from)
 {
-    MPI(MPI_Alltoall(to, sizeof *to, MPI_BYTE, from, sizeof *from, MPI_BYTE, t->control));
+    MPI_Request request;
+    MPI(MPI_Ialltoall(to, sizeof *to, MPI_BYTE, from, sizeof *from, MPI_BYTE, t->control,
+                      &request));
+    together_wait(&request, t->patience_s, "all ranks to start");
 }
 
 static void *grown(void *list, int count, int room, size_t size)
@@ -230,6 +237,7 @@ static void complete(struct transport *t, int i, const MPI_Status *status)
               bytes, f->bytes);
     }
     m->moved += f->bytes;
+    t->moved += (int64_t)f->bytes;
     m->moved_ns = clock_ns();
     if (may_begin(m))
         f->bytes = next_piece(t, m, &t->request[i]);
@@ -309,6 +317,11 @@ void transport_sum(struct transport *t, int first, struct moving *m)
     MPI(MPI_Iallreduce(MPI_IN_PLACE, m->at, (int)floats, MPI_FLOAT, MPI_SUM, t->members, request));
 }
 
+int64_t transport_moved(const struct transport *t)
+{
+    return t->moved;
+}
+
 bool transport_in_flight(const struct transport *t)
 {
     return t->count > 0;
@@ -361,24 +374,32 @@ void transport_drain(struct transport *t)
     int64_t *due = xcalloc((size_t)t->ranks, sizeof *due);
     int from;
     struct envelope e;
-    MPI(MPI_Alltoall(t->put, 1, MPI_INT64_T, due, 1, MPI_INT64_T, t->control));
+    MPI_Request request;
+    int64_t begin_ns = clock_ns();
+    MPI(MPI_Ialltoall(t->put, 1, MPI_INT64_T, due, 1, MPI_INT64_T, t->control, &request));
+    together_wait(&request, t->patience_s, "all ranks to end");
     for (int i = 0; i < t->ranks; i++)
         while (t->taken[i] < due[i] || t->count) {
             transport_advance(t);
             transport_take(t, &from, &e);
+            if (1e-9 * (double)(clock_ns() - begin_ns) > t->patience_s)
+                die(EXIT_SILENT,
+                    "this rank has waited %.0f s for the last messages between hosts: is rank %d "
+                    "stopped?",
+                    t->patience_s, i);
         }
     xfree(due);
-    MPI(MPI_Barrier(t->control)); /* without it three ranks over tcp hang in MPI_Finalize */
+    transport_barrier(t); /* without it three ranks over tcp hang in MPI_Finalize */
 }
 
-void transport_close(struct transport *t, double patience_s, int code)
+void transport_close(struct transport *t, double patience_s, bool alone, int code)
 {
     if (t->members != MPI_COMM_NULL)
         MPI(MPI_Comm_free(&t->members));
     MPI(MPI_Comm_free(&t->pieces));
     MPI(MPI_Comm_free(&t->envelopes));
     MPI(MPI_Comm_free(&t->control));
-    finalize_world(t->rank, patience_s, code);
+    finalize_world(t->rank, patience_s, alone, code);
     for (struct posted *l = t->spare, *next; l; l = next) {
         next = l->next;
         xfree(l);

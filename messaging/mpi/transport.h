@@ -39,12 +39,15 @@ struct transport *transport_open(int *rank, int *ranks); /* MPI_Init */
 bool transport_threads(const struct transport *t);       /* may two threads call, one at a time? */
 /* does MPI say, once it has begun, that it takes pointers into a GPU's memory? */
 bool transport_takes_gpu(void);
+/* From now on what waits for all ends the program (EXIT_SILENT) after so long. */
+void transport_set_patience(struct transport *t, double patience_s);
 void transport_drain(struct transport *t); /* waits for all, takes what is still under way */
 /* And leaves the library: finalize.h. */
-void transport_close(struct transport *t, double patience_s, int code);
+void transport_close(struct transport *t, double patience_s, bool alone, int code);
 
 void transport_barrier(struct transport *t); /* waits for all */
-/* everybody's `mine` in the order of ranks; waits for all */
+/* everybody's `mine` in the order of ranks; waits for all, over rank 0, which names who does not
+ * come */
 void transport_gather(struct transport *t, const void *mine, void *all, size_t bytes);
 /* one word for each rank, one from each; waits for all */
 void transport_exchange(struct transport *t, const bool *to, bool *from);
@@ -55,6 +58,7 @@ bool transport_take(struct transport *t, int *from, struct envelope *e);
 /* begins, or goes on as m->ready has fallen; m->moved grows in transport_advance() */
 void transport_start(struct transport *t, struct moving *m);
 bool transport_advance(struct transport *t);         /* true when something has come to its end */
+int64_t transport_moved(const struct transport *t);  /* bytes of payloads, so far */
 bool transport_in_flight(const struct transport *t); /* whether anything is in flight ... */
 bool transport_is_stepwise(
     const struct transport *t); /* ... that takes many steps, each of them in a

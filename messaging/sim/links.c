@@ -160,15 +160,18 @@ static double flight_s(const struct sim *sim, const struct request *message)
     return route->latency_s + route->jitter_s * random_uniform(&random);
 }
 
-/* A payload sets out: seconds by which the links of both its ranks hold it back. */
+/* A message sets out: seconds by which its sender and the links of both its ranks hold it back. */
 static double held_back_s(struct sim *sim, const struct request *message)
 {
     const struct header *header = &message->header;
     struct rank *end[2] = {&sim->ranks[header->from], &sim->ranks[header->to]};
-    double late_s = 0;
+    const struct net_link *sender = &end[0]->net.link;
+    double late_s = sim_cut_s(sim, header->from, header->to);
+    if (sender->on_message && !message->early.part && !message->early.access)
+        late_s += sender->on_message(sender->owner, header);
     if (!header->bytes || message->early.part ||
         sim_host_of(sim, header->from) == sim_host_of(sim, header->to))
-        return 0;
+        return late_s;
     for (int i = 0; i < 2; i++) {
         const struct net_link *link = &end[i]->net.link;
         if (link->on_payload)

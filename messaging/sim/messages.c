@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/alloc.h"
 
@@ -81,7 +80,7 @@ static void share_sum(struct rank *rank, struct request *message)
         message->sum = latest->sum;
         list_append(&rank->latest->same, &message->same);
     } else {
-        message->sum = XXH3_64bits(message->data, message->header.bytes);
+        message->sum = sim_sum(rank->sim, message);
     }
     rank->latest = message;
 }
@@ -135,11 +134,24 @@ static void match(struct sim *sim, struct request *receive, struct request *mess
     sim_complete(sim, receive);
 }
 
+/* A payload, or a part of one, that has come from another host. */
+static void count_moved(struct sim *sim, const struct request *message)
+{
+    const struct header *header = &message->header;
+    int64_t bytes = (int64_t)message->transit.bytes;
+    if ((!header->bytes && !message->early.part) ||
+        sim_host_of(sim, header->from) == sim_host_of(sim, header->to))
+        return;
+    sim->ranks[header->from].net.moved_bytes += bytes;
+    sim->ranks[header->to].net.moved_bytes += bytes;
+}
+
 /* The last byte is there: the oldest receive that fits takes the message, or it waits. */
 void sim_deliver(struct sim *sim, struct request *message)
 {
     struct lane *lane = message->lane;
     struct link *one = list_first(&lane->posted), *any = list_first(&lane->any->posted);
+    count_moved(sim, message);
     if (message->early.part) {
         request_free(sim, message);
         return;
@@ -211,6 +223,7 @@ static void launch(struct rank *rank, struct request *message, const struct head
     share_sum(rank, message);
     message->transit.bytes = sizeof *header + message->early.left;
     message->number = rank->sends++;
+    sim->expired = 0;
     rank->net.sent_messages++;
     rank->net.sent_bytes += (int64_t)(sizeof *header + header->bytes);
     sim_set_out(sim, message);

@@ -78,6 +78,25 @@ void sim_hear(struct sim *sim, struct rank *rank)
         put_end(sim, rank);
 }
 
+void sim_postpone(struct rank *rank, double by_s)
+{
+    struct sim *sim = rank->sim;
+    struct parts *a = &rank->advance;
+    double end_s = rank->event.event_time.when_s;
+    if (!rank->event.at || rank->wait.listed)
+        return;
+    if (a->parts) { /* the part under way ends later; then the rank looks up */
+        end_s = a->began_s;
+        a->passed = 0;
+        do
+            end_s += a->part[a->passed++];
+        while (end_s <= sim->events.now_s && a->passed < a->parts);
+        a->parts = 0;
+    }
+    if (isfinite(by_s))
+        event_queue_put(&sim->events, &rank->event, end_s + by_s);
+}
+
 static int sim_advance_parts(struct net *net, const double *seconds, int count)
 {
     struct rank *rank = net->self;
@@ -124,7 +143,10 @@ static int sim_wait(struct net *net, struct request *const *list, int count, dou
     rank->wait.listed = rank->wait.found = count;
     sim_pause(rank);
     rank->wait.listed = 0;
-    return settle(rank, list, rank->wait.found < count ? rank->wait.found : -1);
+    if (rank->wait.found < count)
+        return settle(rank, list, rank->wait.found);
+    sim_count_expired(rank);
+    return -1;
 }
 
 static double sim_now(struct net *net)
@@ -137,12 +159,6 @@ static void sim_poll(struct net *net)
     sim_count_look(net->self);
 }
 
-static double sim_since_heard(struct net *net, int rank)
-{
-    const struct sim *sim = ((struct rank *)net->self)->sim;
-    return sim->ranks[rank].returned ? INFINITY : 0;
-}
-
 static const char *sim_host(struct net *net, int rank)
 {
     const struct sim *sim = ((struct rank *)net->self)->sim;
@@ -153,6 +169,14 @@ static const struct net_model_calls model_calls = {
     .meet = sim_meet,
     .exchange = sim_model_exchange,
     .shift = sim_model_shift,
+    .visit_memory = sim_visit_memory,
+    .memory_replaced = sim_memory_replaced,
+    .course = sim_course,
+};
+
+static const struct net_fault_calls fault_calls = {
+    .stop = sim_stop,
+    .cut = sim_cut,
 };
 
 static const struct net_calls sim_calls = {
@@ -172,7 +196,7 @@ static const struct net_calls sim_calls = {
     .poll = sim_poll,
     .alloc = sim_alloc,
     .free = sim_free,
-    .since_heard = sim_since_heard,
+    .watch = {.since_heard = sim_since_heard, .set_absent = sim_set_absent, .step = sim_step},
     .host = sim_host,
     .window = {.open = sim_window_open,
                .data = sim_window_data,
@@ -180,6 +204,7 @@ static const struct net_calls sim_calls = {
                .add = sim_window_add,
                .close = sim_window_close},
     .model = &model_calls,
+    .faults = &fault_calls,
 };
 
 static void rank_body(void *argument, int index)
@@ -189,6 +214,17 @@ static void rank_body(void *argument, int index)
     sim->body(&rank->net, sim->argument);
     sim_check_returned(rank);
     rank->returned = true;
+    if (index == 0)
+        sim_end_lost(sim);
+}
+
+/* A rank that is stopped goes on when that is over. */
+static void resume(struct sim *sim, struct rank *rank)
+{
+    if (!sim_is_stopped(sim, rank))
+        coroutine_resume(sim->coroutines, rank->net.rank);
+    else if (!sim_is_dead(rank))
+        event_queue_put(&sim->events, &rank->event, rank->stopped.until_s);
 }
 
 static struct sim *sim_open(const struct world_options *options, void (*body)(struct net *, void *),
@@ -199,6 +235,7 @@ static struct sim *sim_open(const struct world_options *options, void (*body)(st
     sim->body = body;
     sim->argument = argument;
     sim->ranks = xcalloc((size_t)options->ranks, sizeof *sim->ranks);
+    sim->absent = xcalloc((size_t)options->ranks, sizeof *sim->absent);
     sim->coroutines = coroutines_open(
         options->ranks, options->stack_bytes ? options->stack_bytes : STACK, rank_body, sim);
     sim_links_open(sim);
@@ -209,7 +246,9 @@ static struct sim *sim_open(const struct world_options *options, void (*body)(st
                             .ranks = options->ranks,
                             .cores = 1,
                             .piece = options->piece ? options->piece : PIECE,
-                            .virtual_time = true};
+                            .virtual_time = true,
+                            .deadline_s = INFINITY,
+                            .absent = sim->absent};
     for (int i = 0; i < options->ranks; i++) {
         struct rank *rank = &sim->ranks[i];
         rank->net = net;
@@ -237,6 +276,7 @@ static void sim_close(struct sim *sim)
     sim_links_close(sim);
     event_queue_close(&sim->events);
     sim_model_close(sim);
+    xfree(sim->absent);
     xfree(sim->ranks);
     xfree(sim);
 }
@@ -247,14 +287,19 @@ void sim_run(const struct world_options *options, void (*body)(struct net *, voi
     if (options->ranks < 1)
         fatal("a simulated world of %d ranks: give 1 rank or more", options->ranks);
     struct sim *sim = sim_open(options, body, argument);
+    sim_watch_begin(sim);
     for (struct event *event; (event = event_queue_next(&sim->events));) {
+        sim_beat(&sim->watch);
         if (event->kind == RESUME)
-            coroutine_resume(sim->coroutines, container_of(struct rank, event, event)->net.rank);
+            resume(sim, container_of(struct rank, event, event));
         else if (event->kind == MET)
             sim_complete(sim, container_of(struct request, event, event));
+        else if (event->kind == STOP || event->kind == CUT)
+            sim_outage_event(sim, event);
         else
             sim_links_event(sim, event);
     }
+    sim_watch_end(sim);
     sim_check_end(sim);
     sim_close(sim);
 }

@@ -7,9 +7,13 @@
 #ifndef MESSAGING_SIM_SIM_H
 #define MESSAGING_SIM_SIM_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/check.h"
 #include "base/coroutine.h"
 #include "base/event_queue.h"
+#include "base/latch.h"
 #include "base/list.h"
 #include "base/slabs.h"
 #include "messaging/calls.h"
@@ -143,6 +147,10 @@ struct waiting { /* for one of `listed` requests; 0: the rank does not wait */
     int found; /* the lowest that is done; `listed`: none */
 };
 
+struct outage {              /* the last one */
+    double since_s, until_s; /* INFINITY: for good; 0, 0: there was none */
+};
+
 struct rank {
     struct net net;
     /* To be resumed; what is asked for after each part lies in the same cache line. */
@@ -155,6 +163,7 @@ struct rank {
     struct link open, blocks; /* requests not released; memory not freed */
     struct request *latest;   /* message under way with a payload, the last one sent; or NULL */
     uint64_t looks, sends;
+    struct outage stopped, cut; /* itself; its link */
 };
 
 struct meeting {     /* the next one */
@@ -170,6 +179,15 @@ struct hops {                  /* from each rank to the next one */
     double *come_s;            /* scratch */
 };
 
+struct sim_watch { /* watch.c: that the process goes on */
+    bool runs;
+    pthread_t thread;
+    struct latch stop;
+    double deadline_s;
+    _Atomic uint64_t beats;           /* events, and steps of ranks */
+    _Atomic(const struct net *) busy; /* whose step was the last one, if it is busy; NULL */
+};
+
 struct sim {
     struct event_queue events;
     struct world_options options;
@@ -177,6 +195,7 @@ struct sim {
     void *argument;
     struct coroutines *coroutines;
     struct rank *ranks;
+    bool *absent; /* [ranks] net_set_absent()'s, of any rank */
     struct links links;
     struct host *hosts;
     int host_count;
@@ -188,8 +207,10 @@ struct sim {
     struct slabs slabs;   /* where requests and lanes lie */
     size_t unread;
     uint64_t posted;
+    uint64_t expired; /* waits that ended by their time since a message was sent */
     struct meeting meeting;
     struct hops *hops; /* model.c: NULL: not asked for yet */
+    struct sim_watch watch;
 };
 
 /* Ends the run (EXIT_WORLD) unless `condition` holds; says when, in simulated time. */
@@ -202,6 +223,9 @@ struct sim {
 /* sim.c */
 void sim_hear(struct sim *sim, struct rank *rank); /* a request of its was done */
 void sim_pause(struct rank *rank); /* the rank's coroutine stops until its event comes */
+/* What the rank lets pass takes so much longer (INFINITY: nothing comes of it); nothing, if it
+ * waits. */
+void sim_postpone(struct rank *rank, double by_s);
 
 /* lanes.c */
 void sim_lanes_open(struct sim *sim);
@@ -251,7 +275,9 @@ enum {
     MET,    /* goes on from a meeting, */
     PASS,   /* a message is through a port, */
     ARRIVE, /* its first byte is at the receiver's ports, */
-    FINISH  /* its last byte is there */
+    FINISH, /* its last byte is there, */
+    STOP,   /* a rank stops, */
+    CUT     /* its link is down */
 };
 /* after its options and ranks; fatal when they make no sense */
 void sim_links_open(struct sim *sim);
@@ -266,10 +292,24 @@ void sim_passed(struct sim *sim, struct request *message, enum stage stage);
 void sim_links_event(struct sim *sim, struct event *event);
 int sim_host_of(const struct sim *sim, int rank); /* number of its host */
 
+/* faults.c */
+void sim_stop(struct net *net, double at_s, double for_s);
+void sim_cut(struct net *net, double at_s, double for_s);
+void sim_outage_event(struct sim *sim, struct event *event); /* STOP or CUT has come */
+bool sim_is_stopped(const struct sim *sim, const struct rank *rank);
+bool sim_is_dead(const struct rank *rank);
+bool sim_is_lost(const struct sim *sim, int rank); /* dead or absent: nobody waits for it */
+void sim_set_absent(struct net *net, int rank, bool absent);
+void sim_end_lost(struct sim *sim); /* rank 0 has returned: who is stopped or absent is ended */
+double sim_cut_s(const struct sim *sim, int from, int to); /* for how long that link is down yet */
+double sim_since_heard(struct net *net, int rank);
+
 /* strict.c */
 /* for the reports */
 const char *sim_describe(const struct sim *sim, const struct request *request, char text[200]);
-void sim_count_look(struct rank *rank); /* a look that lets no time pass */
+uint64_t sim_sum(const struct sim *sim, const struct request *message); /* of its payload */
+void sim_count_look(struct rank *rank);    /* a look that lets no time pass */
+void sim_count_expired(struct rank *rank); /* a wait that has ended by its time */
 /* Its payload is as it was sent. */
 void sim_verify(const struct sim *sim, const struct request *message);
 /* the block that holds these bytes, NULL: none */
@@ -279,6 +319,22 @@ void sim_free(struct net *net, void *data);
 void sim_check_returned(const struct rank *rank); /* no request is left open */
 /* Nothing will happen any more: all have returned, every message was read. */
 void sim_check_end(const struct sim *sim);
+
+/* course.c */
+void sim_visit_memory(struct net *net, void (*visit)(void *self, void *block, size_t bytes),
+                      void *self);
+void sim_memory_replaced(struct net *net);
+uint64_t sim_course(struct net *net);
+
+/* watch.c */
+void sim_watch_begin(struct sim *sim); /* nothing without a deadline */
+void sim_watch_end(struct sim *sim);
+void sim_step(struct net *net);
+static inline void sim_beat(struct sim_watch *w) /* by the program's thread alone */
+{
+    uint64_t beats = atomic_load_explicit(&w->beats, memory_order_relaxed);
+    atomic_store_explicit(&w->beats, beats + 1, memory_order_relaxed);
+}
 
 /* meeting.c, model.c */
 struct request *sim_meet(struct net *net, int first, void *given,

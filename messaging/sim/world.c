@@ -52,6 +52,14 @@ static const struct option_row rows[] = {
      .placeholder = "P,F,L",
      .help = "with probability P a rank's link has its bandwidth divided by F, for L payloads in a "
              "row (--delay-key clock: L blocks of --delay-block); '0.1,8,20@3': rank 3's alone"},
+    {.name = "faults",
+     .type = OPTION_TEXT,
+     .flags = OPTION_FREE,
+     .offset = AT(faults),
+     .preset = "",
+     .placeholder = "FILE",
+     .help = "what befalls ranks, and when: they die, freeze, are slower, their messages late, "
+             "their links down (docs/faults.md); random:SEED,COUNT,SECONDS draws it"},
     {.name = "sim-model-sums",
      .type = OPTION_INT,
      .flags = OPTION_FREE,

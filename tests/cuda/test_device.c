@@ -22,6 +22,7 @@
 enum { SEED = 3, PAGE = 4096 };
 
 extern const struct backend backend_cudnn;
+bool cuda_explain_files(const char *folder, char *text, size_t size); /* backend/cudnn/device.h */
 
 /* tests/cuda/emulate/runtime.h; NULL on a device */
 void emulate_gpus(int count, int old, int error, int driver) __attribute__((weak));
@@ -306,8 +307,10 @@ static void test_which_gpus(void **state)
         {0, 0, 35, 0, NULL, "driver is missing"},
         {0, 0, 35, 11080, NULL, "driver is for CUDA 11.8"},
         {0, 0, 100, 13000, "-1", "CUDA_VISIBLE_DEVICES='-1' hides them"},
-        {0, 0, 100, 13000, NULL, "no CUDA device is found (an error"},
-        {0, 0, 0, 13000, NULL, "no CUDA device is found (the driver shows none)"},
+        {0, 0, 100, 13000, "", "CUDA_VISIBLE_DEVICES='' hides them"},
+        {0, 0, 100, 13000, "0", "no CUDA device is found"},  /* which that does not hide */
+        {0, 0, 100, 13000, NULL, "no CUDA device is found"}, /* its files, or the error */
+        {0, 0, 0, 13000, NULL, "no CUDA device is found"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         emulate_gpus(cases[i].count, cases[i].old, cases[i].error, cases[i].driver);
@@ -319,16 +322,48 @@ static void test_which_gpus(void **state)
         backend_cudnn.why_not(DTYPE_F32, why, sizeof why);
         if (!strstr(why, cases[i].why))
             fail_msg("'%s' does not say '%s'", why, cases[i].why);
+        if (cases[i].visible && *cases[i].visible == '0' && strstr(why, "hides"))
+            fail_msg("'%s', but a device that is named is not hidden", why);
     }
     emulate_gpus(1, 0, 0, 13000);
+}
+
+/* A driver shows no device where its files are missing, or may not be opened. */
+static void test_the_drivers_files(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"nvidiactl", "nvidia0", "nvidia-uvm"};
+    char folder[] = "/tmp/nbsgd-test-gpus-XXXXXX", path[100], why[400];
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        assert_true(cuda_explain_files(folder, why, sizeof why));
+        assert_non_null(strstr(why, "there is no "));
+        assert_non_null(strstr(why, path));
+        assert_int_equal(symlink(path, path), 0); /* as root nothing is forbidden */
+        assert_true(cuda_explain_files(folder, why, sizeof why));
+        assert_non_null(strstr(why, "may not be opened (Too many levels"));
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink("/dev/null", path), 0);
+    }
+    assert_false(cuda_explain_files(folder, why, sizeof why));
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_gpus), cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_repeats),    cmocka_unit_test(test_choices_are_stored_separately),
+        cmocka_unit_test(test_which_gpus),
+        cmocka_unit_test(test_the_drivers_files),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_choices_are_stored_separately),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

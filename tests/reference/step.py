@@ -52,6 +52,7 @@ STANDARD = {
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
     "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3]),
 }
+NAMED = [*STANDARD, "vgg11", "vgg16_bn"]  # of whose tensors torchvision.txt has the names
 
 
 def bits(key, count):
@@ -261,9 +262,11 @@ def write_steps(path):
 def write_names(path):
     with open(path, "w") as out:
         print("# torchvision %s, written by step.py" % torchvision.__version__, file=out)
-        for name in STANDARD:
+        for name in NAMED:
             print("network", name, file=out)
-            for key, tensor in getattr(torchvision.models, name)(weights=None).state_dict().items():
+            with torch.device("meta"):
+                tensors = getattr(torchvision.models, name)(weights=None).state_dict()
+            for key, tensor in tensors.items():
                 if not key.endswith("num_batches_tracked"):
                     print(key, *tensor.shape, file=out)
 

@@ -33,7 +33,11 @@ def run(name, batch, c, h, w, out, unit, parameters):
     y.backward(wave(math.cos, 0.5, 0.3, y.numel()).reshape(y.shape))
     g = checksum(p.grad) if p.grad is not None else 0
     sums = checksum(y), checksum(x.grad), g
-    print(name, list(y.shape), "y %.15g, dx %.15g, g %.15g" % sums)
+    print(name, list(y.shape), "y %.15g, dx %.15g, g %.15g" % sums, end="")
+    if hasattr(unit, "z"):
+        moments = unit.z.mean((0, 2, 3)), unit.z.var((0, 2, 3), unbiased=False)
+        print(", mean %.15g, variance %.15g" % tuple(map(checksum, moments)), end="")
+    print()
 
 
 def conv(c, out, k, stride, pad, relu):
@@ -41,6 +45,25 @@ def conv(c, out, k, stride, pad, relu):
         weight = p[: out * k * k * c].reshape(out, k, k, c).permute(0, 3, 1, 2)
         y = F.conv2d(x, weight, p[out * k * k * c :], stride, pad)
         return F.relu(y) if relu else y
+    return unit
+
+
+def conv_norm(c, out, k, stride, pad):
+    def unit(p, x):
+        n = out * k * k * c
+        weight = p[:n].reshape(out, k, k, c).permute(0, 3, 1, 2)
+        unit.z = z = F.conv2d(x, weight, p[n : n + out], stride, pad)
+        return F.relu(
+            F.batch_norm(z, None, None, p[n + out : n + 2 * out], p[n + 2 * out :], True, eps=1e-5)
+        )
+
+    return unit
+
+
+def group_norm(groups, c):
+    def unit(p, x):
+        return F.relu(F.group_norm(x, groups, p[:c], p[c:], eps=1e-5))
+
     return unit
 
 
@@ -57,3 +80,7 @@ run("conv + bias + ReLU", 2, 2, 7, 6, 5, conv(2, 5, 3, 2, 1, True), 5 * 9 * 2 + 
 run("dense of an image + ReLU", 3, 4, 2, 3, 5, dense(4, 2, 3, 5, True), 5 * 24 + 5)
 run("max pool 2x2", 2, 3, 6, 7, 3, lambda p, x: F.max_pool2d(x, 2, 2), 0)
 run("max pool 5x5/3+2", 2, 2, 7, 8, 2, lambda p, x: F.max_pool2d(x, 5, 3, 2), 0)
+run("mean pool 5x4 to 3x3", 2, 3, 5, 4, 3, lambda p, x: F.adaptive_avg_pool2d(x, 3), 0)
+run("mean pool 2x3 to 7x4", 2, 3, 2, 3, 3, lambda p, x: F.adaptive_avg_pool2d(x, (7, 4)), 0)
+run("conv + bias + norm + ReLU", 2, 2, 7, 6, 5, conv_norm(2, 5, 3, 2, 1), 5 * 9 * 2 + 15)
+run("group norm + ReLU", 2, 6, 3, 4, 6, group_norm(3, 6), 12)

@@ -1,16 +1,19 @@
 #!/usr/bin/python3
-"""The other side of the weight files: torchvision's ResNets, and safetensors read and written by
+"""The other side of the weight files: torchvision's networks, and safetensors read and written by
 struct, json and numpy.
 
-weights.py write FOLDER NETWORK.safetensors (random weights and statistics), and NETWORK.truth:
-images (float32, NHWC), and the loss of each image for each label (float64), in eval mode weights.py
-check FOLDER NETWORK.saved.safetensors, written by us from what we read of the first: torchvision
-loads it, it has the same tensors bit for bit, in the order of torchvision's state_dict
+    weights.py write FOLDER
+        writes CASE.safetensors of each case, random weights and statistics, and CASE.truth: images
+        (float32, NHWC), and the loss of each image for each label (float64), in eval mode
+    weights.py check FOLDER
+        CASE.saved.safetensors, which we have written from what we read of the first: torchvision
+        loads it, it has the same tensors bit for bit, in the order of torchvision's state_dict
 
 Exits with 77 where torchvision is missing.
 """
 
 import json
+import math
 import struct
 import sys
 
@@ -22,7 +25,15 @@ except ImportError as missing:
     print("%s: there is no %s for %s" % (sys.argv[0], missing.name, sys.executable))
     sys.exit(77)
 
-NETWORKS, IMAGES, CLASSES, SIDE = ("resnet18", "resnet50"), 2, 10, 32
+IMAGES, CLASSES, HIDDEN = 2, 10, 64  # HIDDEN: of VGG, whose 4,096 would take half a gigabyte
+CASES = {  # the network, the side of its images
+    "resnet18": ("resnet18", 32),
+    "resnet50": ("resnet50", 32),
+    "resnet18-28": ("resnet18", 28),
+    "resnet50-224": ("resnet50", 224),
+    "vgg11": ("vgg11", 32),
+    "vgg16_bn": ("vgg16_bn", 40),
+}
 TYPES = {"F32": numpy.float32, "I64": numpy.int64}
 
 
@@ -67,8 +78,18 @@ def read(path, ours):
     return arrays
 
 
-def network(name):
-    return getattr(torchvision.models, name)(weights=None, num_classes=CLASSES).eval()
+def network(case):
+    """Without values."""
+    with torch.device("meta"):
+        model = getattr(torchvision.models, CASES[case][0])(weights=None, num_classes=CLASSES)
+        if hasattr(model, "classifier"):
+            for place, (inputs, outputs) in {
+                0: (512 * 49, HIDDEN),
+                3: (HIDDEN, HIDDEN),
+                6: (HIDDEN, CLASSES),
+            }.items():
+                model.classifier[place] = torch.nn.Linear(inputs, outputs)
+    return model.to_empty(device="cpu").eval()
 
 
 def randomised(model, generator):
@@ -81,19 +102,20 @@ def randomised(model, generator):
             tensor.uniform_(0.6, 1.2, generator=generator)
         elif tensor.dim() == 1:
             tensor.normal_(0.0, 0.1, generator=generator)
+        else:
+            tensor.normal_(0.0, math.sqrt(2 / tensor[0].numel()), generator=generator)
     return model
 
 
 def write_all(folder):
-    for name in NETWORKS:
-        torch.manual_seed(1)
+    for name, (_, side) in CASES.items():
         generator = torch.Generator().manual_seed(2)
         model = randomised(network(name), generator)
         write(
             "%s/%s.safetensors" % (folder, name),
             {k: v.numpy() for k, v in model.state_dict().items()},
         )
-        images = torch.randn(IMAGES, 3, SIDE, SIDE, generator=generator)
+        images = torch.randn(IMAGES, 3, side, side, generator=generator)
         with torch.no_grad():
             losses = -torch.log_softmax(model.double()(images.double()), 1)
         with open("%s/%s.truth" % (folder, name), "wb") as file:
@@ -103,7 +125,7 @@ def write_all(folder):
 
 
 def check_all(folder):
-    for name in NETWORKS:
+    for name in CASES:
         first = read("%s/%s.safetensors" % (folder, name), False)
         saved = read("%s/%s.saved.safetensors" % (folder, name), True)
         model = network(name)

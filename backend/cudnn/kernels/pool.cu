@@ -84,37 +84,58 @@ static __global__ void max_pool_back(window w, uint32_t vectors, const taps *__r
     store<E>(dx, at, sum);
 }
 
+/* mean_window() of backend/mean_pool.h. */
+struct span {
+    uint32_t first, end;
+};
+
+static __device__ inline span mean_span(uint32_t i, uint32_t from_size, uint32_t to_size)
+{
+    return {i * from_size / to_size, ((i + 1) * from_size + to_size - 1) / to_size};
+}
+
 template <class E>
-static __global__ void mean_pool(uint32_t pixels, uint32_t columns, uint32_t vectors,
-                                 const void *__restrict__ x, void *__restrict__ y)
+static __global__ void mean_pool(window w, uint32_t vectors, const void *__restrict__ x,
+                                 void *__restrict__ y)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
         return;
-    const int64_t first = (int64_t)(at / columns) * pixels * columns + at % columns;
+    const place o = place_of(at, w.out_h, w.out_w, w.columns);
+    const span rows = mean_span(o.y, w.in_h, w.out_h), columns = mean_span(o.x, w.in_w, w.out_w);
     lanes sum = {};
-    for (uint32_t p = 0; p < pixels; p++) {
-        const lanes v = load<E>(x, first + (int64_t)p * columns);
-        for (int i = 0; i < LANES; i++)
-            sum.of[i] += v.of[i];
-    }
+    for (uint32_t iy = rows.first; iy < rows.end; iy++)
+        for (uint32_t ix = columns.first; ix < columns.end; ix++) {
+            const lanes v =
+                load<E>(x, vector_at(o.image, iy, ix, o.column, w.in_h, w.in_w, w.columns));
+            for (int i = 0; i < LANES; i++)
+                sum.of[i] += v.of[i];
+        }
     for (int i = 0; i < LANES; i++)
-        sum.of[i] /= pixels;
+        sum.of[i] /= (rows.end - rows.first) * (columns.end - columns.first);
     store<E>(y, at, sum);
 }
 
 template <class E>
-static __global__ void mean_pool_back(uint32_t pixels, uint32_t columns, uint32_t vectors,
-                                      const void *__restrict__ dy, const void *__restrict__ dy2,
-                                      void *__restrict__ dx)
+static __global__ void mean_pool_back(window w, uint32_t vectors, const void *__restrict__ dy,
+                                      const void *__restrict__ dy2, void *__restrict__ dx)
 {
     const uint32_t at = my_vector();
     if (at >= vectors)
         return;
-    lanes v = load_sum<E>(true, dy, dy2, at / columns / pixels * columns + at % columns);
-    for (int i = 0; i < LANES; i++)
-        v.of[i] /= pixels;
-    store<E>(dx, at, v);
+    const place in = place_of(at, w.in_h, w.in_w, w.columns);
+    const span over = mean_span(in.y, w.out_h, w.in_h), across = mean_span(in.x, w.out_w, w.in_w);
+    lanes sum = {};
+    for (uint32_t oy = over.first; oy < over.end; oy++)
+        for (uint32_t ox = across.first; ox < across.end; ox++) {
+            const span rows = mean_span(oy, w.in_h, w.out_h),
+                       columns = mean_span(ox, w.in_w, w.out_w);
+            const lanes v = load_sum<E>(
+                true, dy, dy2, vector_at(in.image, oy, ox, in.column, w.out_h, w.out_w, w.columns));
+            for (int i = 0; i < LANES; i++)
+                sum.of[i] += v.of[i] / ((rows.end - rows.first) * (columns.end - columns.first));
+        }
+    store<E>(dx, at, sum);
 }
 
 /* Every stride-th pixel of x; the channels that x does not have are zero. */
@@ -174,8 +195,8 @@ void kernel_mean_pool(cudaStream_t stream, enum backend_dtype type, const struct
                       const void *x, void *y)
 {
     const int64_t vectors = vectors_out(shape);
-    launch(BY_TYPE(type, mean_pool), each_blocks(vectors), EACH_THREADS, stream,
-           (uint32_t)(shape->in_h * shape->in_w), window(shape).columns, (uint32_t)vectors, x, y);
+    launch(BY_TYPE(type, mean_pool), each_blocks(vectors), EACH_THREADS, stream, window(shape),
+           (uint32_t)vectors, x, y);
 }
 
 void kernel_mean_pool_back(cudaStream_t stream, enum backend_dtype type,
@@ -183,9 +204,8 @@ void kernel_mean_pool_back(cudaStream_t stream, enum backend_dtype type,
                            void *dx)
 {
     const int64_t vectors = vectors_in(shape);
-    launch(BY_TYPE(type, mean_pool_back), each_blocks(vectors), EACH_THREADS, stream,
-           (uint32_t)(shape->in_h * shape->in_w), window(shape).columns, (uint32_t)vectors, dy, dy2,
-           dx);
+    launch(BY_TYPE(type, mean_pool_back), each_blocks(vectors), EACH_THREADS, stream, window(shape),
+           (uint32_t)vectors, dy, dy2, dx);
 }
 
 void kernel_shortcut(cudaStream_t stream, enum backend_dtype type, const struct unit_shape *shape,

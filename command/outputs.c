@@ -1,0 +1,46 @@
+/* Each file is judged where it will be written: by rank 0, for other hosts may not have its folder.
+ */
+#include "command/outputs.h"
+
+#include <sys/stat.h>
+
+#include "base/check.h"
+#include "messaging/messaging.h"
+#include "parameter_server/parameter_server.h"
+
+struct claim_request outputs_claim(const struct options *o)
+{
+    return (struct claim_request){.wanted = o->results,
+                                  .scheme = o->scheme,
+                                  .save = o->save,
+                                  .overwrite = o->overwrite,
+                                  .resume = *o->resume};
+}
+
+/* A FIFO would be read for ever, and nothing but a plain file is replaced. */
+static void check_cache(const char *path)
+{
+    struct stat s;
+    if (*path && !stat(path, &s) && !S_ISREG(s.st_mode))
+        fatal("--kernel-cache %s: that is %s; name a file", path,
+              S_ISDIR(s.st_mode) ? "a folder" : "a device or a pipe");
+}
+
+void outputs_check_saved(const struct options *o, const struct claim *claim)
+{
+    if (*o->resume)
+        saving_check(o, claim_saved(claim));
+}
+
+void outputs_check(const struct options *o, int started)
+{
+    const struct claim_request request = outputs_claim(o);
+    check_cache(o->kernel_cache);
+    if (mpi_rank() > 0)
+        return;
+    results_check(o->thresholds);
+    claim_check(&request);
+    if (!*o->resume) /* else when it is known whose the folder is: outputs_check_saved() */
+        saving_check(o, NULL);
+    ps_check_order(o, started > 1 ? started - (int)o->servers : (int)o->workers);
+}

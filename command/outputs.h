@@ -1,0 +1,18 @@
+/* What a run writes, and where: judged before it begins, since nothing that was learned is
+ * overwritten by less. */
+#ifndef COMMAND_OUTPUTS_H
+#define COMMAND_OUTPUTS_H
+
+#include "scheme/scheme.h"
+
+/* Fatal when a folder or a file that the options name would be refused. Nothing is touched.
+ * `started`: processes that the launcher started, 1 without one. */
+void outputs_check(const struct options *o, int started);
+
+/* A run that goes on replaces the weights that it saved before; fatal when they are another's. */
+void outputs_check_saved(const struct options *o, const struct claim *claim);
+
+/* What --results asks for. */
+struct claim_request outputs_claim(const struct options *o);
+
+#endif

@@ -1,0 +1,251 @@
+#!/usr/bin/env bash
+# nbsgd study: what is missing is run, once, whatever is killed; what is wrong is said before.
+# shellcheck source=tests/checks.bash
+. "$(dirname "$0")/checks.bash"
+
+write() { # FILE: the experiment; $base, $settings, $seeds
+    cat >"$1" <<END_OF_FILE
+[study]
+seeds = ${seeds:-1-4}
+targets = 20 30
+[base]
+world = sim
+network = quadratic
+batch = 8
+minibatches = 1
+samples = ${samples:-4000}
+nb-batch = reset
+${base:-}
+[case quiet]
+[case straggler]
+slow = 4=4
+[setting ssgd]
+scheme = ssgd
+[setting asgd]
+scheme = asgd
+lr = 0.01
+${settings:-}
+END_OF_FILE
+}
+study() { run "$nbsgd" study "$@"; }
+ended() { grep -l '^exit = ' "$1"/cells/*/*/*/cell.ini 2>/dev/null; }
+states() { rows "$1/study.csv" | cut -d, -f4 | sort | uniq -c | tr -s ' ' | sed 's/^ //'; }
+
+write a.ini
+study a.ini --results whole
+check 'all cells run' ends 0 '16 of 16 cells to run'
+check 'each is a row' [ "$(states whole)" = '16 done' ]
+check 'a crossing has its time' [ "$(column whole/study.csv tta_20 | grep -c '^[0-9.]*$')" = 16 ]
+check 'a cell is a folder of results' [ -s whole/cells/quiet/asgd/seed-3/summary.json ]
+run "$nbsgd" --config whole/cells/straggler/asgd/seed-2/options.ini --results alone
+check 'options.ini runs a cell again' same_rows alone/eval.csv \
+    whole/cells/straggler/asgd/seed-2/eval.csv
+before=$(cat whole/cells/*/*/*/cell.ini)
+study whole/study.ini --results whole
+check 'nothing is run twice, and study.ini is the experiment' ends 0 '^0 of 16 cells to run'
+check 'nothing was touched' [ "$before" = "$(cat whole/cells/*/*/*/cell.ini)" ]
+
+# A cell that another process holds: left out, which is no success (it waits for half a minute).
+cp -r whole held
+rm held/cells/quiet/ssgd/seed-1/summary.json
+touch held/cells/quiet/ssgd/seed-1/.nbsgd
+(
+    flock -x 9
+    "$nbsgd" study a.ini --results held >log.held 2>&1 </dev/null 9>&-
+    echo $? >code.held
+) 9<held/cells/quiet/ssgd/seed-1/.nbsgd &
+held=$!
+
+# Times are known from what eval.csv says, however long its head; else they are empty, not inf.
+cp -r whole read
+sed -i "1s/^/# slow: $(printf '%05000d' 0)\n/" read/cells/quiet/asgd/seed-1/eval.csv
+study a.ini --results read
+check 'a long head line is read' cmp whole/study.csv read/study.csv
+rm read/cells/quiet/asgd/seed-1/eval.csv
+sed -i 's/,top1,/,top9,/' read/cells/quiet/asgd/seed-2/eval.csv
+sed -i '/^[0-9]/d' read/cells/quiet/asgd/seed-3/eval.csv
+study a.ini --results read
+unknown=$(rows read/study.csv | grep -c '^quiet,asgd,.*,,,,,cells')
+check 'what is not there is not known' [ "$unknown" = 3 ]
+
+# A folder that cannot be cleared has a note without the digest: nothing of it is resumed.
+cp -r whole stuck
+cell=stuck/cells/quiet/ssgd/seed-1
+sed -i '/^exit/d; s/^digest = .*/digest = 0123456789abcdef/' $cell/cell.ini
+(
+    cd $cell && long=$(printf '%0200d' 0)
+    for _ in {1..24}; do mkdir "$long" && cd "$long" || exit; done
+)
+study a.ini --results stuck
+check 'a folder that cannot be cleared is named' ends 3 'cannot write stuck/cells/quiet/ssgd/seed-1'
+check 'it has no digest yet' eval '[ -s $cell/cell.ini ] && ! grep -q ^digest $cell/cell.ini'
+rm -r stuck
+
+# Killed at random moments, again and again. What had ended is never run again.
+touched=0 last=
+for _ in {1..40}; do
+    "$nbsgd" study a.ini --results killed >log 2>&1 </dev/null &
+    pid=$!
+    sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    notes=$(for file in $(ended killed); do md5sum "$file"; done)
+    sleep 0.05
+    while read -r sum file; do
+        [ -z "$sum" ] || [ "$(md5sum <"$file")" = "$sum  -" ] || touched=$((touched + 1))
+    done <<<"$last"
+    last=$notes
+    if [ "$(wc -l <<<"$notes")" = 16 ]; then break; fi
+done
+study a.ini --results killed
+check 'a study that is killed goes on' ends 0
+check 'to the same rows' cmp whole/study.csv killed/study.csv
+check 'and no finished cell was touched' [ $touched = 0 ]
+
+# A cell is killed, half a cell is there, a cell's summary is gone.
+samples=400000 seeds=1 write slow.ini
+"$nbsgd" study slow.ini --results half --jobs 2 >log 2>&1 </dev/null &
+pid=$!
+for _ in {1..200}; do
+    cells=$(pgrep -P $pid) && [ -s half/cells/quiet/ssgd/seed-1/eval.csv ] && break
+    sleep 0.05
+done
+study slow.ini --results half
+check 'of two studies on one folder the second is refused' ends 2 \
+    'another study runs there now \(process'
+kill -9 "$(head -n 1 <<<"$cells")"
+wait $pid
+code=$? out=$(<log)
+check 'a killed cell is named, the rest goes on' ends 8 \
+    'quiet/[a-z]*/seed-1: FAILED, killed by signal 9' 'log: half/cells' '4 of 4'
+check 'and has its row' [ "$(states half)" = $'3 done\n1 failed' ]
+rm half/cells/straggler/asgd/seed-1/summary.json
+study slow.ini --results half
+check 'both are run again' ends 0 '^2 of 4 cells to run'
+
+"$nbsgd" study slow.ini --results stopped >log 2>&1 </dev/null &
+pid=$!
+for _ in {1..200}; do pgrep -P $pid >/dev/null && break; sleep 0.05; done
+sleep 0.3
+kill -TERM $pid
+wait $pid
+code=$? out=$(<log)
+check 'asked to stop, it passes that on' ends 6 'seed-1: stopped'
+check 'no process is left' [ -z "$(pgrep -f "$folder/stopped|results stopped")" ]
+
+# Where its options say so a cell is resumed: its log has both beginnings, its rows are the same.
+base='checkpoint-every = 20000' samples=400000 seeds=1 write kept.ini
+study kept.ini --results kept.whole
+"$nbsgd" study kept.ini --results kept >log 2>&1 </dev/null &
+pid=$!
+for _ in {1..200}; do
+    ls kept/cells/quiet/ssgd/seed-1/checkpoints/samples-* >/dev/null 2>&1 && break
+    sleep 0.05
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+study kept.ini --results kept
+check 'a cell with checkpoints goes on' [ "$(grep -c '^ssgd: quadratic' \
+    kept/cells/quiet/ssgd/seed-1/log)" = 2 ]
+check 'to the same rows' cmp kept.whole/study.csv kept/study.csv
+
+# Of an array each task takes its part; together they are the study.
+for task in 0 1 2; do
+    SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=3 SLURM_ARRAY_TASK_MIN=0 \
+        "$nbsgd" study a.ini --results array >log.$task 2>&1 </dev/null &
+done
+wait
+check 'tasks of an array share the cells' [ "$(cat log.? | grep -c ': done')" = 16 ]
+check 'and leave the same rows' cmp whole/study.csv array/study.csv
+
+if [ "$(id -u)" = 0 ] || [ -w . ]; then
+    run bash -c "ulimit -f 0; exec '$nbsgd' study a.ini --results full"
+    check 'a full disk is named' ends 3 'cannot write full/study.ini \(File too large\)'
+fi
+
+# --- what is wrong
+
+refused() { # WORDS: a.ini is written already
+    study bad.ini --results refused
+    check "refused: $1" ends 2 "$1"
+}
+base='lrr = 1' write bad.ini && refused "bad.ini:11: unknown option 'lrr': did you mean 'lr'"
+base='lr = x' write bad.ini && refused "bad.ini:11: --lr: 'x'"
+base='target = 30' write bad.ini && refused 'bad.ini:11: target: .*say \[study\] targets'
+base='checkpoint-dir = x' write bad.ini && refused 'bad.ini:11: checkpoint-dir: each cell has'
+settings=$'[tune]\nseeds = 4-9\nlr = log 0.1 1' write bad.ini &&
+    refused 'bad.ini:21: seeds: 4 is one of \[study\]'
+base='seed = 3' write bad.ini && refused 'bad.ini:11: seed: seeds are in \[study\] seeds'
+settings='easgd-beta = 0.9' write bad.ini &&
+    refused 'bad.ini:20: setting asgd, case quiet: --easgd-beta belongs to'
+settings='learning = 1' write bad.ini &&
+    refused "bad.ini:20: setting asgd, case quiet: unknown option 'learning'"
+settings=$'[setting b]\nscheme = asgd\nlr = 0.01' write bad.ini &&
+    refused 'bad.ini:20: \[setting b\] is the same as \[setting asgd\] of line 17'
+settings='slow = 3=2' write bad.ini && refused 'slow: \[case straggler\] has it, too \(bad.ini:14\)'
+settings=$'[setting b]\nscheme = sgd' write bad.ini && refused 'bad.ini:21: setting b.*sgd'
+settings=$'[setting b]\nscheme = ssp\nworkers = 0' write bad.ini && refused "workers: '0'"
+base='print-network = yes' write bad.ini && refused 'train nothing'
+check 'nothing was begun' [ ! -e refused ]
+
+study none.ini --results refused
+check 'no file' ends 2 'cannot read the experiment none.ini \(No such file'
+study a.ini
+check 'no folder' ends 2 'where to'
+study a.ini --results
+check 'no value' ends 2 "a value is missing behind '--results'"
+study a.ini --jobs 0 --results x
+check 'no jobs' ends 2 'jobs 0: a whole number'
+mkdir other && touch other/mine
+study a.ini --results other
+check "somebody else's folder" ends 2 'the folder is not empty, and it is no study.s \(mine\)'
+check 'stays as it is' [ "$(ls -A other)" = mine ]
+
+# Two programs or two configurations are not mixed.
+base='momentum = 0.5' write b.ini
+study b.ini --results whole
+check 'other options' ends 2 'quiet/ssgd/seed-1 has run with other options' \
+    "'momentum = 0.9' there, 'momentum = 0.5' here" 'remove that folder'
+sed -i 's/^digest = .*/digest = 0123456789abcdef/; s/^program = .*/program = nbsgd 0.1.0 (old)/' \
+    whole/cells/quiet/asgd/seed-2/cell.ini
+study a.ini --results whole
+check 'another program' ends 2 'quiet/asgd/seed-2 has run with nbsgd 0.1.0 \(old\)'
+rm -r whole/cells/quiet/asgd/seed-2
+study a.ini --results whole
+check 'with what it says to do it goes on' ends 0 '^1 of 16 cells to run'
+rm whole/cells/quiet/asgd/seed-2/cell.ini
+study a.ini --results whole
+check 'files that are no cell' ends 2 'no cell of a study'
+
+# By the real clock, one after the other, each with its own launcher.
+cat >mpi.ini <<'END_OF_FILE'
+[study]
+seeds = 1
+[base]
+network = quadratic
+batch = 8
+minibatches = 1
+samples = 400
+workers = 2
+[setting ssgd]
+scheme = ssgd
+[setting serial]
+scheme = serial
+END_OF_FILE
+NBSGD_DATADIR=$home study mpi.ini --results mpi
+check 'over MPI' ends 0 '2 of 2'
+check 'with its ranks' [ "$(rows mpi/cells/default/ssgd/seed-1/ranks.csv | wc -l)" = 3 ]
+# Under Slurm srun starts a cell's ranks, not the job's.
+mkdir fake
+for word in scontrol squeue srun; do
+    printf '#!/bin/sh\necho "%s pmi2 pmix $*"\n' $word >fake/$word
+    chmod +x fake/$word
+done
+run env PATH="$PWD/fake:$PATH" SLURM_JOB_ID=1 SLURM_NTASKS=7 \
+    RETRIES=0 bash "$home/launch/cell.sh" "$nbsgd" 3 --version
+check 'srun is told the ranks of a cell' ends 0 '^srun .* -n 3 '
+
+wait $held
+check 'a cell that another process holds is left out' grep -q 'another process runs it' log.held
+check 'which is no success' [ "$(<code.held)" = 8 ]
+finish
