@@ -291,7 +291,7 @@ $(BUILD)/tests/avx512.o $(BUILD)/tests/amx.o: EXTRA = -Wno-psabi
 # third of all its time on these files.
 ifeq ($(MODE),asan)
 $(addprefix $(BUILD)/backend/onednn/,tile_avx512.o kernels_f32.o kernels_bf16.o): \
-    EXTRA = --param asan-instrumentation-with-call-threshold=0
+    EXTRA = -O2
 # The plain loops are most of what the tests compute.
 $(BUILD)/backend/ref/ref.o $(BUILD)/tests/double.o: EXTRA = -O2
 endif

@@ -28,7 +28,7 @@ own() { # SCHEME STEPS: what only this scheme takes
     case $1 in
         anytime) echo "--anytime-seconds $compute_s" ;;
         localsgd | diloco | dnesterov | easgd | eamsgd) echo "--local-steps $2" ;;
-        asynclocal) echo "--local-steps 2" ;; # whose moves add up
+        asynclocal) echo "--local-steps 2 --lr 0.004" ;; # moves add up
     esac
 }
 
@@ -49,8 +49,8 @@ for scheme in "${schemes[@]}"; do
     launch=("$mpirun" -n 5)
     [ "$scheme" != serial ] || launch=()
     # shellcheck disable=SC2046
-    run "${launch[@]}" "$nbsgd" --scheme "$scheme" $(own "$scheme" 4) "${common[@]}" \
-        "${images[@]}" --results "$scheme"
+    run "${launch[@]}" "$nbsgd" --scheme "$scheme" "${common[@]}" "${images[@]}" \
+        $(own "$scheme" 4) --results "$scheme"
     check "$scheme ends" ends 0 "^$scheme: [0-9]+ samples"
     [ "$sanitized" = 1 ] || check "$scheme: the loss falls" falls "$scheme/eval.csv"
     check "$scheme: samples add up" adds_up "$scheme"

@@ -126,8 +126,8 @@ static void fill(struct table *t, const struct draft *d, int64_t from, int64_t t
     xfree(k.of);
 }
 
-/* The node that gives more than 1 away in this step, and how much; -1: none does. `given` is room for
- * all nodes. */
+/* The node that gives more than 1 away in this step, and how much; -1: none does. `given` is room
+ * for all nodes. */
 static int find_excess(const struct draft *d, int step, double *given, double *sum)
 {
     memset(given, 0, (size_t)d->nodes * sizeof *given);
