@@ -1,5 +1,5 @@
 /* By libinih. It reads lines of at most 199 bytes and knows only ';' after a value. So lines pass
- * through next_line(): it cuts a comment with '#', hides what is in quotes, and hands a long line
+ * through next_line(): it cuts comments, hides each ';' and '#' that is none, and hands a long line
  * over in pieces, as an indented continuation, which libinih reports under the same name. */
 #include "base/ini_file.h"
 
@@ -15,7 +15,8 @@
 #include "base/check.h"
 #include "base/paths.h"
 
-enum { PIECE = 150, HIDDEN = '\1', SECTION = 200 };
+enum { PIECE = 150, SECTION = 200, LONGEST = 1 << 16 };
+static const char marks[] = ";#", hidden[] = "\1\2"; /* of comments; in their place */
 
 struct reader {
     void (*take)(void *self, const struct ini_line *line);
@@ -55,23 +56,27 @@ bool ini_needs_quotes(const char *text)
     return false;
 }
 
-/* Hides the ';' of a value in quotes from libinih. Where a comment may begin after it. */
-static char *hide_quoted(char *line)
+/* Each of the characters `from` becomes the one at its place in `to`. */
+static void translate(char *text, const char *from, const char *to)
+{
+    for (char *c = text; *c; c++) {
+        const char *at = strchr(from, *c);
+        *c = at ? to[at - from] : *c;
+    }
+}
+
+/* Where a comment may begin: after a value in quotes, which may hold what begins one. */
+static char *after_quoted(char *line)
 {
     char *equals = strpbrk(line, "=:"),
          *from = equals ? equals + 1 + strspn(equals + 1, " \t") : "", *to = strrchr(line, '"');
-    if (*from != '"' || to <= from)
-        return line;
-    for (char *c = from; c < to; c++)
-        if (*c == ';')
-            *c = HIDDEN;
-    return to;
+    return *from == '"' && to > from ? to : line;
 }
 
 static void cut_comment(char *from)
 {
     for (char *c = from; *c; c++)
-        if (*c == '#' && c > from && isspace((unsigned char)c[-1]))
+        if (strchr(marks, *c) && c > from && isspace((unsigned char)c[-1]))
             *c = 0;
 }
 
@@ -89,6 +94,13 @@ static _Noreturn void refuse_line(const struct reader *r)
     char where[INI_WHERE];
     where_is(r, where);
     fatal("%sneither 'name = value' nor a [section] nor a comment", where);
+}
+
+static _Noreturn void refuse_long(const struct reader *r)
+{
+    char where[INI_WHERE];
+    where_is(r, where);
+    fatal("%sa line of more than %d bytes before its comment", where, LONGEST);
 }
 
 /* "[name]": what libinih would cut to its own length. */
@@ -114,9 +126,11 @@ static bool read_line(struct reader *r)
         fatal("%.480s:%d: a zero byte: this is no text file", r->path, r->number + 1);
     r->number++;
     char *line = trim(r->line + (r->number == 1 && !strncmp(r->line, "\xEF\xBB\xBF", 3) ? 3 : 0));
-    cut_comment(hide_quoted(line));
+    cut_comment(after_quoted(line));
     r->rest = trim(line);
     r->wants = *r->rest && !strchr(";#[", *r->rest);
+    if (r->wants)
+        translate(r->rest, marks, hidden);
     r->taken = false;
     r->length = 0;
     if (*r->rest == '[')
@@ -147,7 +161,9 @@ static char *next_line(char *to, int size, void *self)
     while (length &&
            (isspace((unsigned char)r->rest[length - 1]) || isspace((unsigned char)r->rest[length])))
         length--;
-    if (!length || strlen(r->line) > 1 << 16 || (!goes_on && !memchr(r->rest, '=', length)))
+    if (strlen(r->rest) > LONGEST)
+        refuse_long(r);
+    if (!length || (!goes_on && !memchr(r->rest, '=', length)))
         refuse_line(r);
     snprintf(to, (size_t)size, "%s%.*s\n", goes_on ? " " : "", (int)length, r->rest);
     r->rest += length;
@@ -166,9 +182,7 @@ static void finish_value(struct reader *r, const char *name)
         value[length - 1] = 0;
         value++;
     }
-    for (char *c = value; *c; c++)
-        if (*c == HIDDEN)
-            *c = ';';
+    translate(value, hidden, marks);
     r->take(r->self, &(struct ini_line){.path = r->path,
                                         .number = r->number,
                                         .section = r->section,

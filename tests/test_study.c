@@ -73,6 +73,37 @@ static void test_read_and_written(void **state)
     experiment_free(e);
 }
 
+/* As long as anybody writes: comments are none of the value, values are whole. */
+static void test_long_lines(void **state)
+{
+    (void)state;
+    enum { LONG = 10000 };
+    char *text = NULL, comment[LONG + 1], value[LONG + 1];
+    size_t size;
+    for (int i = 0; i < LONG; i++)
+        comment[i] = i % 7 ? 'c' : i % 2 ? ';' : ' ';
+    for (int i = 0; i < LONG; i++)
+        value[i] = i % 11 == 5 ? ';' : i % 13 == 5 ? '#' : 'v';
+    comment[LONG] = value[LONG] = 0;
+    FILE *f = open_memstream(&text, &size);
+    fprintf(f, "; %s\n# %s\n[study] ; %s\nseeds = 1 ; %s\ntargets = 60\t# %s\n[setting a]\n",
+            comment, comment, comment, comment, comment);
+    fprintf(f, "scheme = ssgd ; %s\nlr = %s ; %s\nclip = \"a ; %s\" ; %s\n", comment, value,
+            comment, value, "short");
+    fclose(f);
+    put("long.ini", text);
+    struct experiment *e = load("long.ini");
+    const struct section *a = experiment_find(e, SECTION_SETTING, "a", "");
+    assert_int_equal(e->seed_count, 1);
+    assert_int_equal(e->target_count, 1);
+    assert_int_equal(a->count, 3);
+    assert_string_equal(section_get(a, "scheme")->value, "ssgd");
+    assert_string_equal(section_get(a, "lr")->value, value);
+    assert_string_equal(section_get(a, "clip")->value + 4, value);
+    experiment_free(e);
+    free(text);
+}
+
 /* What is included may bring seeds, targets, options and exceptions; the folder of results has it
  * before the file's own does. */
 static void test_included(void **state)
@@ -155,7 +186,8 @@ static void test_refused(void **state)
 int main(void)
 {
 #define OWN(test) cmocka_unit_test_setup_teardown(test, own_folder_enter, own_folder_leave)
-    const struct CMUnitTest tests[] = {OWN(test_read_and_written), OWN(test_included),
-                                       OWN(test_included_exception), OWN(test_refused)};
+    const struct CMUnitTest tests[] = {OWN(test_read_and_written), OWN(test_long_lines),
+                                       OWN(test_included), OWN(test_included_exception),
+                                       OWN(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
