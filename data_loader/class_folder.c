@@ -163,8 +163,8 @@ static void draw_limit(struct class_listing *l, int64_t limit)
     xfree(stays);
 }
 
-/* The folder of the test images: val/, else test/. */
-static void open_test(struct class_listing *l, const char *folder)
+/* The folder of the test images: val/, else test/. False: neither has any. */
+static bool find_test(struct class_listing *l, const char *folder)
 {
     char path[FOLDER_PATH];
     for (int i = 0; i < 2; i++) {
@@ -172,8 +172,23 @@ static void open_test(struct class_listing *l, const char *folder)
             class_listing_close(l);
         folder_path(path, folder, "", test_folders[i]);
         if (class_listing_open(l, path))
-            return;
+            return true;
     }
+    return false;
+}
+
+static bool has_test(const char *folder)
+{
+    struct class_listing l = {0};
+    bool found = find_test(&l, folder);
+    class_listing_close(&l);
+    return found;
+}
+
+static void open_test(struct class_listing *l, const char *folder)
+{
+    if (find_test(l, folder))
+        return;
     fatal("%s: neither val/ nor test/ has class folders: put the images to judge by there, or hold "
           "out a part of the others (--val-split 0.1 --evaluate val)",
           folder);
@@ -275,6 +290,7 @@ const struct dataset_kind dataset_folder = {
     .summary = "images of any size in class folders (ImageNet, imagenette, your own)",
     .files = "train/CLASS/ and val/CLASS/ with JPEG and PNG files",
     .fetch = "your own",
+    .has_test = has_test,
     .recognises = recognises,
     .hints = hints,
     .options = &option_set,

@@ -96,6 +96,9 @@ struct dataset_shape dataset_shape(const char *name, const void *own);
 struct dataset *dataset_open(const struct dataset_options *options);
 void dataset_close(struct dataset *d);
 
+/* Are there test images, too? `name`, `folder`: as in dataset_options. */
+bool dataset_has_test(const char *name, const char *folder);
+
 /* XXH3 of sizes, labels and pixels: of all where they are in memory, else of some samples. */
 uint64_t dataset_digest(const struct dataset *d);
 

@@ -95,6 +95,12 @@ struct dataset *dataset_open(const struct dataset_options *options)
     return d;
 }
 
+bool dataset_has_test(const char *name, const char *folder)
+{
+    const struct dataset_kind *kind = dataset_kind_of(name);
+    return !kind->has_test || kind->has_test(folder);
+}
+
 struct dataset_shape dataset_shape(const char *name, const void *own)
 {
     const struct dataset_kind *kind = dataset_kind_of(strcmp(name, "auto") ? name : "cifar10");

@@ -111,11 +111,23 @@ static enum fit recognises(const char *folder, char place[FOLDER_PATH])
     return there ? FIT_FORM : FIT_NONE;
 }
 
-static struct file_list list_test(const char *folder)
+static struct file_list find_test(const char *folder)
 {
     struct file_list l = list_half(folder, "val");
-    if (!l.count)
-        l = list_half(folder, "test");
+    return l.count ? l : list_half(folder, "test");
+}
+
+static bool has_test(const char *folder)
+{
+    struct file_list l = find_test(folder);
+    bool there = l.count;
+    free_files(&l);
+    return there;
+}
+
+static struct file_list list_test(const char *folder)
+{
+    struct file_list l = find_test(folder);
     if (!l.count)
         fatal("%s: no val*.shard, val*.tar, test*.shard or test*.tar is there: put the images to "
               "judge by there, or hold out a part of the others (--val-split 0.1 --evaluate val)",
@@ -307,6 +319,7 @@ const struct dataset_kind dataset_shards = {
     .summary = "images of any size in shards (nbsgd pack) or WebDataset's archives",
     .files = "train*.shard and val*.shard, or .tar,",
     .fetch = "nbsgd pack DIR OUT",
+    .has_test = has_test,
     .recognises = recognises,
     .options = &option_set,
     .open = open_set,

@@ -34,6 +34,8 @@ struct dataset_kind {
     /* Are its files there? Some are enough: open() says which is missing. place is then the folder
      * that they lie in: the given one, or one in it. NULL: it needs none. */
     enum fit (*recognises)(const char *folder, char place[FOLDER_PATH]);
+    /* Has the folder test images? NULL: it does, or they are missed when they are opened. */
+    bool (*has_test)(const char *folder);
     const struct hint *hints; /* what a folder without them may hold; ends with {0}; NULL: none */
     const struct option_set *options; /* its own; NULL: none */
     struct dataset preset; /* classes, sizes, normalisation, augmentation; open() may change them */

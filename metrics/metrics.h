@@ -211,6 +211,8 @@ struct run_summary {
     const char *scheme, *world, *network, *data, *computes,
         *evaluated,         /* "test" or "val": which images evaluations judged */
         *status;            /* status: "finished", "nan", "silent rank 3", ... */
+    struct evaluation test; /* where held-out ones were judged: loss, top1, top5 of test images at
+                               the end; NAN: nothing judged them */
     const char *divergence; /* "nan", "diverging", "at_chance"; NULL: nothing went wrong */
     double least_use; /* of a worker: its share of the used samples / of the data; NAN: none */
     bool starved;     /* that was found too small while it trained */

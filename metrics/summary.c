@@ -244,16 +244,35 @@ static void fill_workers(const struct results *r, struct json_field field[8])
     memcpy(field, fields, sizeof fields);
 }
 
+static bool judges_held_out(const struct run_summary *s)
+{
+    return s->evaluated && !strcmp(s->evaluated, "val");
+}
+
+struct judged { /* by the weights of the last evaluation; NAN: there was none */
+    struct evaluation last, test;
+};
+
+static struct judged judged_of(const struct results *r, const struct run_summary *s)
+{
+    const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN},
+                            last = r->evaluations ? r->evaluation[r->evaluations - 1] : none;
+    return (struct judged){last, judges_held_out(s) ? s->test : last};
+}
+
+#define TESTED(e)                                                                                  \
+    JSON_FIXED("test_top1", (e).top1), JSON_FIXED("test_top5", (e).top5),                          \
+        JSON_FIXED("test_loss", (e).loss)
 #define SHARE(k) JSON_FIXED(share_names[k].key, share_of(t, t->seconds[k]))
 
 static void write_summary(struct results *r, const struct run_summary *s, const struct totals *t)
 {
-    const struct evaluation none = {.top1 = NAN, .top5 = NAN, .loss = NAN};
-    const struct evaluation *last = r->evaluations ? &r->evaluation[r->evaluations - 1] : &none;
+    const struct judged judged = judged_of(r, s);
+    const struct evaluation *last = &judged.last;
     const struct counters *server = &s->counters[0];
     struct json_field met[SLOW_WORKERS + 1], own[8];
-    char slow_key[SLOW_WORKERS][12];
     struct tta_fields tta;
+    char slow_key[SLOW_WORKERS][12];
     slowed_fields(s, met, slow_key);
     fill_tta(r, &tta);
     fill_workers(r, own);
@@ -277,6 +296,7 @@ static void write_summary(struct results *r, const struct run_summary *s, const 
         JSON_FIXED("top5", last->top5),
         JSON_FIXED("best_top1", r->evaluations ? results_best(r) : NAN),
         JSON_FIXED("loss", last->loss),
+        TESTED(judged.test),
         JSON_FIXED("images_per_s", images_per_s(s)),
         JSON_FIXED("worker_s", t->all_s),
         SHARE(USEFUL),
@@ -342,6 +362,8 @@ static void print_table(const struct results *r, const struct run_summary *s,
     if (r->evaluations)
         printf("top-1 %.2f %% at the end, %.2f %% at best\n",
                r->evaluation[r->evaluations - 1].top1, results_best(r));
+    if (judges_held_out(s) && !isnan(s->test.top1))
+        printf("test images, which nothing was decided by: top-1 %.2f %%\n", s->test.top1);
     print_tta(r);
     slowed_print(s);
     printf("results: %s\n", r->folder);

@@ -35,8 +35,10 @@ void evaluator_open(struct node *n)
     e->set = (struct weights_set){.server = true};
     e->moments.next = n->context->options->eval_seconds > 0;
     average_open(n);
-    if (n->rank == 0)
+    if (n->rank == 0) {
         saving_open(n);
+        last_images_open(n);
+    }
     if (n->context->nodes && n->rank > 0)
         return;
     n->own->participation.called =
@@ -56,6 +58,7 @@ void evaluator_close(struct node *n)
     xfree(n->own->participation.called);
     weights_set_close(n);
     average_close(n);
+    last_images_close(n);
 }
 
 static void act(struct node *n)
@@ -270,6 +273,7 @@ static void record_primary(struct node *n, const struct loss *loss, const float 
     if (called)
         record_row(n, loss, fmax(made_s, e->last.seconds));
     confusion_record(n);
+    last_images_note(n, w);
     saving_judged(n, w);
 }
 
@@ -481,20 +485,4 @@ void node_before_evaluation(struct node *n, void (*prepare_weights)(void *), voi
 {
     n->own->evaluator.prepare = prepare_weights;
     n->own->evaluator.prepare_self = self;
-}
-
-void node_set_evaluated(struct node *n, struct weights_set set)
-{
-    assert(n->rank == 0 && (set.mean || set.server || set.workers));
-    assert(n->net->ranks > 1 || (set.server && !set.mean && !set.workers));
-    set.average = n->own->evaluator.set.average;
-    n->own->evaluator.set = set;
-}
-
-void node_evaluate_first(struct node *n)
-{
-    struct weights_set *set = &n->own->evaluator.set;
-    set->first = set->server && !set->mean && !set->workers;
-    n->own->keeping.elsewhere = true;
-    n->own->evaluator.average.is_shown = set->first;
 }

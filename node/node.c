@@ -151,6 +151,7 @@ static bool finish_results(struct node *n, const struct counters *counters, cons
                                                    .network = o->network,
                                                    .data = p->source,
                                                    .evaluated = o->evaluate,
+                                                   .test = n->own->last_images.result,
                                                    .computes = p->computes,
                                                    .status = status_text(n),
                                                    .divergence = divergence_found(n),
@@ -265,8 +266,10 @@ int node_close(struct node *n)
     link_close(n);
     node_count_traffic(n);
     count_loaders(n);
-    if (n->rank == 0)
+    if (n->rank == 0) {
         saving_end(n);
+        last_images_judge(n);
+    }
     if (n->rank == 0)
         written = gather_counters(n);
     else

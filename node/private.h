@@ -128,6 +128,13 @@ struct evaluator {
     int64_t training_samples;
 };
 
+struct last_images {       /* rank 0 */
+    float *w, *statistics; /* of the last evaluation; NULL: no images are judged at the end */
+    bool noted;            /* there was one */
+    int64_t samples, done; /* that are judged; mini-batches */
+    struct evaluation result;
+};
+
 struct saver { /* rank 0 */
     /* --save's file, as --init read it or as this run wrote it last, and what it says of itself */
     struct stat seen;
@@ -174,7 +181,7 @@ struct link_course { /* how far its link has come in what slows it */
 };
 
 struct stopping {
-    struct request *asked; /* rank 0: posted for the next rank that is asked; NULL: one process */
+    struct request *asked; /* rank 0: for the next rank that is asked; NULL: one process */
     int signal;            /* heard by rank 0, told by the others; 0: none */
     bool only_saves;       /* the evaluation under way judges nothing: weights go to the disk */
 
@@ -223,6 +230,7 @@ struct node_private {
     struct message_work message_work;
     struct control control;
     struct evaluator evaluator;
+    struct last_images last_images;
     struct saver saver;
     struct participation participation;
     struct divergence divergence;
@@ -263,7 +271,6 @@ void vectors_visit(struct node *n, void (*visit)(void *self, void *block, size_t
                    void *self);
 
 /* --- course.c --- */
-
 struct journal *course_journal(const struct node *n); /* NULL: none is kept */
 /* Rank 0: an update was counted, and nothing decided by it; it may be the last one. */
 void course_update(struct node *n, bool last);
@@ -424,6 +431,13 @@ void consensus_judged(struct node *n, double top1); /* of a worker's own weights
 /* All weights of the set were judged: a row of workers.csv, if workers have their own. */
 void consensus_record(struct node *n);
 const float *weights_shown(const struct node *n); /* a worker's own, as evaluations see them */
+
+/* --- last_images.c: rank 0, test images where evaluations judge held-out ones --- */
+
+void last_images_open(struct node *n);
+void last_images_close(struct node *n);
+void last_images_note(struct node *n, const float *w); /* the primary weights of an evaluation */
+void last_images_judge(struct node *n);                /* training is over */
 
 /* --- saving.c: rank 0 --- */
 

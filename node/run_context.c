@@ -28,27 +28,64 @@ void run_context_share_cores(struct run_context *c, int ranks)
     c->taken_s = xcalloc(hosts, sizeof *c->taken_s);
 }
 
-/* What --machine says of this run's computing; a mini-batch that nobody has timed is not
- * guessed. */
+static int threads_of(const struct options *o)
+{
+    return o->threads ? (int)o->threads : 1;
+}
+
+static int minibatch_of(const struct options *o)
+{
+    return (int)(o->batch / o->minibatches);
+}
+
+static double timed_minibatch_s(const struct options *o, const struct machine *machine)
+{
+    char variant[MODEL_VARIANT];
+    model_variant(o, variant);
+    return machine_minibatch_s(machine, o->network, variant, minibatch_of(o), o->dtype,
+                               threads_of(o));
+}
+
+/* A mini-batch that nobody has timed is not guessed. */
+static void check_timed(const struct options *o, double minibatch_s)
+{
+    const struct sim_options *sim = options_of(o, world_sim.options);
+    char variant[MODEL_VARIANT];
+    if (!isnan(minibatch_s))
+        return;
+    model_variant(o, variant);
+    fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
+          "'%s %s %d %s %d = SECONDS'",
+          sim->machine, o->network, variant, minibatch_of(o), o->dtype, threads_of(o));
+}
+
+void run_context_check_machine(const struct options *o, int ranks)
+{
+    const struct sim_options *sim = options_of(o, world_sim.options);
+    if (!*sim->machine)
+        return;
+    const struct machine *machine = machine_load(sim->machine);
+    machine_links(machine, ranks);
+    double minibatch_s = timed_minibatch_s(o, machine);
+    machine_close(machine);
+    check_timed(o, minibatch_s);
+}
+
+/* What --machine says of this run's computing. */
 static void take_machine(struct run_context *c, const struct machine *machine, int ranks)
 {
     const struct options *o = c->options;
     const struct sim_options *sim = options_of(o, world_sim.options);
-    int threads = o->threads ? (int)o->threads : 1;
     c->machine = machine;
     c->minibatch_s = sim->sim_minibatch;
     if (!machine)
         return;
     char variant[MODEL_VARIANT];
     model_variant(o, variant);
-    c->minibatch_s =
-        machine_minibatch_s(machine, o->network, variant, c->minibatch, o->dtype, threads);
-    if (isnan(c->minibatch_s))
-        fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
-              "'%s %s %d %s %d = SECONDS'",
-              sim->machine, o->network, variant, c->minibatch, o->dtype, threads);
-    c->jitter =
-        machine_minibatch_jitter(machine, o->network, variant, c->minibatch, o->dtype, threads);
+    c->minibatch_s = timed_minibatch_s(o, machine);
+    check_timed(o, c->minibatch_s);
+    c->jitter = machine_minibatch_jitter(machine, o->network, variant, c->minibatch, o->dtype,
+                                         threads_of(o));
     run_context_share_cores(c, ranks);
 }
 
@@ -126,7 +163,7 @@ void run_context_open(struct run_context *c, const struct run_context_request *r
                               .schedule = schedule_of(o),
                               .servers = r->ranks == 1 ? 1 : (int)o->servers,
                               .minibatches = (int)o->minibatches,
-                              .minibatch = (int)(o->batch / o->minibatches),
+                              .minibatch = minibatch_of(o),
                               .threads = o->threads ? (int)o->threads : r->cores,
                               .device_optimizer =
                                   r->serves ? backend_device_optimizer(o->server_device) : NULL,

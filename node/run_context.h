@@ -82,6 +82,10 @@ struct run_context_request {
 /* Fatal, before a world is opened, on what schedule and optimizer refuse. */
 void run_context_check(const struct options *o);
 
+/* Simulated, with --machine: fatal where the file cannot be read, or has not what a run of so many
+ * ranks needs: a link, the time of its mini-batch. */
+void run_context_check_machine(const struct options *o, int ranks);
+
 /* What these options say of when a run ends. Fatal on what is out of range. */
 struct limits run_context_limits(const struct options *o, int64_t training_samples);
 

@@ -5,6 +5,7 @@
  * where they lie. Where all nodes are in one process rank 0 reads all of them so. Cost within a
  * host: the sum for the mean. To each rank of another host: n floats for the servers and n for each
  * worker. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -312,4 +313,20 @@ void weights_set_release(struct node *n)
         e->borrowed[k] = NULL;
     }
     evaluation_release(n, e->sent);
+}
+
+void node_set_evaluated(struct node *n, struct weights_set set)
+{
+    assert(n->rank == 0 && (set.mean || set.server || set.workers));
+    assert(n->net->ranks > 1 || (set.server && !set.mean && !set.workers));
+    set.average = n->own->evaluator.set.average;
+    n->own->evaluator.set = set;
+}
+
+void node_evaluate_first(struct node *n)
+{
+    struct weights_set *set = &n->own->evaluator.set;
+    set->first = set->server && !set->mean && !set->workers;
+    n->own->keeping.elsewhere = true;
+    n->own->evaluator.average.is_shown = set->first;
 }

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "data_loader/data_loader.h"
+#include "problem/image_data.h"
 #include "problem/kinds.h"
 #include "serialization/serialization.h"
 
@@ -25,8 +26,8 @@ struct image {
     const struct backend *backend;
     struct device *device;
     struct network *network;
-    struct dataset *training, *held_out, *test; /* held_out: NULL, none; it may be the test set */
-    struct resident_dataset *training_resident,
+    struct image_data data;
+    struct resident_dataset *training_resident, *judged_resident,
         *test_resident;         /* the same on the device, NULL: it doesn't lie there */
     struct loader *norm_loader; /* of the statistics' mini-batches; NULL: no unit has a norm */
     float *scratch; /* one mini-batch, for loaders without a thread and for evaluation */
@@ -73,7 +74,7 @@ static void shard(const struct problem *p, int worker, int64_t *by_class)
 {
     const struct image *q = p->self;
     const struct loader_options o = loader_options_of(q, worker, q->workers);
-    dataset_shard(q->training, &o, by_class);
+    dataset_shard(q->data.training, &o, by_class);
 }
 
 static struct stream *stream_open(struct problem *p, int worker, int workers)
@@ -93,7 +94,7 @@ static struct stream *stream_open(struct problem *p, int worker, int workers)
     o.unregister_memory = problem_unregister_memory;
     o.memory_owner = p;
     s->worker = (uint64_t)worker;
-    s->loader = loader_open(q->training, &o);
+    s->loader = loader_open(q->data.training, &o);
     return s;
 }
 
@@ -133,20 +134,21 @@ static int64_t final_from(const struct problem *p, int step)
     return network_final_from(q->network, step);
 }
 
-/* Test samples first .. first + count - 1 as they are: one mini-batch, the rest of which is any
- * image. */
-static struct images plain(const struct problem *p, int64_t first, int count)
+/* Samples first .. first + count - 1 of images that are judged, as they are: one mini-batch, the
+ * rest of which is any image. */
+static struct images plain(const struct problem *p, const struct dataset *d,
+                           const struct resident_dataset *resident, int64_t first, int count)
 {
     struct image *q = p->self;
-    if (!q->test_resident) {
-        dataset_read(q->test, first, count, q->scratch, q->labels);
+    if (!resident) {
+        dataset_read(d, first, count, q->scratch, q->labels);
         return (struct images){.floats = q->scratch};
     }
     for (int i = 0; i < p->minibatch; i++) {
         q->crops[i] = (struct crop){.sample = (int32_t)(i < count ? first + i : 0)};
-        q->labels[i] = i < count ? q->test->labels[first + i] : 0;
+        q->labels[i] = i < count ? d->labels[first + i] : 0;
     }
-    return (struct images){.resident = q->test_resident, .crops = q->crops};
+    return (struct images){.resident = resident, .crops = q->crops};
 }
 
 /* Any number of workers, any scheme and any partition has the same mini-batches. */
@@ -159,7 +161,7 @@ static void open_norm_loader(struct problem *p, struct image *q)
     p->statistics_batches = !p->statistics ? 0 : wanted < there ? wanted : there;
     if (p->statistics)
         q->norm_loader = loader_open(
-            q->training,
+            q->data.training,
             &(struct loader_options){.batch = p->minibatch,
                                      .seed = random_at(RANDOM_NORM, (uint64_t)o->seed, 0, 0, 0).key,
                                      .workers = 1,
@@ -187,19 +189,51 @@ static void finish_statistics(const struct problem *p, const double *sums, float
     network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
 }
 
+/* What kind->evaluate() is called with. */
+struct shard_call {
+    struct weights w;
+    const float *at;
+    int shard, shards;
+    void (*progress)(void *);
+    void *self;
+};
+
+static void evaluate_images(struct problem *p, const struct dataset *d,
+                            const struct resident_dataset *resident, int64_t all,
+                            const struct shard_call *call, struct loss *loss)
+{
+    struct image *q = p->self;
+    for (int64_t first = (int64_t)call->shard * p->minibatch; first < all;
+         first += (int64_t)call->shards * p->minibatch) {
+        int count = (int)(all - first < p->minibatch ? all - first : p->minibatch);
+        const struct images images = plain(p, d, resident, first, count);
+        network_evaluate(q->network, call->w, call->at, images, q->labels, count, loss);
+        call->progress(call->self);
+    }
+}
+
 static void evaluate(struct problem *p, struct weights w, const float *at, int shard_index,
                      int shards, struct loss *loss, void (*progress)(void *), void *self)
 {
     struct image *q = p->self;
+    const struct shard_call call = {w, at, shard_index, shards, progress, self};
     network_count_predictions(q->network, p->confusion);
-    for (int64_t first = (int64_t)shard_index * p->minibatch; first < p->test_samples;
-         first += (int64_t)shards * p->minibatch) {
-        int count =
-            (int)(p->test_samples - first < p->minibatch ? p->test_samples - first : p->minibatch);
-        const struct images images = plain(p, first, count);
-        network_evaluate(q->network, w, at, images, q->labels, count, loss);
-        progress(self);
-    }
+    evaluate_images(p, q->data.judged, q->judged_resident, p->test_samples, &call, loss);
+}
+
+static int64_t last_samples(const struct problem *p)
+{
+    const struct image *q = p->self;
+    return q->data.test ? image_data_judged(q->data.test, q->options) : 0;
+}
+
+static void evaluate_last(struct problem *p, struct weights w, const float *at, int shard_index,
+                          int shards, struct loss *loss, void (*progress)(void *), void *self)
+{
+    struct image *q = p->self;
+    const struct shard_call call = {w, at, shard_index, shards, progress, self};
+    network_count_predictions(q->network, NULL);
+    evaluate_images(p, q->data.test, q->test_resident, last_samples(p), &call, loss);
 }
 
 static bool save(struct problem *p, const struct weights_target *to, const float *w,
@@ -232,14 +266,11 @@ static void image_close(struct problem *p)
     if (q->backend->device) {
         problem_unregister_memory(p, q->scratch);
         q->backend->device->resident_close(q->training_resident);
+        q->backend->device->resident_close(q->judged_resident);
         q->backend->device->resident_close(q->test_resident);
     }
     q->backend->close(q->device);
-    if (q->held_out)
-        dataset_close(q->held_out);
-    if (q->test != q->held_out)
-        dataset_close(q->test);
-    dataset_close(q->training);
+    image_data_close(&q->data);
     xfree(q->scratch);
     xfree(q->crops);
     xfree(q->labels);
@@ -258,54 +289,14 @@ static const struct problem_kind image_kind = {
     .final_from = final_from,
     .statistics = statistics,
     .evaluate = evaluate,
+    .last_samples = last_samples,
+    .evaluate_last = evaluate_last,
     .save = save,
     .register_memory = register_memory,
     .unregister_memory = unregister_memory,
     .close = image_close,
     .finish_statistics = finish_statistics,
 };
-
-static bool judges_held_out(const struct options *o)
-{
-    return !strcmp(o->evaluate, "val");
-}
-
-static void open_data(struct problem *p, struct image *q, const struct options *o, int threads)
-{
-    int used;
-    char number[TEXT_NUMBER];
-    struct dataset_options d = {
-        .train = true, .limit = o->train_samples, .seed = (uint64_t)o->seed, .threads = threads};
-    dataset_find(o->dataset, o->data, &d.name, &d.folder);
-    const struct option_set *own = dataset_option_set(d.name, d.folder);
-    d.own = own ? options_of(o, own) : NULL;
-    q->training = dataset_open(&d);
-    uint64_t digests[] = {dataset_digest(q->training), 0};
-    q->held_out =
-        o->val_split > 0 ? dataset_hold_out(q->training, o->val_split, o->val_fold) : NULL;
-    d.train = false;
-    d.limit = o->eval_samples;
-    q->test = judges_held_out(o) ? q->held_out : dataset_open(&d);
-    if (q->test != q->held_out)
-        digests[1] = dataset_digest(q->test);
-    p->data_digest = digest_of(digests, sizeof digests);
-    p->training_samples = q->training->count;
-    p->test_samples =
-        o->eval_samples && o->eval_samples < q->test->count ? o->eval_samples : q->test->count;
-    if (q->training->count < p->minibatch)
-        fatal("%lld training images are fewer than one mini-batch of %d: take a smaller --batch or "
-              "more --train-samples",
-              (long long)q->training->count, p->minibatch);
-    p->classes = q->training->classes;
-    used = snprintf(p->source, sizeof p->source, "%s", q->training->source);
-    if (q->held_out)
-        snprintf(p->source + used, sizeof p->source - (size_t)used, ", %lld held out",
-                 (long long)q->held_out->count);
-    snprintf(p->judged, sizeof p->judged, "%s %s images", text_number(number, p->test_samples),
-             q->test == q->held_out ? "held-out" : "test");
-    p->class_names = q->training->class_names;
-    p->generated = q->training->generated;
-}
 
 /* Done here, not when the first stream is opened: an impossible partition is reported before
  * anything begins. */
@@ -414,10 +405,13 @@ static struct resident_dataset *open_resident(const struct image *q, const struc
 /* A rank that does not train needs the training set for the statistics alone. */
 static void open_residents(const struct problem *p, struct image *q, bool trains)
 {
-    if (q->test->pixels)
-        q->test_resident = open_resident(q, q->test);
-    if (q->training->pixels && (trains || p->statistics))
-        q->training_resident = open_resident(q, q->training);
+    const struct image_data *d = &q->data;
+    if (d->judged->pixels)
+        q->judged_resident = open_resident(q, d->judged);
+    if (d->test && d->test->pixels)
+        q->test_resident = open_resident(q, d->test);
+    if (d->training->pixels && (trains || p->statistics))
+        q->training_resident = open_resident(q, d->training);
 }
 
 static void tell(const struct problem_options *po, const char *what)
@@ -435,10 +429,10 @@ void image_open(struct problem *p, const struct problem_options *po)
     q->options = o;
     q->prefetch = po->prefetch;
     tell(po, "reading the data");
-    open_data(p, q, o, po->threads);
+    image_data_open(&q->data, p, o, po->threads, po->serves);
     tell(po, "opening the network");
     partition_samples(p, q, po);
-    const struct dataset *d = q->training;
+    const struct dataset *d = q->data.training;
     model_build(&q->model,
                 &(struct model_request){.name = o->network,
                                         .batch = p->minibatch,

@@ -38,6 +38,11 @@ struct problem_kind {
     void (*finish_statistics)(const struct problem *p, const double *sums, float *statistics);
     void (*evaluate)(struct problem *p, struct weights w, const float *statistics, int shard,
                      int shards, struct loss *loss, void (*progress)(void *), void *self);
+    /* Test images that are judged once, at the end, where evaluations judge held-out ones: in
+     * processes that serve; 0: there are none. NULL: never. */
+    int64_t (*last_samples)(const struct problem *p);
+    void (*evaluate_last)(struct problem *p, struct weights w, const float *statistics, int shard,
+                          int shards, struct loss *loss, void (*progress)(void *), void *self);
     bool (*save)(struct problem *p, const struct weights_target *to, const float *w,
                  const float *statistics);
     /* of memory that a device copies from and to; NULL: no device */
@@ -120,6 +125,9 @@ void model_build(struct model *m, const struct model_request *request, const str
  * signatures are those of struct net. */
 void problem_register_memory(void *problem, void *block, size_t bytes);
 void problem_unregister_memory(void *problem, void *block);
+
+/* Of all images, training and test, that these options find in files: reads them. */
+uint64_t problem_data_digest(const struct options *o);
 
 /* kind->save(), for those who know no problem. */
 bool problem_save(void *problem, const char *path, const float *w, const float *statistics);

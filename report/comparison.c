@@ -71,6 +71,7 @@ static void add_plain(const struct comparison *c, int case_at, int setting, int 
     } plain[] = {
         {MEASURE_TOP1, RUN_TOP1},
         {MEASURE_BEST_TOP1, RUN_BEST_TOP1},
+        {MEASURE_TEST_TOP1, RUN_TEST_TOP1},
         {MEASURE_SECONDS, RUN_SECONDS},
         {MEASURE_SAMPLES, RUN_SAMPLES},
         {MEASURE_UPDATES, RUN_UPDATES},
@@ -80,6 +81,8 @@ static void add_plain(const struct comparison *c, int case_at, int setting, int 
         {MEASURE_MINIBATCHES_HARMONIC, RUN_MINIBATCHES_HARMONIC},
     };
     for (size_t k = 0; k < sizeof plain / sizeof *plain; k++) {
+        if (plain[k].measure == MEASURE_TEST_TOP1 && !source_has_test(c->source))
+            continue;
         for (int i = 0; i < count; i++)
             c->list[i] = c->runs[i]->number[plain[k].number];
         add_median(c, plain[k].measure, case_at, setting, count);

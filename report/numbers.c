@@ -29,6 +29,10 @@ const struct measure_words measure_words[MEASURES] = {
     [MEASURE_BEST_TOP1] =
         {"best_top1", "%",
          "the greatest of a run's evaluations, which favours many evaluations: " MEDIAN},
+    [MEASURE_TEST_TOP1] =
+        {"test_top1", "%",
+         "of the test images, judged once, by the weights of the last evaluation; nothing was "
+         "decided by it, where evaluations judge held-out images: " MEDIAN},
     [MEASURE_TOP1_AT_SECONDS] =
         {"top1_at_seconds", "%",
          "at `at` seconds of the training clock, when the first run of the case that did not "

@@ -17,6 +17,7 @@ const char *const run_number_names[RUN_NUMBERS] = {
     [RUN_UPDATES] = "updates",
     [RUN_TOP1] = "top1",
     [RUN_BEST_TOP1] = "best_top1",
+    [RUN_TEST_TOP1] = "test_top1",
     [RUN_LOSS] = "loss",
     [RUN_IMAGES_PER_S] = "images_per_s",
     [RUN_STALENESS] = "staleness_mean",
@@ -192,6 +193,11 @@ const char *source_judged(const struct source *s)
     return !strcmp(s->judged, "val")           ? "held-out"
            : !strcmp(s->judged, "test or val") ? "test or held-out"
                                                : "test";
+}
+
+bool source_has_test(const struct source *s)
+{
+    return *s->judged && strcmp(s->judged, "test") != 0;
 }
 
 struct source *source_open(const char *folder)

@@ -16,6 +16,7 @@ enum run_number {
     RUN_UPDATES,
     RUN_TOP1,
     RUN_BEST_TOP1,
+    RUN_TEST_TOP1,
     RUN_LOSS,
     RUN_IMAGES_PER_S,
     RUN_STALENESS,
@@ -77,6 +78,9 @@ bool run_has_ended(const struct run *r);
 
 /* Which images they were judged on, in words: "test", "held-out", "test or held-out". */
 const char *source_judged(const struct source *s);
+
+/* Are there test images beside those that evaluations judged? */
+bool source_has_test(const struct source *s);
 
 /* What the runs of a case (-1: of all) ran on: network; machine; workers; seeds. */
 void source_footer(const struct source *s, int case_at, char *text, size_t size);

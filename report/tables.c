@@ -164,7 +164,11 @@ static void times_of_case(struct report *r, int case_at)
             "is infinity and stays in the median; cut short: so many ended before the median, or, "
             "where it is never, before the last run of the case got there. Top-1 in percent: of "
             "the last evaluation, at equal time and after equal samples (report.csv has at "
-            "which).%s",
+            "which).%s%s",
+            source_has_test(s)
+                ? " These are of held-out images; those of the test images were judged once, at "
+                  "the end, and decided nothing."
+                : "",
             coverage_text(covers, r, case_at)));
     head(t, strdup("setting"));
     head(t, strdup("runs"));
@@ -176,6 +180,8 @@ static void times_of_case(struct report *r, int case_at)
         head(t, strdup("at equal time"));
         head(t, strdup("at equal samples"));
     }
+    if (source_has_test(s))
+        head(t, strdup("test images"));
     for (int k = 0; k < s->settings.count; k++) {
         const struct number *runs = find(r, MEASURE_RUNS, case_at, k);
         if (!runs || !runs->of)
@@ -190,6 +196,8 @@ static void times_of_case(struct report *r, int case_at)
                         1, false);
         put_interval(t, 2 + s->targets, find(r, MEASURE_IMAGES_PER_S, case_at, k), 0);
         put_interval(t, 3 + s->targets, find(r, MEASURE_TOP1, case_at, k), 2);
+        if (source_has_test(s))
+            put_interval(t, t->columns - 1, find(r, MEASURE_TEST_TOP1, case_at, k), 2);
         if (!many)
             continue;
         put_interval(t, 4 + s->targets, find(r, MEASURE_TOP1_AT_SECONDS, case_at, k), 2);
@@ -313,6 +321,8 @@ static void all_runs(struct report *r)
         head(t, strdup(columns[k]));
     for (int i = 0; i < s->targets; i++)
         head(t, text_of("to %g %%, s", s->target[i]));
+    if (source_has_test(s))
+        head(t, strdup("test images"));
     for (int i = 0; i < s->count; i++) {
         const struct run *run = &s->runs[i];
         begin_row(t);
@@ -327,6 +337,10 @@ static void all_runs(struct report *r)
         }
         for (int k = 0; k < s->targets; k++)
             put(t, 9 + k, run->tta[k], strdup(number_text(text, run->tta[k], 1)));
+        if (source_has_test(s)) {
+            double value = run->number[RUN_TEST_TOP1];
+            put(t, t->columns - 1, value, strdup(number_text(text, value, 2)));
+        }
     }
 }
 

@@ -25,6 +25,8 @@ static const char *const fields[] = {
     "top1",
     "top5",
     "best_top1",
+    "test_top1",
+    "test_top5",
     "loss",
     "images_per_s",
     "useful_share",
@@ -155,14 +157,21 @@ static void read_evaluations(const char *path, struct cell_result *r)
         fclose(f);
 }
 
-struct cell_result cell_result(const struct plan *p, const struct cell *c)
+struct cell_result cell_summary(const struct plan *p, const struct cell *c)
 {
     struct cell_result r = {0};
     char path[STUDY_PATH];
-    if (c->state != CELL_DONE && c->state != CELL_DIVERGED)
-        return r;
     cell_path(p, c, "summary.json", path);
     r.json = read_file(path, &r.bytes);
+    return r;
+}
+
+struct cell_result cell_result(const struct plan *p, const struct cell *c)
+{
+    char path[STUDY_PATH];
+    if (c->state != CELL_DONE && c->state != CELL_DIVERGED)
+        return (struct cell_result){0};
+    struct cell_result r = cell_summary(p, c);
     cell_path(p, c, "eval.csv", path);
     read_evaluations(path, &r);
     return r;
