@@ -150,12 +150,25 @@ static const char *grid_value(const struct search *s, int dimension, int trial)
     return s->list[dimension].choice[trial % s->list[dimension].choices];
 }
 
-double radical_inverse(int index, int base)
+double radical_inverse(int index, int base, const int32_t *digit)
 {
     double value = 0, place = 1.0 / base;
     for (; index > 0; index /= base, place /= base)
-        value += index % base * place;
+        value += (digit ? digit[index % base] : index % base) * place;
     return value;
+}
+
+double search_point(int dimension, int trial)
+{
+    int32_t digit[GREATEST_BASE];
+    int base = primes[dimension];
+    struct random r = random_at(RANDOM_SEARCH, (uint64_t)dimension, 0, 0, 0);
+    double shift = random_uniform(&r);
+    for (int i = 0; i < base; i++)
+        digit[i] = i;
+    random_shuffle(&r, digit + 1, base - 1); /* the endless zeros before a number stay */
+    double u = radical_inverse(trial + 1, base, digit) + shift;
+    return u - floor(u);
 }
 
 void search_value(const struct search *s, int dimension, int trial, char value[SEARCH_VALUE])
@@ -165,9 +178,7 @@ void search_value(const struct search *s, int dimension, int trial, char value[S
         memcpy(value, grid_value(s, dimension, trial), SEARCH_VALUE);
         return;
     }
-    struct random r = random_at(RANDOM_SEARCH, (uint64_t)dimension, 0, 0, 0);
-    double u = radical_inverse(trial + 1, primes[dimension]) + random_uniform(&r);
-    u -= floor(u);
+    double u = search_point(dimension, trial);
     switch (d->kind) {
     case DIMENSION_LOG:
         snprintf(value, SEARCH_VALUE, "%.4g", d->least * pow(d->most / d->least, u));

@@ -5,9 +5,11 @@
  *   whole A B     whole numbers, uniform, both ends included
  *   choice X Y Z  one of these words
  *
- * Trial k takes the k-th point of Halton's sequence (Halton 1960), moved by a keyed shift modulo 1
- * (Cranley and Patterson 1976). Dimensions of [tune] come first, so trial k has the same values of
- * these in every setting; those of [tune NAME] are that setting's alone. */
+ * Trial k takes the k-th point of Halton's sequence (Halton 1960), whose digits are permuted by a
+ * fixed key of the dimension (Braaten and Weller 1979: else points of two great bases lie on
+ * lines), moved by a keyed shift modulo 1 (Cranley and Patterson 1976). Dimensions of [tune] come
+ * first, so trial k has the same values of these in every setting; those of [tune NAME] are that
+ * setting's alone. */
 #ifndef STUDY_SEARCH_H
 #define STUDY_SEARCH_H
 
@@ -42,7 +44,12 @@ void search_value(const struct search *s, int dimension, int trial, char value[S
 /* Does this value lie in the outer tenth of a range, so that a better one may be beyond it? */
 bool search_is_at_end(const struct search *s, int dimension, const char *value);
 
-/* Halton's: digits of `index` in that base, mirrored at the point. [0, 1) */
-double radical_inverse(int index, int base);
+enum { GREATEST_BASE = 53 };
+/* Halton's: digits of `index` in that base, mirrored at the point, each replaced by digit[it]
+ * (NULL: as it is). digit[0] is 0. [0, 1) */
+double radical_inverse(int index, int base, const int32_t *digit);
+
+/* Coordinate `dimension` of the point of trial `trial`, from 0. [0, 1) */
+double search_point(int dimension, int trial);
 
 #endif

@@ -34,9 +34,37 @@ static void test_halton(void **state)
     static const double two[] = {0, 0.5, 0.25, 0.75, 0.125, 0.625},
                         three[] = {1.0 / 3, 2.0 / 3, 1.0 / 9, 4.0 / 9};
     for (int i = 0; i < 6; i++)
-        assert_true(radical_inverse(i, 2) == two[i]);
+        assert_true(radical_inverse(i, 2, NULL) == two[i]);
     for (int i = 0; i < 4; i++)
-        assert_true(fabs(radical_inverse(i + 1, 3) - three[i]) < 1e-15);
+        assert_true(fabs(radical_inverse(i + 1, 3, NULL) - three[i]) < 1e-15);
+    const int32_t digit[] = {0, 2, 1};
+    assert_true(fabs(radical_inverse(1, 3, digit) - 2.0 / 3) < 1e-15);
+    assert_true(fabs(radical_inverse(7, 3, digit) - (2.0 / 3 + 1.0 / 9)) < 1e-15); /* 21 */
+}
+
+/* So few trials as a search has must not lie on a line in any two dimensions, as those of Halton's
+ * sequence do where bases are great: 11 and 13 here. */
+static void test_spread(void **state)
+{
+    enum { POINTS = 16, DIMENSIONS = 6 };
+    (void)state;
+    for (int d = 0; d < DIMENSIONS; d++) {
+        int quarter[4] = {0};
+        for (int k = 0; k < POINTS; k++)
+            quarter[(int)(4 * search_point(d, k))]++;
+        for (int i = 0; i < 4; i++)
+            assert_true(quarter[i] >= 2);
+        for (int other = 0; other < d; other++) {
+            double xy = 0, xx = 0, yy = 0;
+            for (int k = 0; k < POINTS; k++) {
+                double x = search_point(d, k) - 0.5, y = search_point(other, k) - 0.5;
+                xy += x * y;
+                xx += x * x;
+                yy += y * y;
+            }
+            assert_true(fabs(xy) / sqrt(xx * yy) < 0.5);
+        }
+    }
 }
 
 /* 64 points: each eighth of a range has eight of them, however they are shifted; within one. */
@@ -142,7 +170,11 @@ static void test_refused(void **state)
 int main(void)
 {
 #define OWN(test) cmocka_unit_test_setup_teardown(test, own_folder_enter, own_folder_leave)
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_halton), OWN(test_even),
-                                       OWN(test_same_trials), OWN(test_grid), OWN(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_halton),
+                                       cmocka_unit_test(test_spread),
+                                       OWN(test_even),
+                                       OWN(test_same_trials),
+                                       OWN(test_grid),
+                                       OWN(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
