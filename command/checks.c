@@ -61,6 +61,16 @@ static void check_ranks(const struct options *o, const struct scheme *scheme, in
               o->scheme);
 }
 
+/* What the machine file says instead. */
+static void refuse_replaced(const struct options *o)
+{
+    const struct sim_options *sim = options_of(o, world_sim.options);
+    static const char *const replaced[] = {"sim-latency", "sim-bandwidth", "sim-minibatch"};
+    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
+        if (*sim->machine && options_given(o, replaced[i]))
+            fatal("--%s: --machine %s says that: leave one", replaced[i], sim->machine);
+}
+
 /* Outside of a launcher nobody knows how many ranks there will be: --check-options takes any. */
 static void check_slowness(const struct options *o, const struct scheme *scheme, int started)
 {
@@ -77,6 +87,8 @@ static void check_slowness(const struct options *o, const struct scheme *scheme,
         link_slowness_parse(sim->link_delay, sim->link_burst, ranks);
         faults_free(faults_load(sim->faults,
                                 &(struct fault_world){.ranks = ranks, .servers = (int)o->servers}));
+        refuse_replaced(o);
+        run_context_check_machine(o, ranks);
     }
     if (known && ranks > 1)
         slowness_check_servers(&delay, &slowness, (int)o->servers, ranks);

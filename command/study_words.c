@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/digest.h"
+#include "command/cell_conditions.h"
 #include "command/checks.h"
 #include "data_loader/data_loader.h"
 #include "messaging/messaging.h"
@@ -34,17 +35,9 @@ static void digest_program(char text[DIGEST_TEXT])
     digest_close(d);
 }
 
-static void write_data_set(FILE *to, const struct options *o)
-{
-    const char *kind, *where;
-    if (!strcmp(o->network, problem_toy))
-        return;
-    dataset_find(o->dataset, o->data, &kind, &where);
-    fprintf(to, "# data set: %s\n", where ? kind : "generated images");
-}
-
 /* study_program.configure */
-static void configure(int argc, char **argv, struct option_files *files, FILE *to)
+static void configure(int argc, char **argv, struct option_files *files, const char *known,
+                      FILE *to)
 {
     struct options o;
     struct option_sets sets = option_sets();
@@ -60,9 +53,14 @@ static void configure(int argc, char **argv, struct option_files *files, FILE *t
     option_sets_use(&o);
     check_values(&o);
     check_run(&o, scheme, processes ? processes : 1);
-    fprintf(to, "processes %d\nworkers = %lld\n", processes, (long long)o.workers);
+    fprintf(to, "processes %d\n", processes);
+    const struct cell_data data = cell_data_of(&o, known);
+    if (data.in_files && !data.was_known)
+        fprintf(to, "data %s %s\n", data.digest, data.which);
+    fprintf(to, "workers = %lld\n", (long long)o.workers);
     options_write(&o, to, "", " = ", OPTION_OWN | OPTION_OUTPUT);
-    write_data_set(to, &o);
+    cell_conditions_write(&o, &data, processes, to);
+    free(data.which);
     fputs("--\n", to);
     if (!processes && !options_named(&o, "threads"))
         o.threads = 1;

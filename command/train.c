@@ -357,15 +357,6 @@ static void run_rank(struct net *net, void *argument)
     draw_figures(run);
 }
 
-/* What the machine file says instead. */
-static void refuse_replaced(const struct options *o, const char *machine)
-{
-    static const char *const replaced[] = {"sim-latency", "sim-bandwidth", "sim-minibatch"};
-    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
-        if (options_given(o, replaced[i]))
-            fatal("--%s: --machine %s says that: leave one", replaced[i], machine);
-}
-
 /* A simulated run that is resumed is where it was kept. */
 static void on_arrival(void *self)
 {
@@ -392,7 +383,6 @@ static void simulate(struct run *run, struct world_options *world)
 {
     const struct sim_options *sim = options_of(&run->options, run->world->options);
     if (*sim->machine) {
-        refuse_replaced(&run->options, sim->machine);
         run->machine = machine_load(sim->machine);
         world->links = machine_links(run->machine, world->ranks);
     }

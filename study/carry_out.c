@@ -7,7 +7,8 @@
 static const double rows_s = 2; /* between two writings of the rows */
 
 struct carried {
-    const struct plan *plan;
+    struct plan *plan;
+    const struct study_program *program;
     const struct plan_files *files;
     double written_s;
 };
@@ -18,9 +19,21 @@ static bool write_experiment(FILE *f, void *self)
     return true;
 }
 
-static void write_rows(const struct carried *c)
+/* The rows of what lies there now: while they are written no other task writes any, so those that
+ * are written last have seen what all tasks have left. */
+static bool look_and_write(FILE *f, void *self)
 {
-    study_write(c->plan->root, c->files->rows_name, c->files->write_rows, c->files->rows);
+    struct carried *c = self;
+    struct plan *p = c->plan;
+    for (int i = 0; i < p->count; i++)
+        if (!p->cells[i].mine)
+            cell_look(p, &p->cells[i], c->program);
+    return c->files->write_rows(f, c->files->rows);
+}
+
+static void write_rows(struct carried *c)
+{
+    study_write(c->plan->root, c->files->rows_name, look_and_write, c);
 }
 
 static void ended(void *self, const struct cell *cell)
@@ -44,7 +57,7 @@ static void deal(struct plan *p)
 int plan_carry_out(struct plan *p, const struct study_request *r,
                    const struct study_program *program, const struct plan_files *files)
 {
-    struct carried c = {.plan = p, .files = files};
+    struct carried c = {.plan = p, .program = program, .files = files};
     deal(p);
     struct study_lock *lock = study_lock(p->root);
     for (int i = 0; i < p->count; i++)
@@ -56,9 +69,6 @@ int plan_carry_out(struct plan *p, const struct study_request *r,
                                                  .jobs = r->jobs ? r->jobs : cores_available(),
                                                  .ended = ended,
                                                  .self = &c});
-    for (int i = 0; i < p->count && code != EXIT_WORLD; i++)
-        if (!p->cells[i].mine) /* what other tasks have done meanwhile */
-            cell_look(p, &p->cells[i], program);
     if (code != EXIT_WORLD) {
         write_rows(&c);
         if (files->conclude && !files->conclude(files->rows) && !code)

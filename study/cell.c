@@ -70,18 +70,20 @@ static bool is_empty(const char *folder)
     return empty;
 }
 
+enum { DIFFERENCE = 700 };
+
 /* The first line of the options there that is another one here; "": all are the same. */
-static void difference(const char *path, const char *options, char text[300])
+static void difference(const char *path, const char *options, char text[DIFFERENCE])
 {
     char line[1000];
     FILE *f = fopen(path, "r");
     *text = 0;
     while (f && !*text && fgets(line, sizeof line, f)) {
-        size_t name = strcspn(line, "=");
+        size_t name = strcspn(line, *line == '#' ? ":" : "=");
         line[strcspn(line, "\n")] = 0;
         if (!strcmp(line, "# --"))
             break;
-        if (*line == '#' || strstr(line, "seed = ") == line)
+        if ((*line == '#' && !line[name]) || !strncmp(line, "seed = ", 7))
             continue;
         const char *same = strstr(options, line);
         if (same && (same == options || same[-1] == '\n') && strchr("\n", same[strlen(line)]))
@@ -93,8 +95,10 @@ static void difference(const char *path, const char *options, char text[300])
             if (!*strchrnul(at, '\n'))
                 break;
         }
-        snprintf(text, 300, "'%.100s' there, %s%.*s%s here", line, now ? "'" : "no such option",
-                 now ? (int)strcspn(now, "\n") : 0, now ? now : "", now ? "'" : "");
+        int skip = *line == '#' ? 2 : 0;
+        snprintf(text, DIFFERENCE, "'%.300s' there, %s%.*s%s here", line + skip,
+                 now ? "'" : "no such option", now ? (int)strcspn(now, "\n") - skip : 0,
+                 now ? now + skip : "", now ? "'" : "");
     }
     if (f)
         fclose(f);
@@ -103,7 +107,7 @@ static void difference(const char *path, const char *options, char text[300])
 static _Noreturn void refuse_other(const struct plan *p, const struct cell *c, const struct note *n,
                                    const struct study_program *program)
 {
-    char path[STUDY_PATH], text[300];
+    char path[STUDY_PATH], text[DIFFERENCE];
     cell_path(p, c, "options.ini", path);
     difference(path, c->of->computed, text);
     bool same = !strcmp(n->program, program->name);
@@ -121,11 +125,20 @@ static bool is_result(int code)
     return code == 0 || code == EXIT_NAN;
 }
 
-static bool has(const struct plan *p, const struct cell *c, const char *name)
+/* The exit code that a run had or will have, by its summary.json, which is written whole, and last
+ * of all that counts: its being there is the one fact that a run is over, whatever is killed after
+ * it, the study before it notes the end included. -1: it is not over, or has no result. */
+static int code_of_summary(const struct plan *p, const struct cell *c)
 {
-    char path[STUDY_PATH];
-    cell_path(p, c, name, path);
-    return !access(path, R_OK);
+    char status[100], unwritten[100];
+    struct cell_result r = cell_summary(p, c);
+    cell_field(&r, "status", status, sizeof status);
+    cell_field(&r, "unwritten", unwritten, sizeof unwritten);
+    cell_result_close(&r);
+    return *unwritten                    ? -1
+           : !strcmp(status, "finished") ? 0
+           : !strcmp(status, "nan")      ? EXIT_NAN
+                                         : -1;
 }
 
 void cell_look(const struct plan *p, struct cell *c, const struct study_program *program)
@@ -144,7 +157,10 @@ void cell_look(const struct plan *p, struct cell *c, const struct study_program 
                 path);
         return;
     }
-    bool whole = n.exit >= 0 && (!is_result(n.exit) || has(p, c, "summary.json"));
+    int code = code_of_summary(p, c);
+    if (n.exit < 0 && *n.digest)
+        n.exit = code;
+    bool whole = n.exit >= 0 && (!is_result(n.exit) || code == n.exit);
     if (whole && is_result(n.exit) && strcmp(n.digest, c->digest))
         refuse_other(p, c, &n, program);
     if (!whole || n.exit == EXIT_STOPPED)

@@ -109,10 +109,64 @@ static void say_who(int file)
         dprintf(file, "process %d on %s, since %s\n", (int)getpid(), host, date);
 }
 
+/* The size of the array that a file of that name is a task's of; 0: it is none. */
+static int array_of(const char *name)
+{
+    int task, tasks, end = 0;
+    size_t length = strlen(marker);
+    if (strncmp(name, marker, length) ||
+        sscanf(name + length, "-%d-of-%d%n", &task, &tasks, &end) != 2 || name[length + end])
+        return 0;
+    return tasks;
+}
+
+static bool is_locked(const char *root, const char *name)
+{
+    char path[STUDY_PATH];
+    snprintf(path, sizeof path, "%s/%.300s", root, name);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool locked = file >= 0 && flock(file, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (file >= 0)
+        close(file);
+    return locked;
+}
+
+/* Tasks of arrays of two sizes would take each other's cells. */
+static void refuse_other_size(const char *root, int tasks)
+{
+    int other = 0;
+    DIR *d = opendir(root);
+    for (struct dirent *e; d && !other && (e = readdir(d));) {
+        int size = array_of(e->d_name);
+        if (size && size != tasks && is_locked(root, e->d_name))
+            other = size;
+    }
+    if (d)
+        closedir(d);
+    if (other)
+        fatal("--results %s: an array of %d tasks runs there now, this one is of %d: they would "
+              "take each other's cells; wait for it, or name another folder",
+              root, other, tasks);
+}
+
+/* One task after the other, so that of two sizes the first one is seen. */
+static int lock_part(const char *root, int tasks, int task)
+{
+    char name[60];
+    int turn = open_in(root, writing);
+    flock(turn, LOCK_EX);
+    refuse_other_size(root, tasks);
+    snprintf(name, sizeof name, "%s-%d-of-%d", marker, task + 1, tasks);
+    int part = lock(root, name, LOCK_EX);
+    say_who(part);
+    close(turn);
+    return part;
+}
+
 struct study_lock *study_lock(const char *root)
 {
     struct study_lock *l = xcalloc(1, sizeof *l);
-    char path[STUDY_PATH], part[60];
+    char path[STUDY_PATH];
     int tasks, task;
     if (strlen(root) > LONGEST_ROOT)
         fatal("--results: a path of %zu bytes; at most %d are taken", strlen(root), LONGEST_ROOT);
@@ -122,12 +176,7 @@ struct study_lock *study_lock(const char *root)
     judge_folder(root);
     l->all = lock(root, marker, tasks > 1 ? LOCK_SH : LOCK_EX);
     say_who(l->all);
-    l->part = -1;
-    if (tasks > 1) {
-        snprintf(part, sizeof part, "%s-%d-of-%d", marker, task + 1, tasks);
-        l->part = lock(root, part, LOCK_EX);
-        say_who(l->part);
-    }
+    l->part = tasks > 1 ? lock_part(root, tasks, task) : -1;
     return l;
 }
 

@@ -126,14 +126,14 @@ static char *read_all(int from)
     return text;
 }
 
-static _Noreturn void judge(struct words *w, struct option_files *files, int out, int err,
-                            const struct study_program *program)
+static _Noreturn void judge(struct words *w, struct option_files *files, const char *known, int out,
+                            int err, const struct study_program *program)
 {
     FILE *f = fdopen(out, "w");
     w->list[w->count] = NULL;
     dup2(err, STDERR_FILENO);
     dup2(err, STDOUT_FILENO);
-    program->configure(w->count, w->list, files, f);
+    program->configure(w->count, w->list, files, known, f);
     fflush(f);
     _exit(0);
 }
@@ -183,8 +183,8 @@ static _Noreturn void refuse_words(char *complaint, const struct section *scene,
 }
 
 /* The program's answer (study.h), to be freed. */
-static char *ask(struct words *w, struct option_files *files, const struct study_program *program,
-                 char **complaint)
+static char *ask(struct words *w, struct option_files *files, const char *known,
+                 const struct study_program *program, char **complaint)
 {
     int out[2], err[2], status = 0;
     CHECK(!pipe2(out, O_CLOEXEC) && !pipe2(err, O_CLOEXEC), "no pipe: %s", strerror(errno));
@@ -192,7 +192,7 @@ static char *ask(struct words *w, struct option_files *files, const struct study
     pid_t child = fork();
     CHECK(child >= 0, "no process: %s", strerror(errno));
     if (!child)
-        judge(w, files, out[1], err[1], program);
+        judge(w, files, known, out[1], err[1], program);
     close(out[1]);
     close(err[1]);
     char *answer = read_all(out[0]);
@@ -226,9 +226,23 @@ static bool says_something(const char *text, const char *begin)
     return at && at[strlen(begin)] && at[strlen(begin)] != '\n';
 }
 
-static struct configured *read_answer(char *answer)
+/* What the answer says of data that it has read, in its second line, is known from now on. */
+static void learn_data(struct plan *p, char *answer)
+{
+    char *line = strchr(answer, '\n');
+    if (!line || strncmp(++line, "data ", 5) != 0)
+        return;
+    size_t length = strcspn(line, "\n") + 1, known = p->known_data ? strlen(p->known_data) : 0;
+    p->known_data = realloc(p->known_data, known + length + 1);
+    CHECK(p->known_data, "no memory for what is known of the data");
+    snprintf(p->known_data + known, length + 1, "%s", line);
+    memmove(line, line + length, strlen(line + length) + 1);
+}
+
+static struct configured *read_answer(struct plan *p, char *answer)
 {
     struct configured *c = xcalloc(1, sizeof *c);
+    learn_data(p, answer);
     char *own = strstr(answer, "\n--\n"), *lines = strchr(answer, '\n');
     CHECK(own && lines && sscanf(answer, "processes %d", &c->processes) == 1,
           "the answer about a cell's options is cut off");
@@ -271,10 +285,10 @@ const struct configured *plan_configure(struct plan *p, const struct experiment 
     add_section(w, exception);
     for (; extra && extra->name; extra++)
         add_word(w, extra->name, extra->value);
-    char *answer = ask(w, &files, program, &complaint);
+    char *answer = ask(w, &files, p->known_data ? p->known_data : "", program, &complaint);
     if (!answer)
         refuse_words(complaint, scene, setting, exception);
-    struct configured *c = read_answer(answer);
+    struct configured *c = read_answer(p, answer);
     p->configured = grown(p->configured, p->configured_count, sizeof *p->configured);
     p->configured[p->configured_count++] = c;
     for (int i = 0; i < w->count; i++)
@@ -347,6 +361,7 @@ void plan_close(struct plan *p)
         xfree(p->configured[i]);
     }
     free(p->configured);
+    free(p->known_data);
     free(p->cells);
     xfree(p->order);
 }

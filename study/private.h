@@ -55,6 +55,7 @@ struct plan {
     int count;
     struct configured **configured; /* owned */
     int configured_count;
+    char *known_data; /* lines of study_program.configure()'s answers; NULL: none yet */
 };
 
 /* An option beyond the experiment's, of which the last one counts. */
@@ -71,14 +72,17 @@ const struct configured *plan_configure(struct plan *p, const struct experiment 
 /* Fatal on an option that a study says itself, or that has no place in one. */
 void check_taken(const struct assignment *a);
 struct cell *plan_add(struct plan *p);
-/* Every cell's digest; fatal when two have one folder or two settings are equal everywhere. */
+/* Of a plan with as many configured runs for each setting in each case, in their order: fatal when
+ * two settings, or two cases, are equal everywhere, or settings are not judged alike. */
+void plan_check_comparison(const struct plan *p, const struct experiment *e);
+/* Every cell's digest. */
 void plan_digest(struct plan *p, const struct study_program *program);
 void plan_close(struct plan *p);
 
 /* --- a cell's folder --- */
 
-/* Reads what is there. Fatal: a finished run of other options or another program, or files that are
- * no cell's. */
+/* Reads what is there; its summary.json says whether it has ended. Fatal: a finished run of other
+ * options or another program, or files that are no cell's. */
 void cell_look(const struct plan *p, struct cell *c, const struct study_program *program);
 /* Makes way, writes options.ini and cell.ini. False: errno. *resumes: what was begun goes on. */
 bool cell_begin(const struct plan *p, const struct cell *c, const struct study_program *program,
@@ -139,7 +143,9 @@ struct cell_result {
     bool read; /* eval.csv is there, with its columns */
 };
 
+/* Of a cell that has a result; else nothing. cell_summary(): of any, its json alone. */
 struct cell_result cell_result(const struct plan *p, const struct cell *c);
+struct cell_result cell_summary(const struct plan *p, const struct cell *c);
 void cell_result_close(struct cell_result *r);
 enum { MOST_COLUMNS = 64 }; /* of a CSV */
 

@@ -46,26 +46,6 @@ static void add_cells(struct study *s, const struct section *scene, const struct
     }
 }
 
-/* Two names for one thing would be counted twice. */
-static void refuse_equal(const struct study *s)
-{
-    const struct experiment *e = s->experiment;
-    int settings = experiment_count(e, SECTION_SETTING), cases = experiment_count(e, SECTION_CASE);
-    for (int a = 0; a < settings; a++)
-        for (int b = a + 1; b < settings; b++) {
-            bool equal = true;
-            for (int k = 0; k < cases && equal; k++)
-                equal = !strcmp(s->plan.configured[k * settings + a]->computed,
-                                s->plan.configured[k * settings + b]->computed);
-            const struct section *first = experiment_section(e, SECTION_SETTING, a),
-                                 *second = experiment_section(e, SECTION_SETTING, b);
-            if (equal)
-                fatal("%s:%d: [setting %s] is the same as [setting %s] of line %d in every case: "
-                      "leave one",
-                      second->path, second->line, second->name, first->name, first->line);
-        }
-}
-
 /* Seed by seed: what is there after a part of the time can be compared. */
 static void order(struct study *s)
 {
@@ -84,7 +64,7 @@ static void plan_study(struct study *s, const struct study_program *program)
         for (int i = 0; i < experiment_count(e, SECTION_SETTING); i++)
             add_cells(s, experiment_section(e, SECTION_CASE, k),
                       experiment_section(e, SECTION_SETTING, i), program);
-    refuse_equal(s);
+    plan_check_comparison(&s->plan, e);
     plan_digest(&s->plan, program);
     order(s);
 }

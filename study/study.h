@@ -25,9 +25,11 @@ struct study_program {
 
     /* Judges the words of a run as the run would, and is fatal on the same mistakes; called in a
      * process of its own. Writes to `to` lines of text: "processes N" (0: one, simulated; else the
-     * ranks to start), then all options, name = value, a line "--", and after it those that do not
-     * change what is computed. */
-    void (*configure)(int argc, char **argv, struct option_files *files, FILE *to);
+     * ranks to start); "data DIGEST WHICH" where it reads data, which takes time: `known` has such
+     * lines of earlier answers; then all options, name = value, and "# NAME: WHAT" of what else
+     * counts; a line "--", and after it options that do not change what is computed. */
+    void (*configure)(int argc, char **argv, struct option_files *files, const char *known,
+                      FILE *to);
 };
 
 struct study_request {
@@ -43,9 +45,9 @@ struct study_request {
 int study_run(const struct study_request *r, const struct study_program *program);
 
 /* The trials of [tune], as many for every setting in every case, judged by the time to the target
- * on held-out training images, then by their best accuracy; never-reached is infinity. Writes
- * trials.csv and, when all have ended, tuned.ini. With r->targets: tunes the reference, repeats its
- * winner, and writes targets.ini. The same codes. */
+ * on held-out training images, then by their best accuracy; never-reached is infinity, and
+ * what diverged comes last. Writes trials.csv and, when all have ended, tuned.ini. With r->targets:
+ * tunes the reference, repeats its winner, and writes targets.ini. The same codes. */
 int study_tune(const struct study_request *r, const struct study_program *program);
 
 /* The grid of [folds], each point K times, each time judged by another K-th of the training images,

@@ -196,6 +196,7 @@ void tuning_add_all(struct tuning *t)
     for (int k = 0; k < experiment_count(t->experiment, SECTION_CASE); k++)
         for (int i = 0; i < experiment_count(t->experiment, SECTION_SETTING); i++)
             tuning_add(t, k, i);
+    plan_check_comparison(&t->plan, t->experiment);
     plan_digest(&t->plan, t->program);
     tuning_order(t);
 }
@@ -229,6 +230,7 @@ struct score tuning_score(const struct tuning *t, const struct section *scene,
         for (int k = 0; k < r.count; k++)
             best = fmax(best, r.list[k].top1);
         s.known &= is_known(c, &r);
+        s.diverged += c->state == CELL_DIVERGED;
         s.reached_s += isnan(reached_s) ? INFINITY : reached_s;
         double from_mean = best - s.best_top1; /* Welford's */
         s.best_top1 += from_mean / ++s.runs;
@@ -262,16 +264,27 @@ bool tuning_is_whole(const struct tuning *t, const char *file, const char *rows,
     return !left;
 }
 
+/* A run that diverged has lost what it reached: it comes after all that did not, however soon it
+ * was at the target. */
+static bool is_better(const struct score *a, const struct score *b)
+{
+    if (!a->diverged != !b->diverged)
+        return !a->diverged;
+    if (a->reached_s != b->reached_s)
+        return a->reached_s < b->reached_s;
+    return a->best_top1 > b->best_top1;
+}
+
 int tuning_winner(const struct tuning *t, const struct section *scene,
                   const struct section *setting, struct score *best)
 {
     int winner = -1;
+    *best = (struct score){.reached_s = INFINITY};
     for (int trial = 0; trial < t->trials; trial++) {
         struct score s = tuning_score(t, scene, setting, trial);
         if (!s.known)
             return -1;
-        if (winner >= 0 && (s.reached_s > best->reached_s ||
-                            (s.reached_s == best->reached_s && s.best_top1 <= best->best_top1)))
+        if (winner >= 0 && !is_better(&s, best))
             continue;
         winner = trial;
         *best = s;

@@ -24,8 +24,8 @@ static void say_score(FILE *f, const struct tuning *t, int trial, const struct s
         fprintf(f, "%g %% after %.2f s, ", t->target, s->reached_s);
     else if (t->target > 0)
         fprintf(f, "%g %% never, ", t->target);
-    fprintf(f, "at best %.2f %% (mean over %d seed%s)\n", s->best_top1, t->seed_count,
-            t->seed_count > 1 ? "s" : "");
+    fprintf(f, "at best %.2f %% (mean over %d seed%s)%s\n", s->best_top1, t->seed_count,
+            t->seed_count > 1 ? "s" : "", s->diverged ? "; IT DIVERGED, as all trials did" : "");
 }
 
 static void write_winner(FILE *f, const struct tuning *t, int scene, int setting)

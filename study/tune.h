@@ -23,8 +23,8 @@ struct tuning {
 struct score {
     double reached_s;            /* INFINITY: a seed never got to the target */
     double best_top1, deviation; /* of best_top1, among the runs */
-    int runs;
-    bool known; /* all its runs have ended */
+    int runs, diverged;          /* diverged: of them */
+    bool known;                  /* all its runs have ended */
 };
 
 /* `kind`: SECTION_TUNE or SECTION_FOLDS. Files of the names `left_out` are not included. */
@@ -60,7 +60,8 @@ bool tuning_has_result(const struct plan *p, const struct cell *c);
 /* Has every cell a result that can be judged? Else says that `file` is not written, and why; *well:
  * only cells of other tasks are missing, so it is no failure of this one. */
 bool tuning_is_whole(const struct tuning *t, const char *file, const char *rows, bool *well);
-/* The best trial; -1: some have not ended. */
+/* The best trial: of those none of whose runs diverged the first at the target, else, where none
+ * got there, the most accurate; else of the others. -1: some have not ended. */
 int tuning_winner(const struct tuning *t, const struct section *scene,
                   const struct section *setting, struct score *best);
 

@@ -72,6 +72,7 @@ check 'what is not there is not known' [ "$unknown" = 3 ]
 cp -r whole stuck
 cell=stuck/cells/quiet/ssgd/seed-1
 sed -i '/^exit/d; s/^digest = .*/digest = 0123456789abcdef/' $cell/cell.ini
+rm $cell/summary.json
 (
     cd $cell && long=$(printf '%0200d' 0)
     for _ in {1..24}; do mkdir "$long" && cd "$long" || exit; done
@@ -80,6 +81,22 @@ study a.ini --results stuck
 check 'a folder that cannot be cleared is named' ends 3 'cannot write stuck/cells/quiet/ssgd/seed-1'
 check 'it has no digest yet' eval '[ -s $cell/cell.ini ] && ! grep -q ^digest $cell/cell.ini'
 rm -r stuck
+
+# That a run is over is known by its summary: a study that is killed before it has noted that runs
+# nothing twice, and takes the cell as it is.
+cp -r whole noted
+sed -i '/^ended/d; /^exit/d; /^wall_seconds/d' noted/cells/*/asgd/*/cell.ini
+before=$(cat noted/cells/*/*/*/cell.ini noted/cells/*/*/*/summary.json)
+study a.ini --results noted
+check 'what has ended is not run again, noted or not' ends 0 '^0 of 16 cells to run'
+check 'nor touched' [ "$before" = \
+    "$(cat noted/cells/*/*/*/cell.ini noted/cells/*/*/*/summary.json)" ]
+check 'and has its rows' cmp whole/study.csv noted/study.csv
+sed -i '/^digest/d' noted/cells/quiet/asgd/seed-1/cell.ini # it was being cleared
+sed -i 's/"status": "finished"/"status": "stopped by a signal"/' \
+    noted/cells/quiet/asgd/seed-2/summary.json
+study a.ini --results noted
+check 'but what was begun anew, or was asked to stop, is' ends 0 '^2 of 16 cells to run'
 
 # Killed at random moments, again and again. What had ended is never run again.
 touched=0 last=
@@ -158,6 +175,54 @@ wait
 check 'tasks of an array share the cells' [ "$(cat log.? | grep -c ': done')" = 16 ]
 check 'and leave the same rows' cmp whole/study.csv array/study.csv
 
+# One of another size would take the others' cells.
+samples=4000000 seeds=1 write long.ini
+of() { # SIZE: words of a task of such an array
+    echo "SLURM_ARRAY_TASK_ID=0 SLURM_ARRAY_TASK_COUNT=$1 SLURM_ARRAY_TASK_MIN=0"
+}
+# shellcheck disable=SC2046
+env $(of 2) "$nbsgd" study long.ini --results sizes >log.first 2>&1 </dev/null &
+first=$!
+for _ in {1..200}; do [ -s sizes/study.csv ] && break; sleep 0.05; done
+# shellcheck disable=SC2046
+run env $(of 3) "$nbsgd" study long.ini --results sizes
+check 'an array of another size is refused' ends 2 'an array of 2 tasks runs there now' \
+    'this one is of 3'
+check 'in one line' [ "$(wc -l <<<"$out")" = 1 ]
+kill -TERM $first
+wait $first
+rm -r sizes
+seeds=1 write few.ini
+for size in 2 3; do
+    # shellcheck disable=SC2046
+    run env $(of $size) "$nbsgd" study few.ini --results sizes
+done
+check 'one that is over is in the way of none' ends 0 'cells to run by this task'
+
+# Rows are of what lies there when they are written, not of what lay there when a task looked: here
+# another task ends while this one, which has looked, waits to write for the last time.
+cp -r half stale
+rm -r stale/cells/*/ssgd/seed-1 stale/cells/quiet/asgd/seed-1
+# shellcheck disable=SC2046
+env $(of 2) "$nbsgd" study slow.ini --results stale --jobs 1 >log.stale 2>&1 </dev/null &
+pid=$!
+said() { # TIMES
+    for _ in {1..400}; do
+        [ "$(grep -c ': done' log.stale)" -lt "$1" ] || break
+        sleep 0.02
+    done
+}
+said 1
+(
+    sleep 0.1
+    flock -x 9
+    said 2
+    sleep 0.3
+    cp -r half/cells/quiet/asgd/seed-1 stale/cells/quiet/asgd/
+) 9<>stale/.nbsgd-study-rows
+wait $pid
+check 'rows of an array are of what lies there' cmp half/study.csv stale/study.csv
+
 if [ "$(id -u)" = 0 ] || [ -w . ]; then
     run bash -c "ulimit -f 0; exec '$nbsgd' study a.ini --results full"
     check 'a full disk is named' ends 3 'cannot write full/study.ini \(File too large\)'
@@ -182,6 +247,16 @@ settings='learning = 1' write bad.ini &&
     refused "bad.ini:20: setting asgd, case quiet: unknown option 'learning'"
 settings=$'[setting b]\nscheme = asgd\nlr = 0.01' write bad.ini &&
     refused 'bad.ini:20: \[setting b\] is the same as \[setting asgd\] of line 17'
+settings=$'[case calm]' write bad.ini &&
+    refused 'bad.ini:20: \[case calm\] is the same as \[case quiet\] of line 12 for every setting'
+settings='eval-every = 100' write bad.ini && refused \
+    'bad.ini:20: eval-every: \[setting ssgd\] has 0, \[setting asgd\] has 100, in \[case quiet\]'
+settings=$'[setting asgd in straggler]\neval-seconds = 1' write bad.ini &&
+    refused 'bad.ini:21: eval-seconds: .*has 1, in \[case straggler\]: .*judged equally often'
+printf 'latency_s = 1e-5\nbandwidth_bytes_per_s = 1e9\n' >untimed.ini
+base='machine = untimed.ini' write bad.ini && refused \
+    "setting ssgd, case quiet: --machine untimed.ini has no time .*'quadratic cifar 8 f32 1 = SEC"
+base='machine = none.ini' write bad.ini && refused 'case quiet: --machine: cannot read none.ini'
 settings='slow = 3=2' write bad.ini && refused 'slow: \[case straggler\] has it, too \(bad.ini:14\)'
 settings=$'[setting b]\nscheme = sgd' write bad.ini && refused 'bad.ini:21: setting b.*sgd'
 settings=$'[setting b]\nscheme = ssp\nworkers = 0' write bad.ini && refused "workers: '0'"
@@ -217,6 +292,62 @@ rm whole/cells/quiet/asgd/seed-2/cell.ini
 study a.ini --results whole
 check 'files that are no cell' ends 2 'no cell of a study'
 
+# What options name counts by what it says: a machine file, and the data.
+printf '[minibatch_s]\nquadratic cifar 8 f32 1 = 0.02\n' | cat untimed.ini - >machine.ini
+base='machine = machine.ini' seeds=1 write timed.ini
+study timed.ini --results timed
+check 'with a machine file' ends 0
+sed -i 's/= 0.02/= 0.03/' machine.ini
+study timed.ini --results timed
+check 'with another text it is another' ends 2 'other options \(a file that they name, or a seed\)'
+
+idx() { # FOLDER: MNIST's form, 40 images and 20
+    local n half octal
+    mkdir -p "$1"
+    for half in 'train 050 40' 't10k 024 20'; do
+        read -r half octal n <<<"$half"
+        { printf %b "\\0\\0\\010\\003\\0\\0\\0\\0$octal\\0\\0\\0\\034\\0\\0\\0\\034"
+            head -c $((n * 784)) /dev/zero; } >"$1/$half-images-idx3-ubyte"
+        { printf %b "\\0\\0\\010\\001\\0\\0\\0\\0$octal"
+            for ((i = 0; i < n; i++)); do printf %b "\\0$(printf %o $((i % 10)))"; done
+        } >"$1/$half-labels-idx1-ubyte"
+    done
+}
+idx mnist
+cat >data.ini <<'END_OF_FILE'
+[study]
+seeds = 1
+[base]
+world = sim
+dataset = mnist
+data = mnist
+network = mlp
+hidden = 4
+batch = 8
+minibatches = 1
+samples = 80
+[setting ssgd]
+scheme = ssgd
+[setting asgd]
+scheme = asgd
+END_OF_FILE
+study data.ini --results data
+check 'with data' ends 0 '2 of 2'
+check 'they have a digest' grep -qE '^# data set: mnist, digest [0-9a-f]{16}$' \
+    data/cells/default/ssgd/seed-1/options.ini
+mv mnist elsewhere
+sed -i 's/^data = .*/data = elsewhere/' data.ini
+study data.ini --results data
+check 'the same data elsewhere are the same' ends 0 '^0 of 2 cells'
+for file in train-images t10k-images; do
+    cp elsewhere/$file-idx3-ubyte old
+    printf x | dd of=elsewhere/$file-idx3-ubyte bs=1 seek=100 conv=notrunc status=none
+    study data.ini --results data
+    check "$file: one byte makes another cell" ends 2 \
+        "'data set: mnist, digest [0-9a-f]*' there, 'data set: mnist, digest .* here"
+    mv old elsewhere/$file-idx3-ubyte
+done
+
 # By the real clock, one after the other, each with its own launcher.
 cat >mpi.ini <<'END_OF_FILE'
 [study]
@@ -235,6 +366,15 @@ END_OF_FILE
 NBSGD_DATADIR=$home study mpi.ini --results mpi
 check 'over MPI' ends 0 '2 of 2'
 check 'with its ranks' [ "$(rows mpi/cells/default/ssgd/seed-1/ranks.csv | wc -l)" = 3 ]
+check 'they say where they ran' grep -qE "^# runs on: host $(hostname), [0-9]+ cores, .*launcher" \
+    mpi/cells/default/ssgd/seed-1/options.ini
+NBSGD_DATADIR=$home study mpi.ini --results mpi
+check 'there again they are done' ends 0 '^0 of 2 cells'
+run env NBSGD_DATADIR="$home" MPIRUN=other "$nbsgd" study mpi.ini --results mpi
+check 'another launcher makes another cell' ends 2 "'runs on: host .* launcher other.* here"
+sed -i 's/^workers = 2/&\nthreads = 3/' mpi.ini
+NBSGD_DATADIR=$home study mpi.ini --results mpi
+check 'so do other threads' ends 2 'threads = 0.* there, .*threads = 3.* here'
 # Under Slurm srun starts a cell's ranks, not the job's.
 mkdir fake
 for word in scontrol squeue srun; do

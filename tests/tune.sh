@@ -91,6 +91,8 @@ for scene in healthy slow; do
 done
 run "$nbsgd" study a.ini --results whole
 check 'a study takes it' ends 0 '^4 of 4 cells'
+check 'the test images are reported' [ "$(column whole/study.csv test_top1 |
+    grep -c '^[0-9.]*$')" = 4 ]
 check 'judged by held-out images' [ "$(column whole/study.csv evaluated | sort -u)" = val ]
 check 'with its rate' grep -qx "lr = $(best slow ssp)" \
     whole/cells/slow/ssp/seed-1/options.ini
@@ -119,6 +121,28 @@ tune a.ini --results half2
 check 'a trial without its evaluations' ends 8 'no tuned.ini: 1 of 12 runs have no result'
 check 'nothing is chosen' [ ! -e half2/tuned.ini ]
 mv kept.csv half2/trials/slow/ssp/trial-2/seed-100001/eval.csv
+
+# What diverged comes last, however soon it was at the target.
+winner() { # DIR: of ssgd in healthy
+    sed -n '/^# trial/h; /^\[setting ssgd in healthy\]/{x; s/^# trial \([0-9]*\).*/\1/p}' \
+        "$1/tuned.ini"
+}
+cp -r whole lost
+first=$(winner lost)
+cell=lost/trials/healthy/ssgd/trial-$first/seed-100001
+sed -i 's/^exit = 0/exit = 4/' "$cell/cell.ini"
+sed -i 's/"status": "finished"/"status": "nan"/' "$cell/summary.json"
+tune a.ini --results lost
+check 'a trial that diverged' ends 0 '^0 of 12 cells'
+check 'does not win' eval '[ -n "$(winner lost)" ] && [ "$(winner lost)" != "$first" ]'
+sed -i 's/^exit = 0/exit = 4/' lost/trials/healthy/ssgd/*/*/cell.ini
+sed -i 's/"status": "finished"/"status": "nan"/' lost/trials/healthy/ssgd/*/*/summary.json
+tune a.ini --results lost
+check 'but where all did, which is said' ends 0 'ssgd in healthy: trial .*; IT DIVERGED, as all'
+sed "/^\[tune\]/i [setting again]\nscheme = ssgd" a.ini >twice.ini
+tune twice.ini --results whole --check
+check 'equal settings are refused before they are tuned' ends 2 \
+    'again\] is the same as \[setting ssgd'
 
 # One trial fails: settings would not be compared by the same number.
 sed -i 's/^exit = 0/exit = 5/' half2/trials/slow/ssp/trial-2/seed-100001/cell.ini
