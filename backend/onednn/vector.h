@@ -124,8 +124,31 @@ INLINE void vec_put_bytes(uint8_t *p, const vec_int *v, int lanes)
     memcpy(p, &bytes, (size_t)lanes);
 }
 
-/* The two faces of ReLU, by integer arithmetic on the bits, since not every target compares such
- * vectors well. Forward: zero where v < 0; a NaN stays, so that a run that diverged is seen. */
+/* All bits of a lane where v is not a number. This and what follows compares by integer arithmetic
+ * on the bits, since gcc takes such vectors apart to compare them for some targets. */
+INLINE void vec_is_nan(vec_int *is, const vec *v)
+{
+    *is = (0x7f800000 - (vec_int)((vec_bits)*v & 0x7fffffff)) >> 31;
+}
+
+/* All bits of a lane where a > b, of two numbers; what a NaN gives is not said. */
+INLINE void vec_greater(vec_int *is, const vec *a, const vec *b)
+{
+    vec_int x = (vec_int)(*a + 0), y = (vec_int)(*b + 0); /* -0 is 0 */
+    x ^= x >> 31 & 0x7fffffff; /* whole numbers in the order of the floats */
+    y ^= y >> 31 & 0x7fffffff;
+    vec_int less = (vec_int)((vec_bits)y - (vec_bits)x);
+    *is = (less ^ ((y ^ x) & (less ^ y))) >> 31; /* its sign, also where it overflows */
+}
+
+/* All bits of a lane where v is `value`, both from 0 to 2^31 - 1. */
+INLINE void vec_is(vec_int *is, const vec_int *v, int value)
+{
+    *is = ((*v ^ value) - 1) >> 31;
+}
+
+/* The two faces of ReLU. Forward: zero where v < 0; a NaN stays, so that a run that diverged is
+ * seen. */
 INLINE void vec_relu(vec *v)
 {
     vec_bits bits = (vec_bits)*v;
