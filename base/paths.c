@@ -1,5 +1,6 @@
 #include "base/paths.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,4 +37,36 @@ bool data_path(char *path, size_t size, const char *name)
     return (*folder && (is_readable_at(path, size, folder, "/../share/nbsgd", name) ||
                         is_readable_at(path, size, folder, "/../..", name))) ||
            is_readable_at(path, size, DATADIR, "", name);
+}
+
+/* Of both the bytes of the folders that they have in common, the last slash included. */
+static size_t common_folders(const char *a, const char *b)
+{
+    size_t common = 0, i = 0;
+    for (; a[i] && a[i] == b[i]; i++)
+        if (a[i] == '/')
+            common = i + 1;
+    bool whole = (!a[i] || a[i] == '/') && (!b[i] || b[i] == '/');
+    return whole && i > common ? i : common;
+}
+
+bool path_between(char *path, size_t size, const char *from, const char *to)
+{
+    char a[PATH_MAX], b[PATH_MAX];
+    if (!realpath(from, a) || !realpath(to, b))
+        return false;
+    size_t common = common_folders(a, b), used = 0;
+    const char *up = a + common, *down = b + common;
+    up += *up == '/';
+    down += *down == '/';
+    for (const char *c = up; *c && used < size; c = *c ? c + 1 : c) {
+        used += (size_t)snprintf(path + used, size - used, "%s..", used ? "/" : "");
+        c = strchr(c, '/');
+        if (!c)
+            break;
+    }
+    if (used < size && (*down || !used))
+        used +=
+            (size_t)snprintf(path + used, size - used, "%s%s", used ? "/" : "", *down ? down : ".");
+    return used < size;
 }

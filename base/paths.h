@@ -13,4 +13,8 @@
  * found, or `path` is too small. */
 bool data_path(char *path, size_t size, const char *name);
 
+/* How one gets from folder `from` to `to`, a folder or a file, which both must be there: "../b/c";
+ * "." where they are the same. False: one is not there, or `path` is too small. */
+bool path_between(char *path, size_t size, const char *from, const char *to);
+
 #endif

@@ -33,3 +33,15 @@ char *text_number(char text[TEXT_NUMBER], int64_t number)
     *end = 0;
     return text;
 }
+
+size_t text_whole(const char *text, size_t most)
+{
+    size_t length = strnlen(text, most), first = length;
+    while (first > 0 && length - first < 3 && ((unsigned char)text[first - 1] & 0xc0) == 0x80)
+        first--;
+    if (!first)
+        return length;
+    unsigned char lead = (unsigned char)text[--first];
+    size_t needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    return length - first < needed ? first : length;
+}

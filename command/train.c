@@ -3,6 +3,8 @@
  * In the real world each process opens what it needs after the world is there: how many ranks share
  * its host decides how many threads it takes. On the simulated network one process opens it once
  * for all ranks. */
+#include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/cores.h"
+#include "base/paths.h"
 #include "collective/collective.h"
 #include "command/agreement.h"
 #include "command/checkpoints.h"
@@ -135,11 +138,18 @@ static void print(const struct options *o)
         print_network(o);
 }
 
+static bool is_plain(const char *path)
+{
+    while (*path && !iscntrl((unsigned char)*path))
+        path++;
+    return !*path;
+}
+
 /* The head of each file of results, lines of "# name: value". To be freed. */
 static char *head(const struct run *run, int ranks)
 {
     const struct problem *p = run->context.problem;
-    char *text = NULL, date[64], host[128] = "?", cpu[100];
+    char *text = NULL, date[64], host[128] = "?", cpu[100], from[PATH_MAX];
     size_t size;
     time_t now = time(NULL);
     FILE *f = open_memstream(&text, &size);
@@ -149,6 +159,8 @@ static char *head(const struct run *run, int ranks)
     fprintf(f, "# commit: %s\n# date: %s\n# host: %s\n# cores: %d\n# cpu: %s\n# ranks: %d\n",
             version_commit(), date, host, cores_available(), cpu, ranks);
     fprintf(f, "# run: %s\n", claim_run(run->claim));
+    if (path_between(from, sizeof from, claim_folder(run->claim), ".") && is_plain(from))
+        fprintf(f, "# started in: %s\n", from); /* its options may name files from there */
     fprintf(f, "# computes: %s\n# data: %s\n# judged by: %s\n# parameters: %lld\n", p->computes,
             p->source, p->judged, (long long)p->count);
     if (!run->world->virtual_time && mpi_launched())

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 
 enum { MOST_BYTES = 256 << 20 };
 
@@ -38,18 +39,6 @@ char *text_read(const char *path, char *why, size_t why_size)
     return NULL;
 }
 
-size_t utf8_whole(const char *text, size_t most)
-{
-    size_t length = strnlen(text, most), first = length;
-    while (first > 0 && length - first < 3 && ((unsigned char)text[first - 1] & 0xc0) == 0x80)
-        first--;
-    if (!first)
-        return length;
-    unsigned char lead = (unsigned char)text[--first];
-    size_t needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    return length - first < needed ? first : length;
-}
-
 const char *head_value(const char *head, const char *name, char *value, size_t size)
 {
     size_t length = strlen(name);
@@ -61,7 +50,7 @@ const char *head_value(const char *head, const char *name, char *value, size_t s
             continue;
         line += length + 4;
         size_t end = strcspn(line, "\n");
-        snprintf(value, size, "%.*s", (int)utf8_whole(line, end < size ? end : size - 1), line);
+        snprintf(value, size, "%.*s", (int)text_whole(line, end < size ? end : size - 1), line);
         break;
     }
     return value;

@@ -17,9 +17,6 @@ struct csv {
 struct csv *csv_read(const char *path, char *why, size_t why_size);
 void csv_close(struct csv *c); /* NULL is fine */
 
-/* Of the first `most` bytes of UTF-8 those that end with a whole character. */
-size_t utf8_whole(const char *text, size_t most);
-
 /* What follows "# name: " in a head, in `value`, which is returned: as many whole characters as
  * fit, "" without such a line. */
 const char *head_value(const char *head, const char *name, char *value, size_t size);

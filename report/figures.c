@@ -10,6 +10,7 @@
 #include "base/child.h"
 #include "base/file.h"
 #include "base/paths.h"
+#include "base/text.h"
 #include "report/figure_rows.h"
 #include "report/report.h"
 
@@ -118,7 +119,7 @@ static bool write_rows(FILE *f, void *self)
     const struct kind *k = kind_of(d->figure->script);
     char footer[REPORT_WORDS * 4];
     source_footer(s, d->figure->case_at, footer, sizeof footer);
-    fprintf(f, "# title: %.*s: %s\n# footer: %s\n# evaluate: %s\n", (int)utf8_whole(s->title, 200),
+    fprintf(f, "# title: %.*s: %s\n# footer: %s\n# evaluate: %s\n", (int)text_whole(s->title, 200),
             s->title, d->figure->title, footer, s->judged);
     if (k->rows)
         k->rows(f, d->report);

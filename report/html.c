@@ -106,22 +106,6 @@ static void write_configurations(FILE *f, const struct source *s)
     fputs("</section>\n", f);
 }
 
-static void write_commands(FILE *f, const struct source *s)
-{
-    char path[REPORT_PATH];
-    fputs("<section id=\"commands\"><h2>Commands</h2>\n<p>Each run again, in the folder where the "
-          "results are. Those over MPI want their launcher before it.</p>\n<pre>",
-          f);
-    for (int i = 0; i < s->count; i++) {
-        const struct run *r = &s->runs[i];
-        snprintf(path, sizeof path, "%s/options.ini", r->folder); /* a cell's */
-        fputs("nbsgd --config ", f);
-        html_text(f, s->is_study ? r->folder + strlen(s->folder) + 1 : ".");
-        fputs(access(path, R_OK) ? "/config.ini\n" : "/options.ini\n", f);
-    }
-    fputs("</pre></section>\n", f);
-}
-
 static void write_words(FILE *f, const struct report *r)
 {
     fputs("<section id=\"words\"><h2>What the numbers are</h2>\n<dl>\n", f);
@@ -191,7 +175,7 @@ void write_html(FILE *f, const struct report *r)
         if (r->tables.list[i].rows)
             write_table(f, &r->tables.list[i], i);
     write_configurations(f, r->source);
-    write_commands(f, r->source);
+    html_commands(f, r->source);
     write_words(f, r);
     fputs("</main>\n", f);
     html_end(f);

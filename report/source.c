@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "report/run_files.h"
 
 const char *const run_number_names[RUN_NUMBERS] = {
@@ -166,7 +167,7 @@ static void read_run(struct source *s)
     while (begin > 0 && s->folder[begin - 1] != '/')
         begin--;
     snprintf(s->title, sizeof s->title, "%.*s",
-             (int)utf8_whole(s->folder + begin,
+             (int)text_whole(s->folder + begin,
                              end - begin < REPORT_WORDS ? end - begin : REPORT_WORDS - 1),
              s->folder + begin);
     for (char *c = s->title; *c; c++)

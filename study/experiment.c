@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/ini_file.h"
 #include "base/options.h"
+#include "base/text.h"
 #include "study/private.h"
 
 enum { MOST_PATHS = 16, PATH_SIZE = 4400 };
@@ -281,7 +282,8 @@ static void read_study(struct experiment *e, const char *path)
             refuse(&study->list[i],
                    "[study] has title, seeds, targets and include; options go into [base]");
     }
-    snprintf(e->title, sizeof e->title, "%s", title ? title->value : slash ? slash + 1 : path);
+    const char *name = title ? title->value : slash ? slash + 1 : path;
+    snprintf(e->title, sizeof e->title, "%.*s", (int)text_whole(name, sizeof e->title - 1), name);
     if (!seeds)
         fatal("%s: [study] seeds are missing: a study runs each setting with each seed, as with "
               "'seeds = 1-10'",

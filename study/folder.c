@@ -149,12 +149,19 @@ static void refuse_other_size(const char *root, int tasks)
               root, other, tasks);
 }
 
+/* Waits for it, whatever signals come. */
+static void take_turn(int file)
+{
+    while (flock(file, LOCK_EX) && errno == EINTR)
+        ;
+}
+
 /* One task after the other, so that of two sizes the first one is seen. */
 static int lock_part(const char *root, int tasks, int task)
 {
     char name[60];
     int turn = open_in(root, writing);
-    flock(turn, LOCK_EX);
+    take_turn(turn);
     refuse_other_size(root, tasks);
     snprintf(name, sizeof name, "%s-%d-of-%d", marker, task + 1, tasks);
     int part = lock(root, name, LOCK_EX);
@@ -194,7 +201,7 @@ void study_write(const char *root, const char *name, bool (*write)(FILE *file, v
     char path[STUDY_PATH];
     int file = open_in(root, writing);
     snprintf(path, sizeof path, "%s/%s", root, name);
-    flock(file, LOCK_EX); /* of tasks: the last one to write has seen what all have left */
+    take_turn(file); /* of tasks: the last one to write has seen what all have left */
     bool written = file_write_whole(path, write, self);
     int error = errno;
     close(file);

@@ -269,6 +269,8 @@ const struct configured *plan_configure(struct plan *p, const struct experiment 
 {
     const struct section *exception =
         experiment_find(e, SECTION_EXCEPTION, setting->name, scene->name);
+    if (*program->stop)
+        die(EXIT_STOPPED, "stopped before any cell was run");
     struct words *w = xcalloc(1, sizeof *w);
     struct option_files files = {0};
     char *complaint;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/signal_name.h"
 #include "base/wall_clock.h"
 
 static const double live_s = 0.5; /* between two looks of the live line */
@@ -148,9 +149,14 @@ void progress_ended(struct progress_bar *b, const struct cell *c)
     b->shown_s = 0;
 }
 
-void progress_end(struct progress_bar *b)
+void progress_end(struct progress_bar *b, int signal)
 {
+    struct left l = left_of(b, NULL, NULL, 0);
+    const char *name = signal ? signal_name(signal) : NULL;
     clear(b);
+    if (signal)
+        printf("stopped by SIG%s: %d of %d cells have ended; the same command goes on\n",
+               name ? name : "?", l.done, l.cells);
     for (int i = 0; i < b->plan->count; i++) {
         const struct cell *c = &b->plan->cells[i];
         char text[60];

@@ -17,6 +17,7 @@ void progress_show(struct progress_bar *b, const struct cell *const *running, co
                    int count);
 /* A line: it has ended. */
 void progress_ended(struct progress_bar *b, const struct cell *c);
-void progress_end(struct progress_bar *b);
+/* `signal`: that asked to stop, 0: none; says then how many cells have ended. */
+void progress_end(struct progress_bar *b, int signal);
 
 #endif

@@ -253,7 +253,7 @@ int plan_run(const struct runner_request *r)
     progress_begin(&k->bar, r->plan, k->most);
     run_kind(k, true, k->most);
     run_kind(k, false, 1);
-    progress_end(&k->bar);
+    progress_end(&k->bar, *r->program->stop);
     int code = k->lost ? EXIT_WORLD : *r->program->stop ? EXIT_STOPPED : k->failed ? EXIT_CELLS : 0;
     xfree(k);
     return code;

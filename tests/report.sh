@@ -187,6 +187,39 @@ check 'a long line of factors' holds '^7,' odd/figures/throughput.csv
 run "$nbsgd" report --no-figures toy//
 check 'a folder with a slash has a title' holds '^# toy$' toy/report.md
 
+# --- commands: each works from the page's folder, also where all was moved together
+mkdir -p "it's/work/results"
+cd "it's/work" || exit 1
+printf 'latency_s = 1e-5\nbandwidth_bytes_per_s = 1e9\n[minibatch_s]\n%s\n' \
+    'quadratic cifar 8 f32 1 = 0.02' >machine.ini
+printf '%s\n' '[study]' 'seeds = 1 2' '[base]' 'world = sim' 'machine = machine.ini' \
+    'network = quadratic' 'batch = 8' 'minibatches = 1' 'samples = 400' '[setting ssgd]' \
+    'scheme = ssgd' '[setting asgd]' 'scheme = asgd' >a.ini
+run "$nbsgd" study a.ini --results results/a
+run "$nbsgd" --config a.ini --results none
+run "$nbsgd" --world sim --machine machine.ini --network quadratic --batch 8 --minibatches 1 \
+    --samples 400 --results results/one
+cd ../..
+mv "it's" "that's"
+for name in a one; do
+    run "$nbsgd" report --no-figures "that's/work/results/$name"
+    check "$name is reported" ends 0
+    sed -n '/id="commands"/,/<\/pre>/p' "that's/work/results/$name/report.html" |
+        grep -oE '\(cd .*\)' | sed "s/&amp;/\&/g; s/&#39;/'/g; s/&quot;/\"/g" >commands
+    runs=4
+    [ $name = a ] || runs=1
+    check "$name: a command each" [ "$(wc -l <commands)" = $runs ]
+    check "$name: no folder of this machine" lacks "$folder" \
+        "that's/work/results/$name/report.html"
+    (
+        cd "that's/work/results/$name" || exit
+        PATH=$(dirname "$nbsgd"):$PATH bash -e "$folder/commands"
+    ) >said 2>&1
+    check "$name: they work" [ "$(grep -c '^results: results/' said)" = "$(wc -l <commands)" ]
+done
+again=$(sed -n 's/^results: //p' said | tail -n 1)
+check 'and run the same' same_rows "that's/work/$again/eval.csv" that\'s/work/results/one/eval.csv
+
 run "$nbsgd" report bin
 check 'a folder of nothing' ends 2 'bin holds neither study.csv .* nor a run'
 run "$nbsgd" report --baseline sgd study

@@ -148,7 +148,12 @@ kill -TERM $pid
 wait $pid
 code=$? out=$(<log)
 check 'asked to stop, it passes that on' ends 6 'seed-1: stopped'
+check 'once' [ "$(grep -c 'asked to stop by SIGTERM' stopped/cells/quiet/ssgd/seed-1/log)" -le 1 ]
+check 'it says what has ended' grep -qE \
+    '^stopped by SIGTERM: [0-4] of 4 cells have ended; the same command goes on$' log
 check 'no process is left' [ -z "$(pgrep -f "$folder/stopped|results stopped")" ]
+study slow.ini --results stopped
+check 'the same command goes on' ends 0 '(4 of 4)'
 
 # Where its options say so a cell is resumed: its log has both beginnings, its rows are the same.
 base='checkpoint-every = 20000' samples=400000 seeds=1 write kept.ini
@@ -375,6 +380,16 @@ check 'another launcher makes another cell' ends 2 "'runs on: host .* launcher o
 sed -i 's/^workers = 2/&\nthreads = 3/' mpi.ini
 NBSGD_DATADIR=$home study mpi.ini --results mpi
 check 'so do other threads' ends 2 'threads = 0.* there, .*threads = 3.* here'
+sed 's/^samples = .*/samples = 100000000/; s/^workers = 2.*/workers = 2/' mpi.ini >endless.ini
+NBSGD_DATADIR=$home "$nbsgd" study endless.ini --results endless >log 2>&1 </dev/null &
+pid=$!
+for _ in {1..200}; do [ -s endless/cells/default/ssgd/seed-1/eval.csv ] && break; sleep 0.05; done
+sleep 0.3
+kill -TERM $pid
+wait $pid
+code=$? out=$(<log)
+check 'asked to stop over MPI' ends 6 'ssgd/seed-1: stopped' '0 of 2 cells have ended'
+check 'no rank is left' [ -z "$(pgrep -f 'results endless/')" ]
 # Under Slurm srun starts a cell's ranks, not the job's.
 mkdir fake
 for word in scontrol squeue srun; do

@@ -104,6 +104,29 @@ static void test_long_lines(void **state)
     free(text);
 }
 
+/* A title that is too long ends with a whole character. */
+static void test_long_title(void **state)
+{
+    (void)state;
+    char text[2000] = "[study]\nseeds = 1\ntitle = x";
+    for (int i = 0; i < 150; i++)
+        strcat(text, "\xc3\xa4");
+    strcat(text, "\n[setting a]\nscheme = ssgd\n");
+    put("title.ini", text);
+    struct experiment *e = load("title.ini");
+    assert_int_equal(strlen(e->title), 199);
+    assert_int_equal((unsigned char)e->title[198], 0xa4);
+    experiment_free(e);
+    strcpy(strstr(text, "= x") + 2, "\xc3\xa4");
+    for (int i = 0; i < 150; i++)
+        strcat(text, "\xc3\xa4");
+    strcat(text, "\n[setting a]\nscheme = ssgd\n");
+    put("title.ini", text);
+    e = load("title.ini");
+    assert_int_equal(strlen(e->title), 198);
+    experiment_free(e);
+}
+
 /* What is included may bring seeds, targets, options and exceptions; the folder of results has it
  * before the file's own does. */
 static void test_included(void **state)
@@ -186,8 +209,8 @@ static void test_refused(void **state)
 int main(void)
 {
 #define OWN(test) cmocka_unit_test_setup_teardown(test, own_folder_enter, own_folder_leave)
-    const struct CMUnitTest tests[] = {OWN(test_read_and_written), OWN(test_long_lines),
-                                       OWN(test_included), OWN(test_included_exception),
-                                       OWN(test_refused)};
+    const struct CMUnitTest tests[] = {OWN(test_read_and_written),   OWN(test_long_lines),
+                                       OWN(test_long_title),         OWN(test_included),
+                                       OWN(test_included_exception), OWN(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
