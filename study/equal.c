@@ -16,30 +16,45 @@ struct compared {
     const struct plan *plan;
     const struct experiment *experiment;
     int cases, settings;
-    int each; /* configured runs of a setting in a case: one, or one a trial */
 };
 
+/* The k-th configured run of that setting in that case; NULL: there is none. */
 static const struct configured *at(const struct compared *c, int scene, int setting, int k)
 {
-    return c->plan->configured[(scene * c->settings + setting) * c->each + k];
+    const struct section *in = experiment_section(c->experiment, SECTION_CASE, scene),
+                         *of = experiment_section(c->experiment, SECTION_SETTING, setting);
+    for (int i = 0; i < c->plan->configured_count; i++) {
+        const struct configured *run = c->plan->configured[i];
+        if (run->scene == in && run->setting == of && !k--)
+            return run;
+    }
+    return NULL;
 }
 
-static bool are_equal(const struct compared *c, const int scene[2], const int setting[2])
+/* Neither is run, or all runs of one are the other's. *any: there are some. */
+static bool are_equal(const struct compared *c, const int scene[2], const int setting[2], bool *any)
 {
-    for (int k = 0; k < c->each; k++)
-        if (strcmp(at(c, scene[0], setting[0], k)->computed,
-                   at(c, scene[1], setting[1], k)->computed) != 0)
+    for (int k = 0;; k++) {
+        const struct configured *a = at(c, scene[0], setting[0], k),
+                                *b = at(c, scene[1], setting[1], k);
+        if (!a || !b)
+            return !a && !b;
+        *any = true;
+        if (strcmp(a->computed, b->computed) != 0)
             return false;
-    return true;
+    }
 }
 
 static void refuse_equal_settings(const struct compared *c, int a, int b)
 {
     const struct section *first = experiment_section(c->experiment, SECTION_SETTING, a),
                          *second = experiment_section(c->experiment, SECTION_SETTING, b);
+    bool any = false;
     for (int k = 0; k < c->cases; k++)
-        if (!are_equal(c, (int[2]){k, k}, (int[2]){a, b}))
+        if (!are_equal(c, (int[2]){k, k}, (int[2]){a, b}, &any))
             return;
+    if (!any)
+        return;
     fatal("%s:%d: [setting %s] is the same as [setting %s] of line %d in every case: leave one",
           second->path, second->line, second->name, first->name, first->line);
 }
@@ -48,9 +63,12 @@ static void refuse_equal_cases(const struct compared *c, int a, int b)
 {
     const struct section *first = experiment_section(c->experiment, SECTION_CASE, a),
                          *second = experiment_section(c->experiment, SECTION_CASE, b);
+    bool any = false;
     for (int i = 0; i < c->settings; i++)
-        if (!are_equal(c, (int[2]){a, b}, (int[2]){i, i}))
+        if (!are_equal(c, (int[2]){a, b}, (int[2]){i, i}, &any))
             return;
+    if (!any)
+        return;
     fatal("%s:%d: [case %s] is the same as [case %s] of line %d for every setting: leave one",
           second->path, second->line, second->name, first->name, first->line);
 }
@@ -71,55 +89,59 @@ static void value_of(const char *lines, const char *name, char value[100])
     }
 }
 
-static _Noreturn void refuse_judged(const struct compared *c, int scene, int setting,
-                                    const char *name, const char *first, const char *other)
+/* Names the line where one of the two says it, the later setting first. */
+static _Noreturn void refuse_judged(const struct compared *c, const struct configured *first,
+                                    const struct configured *other, const char *name)
 {
     const struct experiment *e = c->experiment;
-    const struct section *in = experiment_section(e, SECTION_CASE, scene),
-                         *of = experiment_section(e, SECTION_SETTING, setting),
-                         *reference = experiment_section(e, SECTION_SETTING, 0);
-    const struct section *places[] = {
-        experiment_find(e, SECTION_EXCEPTION, of->name, in->name),
-        of,
-        experiment_find(e, SECTION_TUNE, of->name, ""),
-        experiment_find(e, SECTION_EXCEPTION, reference->name, in->name),
-        reference,
-        experiment_find(e, SECTION_TUNE, reference->name, "")};
+    const struct configured *const pair[] = {other, first};
     const struct assignment *said = NULL;
-    char what[600];
-    for (size_t i = 0; i < sizeof places / sizeof *places && !said; i++)
-        said = section_get(places[i], name);
+    char what[600], values[2][100];
+    for (int i = 0; i < 2; i++) {
+        const struct section *of = pair[i]->setting, *in = pair[i]->scene;
+        const struct section *const places[] = {
+            experiment_find(e, SECTION_EXCEPTION, of->name, in->name), of,
+            experiment_find(e, SECTION_TUNE, of->name, "")};
+        for (int k = 0; k < 3 && !said; k++)
+            said = section_get(places[k], name);
+        value_of(pair[i]->computed, name, values[i]);
+    }
     snprintf(what, sizeof what,
              "[setting %s] has %s, [setting %s] has %s, in [case %s]: what is compared is judged "
              "equally often and on the same images; say it in [base]",
-             reference->name, first, of->name, other, in->name);
+             first->setting->name, values[1], other->setting->name, values[0], other->scene->name);
     if (said)
         refuse(said, what);
-    fatal("%s:%d: %s: %s", of->path, of->line, name, what);
+    fatal("%s:%d: %s: %s", other->setting->path, other->setting->line, name, what);
 }
 
-static void check_judged(const struct compared *c, int scene, int setting)
+/* Of a case each setting's runs are judged as the first one's are. */
+static void check_judged(const struct compared *c, int scene)
 {
-    char first[100], other[100];
-    for (int k = 0; k < c->each; k++)
-        for (int i = 0; judging[i]; i++) {
-            value_of(at(c, scene, 0, k)->computed, judging[i], first);
-            value_of(at(c, scene, setting, k)->computed, judging[i], other);
-            if (strcmp(first, other) != 0)
-                refuse_judged(c, scene, setting, judging[i], first, other);
-        }
+    char here[100], there[100];
+    int first = 0;
+    while (first < c->settings && !at(c, scene, first, 0))
+        first++;
+    for (int setting = first + 1; setting < c->settings; setting++) {
+        const struct configured *a, *b;
+        for (int k = 0; (a = at(c, scene, first, k)) && (b = at(c, scene, setting, k)); k++)
+            for (int i = 0; judging[i]; i++) {
+                value_of(a->computed, judging[i], here);
+                value_of(b->computed, judging[i], there);
+                if (strcmp(here, there) != 0)
+                    refuse_judged(c, a, b, judging[i]);
+            }
+    }
 }
 
 void plan_check_comparison(const struct plan *p, const struct experiment *e)
 {
-    struct compared c = {.plan = p,
-                         .experiment = e,
-                         .cases = experiment_count(e, SECTION_CASE),
-                         .settings = experiment_count(e, SECTION_SETTING)};
-    c.each = p->configured_count / (c.cases * c.settings);
+    const struct compared c = {.plan = p,
+                               .experiment = e,
+                               .cases = experiment_count(e, SECTION_CASE),
+                               .settings = experiment_count(e, SECTION_SETTING)};
     for (int k = 0; k < c.cases; k++)
-        for (int i = 1; i < c.settings; i++)
-            check_judged(&c, k, i);
+        check_judged(&c, k);
     for (int b = 1; b < c.settings; b++)
         for (int a = 0; a < b; a++)
             refuse_equal_settings(&c, a, b);

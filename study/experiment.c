@@ -79,6 +79,22 @@ const struct assignment *section_get(const struct section *s, const char *name)
     return NULL;
 }
 
+static bool has_word(const char *list, const char *word)
+{
+    static const char blanks[] = " \t,";
+    size_t length = strlen(word);
+    for (const char *at = list; *(at += strspn(at, blanks)); at += strcspn(at, blanks))
+        if (strcspn(at, blanks) == length && !strncmp(at, word, length))
+            return true;
+    return false;
+}
+
+bool experiment_has(const struct section *scene, const struct section *setting)
+{
+    const struct assignment *only = section_get(scene, "settings");
+    return !only || has_word(only->value, setting->name);
+}
+
 /* --- sections --- */
 
 static bool is_name(const char *text)
@@ -293,17 +309,43 @@ static void read_study(struct experiment *e, const char *path)
         e->target_count = percentages_of(targets, e->targets);
 }
 
+/* What a case says of its settings. */
+static void check_settings(const struct experiment *e, const struct section *scene)
+{
+    const struct assignment *only = section_get(scene, "settings");
+    char why[200], *save = NULL, *list = only ? strdup(only->value) : NULL;
+    int count = 0;
+    if (!only)
+        return;
+    CHECK(list, "no memory for %s", only->value);
+    for (char *word = strtok_r(list, " \t,", &save); word; word = strtok_r(NULL, " \t,", &save)) {
+        count++;
+        if (experiment_find(e, SECTION_SETTING, word, ""))
+            continue;
+        snprintf(why, sizeof why, "there is no [setting %.100s]", word);
+        refuse(only, why);
+    }
+    free(list);
+    if (!count)
+        refuse(only, "there is none; say which are run in this case, or leave it out: all are");
+}
+
 static void check_names(const struct experiment *e, const char *path)
 {
     for (int i = 0; i < e->section_count; i++) {
         const struct section *s = &e->sections[i];
         bool exception = s->kind == SECTION_EXCEPTION;
+        if (s->kind == SECTION_CASE)
+            check_settings(e, s);
         if (!exception && !(s->kind == SECTION_TUNE && *s->name))
             continue;
         if (!experiment_find(e, SECTION_SETTING, s->name, ""))
             fatal("%s:%d: there is no [setting %s]", s->path, s->line, s->name);
         if (exception && !experiment_find(e, SECTION_CASE, s->in, ""))
             fatal("%s:%d: there is no [case %s]", s->path, s->line, s->in);
+        if (exception && !experiment_has(experiment_find(e, SECTION_CASE, s->in, ""), s))
+            fatal("%s:%d: [setting %s] is not run in [case %s], which says its settings", s->path,
+                  s->line, s->name, s->in);
     }
     if (!experiment_count(e, SECTION_SETTING))
         fatal("%s: there is nothing to run: no [setting NAME] with a scheme and its options", path);

@@ -2,7 +2,8 @@
  *
  *   [study]                  title, seeds, targets, include
  *   [base]                   options of every run
- *   [case NAME]              options of each run in that case: a world, a slowness
+ *   [case NAME]              options of each run in that case: a world, a slowness; `settings`:
+ *                          the settings that are run in it, else all
  *   [setting NAME]           options of each run of that setting: a scheme and its own
  *   [setting NAME in CASE]   options of that setting in that case alone; they win over the others;
  *                          those of an included file win over the file's own
@@ -75,6 +76,8 @@ int experiment_count(const struct experiment *e, enum section_kind kind);
 /* The section of that name; `in` "" for all but exceptions. NULL: there is none. */
 const struct section *experiment_find(const struct experiment *e, enum section_kind kind,
                                       const char *name, const char *in);
+/* Is that setting run in that case? */
+bool experiment_has(const struct section *scene, const struct section *setting);
 /* NULL: the section does not have it, or is NULL. */
 const struct assignment *section_get(const struct section *s, const char *name);
 

@@ -50,6 +50,8 @@ static bool write_means(FILE *f, void *self)
         for (int i = 0; i < experiment_count(e, SECTION_SETTING); i++) {
             const struct section *scene = experiment_section(e, SECTION_CASE, k),
                                  *setting = experiment_section(e, SECTION_SETTING, i);
+            if (!experiment_has(scene, setting))
+                continue;
             int best = point_of_best(t, scene, setting);
             for (int point = 0; point < t->trials; point++)
                 write_point(f, t, scene, setting, point, point == best);

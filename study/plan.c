@@ -60,7 +60,8 @@ static void add_word(struct words *w, const char *name, const char *value)
 static void add_section(struct words *w, const struct section *s)
 {
     for (int i = 0; s && i < s->count; i++)
-        add_word(w, s->list[i].name, s->list[i].value);
+        if (s->kind != SECTION_CASE || strcmp(s->list[i].name, "settings") != 0)
+            add_word(w, s->list[i].name, s->list[i].value);
 }
 
 /* One word in case and setting would be decided by an order that nobody sees. */
@@ -291,6 +292,8 @@ const struct configured *plan_configure(struct plan *p, const struct experiment 
     if (!answer)
         refuse_words(complaint, scene, setting, exception);
     struct configured *c = read_answer(p, answer);
+    c->scene = scene;
+    c->setting = setting;
     p->configured = grown(p->configured, p->configured_count, sizeof *p->configured);
     p->configured[p->configured_count++] = c;
     for (int i = 0; i < w->count; i++)

@@ -42,6 +42,7 @@ struct cell {
 
 /* Options that were judged once, for all seeds. */
 struct configured {
+    const struct section *scene, *setting;
     int processes; /* 0: simulated, one process; else ranks */
     char *computed,
         *own;     /* lines name = value, without seed; what changes nothing that is computed */
@@ -72,8 +73,8 @@ const struct configured *plan_configure(struct plan *p, const struct experiment 
 /* Fatal on an option that a study says itself, or that has no place in one. */
 void check_taken(const struct assignment *a);
 struct cell *plan_add(struct plan *p);
-/* Of a plan with as many configured runs for each setting in each case, in their order: fatal when
- * two settings, or two cases, are equal everywhere, or settings are not judged alike. */
+/* Fatal when two settings, or two cases, are equal everywhere, or settings are not judged alike. Of
+ * each setting in each case that has it as many runs are configured. */
 void plan_check_comparison(const struct plan *p, const struct experiment *e);
 /* Every cell's digest. */
 void plan_digest(struct plan *p, const struct study_program *program);

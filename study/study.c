@@ -62,8 +62,10 @@ static void plan_study(struct study *s, const struct study_program *program)
     const struct experiment *e = s->experiment;
     for (int k = 0; k < experiment_count(e, SECTION_CASE); k++)
         for (int i = 0; i < experiment_count(e, SECTION_SETTING); i++)
-            add_cells(s, experiment_section(e, SECTION_CASE, k),
-                      experiment_section(e, SECTION_SETTING, i), program);
+            if (experiment_has(experiment_section(e, SECTION_CASE, k),
+                               experiment_section(e, SECTION_SETTING, i)))
+                add_cells(s, experiment_section(e, SECTION_CASE, k),
+                          experiment_section(e, SECTION_SETTING, i), program);
     plan_check_comparison(&s->plan, e);
     plan_digest(&s->plan, program);
     order(s);

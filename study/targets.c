@@ -34,15 +34,21 @@ static void find_reference(struct aim *a)
     for (int i = 0; i < experiment_count(e, SECTION_SETTING); i++)
         if (!strcmp(experiment_section(e, SECTION_SETTING, i)->name, name))
             a->setting = i;
-    for (int i = 0; i < experiment_count(e, SECTION_CASE); i++)
-        if (!*in || !strcmp(experiment_section(e, SECTION_CASE, i)->name, in)) {
+    if (a->setting < 0 && !said)
+        a->setting = 0;
+    for (int i = 0; a->setting >= 0 && i < experiment_count(e, SECTION_CASE); i++) {
+        const struct section *scene = experiment_section(e, SECTION_CASE, i);
+        if ((!*in || !strcmp(scene->name, in)) &&
+            experiment_has(scene, experiment_section(e, SECTION_SETTING, a->setting))) {
             a->scene = i;
             break;
         }
+    }
     if (said && (a->setting < 0 || a->scene < 0))
-        refuse(said, "there is no such setting, or no such case");
-    if (a->setting < 0)
-        a->setting = 0;
+        refuse(said, "there is no such setting, or no such case, or it is not run there");
+    if (a->scene < 0)
+        fatal("%s: [setting %s] is run in no case: say [tune] reference", e->paths[0],
+              experiment_section(e, SECTION_SETTING, a->setting)->name);
 }
 
 static void read_lower(struct aim *a)

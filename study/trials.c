@@ -195,7 +195,9 @@ void tuning_add_all(struct tuning *t)
 {
     for (int k = 0; k < experiment_count(t->experiment, SECTION_CASE); k++)
         for (int i = 0; i < experiment_count(t->experiment, SECTION_SETTING); i++)
-            tuning_add(t, k, i);
+            if (experiment_has(experiment_section(t->experiment, SECTION_CASE, k),
+                               experiment_section(t->experiment, SECTION_SETTING, i)))
+                tuning_add(t, k, i);
     plan_check_comparison(&t->plan, t->experiment);
     plan_digest(&t->plan, t->program);
     tuning_order(t);

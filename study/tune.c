@@ -59,7 +59,9 @@ static bool write_winners(FILE *f, void *self)
             t->trials, t->val_split);
     for (int k = 0; k < experiment_count(e, SECTION_CASE); k++)
         for (int i = 0; i < experiment_count(e, SECTION_SETTING); i++)
-            write_winner(f, t, k, i);
+            if (experiment_has(experiment_section(e, SECTION_CASE, k),
+                               experiment_section(e, SECTION_SETTING, i)))
+                write_winner(f, t, k, i);
     return true;
 }
 

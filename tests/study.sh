@@ -233,6 +233,21 @@ if [ "$(id -u)" = 0 ] || [ -w . ]; then
     check 'a full disk is named' ends 3 'cannot write full/study.ini \(File too large\)'
 fi
 
+# A case of its own settings: what an outer optimizer gains without a second worker.
+seeds=1-2 settings=$'[setting diloco]\nscheme = diloco\nlocal-steps = 4
+[case one-worker]\nsettings = ssgd, diloco\nworkers = 1' write control.ini
+study control.ini --results control
+check 'a case of some settings' ends 0 '16 of 16'
+check 'has these' [ "$(cd control/cells/one-worker && echo ./*)" = './diloco ./ssgd' ]
+check 'one worker each' [ "$(rows control/study.csv | grep '^one-worker,' | cut -d, -f9 |
+    sort -u)" = 1 ]
+check 'rows have no others' [ "$(rows control/study.csv | grep -c '^one-worker,asgd')" = 0 ]
+study control/study.ini --results control
+check 'study.ini says so, too' ends 0 '^0 of 16 cells'
+run "$nbsgd" report --no-figures control
+check 'and is reported' ends 0 '16 of 16 runs have ended'
+check 'with its table' grep -q '^## one-worker: seconds' control/report.md
+
 # --- what is wrong
 
 refused() { # WORDS: a.ini is written already
@@ -258,6 +273,11 @@ settings='eval-every = 100' write bad.ini && refused \
     'bad.ini:20: eval-every: \[setting ssgd\] has 0, \[setting asgd\] has 100, in \[case quiet\]'
 settings=$'[setting asgd in straggler]\neval-seconds = 1' write bad.ini &&
     refused 'bad.ini:21: eval-seconds: .*has 1, in \[case straggler\]: .*judged equally often'
+settings=$'[case b]\nsettings = ssgd sgd' write bad.ini &&
+    refused 'bad.ini:21: settings: there is no \[setting sgd\]'
+settings=$'[case b]\nsettings =' write bad.ini && refused 'bad.ini:21: settings: there is none'
+settings=$'[case b]\nsettings = ssgd\n[setting asgd in b]\nlr = 1' write bad.ini &&
+    refused 'bad.ini:22: \[setting asgd\] is not run in \[case b\]'
 printf 'latency_s = 1e-5\nbandwidth_bytes_per_s = 1e9\n' >untimed.ini
 base='machine = untimed.ini' write bad.ini && refused \
     "setting ssgd, case quiet: --machine untimed.ini has no time .*'quadratic cifar 8 f32 1 = SEC"

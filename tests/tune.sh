@@ -144,6 +144,17 @@ tune twice.ini --results whole --check
 check 'equal settings are refused before they are tuned' ends 2 \
     'again\] is the same as \[setting ssgd'
 
+# A case of some settings: these alone are tuned in it.
+sed '/^\[setting ssgd\]/i [case one]\nsettings = ssgd\nworkers = 1' a.ini >one.ini
+cp whole/targets.ini .
+tune one.ini --results one
+check 'a case of some settings' ends 0 '^15 of 15 cells'
+check 'these are tuned there' [ "$(grep -c '^\[setting .* in one\]' one/tuned.ini)" = 1 ]
+rm targets.ini
+sed 's/^\[tune\]/&\nreference = ssp in one/' one.ini >unused.ini
+tune unused.ini --targets --check
+check 'no target of what is not run' ends 2 'or it is not run there'
+
 # One trial fails: settings would not be compared by the same number.
 sed -i 's/^exit = 0/exit = 5/' half2/trials/slow/ssp/trial-2/seed-100001/cell.ini
 tune a.ini --results half2
