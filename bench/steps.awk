@@ -2,7 +2,7 @@
 # terminal shows is printed. bench/parts/steps.sh says what is compared.
 #
 #   awk -F, -v row=.. -v csv=.. -v backend=.. -v rss=.. -v flops=.. -v needed=.. -v moved=.. \
-#       -v want_plain=.. -v want_tuned=.. -v want_share=.. -v want_floor=.. \
+#       -v traffic=.. -v want_plain=.. -v want_tuned=.. -v want_share=.. -v want_floor=.. \
 #       -f statistics.awk -f steps.awk turns.csv
 
 function conclude(list, n) { # sets mid, low, high
@@ -107,6 +107,10 @@ END {
         put(mid); put(is)
         share_of_floor(); put_share(want_floor)
     } else put(",,,,,-,-")
+    step_mb = traffic ? traffic * part[3] / 1e6 : "" # 0: the backend does not know
+    least_mb = moved * part[3] / 1e6
+    if (step_mb) text = text sprintf(" | a step moves %.0f MB, at least %.0f", step_mb, least_mb)
+    put(step_mb); put(least_mb)
     print text
     print line >>csv
 }

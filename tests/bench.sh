@@ -28,7 +28,8 @@ turn 3 memory 8 # 100
 conclude() { # TURNS WANT_PLAIN WANT_FLOOR
     rm -f steps.csv
     run awk -F, -v row="$row" -v csv=steps.csv -v backend=b -v flops=2e10 -v needed=1e10 \
-        -v moved=8e7 -v rss=7 -v want_plain="$2" -v want_tuned=1.2 -v want_share=- \
+        -v moved=8e7 -v traffic="${traffic-9.6e7}" -v rss=7 -v want_plain="$2" \
+        -v want_tuned=1.2 -v want_share=- \
         -v want_floor="$3" -f "$home/bench/statistics.awk" -f "$home/bench/steps.awk" "$1"
     out+=$'\n'$(cat steps.csv)
 }
@@ -36,17 +37,22 @@ conclude turns.csv 2 41
 # ratios 2, 4, 2; 1.5, 2.5, 2; of the floors 100, 50, 50: 30, 40, 40 %; of the peak 60, 20, 80 %
 check 'a row with a floor' ends 0 '\| 2\.00 \(2\.00\.\.4\.00\) >=2 yes' '\| - +\|' \
     'compiled: 2\.00 \(1\.50\.\.2\.50\)' \
-    'floor: 1000 GFLOP/s, 8 GB/s: 50 images/s by arithmetic; of it, %: 40 \(30\.\.40\) >=41 NO'
+    'floor: 1000 GFLOP/s, 8 GB/s: 50 images/s by arithmetic; of it, %: 40 \(30\.\.40\) >=41 NO' \
+    'a step moves 3072 MB, at least 2560$' # of 32 images
 line="${row// /,},b,20,20,40,10,5,15,,,,2,2,4,2,yes,,,,1.2,-,1000,60,20,80,-,-,30,7,"
-line+='10,8,20,2,1.5,2.5,8,50,arithmetic,40,30,40,41,NO'
+line+='10,8,20,2,1.5,2.5,8,50,arithmetic,40,30,40,41,NO,3072,2560'
 check 'and its line' ends 0 "^$line\$"
 columns=$(head=x bash -c '. "$0"; write_columns' "$home/bench/parts/steps.sh" | tail -n 1)
 commas() { tr -cd , <<<"$1" | wc -c; }
 check 'as many columns as names' [ "$(commas "$columns")" = "$(commas "$(cat steps.csv)")" ]
 grep -v memory turns.csv >without.csv
 conclude without.csv 2.1 -
-check 'without the memory no floor, and what is to be reached is not' ends 0 '>=2\.1 NO' ',-,-$'
+check 'without the memory no floor, and what is to be reached is not' ends 0 '>=2\.1 NO' \
+    ',-,-,3072,2560$'
 check 'no floor is said' [ "$(grep -c 'floor:' <<<"$out")" = 0 ]
+traffic=0 conclude turns.csv 2 41
+check 'a backend that does not count its bytes' ends 0 ',NO,,2560$'
+check 'says nothing of them' [ "$(grep -c 'moves' <<<"$out")" = 0 ]
 check 'as many columns as ever' [ "$(commas "$columns")" = "$(commas "$(cat steps.csv)")" ]
 
 # How a program is asked: figures of a turn, one that ends, one that never is ready.

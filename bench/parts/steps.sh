@@ -8,8 +8,10 @@
 # The floor of a bf16 step, where the CPU has AMX, is the longer of two times: its multiplications
 # at AMX's peak out of registers, and the bytes that activations must move at the rate of a triad
 # over vectors as large as all activations of the mini-batch. The longer and not the sum, since a
-# core can do both at once. Both rates are measured within each turn. step.c says which bytes are
-# counted.
+# core can do both at once. Both rates are measured within each turn.
+#
+# moved_mb is what activations and their gradients move in a step, as the backend goes over them;
+# least_moved_mb is what they must move at least. step.c says which bytes are counted.
 # shellcheck shell=bash disable=SC2154
 
 # network stem batch threads dtype | to reach: ours / PyTorch, ours / PyTorch tuned, percent of the
@@ -91,8 +93,9 @@ conclude() {
     fi
     awk -F, -v row="$row" -v csv="$out/steps.csv" -v backend="$BACKEND" \
         -v flops="$(fact ours flops)" -v needed="$(fact ours needed)" \
-        -v moved="$(fact ours moved)" -v rss="$(fact ours rss_mb)" \
-        -v want_plain="$want_plain" -v want_tuned="$want_tuned" -v want_share="$want_share" \
+        -v moved="$(fact ours moved)" -v traffic="$(fact ours traffic)" \
+        -v rss="$(fact ours rss_mb)" -v want_plain="$want_plain" -v want_tuned="$want_tuned" \
+        -v want_share="$want_share" \
         -v want_floor="$want_floor" -f bench/statistics.awk -f bench/steps.awk "$out/turns.csv"
 }
 
@@ -123,7 +126,7 @@ write_columns() {
     echo -n 'share_reached,share_without_padding,rss_mb,compiled,compiled_min,compiled_max,'
     echo -n 'ratio_compiled,ratio_compiled_min,ratio_compiled_max,memory_gb_s,'
     echo -n 'floor,floor_is,share_of_floor,share_of_floor_min,share_of_floor_max,'
-    echo 'share_of_floor_to_reach,share_of_floor_reached'
+    echo 'share_of_floor_to_reach,share_of_floor_reached,moved_mb,least_moved_mb'
 }
 
 part_steps() {
