@@ -167,7 +167,7 @@ bool execute_in_order(struct execution *x, network_hook *hook, void *self)
     for (int i = 0; i < x->steps->count; i++) {
         const struct step *s = &x->steps->step[i];
         execute_step(x, s);
-        if (!hook && s->kind == STEP_FORWARD && listener.call)
+        if (!hook && listener.call && (s->kind == STEP_FORWARD || s->kind == STEP_BACKWARD))
             listener.call(listener.self, NULL);
         if (hook && s->hook >= 0 && !hook(self, s->hook, s->final_from))
             return false;

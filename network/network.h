@@ -14,8 +14,8 @@
 struct network;
 
 /* Is called with `what` NULL after each unit that was opened, whose kernels may have been timed,
- * and on a CPU after each unit of an evaluation; before something long that is of no unit with its
- * name. call NULL: nobody listens. */
+ * and on a CPU after each unit that is computed without a hook; before something long that is of no
+ * unit with its name. call NULL: nobody listens. */
 struct network_listener {
     void (*call)(void *self, const char *what);
     void *self;

@@ -232,6 +232,8 @@ static int wait_and_look(struct node *n, struct request **list, int count, doubl
     for (;;)
         switch (next_event(n, list, count, look_at_s(n, until_s), &index)) {
         case EVENT_REQUEST:
+            if (n->context->nodes) /* there may be thousands before anybody waits for a time */
+                stop_attend(n);
             look(n, what, peer, began_s);
             return index;
         case EVENT_EVALUATION:

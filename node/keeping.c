@@ -12,6 +12,7 @@
  * judged, and a run that goes on makes the evaluation that was due. */
 #include <assert.h>
 #include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/wall_clock.h"
 #include "node/private.h"
 
 enum { MOVING = 4 }; /* at most, beside what is in the list */
@@ -234,6 +236,25 @@ static void close_writer(struct node *n)
     n->own->keeping.writer = NULL;
 }
 
+static void await_writer(struct node *n, double until_s)
+{
+    const struct keeping *k = &n->own->keeping;
+    while (k->writer && checkpoint_writer_is_busy(k->writer) && wall_s() < until_s) {
+        net_poll(n->net);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+void keeping_await(struct node *n, double seconds)
+{
+    const struct course *c = n->context->course;
+    struct net_activity before = act_busy(n);
+    await_writer(n, wall_s() + seconds);
+    if (c && c->end)
+        c->end(c->self, n);
+    net_act(n->net, before);
+}
+
 /* Messages move on meanwhile, and others hear that this rank is there. Rank 0's writer stays until
  * all the others' are closed: keeping_tidy(). */
 void keeping_close(struct node *n)
@@ -242,10 +263,7 @@ void keeping_close(struct node *n)
     struct net_activity before = act_busy(n);
     if (k->writer)
         checkpoint_writer_end(k->writer);
-    while (k->writer && checkpoint_writer_is_busy(k->writer)) {
-        net_poll(n->net);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
+    await_writer(n, INFINITY);
     if (n->rank == 0 && k->writer && checkpoint_writer_failed(k->writer))
         results_unwritten(n->context->results, "a checkpoint");
     if (n->rank > 0)

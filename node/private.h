@@ -386,6 +386,9 @@ void keeping_ended(struct node *n);
 bool keeping_lost(struct node *n);
 /* All that this rank keeps now; to be released by xfree(). */
 struct kept *keeping_list(struct node *n, int *count);
+/* Rank 0, where the others do not come to the end: the last one may be whole in so many seconds of
+ * wall clock. A simulated run waits for its disk. */
+void keeping_await(struct node *n, double seconds);
 void keeping_close(struct node *n); /* waits until the last one is written */
 void keeping_tidy(struct node *n);  /* rank 0, after all have closed: nothing unfinished is left */
 
@@ -473,6 +476,9 @@ void stop_close(struct node *n);
 /* Looks for a signal, wherever a rank waits or is between two units, and acts on it. Rank 0 may not
  * return. */
 void stop_attend(struct node *n);
+/* A network's listener, of a simulated run_context: the same in the middle of a gradient or of an
+ * evaluation, of whichever rank. */
+void stop_listen(void *context, const char *what);
 bool stop_is_asked(struct node *n);       /* rank 0: is the run to stop? Says so, once */
 bool stop_has_time(const struct node *n); /* rank 0, asked to stop: for another evaluation? */
 struct request *stop_request(const struct node *n); /* done when another rank was asked */

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "node/private.h"
 
 static const double most_samples = 1e15; /* sums of a few of them stay exact */
 
@@ -102,6 +103,9 @@ static double *worker_speeds(const struct run_context *c, int ranks)
 static void open_problem(struct run_context *c, const struct run_context_request *r)
 {
     double *speeds = worker_speeds(c, r->ranks);
+    struct network_listener listener = {stop_listen, c};
+    if (!r->simulated)
+        listener = r->listener;
     c->problem = problem_open(
         &(struct problem_options){.options = c->options,
                                   .minibatch = c->minibatch,
@@ -111,7 +115,7 @@ static void open_problem(struct run_context *c, const struct run_context_request
                                   .speeds = speeds,
                                   .serves = r->serves,
                                   .trains = r->trains,
-                                  .listener = r->listener,
+                                  .listener = listener,
                                   .prefetch = r->simulated ? 0 : (int)c->options->prefetch});
     xfree(speeds);
 }

@@ -75,7 +75,8 @@ struct run_context_request {
     bool serves, trains;   /* what ranks of this process do */
     bool simulated;
     const struct machine *machine;    /* NULL: --machine is not given */
-    struct network_listener listener; /* of the problem: while it opens, and evaluates */
+    struct network_listener listener; /* of the problem: while it opens, and evaluates; of ranks
+                                         that are not simulated */
     volatile sig_atomic_t *stop_requested;
 };
 

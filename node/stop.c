@@ -4,8 +4,10 @@
  * statistics of the last evaluation. Then the run ends with its next update, as it would at its
  * limit, and is evaluated if the last evaluation took less than what is left of --stop-within.
  * Where no update comes for some seconds (a delay, a long batch) rank 0 does all that in the middle
- * of one, and ends the others without their counters. On the simulated network a rank that computes
- * notices this for rank 0, whose clock may not go on. */
+ * of one, and ends the others without their counters. On the simulated network any rank notices this
+ * for rank 0, whose clock may not go on: wherever it waits, and after each unit that is computed. A
+ * thousand ranks that are to come to their end would compute for minutes: there rank 0 does not
+ * wait for them either. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <signal.h>
@@ -19,7 +21,8 @@
 #include "base/wall_clock.h"
 #include "node/private.h"
 
-static const double update_s = 5; /* in which the next update is awaited */
+/* in which the next update is awaited, and a checkpoint that is being written */
+static const double update_s = 5;
 
 void stop_open(struct node *n)
 {
@@ -80,7 +83,7 @@ bool stop_has_time(const struct node *n)
  * this for rank 0, but cannot bring its weights up to date. */
 static _Noreturn void leave(struct node *n, bool itself)
 {
-    bool evaluates = n->own->control.evaluating, over = n->own->stopping.over;
+    bool evaluates = n->own->control.evaluating, over = n->own->stopping.over, ends = n->stop;
     if (node_forwards(n))
         die(EXIT_STOPPED, "stopped before it was where it is resumed from");
     n->own->stopping.leaves = true;
@@ -92,12 +95,14 @@ static _Noreturn void leave(struct node *n, bool itself)
         control_save(n);
     if (!evaluates && !over && !n->own->evaluator.current && stop_has_time(n))
         control_evaluate(n);
+    if (!over) /* else it has been waited for */
+        keeping_await(n, update_s);
     if (!node_finish_results(n) && n->status == EXIT_STOPPED)
         n->status = EXIT_UNWRITTEN;
     die(n->status, "stopped in the middle of %s",
-        over        ? "the end"
-        : evaluates ? "an evaluation"
-                    : "an update");
+        evaluates && !over ? "an evaluation"
+        : ends             ? "the end"
+                           : "an update");
 }
 
 /* Any other rank of the real world. */
@@ -110,25 +115,37 @@ static void tell(struct node *n)
     s->signal = signal;
 }
 
-void stop_attend(struct node *n)
+/* Rank 0, or, simulated, whoever notices for it. */
+static void attend(struct node *first, bool itself)
 {
-    struct node *first = n->context->nodes ? n->context->nodes[0] : n;
-    if (!first) /* simulated: it has closed */
-        return;
     struct stopping *s = &first->own->stopping;
-    bool evaluates = first->own->control.evaluating;
-    if (first->rank > 0) {
-        tell(n);
-        return;
-    }
+    const bool evaluates = first->own->control.evaluating, simulated = first->context->nodes,
+               is_up_to_date = !simulated || !first->own->evaluator.prepare;
     if (s->leaves || !stop_is_asked(first))
         return;
     if (!s->saved && evaluates)
         s->saved = evaluation_save_judged(first);
-    else if (!s->saved && !first->stop && !first->context->nodes)
+    else if (!s->saved && !first->stop && is_up_to_date)
         control_save(first);
     double within_s = first->context->options->stop_within;
-    double limit_s = evaluates || first->stop ? within_s : fmin(update_s, within_s);
+    bool awaits_all = evaluates || (first->stop && !simulated);
+    double limit_s = awaits_all ? within_s : fmin(update_s, within_s);
     if (within_s - left_s(first) > limit_s)
-        leave(first, n == first);
+        leave(first, itself);
+}
+
+void stop_attend(struct node *n)
+{
+    struct node *const *nodes = n->context->nodes;
+    if (!nodes && n->rank > 0)
+        tell(n);
+    else if (!nodes || nodes[0]) /* else it has closed */
+        attend(nodes ? nodes[0] : n, !nodes || nodes[0] == n);
+}
+
+void stop_listen(void *context, const char *what)
+{
+    const struct run_context *c = context;
+    if (!what && c->nodes && c->nodes[0])
+        attend(c->nodes[0], false);
 }

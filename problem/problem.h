@@ -93,7 +93,7 @@ struct problem_options {
      * for the call */
     const double *speeds;
     bool trains, serves;
-    struct network_listener listener; /* hears what is opened, then of each unit of an evaluation */
+    struct network_listener listener; /* hears what is opened, then of each unit without a hook */
     int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };
 
