@@ -173,6 +173,11 @@ void manifest_end(char end[MANIFEST_END + 1], const char *text, size_t size)
 bool manifest_is_whole(const struct mapped *file, char *why, size_t why_size)
 {
     char end[MANIFEST_END + 1];
+    if (file->size > MOST_BYTES) { /* one that has grown is not read for hours */
+        snprintf(why, why_size, "its manifest has %zu bytes, at most %d are read", file->size,
+                 MOST_BYTES);
+        return false;
+    }
     if (file->size < MANIFEST_END) {
         snprintf(why, why_size, "its manifest is torn: %zu bytes", file->size);
         return false;

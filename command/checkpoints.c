@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -298,6 +299,19 @@ void checkpoints_restore(const struct checkpoints *c, struct results *results)
 
 /* --- the folder --- */
 
+/* Is a newer one in that folder, which holds something that this run would replace? */
+static void refuse_older(const struct checkpoints *c, const char *folder, const char *option)
+{
+    FILE *nowhere = fopen("/dev/null", "w");
+    CHECK(nowhere, "/dev/null: %s", strerror(errno));
+    struct checkpoint *newest = checkpoint_find(folder, nowhere);
+    fclose(nowhere);
+    if (newest && number_of(newest, "samples") > number_of(c->resume, "samples"))
+        fatal("--resume %s: %s is newer: go on with that, or name another %s",
+              checkpoint_folder(c->resume), checkpoint_folder(newest), option);
+    checkpoint_close(newest);
+}
+
 /* Checkpoints of another run are neither mixed with this one's nor removed. */
 static void check_folder(const struct checkpoints *c, const struct options *o)
 {
@@ -308,16 +322,22 @@ static void check_folder(const struct checkpoints *c, const struct options *o)
         fatal("--checkpoint-every: %s holds checkpoints of another run: go on with it by --resume "
               "%s, or name another --checkpoint-dir",
               folder, folder);
-    if (!c->resume)
+    if (c->resume)
+        refuse_older(c, folder, "--checkpoint-dir");
+}
+
+/* Rows are cut to what they were at the checkpoint. A newer one beside it speaks of those that
+ * would be lost; elsewhere they are copied. */
+static void check_rows(const struct checkpoints *c, const char *results)
+{
+    struct stat now, before;
+    char path[PATH_MAX];
+    char *end = c->resume && realpath(checkpoint_folder(c->resume), path) ? strrchr(path, '/') : 0;
+    if (!end || stat(results, &now) || stat(c->results.folder, &before) ||
+        now.st_dev != before.st_dev || now.st_ino != before.st_ino)
         return;
-    FILE *nowhere = fopen("/dev/null", "w");
-    CHECK(nowhere, "/dev/null: %s", strerror(errno));
-    struct checkpoint *newest = checkpoint_find(folder, nowhere);
-    fclose(nowhere);
-    if (newest && number_of(newest, "samples") > number_of(c->resume, "samples"))
-        fatal("--resume %s: %s is newer: go on with that, or name another --checkpoint-dir",
-              checkpoint_folder(c->resume), checkpoint_folder(newest));
-    checkpoint_close(newest);
+    *end = 0;
+    refuse_older(c, path, "--results, which gets a copy of its rows");
 }
 
 /* Fields of the manifest that hold for the whole run. To be freed. */
@@ -406,6 +426,7 @@ static void plan(struct checkpoints *c, const struct options *o, const char *res
         CHECK(length < (int)sizeof c->folder, "a folder's name is too long: %s", dir);
         c->plan.folder = c->folder;
     }
+    check_rows(c, results);
     check_folder(c, o);
     if (c->plan.folder && !checkpoint_folder_own(c->plan.folder))
         fatal("--checkpoint-every: another run writes checkpoints into %s now; name another "

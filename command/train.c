@@ -247,15 +247,20 @@ static struct claim_request claim_request(const struct run *run)
     return r;
 }
 
-static void open_results(struct run *run, struct net *net)
+static void claim_results(struct run *run)
 {
     const struct options *o = &run->options;
-    const bool simulated = run->world->virtual_time;
     const struct claim_request request = claim_request(run);
     run->claim = claim_open(&request);
     outputs_check_saved(o, run->claim);
     if (*o->save && claim_saved(run->claim))
         claim_set_saved(run->claim, o->save);
+}
+
+/* From here on what is in the folder is replaced: nothing is refused any more. */
+static void open_results(struct run *run, struct net *net)
+{
+    const struct options *o = &run->options;
     char *lines = head(run, net->ranks), *config = configuration(run);
     struct results_options options = {
         .folder = claim_folder(run->claim),
@@ -264,7 +269,7 @@ static void open_results(struct run *run, struct net *net)
         .head = lines,
         .config = config,
         .resume = run->checkpoints.resume ? &run->checkpoints.results : NULL,
-        .forwards = run->checkpoints.resume && simulated && !run->checkpoints.anew,
+        .forwards = run->checkpoints.resume && net->virtual_time && !run->checkpoints.anew,
         .thresholds = o->thresholds,
         .report_s = o->report_every,
         .disk = run->context.disk,
@@ -275,6 +280,8 @@ static void open_results(struct run *run, struct net *net)
         checkpoints_restore(&run->checkpoints, run->context.results);
     say_what_runs(run, net);
     write_partition(&run->context, net->ranks);
+    if (run->context.course)
+        kept_course_begin(&run->kept, &run->context);
     free(lines);
     free(config);
 }
@@ -343,12 +350,12 @@ static void run_rank(struct net *net, void *argument)
     if (!simulated)
         open_process(run, net);
     if (net->rank == 0)
-        open_results(run, net);
+        claim_results(run);
     checkpoints_share(checkpoints, &run->options, net, run->claim ? claim_folder(run->claim) : NULL,
                       &run->context);
     run->context.checkpoints = checkpoints->plan;
-    if (net->rank == 0 && run->context.course)
-        kept_course_begin(&run->kept, &run->context);
+    if (net->rank == 0)
+        open_results(run, net);
     struct node *n = node_open(net, &run->context);
     if (speaks)
         run->stop->saves = 1;

@@ -113,6 +113,8 @@ static void begin(struct results *r)
 struct results *results_open(const struct results_options *o)
 {
     struct results *r = xcalloc(1, sizeof *r);
+    if (o->resume)
+        rows_check(o->resume);
     r->thresholds = read_thresholds(o->thresholds, r->threshold);
     r->folder = strdup(o->folder);
     r->saved = o->saved ? strdup(o->saved) : NULL;

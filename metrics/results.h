@@ -40,6 +40,8 @@ struct results {
 
 /* --- rows.c --- */
 
+/* Fatal where the rows there are not those that the checkpoint speaks of; nothing is touched. */
+void rows_check(const struct results_place *resume);
 /* Begins all but those that come with their first row. */
 void rows_open(struct results *r, const struct results_place *resume);
 /* Where a row of that file goes, NULL when it was given up. rows_end() brings it to the file: a

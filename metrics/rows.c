@@ -189,7 +189,7 @@ void results_place(const struct results *r, struct results_place *place)
 static bool copy_rows(FILE *to, const char *path, int64_t bytes)
 {
     char block[1 << 14];
-    FILE *from = fopen(path, "r");
+    FILE *from = file_open(path);
     while (from && bytes) {
         size_t wanted = bytes < (int64_t)sizeof block ? (size_t)bytes : sizeof block,
                read = fread(block, 1, wanted, from);
@@ -202,6 +202,34 @@ static bool copy_rows(FILE *to, const char *path, int64_t bytes)
     return from && !bytes;
 }
 
+static void place_path(const struct results_place *place, enum rows_file which, char *path)
+{
+    snprintf(path, PATH_SIZE, "%s/%s", place->folder, kinds[which].name);
+}
+
+static void check_place(const struct results_place *place, enum rows_file which)
+{
+    char path[PATH_SIZE], last = 0;
+    struct stat s;
+    int64_t bytes = place->bytes[which];
+    place_path(place, which, path);
+    if (stat(path, &s) || s.st_size < bytes)
+        fatal("%s has fewer than the %lld bytes of rows that the checkpoint speaks of", path,
+              (long long)bytes);
+    FILE *f = S_ISREG(s.st_mode) ? file_open(path) : NULL;
+    if (!f || fseek(f, (long)bytes - 1, SEEK_SET) || fread(&last, 1, 1, f) != 1 || last != '\n')
+        fatal("%s: no row ends after %lld bytes, as the checkpoint says: these are other rows",
+              path, (long long)bytes);
+    fclose(f);
+}
+
+void rows_check(const struct results_place *resume)
+{
+    for (int i = 0; i < ROWS_FILES; i++)
+        if (resume->bytes[i])
+            check_place(resume, i);
+}
+
 /* In the same folder the file is cut to what it had then, elsewhere that is copied. */
 static void go_on(struct results *r, enum rows_file which, const struct results_place *place)
 {
@@ -209,10 +237,8 @@ static void go_on(struct results *r, enum rows_file which, const struct results_
     struct stat old, new;
     int64_t bytes = place->bytes[which];
     results_path(r, kinds[which].name, path, sizeof path);
-    snprintf(from, sizeof from, "%s/%s", place->folder, kinds[which].name);
-    if (stat(from, &old) || old.st_size < bytes)
-        fatal("%s has fewer than the %lld bytes of rows that the checkpoint speaks of", from,
-              (long long)bytes);
+    place_path(place, which, from);
+    CHECK(!stat(from, &old), "%s: %s", from, strerror(errno));
     bool same = !stat(path, &new) && old.st_dev == new.st_dev &&old.st_ino == new.st_ino;
     if (!same)
         make_way(path);

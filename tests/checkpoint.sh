@@ -186,14 +186,46 @@ check 'a folder without checkpoints is refused' ends 2 'nowhere: there is no who
 train none 3 "${toy[@]}" --scheme ssgd --samples 100 --checkpoint-every 50 --checkpoint-dir \
     ssgd/checkpoints
 check "another run's checkpoints are not mixed with" ends 2 'holds checkpoints of another run'
+# --- rows of a newer checkpoint are lost to no run that goes on from an older one
+first=$(find ssgd/checkpoints -name 'samples-*' | sort | sed -n 1p)
+state_of() { find "$1" -type f ! -name .nbsgd -exec sha256sum {} + | sort; }
+leaves() { # WHAT WORDS OPTION ...: it is refused, and nothing in the folder has changed
+    local what=$1 words=$2 before
+    shift 2
+    before=$(state_of ssgd)
+    train ssgd 5 "${toy[@]}" "${mixed[@]}" --samples 2500 "$@"
+    check "$what" ends 2 "$words"
+    check "$what: what was there stays" [ "$(state_of ssgd)" = "$before" ]
+}
+leaves 'an older one, with checkpoints' 'is newer: go on with that' --resume "$first" \
+    --checkpoint-every 97
+leaves 'an older one, without' 'is newer: go on with that, or name another --results' \
+    --resume "$first"
+leaves 'an older one, checkpoints elsewhere' 'is newer: go on with that, or name another --res' \
+    --resume "$first" --checkpoint-every 97 --checkpoint-dir aside
+leaves 'one that begins, though checkpoints are there' 'holds checkpoints of another run' \
+    --overwrite --checkpoint-every 97
+train older 5 "${toy[@]}" "${mixed[@]}" --samples 1900 --resume "$first"
+check 'elsewhere it goes on from an older one' ends 0
+check 'with a copy of the rows' same_rows ssgd/eval.csv older/eval.csv 2-8
+cp -r ssgd other-rows
+sed -i 's/^0\.0*,0,0/0.00,0,0/' other-rows/eval.csv
+before=$(state_of other-rows)
+train other-rows 5 "${toy[@]}" "${mixed[@]}" --samples 2500 --resume auto
+check 'other rows than it speaks of' ends 2 'eval.csv: no row ends after [0-9]+ bytes|has fewer than'
+check 'stay' [ "$(state_of other-rows)" = "$before" ]
+
 cp -r ssgd/checkpoints torn
 truncate -s -1 "$(newest torn)/rank-3.safetensors"
 printf x | dd of="$(newest torn 2)/rank-1.safetensors" bs=1 seek=2000 conv=notrunc status=none
 rm "$(newest torn 3)/rank-4.safetensors"
+cp -r "$(newest torn)" torn/samples-000000009999
+truncate -s 1T torn/samples-000000009999/manifest.json
 train skipped 5 "${toy[@]}" "${mixed[@]}" --samples 1900 --resume auto --checkpoint-dir torn
-check 'broken ones are skipped, and it says why' ends 0 'its rank-3.safetensors is torn' \
+check 'broken ones are skipped, and it says why' ends 0 'its manifest has 1099511627776 bytes' \
+    'its rank-3.safetensors is torn' \
     'its rank-1.safetensors was changed' 'its rank-4.safetensors: No such file' \
-    "goes on from $(newest torn 4)"
+    "goes on from $(newest torn 5)"
 check 'and it ends as if they were not' same_rows ssgd/eval.csv skipped/eval.csv 2-8
 
 finish
