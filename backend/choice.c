@@ -59,7 +59,7 @@ static void add(struct choices *c, const char *key, const char *algorithm)
 static void load(struct choices *c)
 {
     char line[CHOICE_KEY + CHOICE_NAME + 8];
-    FILE *f = fopen(c->path, "r");
+    FILE *f = file_open(c->path);
     while (f && fgets(line, sizeof line, f)) {
         char *end = strchr(line, '\n'), *equals = strstr(line, " = ");
         if (!end || !equals || equals - line >= CHOICE_KEY || end - (equals + 3) >= CHOICE_NAME ||

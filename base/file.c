@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_TRIES = 100 };
+enum { NAME_TRIES = 100, TEXT_PATIENCE_S = 60 };
 
 struct target { /* the file itself, after all links */
     char path[PATH_MAX];
@@ -178,6 +179,49 @@ static int open_to_begin(const char *path, bool overwrite)
     close(file);
     errno = error;
     return -1;
+}
+
+FILE *file_open(const char *path)
+{
+    int number = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    FILE *file = number < 0 ? NULL : fdopen(number, "rb");
+    if (number >= 0 && !file)
+        close(number);
+    return file;
+}
+
+/* Until the first one comes a pipe looks as if it had ended. */
+static bool await_writer(int pipe)
+{
+    struct pollfd p = {.fd = pipe, .events = POLLIN};
+    int events = poll(&p, 1, 1000 * TEXT_PATIENCE_S);
+    if (events == 0)
+        errno = ETIMEDOUT;
+    return events > 0;
+}
+
+FILE *file_open_text(const char *path)
+{
+    struct stat s;
+    FILE *file = file_open(path);
+    if (!file)
+        return NULL;
+    int number = fileno(file);
+    if ((!fstat(number, &s) && S_ISFIFO(s.st_mode) && !await_writer(number)) ||
+        fcntl(number, F_SETFL, 0)) {
+        int error = errno;
+        fclose(file);
+        errno = error;
+        return NULL;
+    }
+    return file;
+}
+
+const char *file_why(int error)
+{
+    if (error == ETIMEDOUT)
+        return "a pipe into which nobody has written for a minute";
+    return strerror(error);
 }
 
 FILE *file_begin(const char *path, bool overwrite)

@@ -46,6 +46,17 @@ bool file_try(const char *path);
  * errno on failure. */
 FILE *file_begin(const char *path, bool overwrite);
 
+/* Opens for reading, and never waits: of a pipe that nobody writes into fopen() would wait for ever.
+ * Who needs a plain file asks whether it is one. NULL and errno on failure. */
+FILE *file_open(const char *path);
+
+/* The same for a text, which may come by a pipe (`<(..)`): a minute is waited for its first byte.
+ * Else errno is ETIMEDOUT; EINTR: a signal came meanwhile. */
+FILE *file_open_text(const char *path);
+
+/* Says why file_open_text() failed, or a read after it. */
+const char *file_why(int error);
+
 /* Makes the folders above `path` that are not there. Who then makes or opens it finds out whether
  * that could be done. */
 void file_make_parents(const char *path);

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/paths.h"
 
 enum { PIECE = 150, SECTION = 200, LONGEST = 1 << 16 };
@@ -221,10 +222,10 @@ void ini_read(const char *path, const char *text, size_t bytes,
 static FILE *open_file(const char *path)
 {
     char own[4200];
-    FILE *file = fopen(path, "r");
+    FILE *file = file_open_text(path);
     if (file || errno != ENOENT || *path == '/' || !data_path(own, sizeof own, path))
         return file;
-    return fopen(own, "r");
+    return file_open_text(own);
 }
 
 char *ini_load(const char *path, size_t *bytes)

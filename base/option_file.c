@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/ini_file.h"
 #include "base/option_store.h"
 
@@ -34,7 +35,7 @@ static char *read_whole(const char *path, size_t *bytes)
     if (!text && errno == EFBIG)
         fatal("--config %s: more than %d bytes: this is no file of options", path, INI_MOST);
     if (!text)
-        fatal("--config: cannot read %s (%s)", path, strerror(errno));
+        fatal("--config: cannot read %s (%s)", path, file_why(errno));
     return text;
 }
 

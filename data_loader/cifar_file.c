@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/text.h"
 
 enum { CHUNK = 100, MOST_CLASSES = 100 };
@@ -38,7 +39,7 @@ _Noreturn static void refuse_labels(const struct reader *r, const char *expected
 static FILE *open_checked(const struct reader *r)
 {
     char found[128];
-    FILE *file = fopen(r->path, "rb");
+    FILE *file = file_open(r->path);
     if (!file) {
         snprintf(found, sizeof found, "nothing (%s)", strerror(errno));
         refuse_length(r, found);

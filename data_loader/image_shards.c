@@ -218,7 +218,7 @@ static void open_files(struct shard_set *s)
     s->descriptor = xcalloc((size_t)s->files.count, sizeof *s->descriptor);
     for (int i = 0; i < s->files.count; i++) {
         const char *path = s->preload ? preload_path(s->preload, i) : s->files.path[i];
-        s->descriptor[i] = open(path, O_RDONLY | O_CLOEXEC);
+        s->descriptor[i] = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (s->descriptor[i] < 0)
             fatal("%s: it cannot be opened: %s", path, strerror(errno));
     }

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/text.h"
 
 enum { CHUNK = 1 << 16, GZIP_WINDOW = 15 + 16, TRAILER = 8, MOST_RATIO = 1032 };
@@ -50,7 +51,7 @@ struct packed_file *packed_open(const char *path, const char *remedy)
     struct stat about;
     f->path = path;
     f->remedy = remedy;
-    f->file = fopen(path, "rb");
+    f->file = file_open(path);
     if (!f->file)
         packed_refuse(f, "it cannot be read (%s)", strerror(errno));
     CHECK(!fstat(fileno(f->file), &about), "%s: %s", path, strerror(errno));
@@ -147,7 +148,7 @@ uint32_t packed_close(struct packed_file *f)
 bool packed_crc(const char *path, int64_t most, uint32_t *crc)
 {
     uint8_t bytes[CHUNK];
-    FILE *file = fopen(path, "rb");
+    FILE *file = file_open(path);
     struct stat about;
     size_t got;
     bool known = file && !fstat(fileno(file), &about) && S_ISREG(about.st_mode);

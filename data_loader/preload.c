@@ -206,7 +206,7 @@ static bool copy(const struct preload *p, const char *path, const char *to_path,
     char part[PATH + 8], why[BUNDLE_WHY] = "";
     struct stat source, there;
     snprintf(part, sizeof part, "%s.part", to_path);
-    int from = open(path, O_RDONLY | O_CLOEXEC),
+    int from = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
         to = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (from < 0 || fstat(from, &source))
         refuse("it cannot be read", path);

@@ -168,7 +168,7 @@ void shard_read(struct bundle_list *l, const char *path, int32_t file, int *numb
     struct shard_header h;
     const char *fault;
     char why[BUNDLE_WHY];
-    int open_file = open(path, O_RDONLY | O_CLOEXEC);
+    int open_file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *tail = read_tail(open_file, &h, &fault, why);
     if (open_file >= 0)
         close(open_file);
@@ -213,7 +213,7 @@ bool shard_check(const char *path, char *why)
 {
     struct shard_header h;
     const char *fault;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *tail = read_tail(file, &h, &fault, why);
     bool good = tail && images_are_whole(file, &h, tail, why);
     if (!tail && fault != why)

@@ -200,7 +200,7 @@ void tar_read(struct bundle_list *l, const char *path, int32_t file)
     struct archive *a = xcalloc(1, sizeof *a);
     a->path = path;
     a->size = a->label = -1;
-    a->file = open(path, O_RDONLY | O_CLOEXEC);
+    a->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (a->file < 0 || fstat(a->file, &s) || !S_ISREG(s.st_mode))
         fatal("%s: it cannot be read: %s", path, a->file < 0 ? strerror(errno) : "no plain file");
     a->bytes = s.st_size;

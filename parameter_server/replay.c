@@ -126,7 +126,7 @@ static int64_t open_replay(struct replay *r, const struct options *options, int 
     char line[80] = "";
     long long name = 0;
     snprintf(r->replay_name, NAME, "%s.%d", options->replay, rank);
-    r->replay = fopen(r->replay_name, "rb");
+    r->replay = file_open(r->replay_name);
     if (!r->replay)
         fatal("--replay: %s: %s; --record %s of the same run writes it", r->replay_name,
               strerror(errno), options->replay);

@@ -371,7 +371,7 @@ const char *weights_load(const char *path, const struct tensor_table *table, flo
     char why[400];
     struct stat s;
     struct weights_found found;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &s))
         fatal("weights '%s': %s; give a safetensors file of %s", path, strerror(errno),
               table->model);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "slowness/reader.h"
 
@@ -159,9 +160,9 @@ static void read_file(struct faults *f, const char *path, const struct fault_wor
 {
     static const char mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
     char line[LINE + 2];
-    FILE *file = fopen(path, "r");
+    FILE *file = file_open_text(path);
     if (!file)
-        fatal("--faults %s: %s; name a file of faults, or random:SEED", path, strerror(errno));
+        fatal("--faults %s: %s; name a file of faults, or random:SEED", path, file_why(errno));
     for (int number = 1;; number++) {
         memset(line, 0, sizeof line);
         if (!fgets(line, sizeof line, file))

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/options.h"
 
 enum section { CLUSTER, RANK, LINK, MINIBATCH };
@@ -338,14 +339,14 @@ const struct machine *machine_load(const char *path)
     for (int i = 0; i < KEYS; i++)
         if (keys[i].section == CLUSTER)
             *(double *)((char *)m + keys[i].offset) = NAN;
-    struct reader r = {.m = m, .file = fopen(path, "r")};
+    struct reader r = {.m = m, .file = file_open_text(path)};
     if (!r.file)
         fatal("--machine: cannot read %s (%s); test.s writes such a file, slowness/machine.h "
               "describes it",
-              path, strerror(errno));
+              path, file_why(errno));
     int wrong = ini_parse_stream(next_line, &r, handle, &r);
     if (ferror(r.file))
-        fatal("--machine: cannot read %s (%s)", path, strerror(errno));
+        fatal("--machine: cannot read %s (%s)", path, file_why(errno));
     CHECK(!wrong, "%s: libinih refuses line %d", path, wrong);
     fclose(r.file);
     make_links(m);

@@ -33,7 +33,7 @@ void cell_path(const struct plan *p, const struct cell *c, const char *name, cha
 static bool read_note(const char *path, struct note *n)
 {
     char line[400], name[40], value[300];
-    FILE *f = fopen(path, "r");
+    FILE *f = file_open(path);
     *n = (struct note){.exit = -1};
     if (!f)
         return false;
@@ -76,7 +76,7 @@ enum { DIFFERENCE = 700 };
 static void difference(const char *path, const char *options, char text[DIFFERENCE])
 {
     char line[1000];
-    FILE *f = fopen(path, "r");
+    FILE *f = file_open(path);
     *text = 0;
     while (f && !*text && fgets(line, sizeof line, f)) {
         size_t name = strcspn(line, *line == '#' ? ":" : "=");
@@ -190,7 +190,7 @@ void cell_complaint(const struct plan *p, const struct cell *c, char *text, size
 {
     char path[STUDY_PATH], line[600];
     cell_path(p, c, "log", path);
-    FILE *f = fopen(path, "r");
+    FILE *f = file_open(path);
     *text = 0;
     while (f && fgets(line, sizeof line, f))
         if ((!strncmp(line, "nbsgd: ", 7) || !strncmp(line, "launch: ", 8)) &&

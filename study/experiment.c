@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/file.h"
 #include "base/ini_file.h"
 #include "base/options.h"
 #include "base/text.h"
@@ -225,7 +226,7 @@ static void read_file(struct loading *l, const char *path)
     if (!text && errno == EFBIG)
         fatal("%s: more than %d bytes: this is no experiment", path, INI_MOST);
     if (!text)
-        fatal("cannot read the experiment %s (%s)", path, strerror(errno));
+        fatal("cannot read the experiment %s (%s)", path, file_why(errno));
     CHECK(own, "no memory for %s", path);
     if (e->path_count == MOST_PATHS)
         fatal("%s: more than %d files in one experiment: they may include each other", path,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/json_reader.h"
 
 enum { MOST_BYTES = 1 << 24, FIELD = 200 };
@@ -48,7 +49,7 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 
 static char *read_file(const char *path, size_t *bytes)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = file_open(path);
     size_t room = 65536;
     char *text = NULL;
     *bytes = 0;
@@ -129,7 +130,7 @@ static void read_evaluations(const char *path, struct cell_result *r)
     char *line = NULL, *part[MOST_COLUMNS];
     size_t room = 0;
     int at_s = -1, at_updates = -1, at_top1 = -1, columns = 0;
-    FILE *f = fopen(path, "r");
+    FILE *f = file_open(path);
     while (f && getline(&line, &room, f) >= 0) {
         if (*line == '#')
             continue;

@@ -249,6 +249,17 @@ refuses 'foreign/test_batch.bin: images of all 10 classes expected, none of clas
     --data foreign
 refuses 'labels/test_batch.bin: labels 0 to 9 expected, 10 in record 700' "${net[@]}" --data labels
 refuses 'no cifar-10-batches-bin' "${net[@]}" --dataset cifar10
+# pipes that nobody writes into
+mkdir pipes digits shards
+for name in data_batch_{1,2,3,4,5} test_batch; do mkfifo "pipes/$name.bin"; done
+for name in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
+    mkfifo "digits/$name-ubyte"
+done
+mkfifo shards/train-000.tar shards/train-00000.shard pipe
+refuses 'pipes/data_batch_1.bin: .* no plain file found' "${net[@]}" --data pipes
+refuses 'digits/train-images-idx3-ubyte: it is no plain file' "${net[@]}" --data digits
+refuses 'shards/train-000.*: ' "${net[@]}" --dataset shards --data shards
+refuses "'pipe': it is no file" "${net[@]}" --dataset synthetic --train-samples 64 --init pipe
 refuses '--train-samples' "${net[@]}" --dataset synthetic --train-samples 3
 refuses '5 training samples are too few for 6 workers' "${net[@]}" --dataset synthetic \
     --train-samples 5 --workers 6

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -272,9 +273,46 @@ static void a_disk_does_what_it_was_told_to(void **state)
     disk_close(d);
 }
 
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+/* Of a pipe that nobody writes into. */
+static void no_pipe_is_waited_for(void **state)
+{
+    (void)state;
+    struct sigaction heard = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    char text[10] = "";
+    assert_false(mkfifo("pipe", 0600));
+    FILE *f = file_open("pipe");
+    assert_non_null(f);
+    assert_int_equal(fread(text, 1, sizeof text, f), 0);
+    fclose(f);
+    assert_false(sigaction(SIGALRM, &heard, NULL));
+    alarm(1);
+    assert_null(file_open_text("pipe"));
+    assert_int_equal(errno, EINTR);
+    pid_t child = fork();
+    if (!child) {
+        sleep(1); /* it comes late */
+        f = fopen("pipe", "w");
+        _exit(!f || fputs("a text", f) < 0 || fclose(f));
+    }
+    f = file_open_text("pipe");
+    assert_non_null(f);
+    assert_int_equal(fread(text, 1, sizeof text, f), 6);
+    assert_string_equal(text, "a text");
+    fclose(f);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_null(file_open("gone"));
+    assert_int_equal(errno, ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_pipe_is_waited_for, own_folder_enter, own_folder_leave),
         cmocka_unit_test_setup_teardown(new_and_old_files, own_folder_enter, own_folder_leave),
         cmocka_unit_test_setup_teardown(links_are_followed, own_folder_enter, own_folder_leave),
         cmocka_unit_test_setup_teardown(only_plain_files_are_replaced, own_folder_enter,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "topology/kinds.h"
 
 struct file_options {
@@ -106,9 +107,9 @@ static void build(struct draft *d, const struct topology_options *o)
     size_t size = 0;
     if (!*own->path)
         fatal("topology file: which one? --topology-file FILE");
-    FILE *f = fopen(own->path, "r");
+    FILE *f = file_open_text(own->path);
     if (!f)
-        fatal("cannot read %s (%s)", own->path, strerror(errno));
+        fatal("cannot read %s (%s)", own->path, file_why(errno));
     while (getline(&text, &size, f) >= 0) {
         r.line++;
         take_line(&r, text);
