@@ -146,6 +146,7 @@ if [ "$restarts" != 0 ]; then
     find_way_on
     set -- "$@" "${again[@]}" # also where the first start had a --resume of its own
 fi
+check_numbers
 launch_words "$program" "${RANKS:-5}"
 output_keep
 echo "run.s: ${launch[*]} $program ${options[*]} $*"

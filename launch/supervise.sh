@@ -10,6 +10,7 @@
 #   output_keep                  from now on standard files may be closed, output and error may lose
 #                                their reader (| head): MPICH's launcher would end, and the ranks
 #                                with it
+#   check_numbers                exit code 2 where RETRIES, BACKOFF, RANKS or RANKS_AFTER is none
 #   run_supervised PROGRAM WORD ...
 #                                runs until it is done; sets $code
 #
@@ -167,6 +168,21 @@ find_way_on() {
     again=(--resume auto)
     if [ -n "$results" ]; then again+=(--results "$results"); fi
     if [ -n "$replaces" ]; then again+=(--overwrite); fi
+}
+
+# A number that is none would be met when a rank has died, and retried for ever.
+check_numbers() {
+    local name whole='^[0-9]{1,6}$'
+    for name in RETRIES RANKS RANKS_AFTER; do
+        if [ -n "${!name:-}" ] && ! [[ ${!name} =~ $whole ]]; then
+            echo "launch: $name='${!name}' is no whole number" >&2
+            exit 2
+        fi
+    done
+    if ! [[ ${BACKOFF:-5} =~ ^[0-9]{1,6}(\.[0-9]{1,6})?$ ]]; then
+        echo "launch: BACKOFF='$BACKOFF' is no number of seconds" >&2
+        exit 2
+    fi
 }
 
 run_supervised() { # PROGRAM WORD ...

@@ -163,6 +163,19 @@ ended nan
 check 'nor a loss that is no number' ends 4
 check 'no word of it, either' eval '! grep -q retry <<<"$out"'
 
+# --- numbers that are none: before anything is begun, not when a rank has died
+while read -r name value words; do
+    run env "$name=$value" bash "$home/run.s" "${net[@]}" --samples 160 --results none
+    check "$name=$value" ends 2 "$words"
+    check "$name=$value: nothing is begun" [ ! -e none ]
+done <<'END'
+RETRIES abc RETRIES='abc' is no whole number
+RETRIES -1 RETRIES='-1' is no whole number
+RANKS_AFTER 2.5 RANKS_AFTER='2.5' is no whole number
+RANKS x RANKS='x' is no whole number
+BACKOFF abc BACKOFF='abc' is no number of seconds
+END
+
 # --- an attempt that ends before it has a folder of results
 cat >fails_once <<'END'
 #!/usr/bin/env bash
