@@ -46,7 +46,7 @@ bool file_try(const char *path);
  * errno on failure. */
 FILE *file_begin(const char *path, bool overwrite);
 
-/* Opens for reading, and never waits: of a pipe that nobody writes into fopen() would wait for ever.
+/* Opens for reading, and never waits: fopen() of a pipe that nobody writes into would, for ever.
  * Who needs a plain file asks whether it is one. NULL and errno on failure. */
 FILE *file_open(const char *path);
 

@@ -9,8 +9,9 @@
  * `started`: processes that the launcher started, 1 without one. */
 void outputs_check(const struct options *o, int started);
 
-/* A run that goes on replaces the weights that it saved before; fatal when they are another's. */
-void outputs_check_saved(const struct options *o, const struct claim *claim);
+/* A run that goes on replaces the weights that it saved before; fatal when they are another's. Its
+ * folder says from now on where it saves. */
+void outputs_take_saved(const struct options *o, const struct claim *claim);
 
 /* What --results asks for. */
 struct claim_request outputs_claim(const struct options *o);

@@ -249,12 +249,9 @@ static struct claim_request claim_request(const struct run *run)
 
 static void claim_results(struct run *run)
 {
-    const struct options *o = &run->options;
     const struct claim_request request = claim_request(run);
     run->claim = claim_open(&request);
-    outputs_check_saved(o, run->claim);
-    if (*o->save && claim_saved(run->claim))
-        claim_set_saved(run->claim, o->save);
+    outputs_take_saved(&run->options, run->claim);
 }
 
 /* From here on what is in the folder is replaced: nothing is refused any more. */

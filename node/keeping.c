@@ -245,6 +245,7 @@ static void await_writer(struct node *n, double until_s)
     }
 }
 
+/* The others do not come to the end. A simulated run waits for its disk. */
 void keeping_await(struct node *n, double seconds)
 {
     const struct course *c = n->context->course;

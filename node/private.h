@@ -379,18 +379,14 @@ void keeping_start_clock(struct node *n);
 /* Rank 0, after an update was counted and before anything is decided by it: cuts a checkpoint if
  * one is due. `ends`: training will be over. */
 void keeping_updated(struct node *n, bool ends);
-/* Rank 0: it is over, whatever the reason. Where the first worker has the weights it may be an
- * update ahead: nothing is cut then. With --target it is not. */
+/* Rank 0: it is over. Where the first worker has the weights nothing is cut, but by --target. */
 void keeping_ended(struct node *n);
 /* Rank 0: a rank is absent now. Checkpoints are made again when all are there. Are any made? */
 bool keeping_lost(struct node *n);
-/* All that this rank keeps now; to be released by xfree(). */
-struct kept *keeping_list(struct node *n, int *count);
-/* Rank 0, where the others do not come to the end: the last one may be whole in so many seconds of
- * wall clock. A simulated run waits for its disk. */
-void keeping_await(struct node *n, double seconds);
-void keeping_close(struct node *n); /* waits until the last one is written */
-void keeping_tidy(struct node *n);  /* rank 0, after all have closed: nothing unfinished is left */
+struct kept *keeping_list(struct node *n, int *count); /* all that it keeps now; for xfree() */
+void keeping_await(struct node *n, double seconds); /* rank 0, not at the end: for the last one */
+void keeping_close(struct node *n);                 /* waits until the last one is written */
+void keeping_tidy(struct node *n); /* rank 0, after all have closed: nothing unfinished is left */
 
 /* --- average.c --- */
 
@@ -473,12 +469,10 @@ bool node_finish_results(struct node *n);
 
 void stop_open(struct node *n);
 void stop_close(struct node *n);
-/* Looks for a signal, wherever a rank waits or is between two units, and acts on it. Rank 0 may not
- * return. */
+/* Looks for a signal, where a rank waits or is between two units. Rank 0 may not return. */
 void stop_attend(struct node *n);
-/* A network's listener, of a simulated run_context: the same in the middle of a gradient or of an
- * evaluation, of whichever rank. */
-void stop_listen(void *context, const char *what);
+void stop_listen(void *context,
+                 const char *what);       /* simulated, after each unit of whichever rank */
 bool stop_is_asked(struct node *n);       /* rank 0: is the run to stop? Says so, once */
 bool stop_has_time(const struct node *n); /* rank 0, asked to stop: for another evaluation? */
 struct request *stop_request(const struct node *n); /* done when another rank was asked */

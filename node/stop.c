@@ -4,10 +4,10 @@
  * statistics of the last evaluation. Then the run ends with its next update, as it would at its
  * limit, and is evaluated if the last evaluation took less than what is left of --stop-within.
  * Where no update comes for some seconds (a delay, a long batch) rank 0 does all that in the middle
- * of one, and ends the others without their counters. On the simulated network any rank notices this
- * for rank 0, whose clock may not go on: wherever it waits, and after each unit that is computed. A
- * thousand ranks that are to come to their end would compute for minutes: there rank 0 does not
- * wait for them either. */
+ * of one, and ends the others without their counters. On the simulated network any rank notices
+ * this for rank 0, whose clock may not go on: wherever it waits, and after each unit that is
+ * computed. A thousand ranks that are to come to their end would compute for minutes: there rank 0
+ * does not wait for them either. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <signal.h>
