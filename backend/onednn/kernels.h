@@ -16,6 +16,7 @@ struct rows {
     float *sums[2]; /* added to */
     int channels;
     bool relu, stream;
+    size_t end; /* nothing is read from this element on; the kernels set it themselves */
 };
 
 /* Of rows from .. to - 1. */

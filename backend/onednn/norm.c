@@ -305,19 +305,25 @@ void norm_bias(const struct norm *n, int channels, const float *bias)
     }
 }
 
+/* Sums of the channels c .. c + STRIP - 1, of those that there are. */
+CLONES static void sum_strip(const struct layout *l, const void *dz, int c, float *sums)
+{
+    typedef double wide __attribute__((vector_size(8 * STRIP)));
+    wide sum = {0};
+    int lanes = layout_lanes(l, c);
+    size_t channels = (size_t)l->c, end = layout_elements(l);
+    for (size_t at = (size_t)c; at < end; at += channels) {
+        vec v;
+        vec_get(&v, dz, at, at + STRIP <= end ? STRIP : lanes, l->bf16);
+        sum += __builtin_convertvector(v, wide);
+    }
+    for (int i = 0; i < lanes; i++)
+        sums[i] = (float)sum[i];
+}
+
 void norm_sum_bias(const struct layout *l, int threads, const void *dz, float *dbias)
 {
 #pragma omp parallel for num_threads(threads)
-    for (int c = 0; c < l->c; c += STRIP) {
-        double sum[STRIP] = {0};
-        int lanes = layout_lanes(l, c);
-        for (int64_t r = 0; r < rows_of(l); r++) {
-            vec v;
-            vec_get(&v, dz, (size_t)r * (size_t)l->c + (size_t)c, lanes, l->bf16);
-            for (int i = 0; i < lanes; i++)
-                sum[i] += (double)v[i];
-        }
-        for (int i = 0; i < lanes; i++)
-            dbias[c + i] = (float)sum[i];
-    }
+    for (int c = 0; c < l->c; c += STRIP)
+        sum_strip(l, dz, c, dbias + c);
 }
