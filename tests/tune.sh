@@ -93,6 +93,9 @@ run "$nbsgd" study a.ini --results whole
 check 'a study takes it' ends 0 '^4 of 4 cells'
 check 'the test images are reported' [ "$(column whole/study.csv test_top1 |
     grep -c '^[0-9.]*$')" = 4 ]
+run "$nbsgd" report --no-figures whole
+check 'in tables, too' grep -qE '^\| setting .*\| test images \|$' whole/report.md
+check 'of both' [ "$(grep -c '^test_top1,%,[a-z]*,ss' whole/report.csv)" = 4 ]
 check 'judged by held-out images' [ "$(column whole/study.csv evaluated | sort -u)" = val ]
 check 'with its rate' grep -qx "lr = $(best slow ssp)" \
     whole/cells/slow/ssp/seed-1/options.ini
