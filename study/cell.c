@@ -125,10 +125,7 @@ static bool is_result(int code)
     return code == 0 || code == EXIT_NAN;
 }
 
-/* The exit code that a run had or will have, by its summary.json, which is written whole, and last
- * of all that counts: its being there is the one fact that a run is over, whatever is killed after
- * it, the study before it notes the end included. -1: it is not over, or has no result. */
-static int code_of_summary(const struct plan *p, const struct cell *c)
+int cell_outcome(const struct plan *p, const struct cell *c)
 {
     char status[100], unwritten[100];
     struct cell_result r = cell_summary(p, c);
@@ -157,8 +154,8 @@ void cell_look(const struct plan *p, struct cell *c, const struct study_program 
                 path);
         return;
     }
-    int code = code_of_summary(p, c);
-    if (n.exit < 0 && *n.digest)
+    int code = cell_outcome(p, c);
+    if (code >= 0 && *n.digest && (n.exit < 0 || n.exit > 128))
         n.exit = code;
     bool whole = n.exit >= 0 && (!is_result(n.exit) || code == n.exit);
     if (whole && is_result(n.exit) && strcmp(n.digest, c->digest))

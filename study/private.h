@@ -85,6 +85,10 @@ void plan_close(struct plan *p);
 /* Reads what is there; its summary.json says whether it has ended. Fatal: a finished run of other
  * options or another program, or files that are no cell's. */
 void cell_look(const struct plan *p, struct cell *c, const struct study_program *program);
+/* The exit code of a run that is over, by its summary.json, which is written whole, and last of all
+ * that counts: its being there is the one fact that a run is over, whatever is killed after it, the
+ * run itself and the study before it notes the end included. -1: it is not over, or no result. */
+int cell_outcome(const struct plan *p, const struct cell *c);
 /* Makes way, writes options.ini and cell.ini. False: errno. *resumes: what was begun goes on. */
 bool cell_begin(const struct plan *p, const struct cell *c, const struct study_program *program,
                 bool *resumes);

@@ -161,6 +161,8 @@ static void end(struct runner *k, int at, int status)
     k->job[at] = k->job[--k->jobs];
     c->exit = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     c->wall_s = wall_s() - j.since_s;
+    if (WIFSIGNALED(status) && cell_outcome(k->r->plan, c) >= 0)
+        c->exit = cell_outcome(k->r->plan, c);
     bool asked = k->passed_on && c->exit && c->exit != EXIT_NAN;
     c->state = asked                 ? CELL_MISSING
                : c->exit == 0        ? CELL_DONE

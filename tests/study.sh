@@ -92,6 +92,9 @@ check 'what has ended is not run again, noted or not' ends 0 '^0 of 16 cells to 
 check 'nor touched' [ "$before" = \
     "$(cat noted/cells/*/*/*/cell.ini noted/cells/*/*/*/summary.json)" ]
 check 'and has its rows' cmp whole/study.csv noted/study.csv
+sed -i 's/^exit = 0/exit = 137/' noted/cells/straggler/ssgd/*/cell.ini
+study a.ini --results noted
+check 'nor what was killed when it was over' ends 0 '^0 of 16 cells to run'
 sed -i '/^digest/d' noted/cells/quiet/asgd/seed-1/cell.ini # it was being cleared
 sed -i 's/"status": "finished"/"status": "stopped by a signal"/' \
     noted/cells/quiet/asgd/seed-2/summary.json
