@@ -392,10 +392,10 @@ check-threads: $(BUILD)/nbsgd $(addprefix $(BUILD)/tests/, \
         test_loader test_prefetch test_thread_pool mpi_messaging)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/threads.sh
 
-test-slurm: ## run.s and test.s on a real one-node Slurm, set up in a temporary folder (root)
+test-slurm: ## run.s, test.s on a one-node Slurm (root; LIMITS=1: real time limits, 5 minutes)
 	@./install.sh run
 	@$(MAKE) -s $(JOBS) nbsgd $(BUILD)/cluster
-	@BUILD=$(BUILD) tests/run tests/slurm.sh
+	@BUILD=$(BUILD) LIMITS=$(LIMITS) tests/run tests/slurm.sh
 
 test-hosts: $(BUILD)/nbsgd $(TESTS) ## several hosts on this machine, by network namespaces (root)
 	@BUILD=$(BUILD) MPIRUN="$(MPIRUN)" tests/run tests/hosts.sh

@@ -5,7 +5,7 @@
 # munged, slurmctld and slurmd run as root from a configuration of their own, without systemd,
 # cgroups or accounting, on free ports, so that a Slurm that is here already is not touched. The
 # node claims 8 cores: five ranks fit on two. Exit code 77: not root, or no packages. Called by
-# `make test-slurm`.
+# `make test-slurm`. LIMITS=1: also with a job that a real time limit ends, again and again.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -179,6 +179,22 @@ is_requeued_twice() {
     done
     until_there job_is "$job" COMPLETED
 }
+# The same by real limits: nobody but Slurm sends a signal. Of three minutes each start has at most
+# one until run.s's own signal comes; training takes 160 s.
+ends_by_limits() {
+    local s
+    job=$(sbatch --parsable --time=3 --output="$dir/%j-.out" run.s --requeue "${exact[@]}" \
+        --delay constant:0.4 --save "$dir/limits.safetensors") || return 1
+    for ((s = 0; s < 600; s++)); do
+        case $(state_of "$job") in
+        *PENDING* | *RUNNING* | *CONFIGURING* | *COMPLETING* | *REQUEUED* | '') sleep 1 ;;
+        *) break ;;
+        esac
+    done
+    echo "after $s s:$(state_of "$job")"
+    grep -hE 'asked to stop|is over|^goes on|DUE TO' "$dir/$job"*.out
+    job_is "$job" COMPLETED
+}
 # As after a preemption or a lost host: nobody asks the job to stop.
 is_requeued_by_slurm() {
     job=$(sbatch --parsable --output="$dir/%j-.out" run.s "${exact[@]}" --delay constant:0.02 \
@@ -223,9 +239,19 @@ if [ $failed = 0 ]; then
     holds 'a job that Slurm takes back and queues again is COMPLETED' is_requeued_by_slurm
     holds 'it went on where it was, too' says '^goes on from .*samples'
     rm -rf "results/run-$job"
+    names=(twice forced)
+    if [ -n "${LIMITS:-}" ]; then
+        holds 'a job that its real time limit of three minutes ends is COMPLETED' ends_by_limits
+        holds 'it was queued again twice or more' [ "$(restarts "$job")" -ge 2 ]
+        holds 'by run.s each time' [ "$(cat "$dir/$job"*.out | grep -c 'is over: it is queued ag')" \
+            = "$(restarts "$job")" ]
+        holds 'and went on where it was' says '^goes on from .*samples'
+        rm -rf "results/run-$job"
+        names+=(limits)
+    fi
     holds 'the same run without an end' bash run.s "${exact[@]}" --results "$dir/whole" \
         --save "$dir/whole.safetensors"
-    for name in twice forced; do
+    for name in "${names[@]}"; do
         holds "$name: the same weights" cmp <(tensors "$dir/$name.safetensors") \
             <(tensors "$dir/whole.safetensors")
     done
