@@ -40,7 +40,7 @@ struct results {
 
 /* --- rows.c --- */
 
-/* Fatal where the rows there are not those that the checkpoint speaks of; nothing is touched. */
+/* Fatal where there are fewer rows than the checkpoint speaks of; nothing is touched. */
 void rows_check(const struct results_place *resume);
 /* Begins all but those that come with their first row. */
 void rows_open(struct results *r, const struct results_place *resume);

@@ -210,10 +210,15 @@ check 'elsewhere it goes on from an older one' ends 0
 check 'with a copy of the rows' same_rows ssgd/eval.csv older/eval.csv 2-8
 cp -r ssgd other-rows
 sed -i 's/^0\.0*,0,0/0.00,0,0/' other-rows/eval.csv
-before=$(state_of other-rows)
 train other-rows 5 "${toy[@]}" "${mixed[@]}" --samples 2500 --resume auto
-check 'other rows than it speaks of' ends 2 'eval.csv(: no row ends after [0-9]| has fewer than)'
-check 'stay' [ "$(state_of other-rows)" = "$before" ]
+check 'other rows than it speaks of' ends 0 'eval.csv: no row ends after [0-9]+ bytes'
+check 'each is a whole one' [ -z "$(rows other-rows/eval.csv | awk -F, 'NF != 8')" ]
+cp -r ssgd fewer-rows
+truncate -s 300 fewer-rows/eval.csv
+before=$(state_of fewer-rows)
+train fewer-rows 5 "${toy[@]}" "${mixed[@]}" --samples 2500 --resume auto
+check 'fewer rows than it speaks of' ends 2 'eval.csv has fewer than the [0-9]+ bytes'
+check 'stay' [ "$(state_of fewer-rows)" = "$before" ]
 
 cp -r ssgd/checkpoints torn
 truncate -s -1 "$(newest torn)/rank-3.safetensors"

@@ -243,7 +243,7 @@ if [ $failed = 0 ]; then
     if [ -n "${LIMITS:-}" ]; then
         holds 'a job that its real time limit of three minutes ends is COMPLETED' ends_by_limits
         holds 'it was queued again twice or more' [ "$(restarts "$job")" -ge 2 ]
-        holds 'by run.s each time' [ "$(cat "$dir/$job"*.out | grep -c 'is over: it is queued ag')" \
+        holds 'by run.s each time' [ "$(cat "$dir/$job"*.out | grep -c 'is over: it is queued')" \
             = "$(restarts "$job")" ]
         holds 'and went on where it was' says '^goes on from .*samples'
         rm -rf "results/run-$job"
