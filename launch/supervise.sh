@@ -71,6 +71,37 @@ witness_await() {
     done
 }
 
+# Lines "PID" of ranks of this host that have started and not ended.
+ranks_left() {
+    cat "$witness"/rank-* 2>/dev/null | awk -v here="$(uname -n)" '
+        $5 != here { next }
+        $8 == "started" { pid[$3] = $7; next }
+        { delete pid[$3] }
+        END { for (rank in pid) print pid[rank] }'
+}
+
+# It has left its ranks behind: they are asked to stop, for they train on, and hold the folder.
+launcher_failed() {
+    local turn list
+    cause="the launcher ended with exit code $code"
+    if ! grep -q ' started$' "$witness"/rank-* 2>/dev/null; then return; fi # nothing was begun
+    code=5
+    if [ -n "$asked" ]; then code=6; fi
+    list=$(ranks_left)
+    if [ -z "$list" ]; then return; fi
+    cause+=', and left its ranks behind'
+    # shellcheck disable=SC2086
+    kill -TERM $list 2>/dev/null
+    for turn in {1..200}; do
+        list=$(ranks_left)
+        if [ -z "$list" ]; then return; fi
+        sleep 0.1
+    done
+    # shellcheck disable=SC2086
+    kill -KILL $list 2>/dev/null
+    witness_await
+}
+
 witness_read() {
     local rank host pid how what
     cause='' finished=''
@@ -78,7 +109,7 @@ witness_read() {
     if grep -q ' exited 0$' "$witness/rank-0" 2>/dev/null; then finished=yes; fi
     if [ -r "$witness/results" ]; then results=$(<"$witness/results"); fi
     if ! read -r _ _ rank _ host _ pid how what < <(first_end); then
-        [ "$code" = 0 ] || cause="the launcher ended with exit code $code"
+        [ "$code" = 0 ] || launcher_failed
     elif [ "$how" = exited ]; then
         code=$what cause="rank $rank on $host ended with exit code $what"
     elif [ -n "$asked" ]; then

@@ -163,6 +163,31 @@ ended nan
 check 'nor a loss that is no number' ends 4
 check 'no word of it, either' eval '! grep -q retry <<<"$out"'
 
+# --- a launcher that fails: with ranks that train on, and after their end
+cat >leaves <<'END'
+#!/usr/bin/env bash
+if [ "$1" = -n ] && mkdir left 2>/dev/null; then
+    setsid "$LAUNCHER" "$@" &
+    for _ in {1..300}; do
+        [ "$(grep -c '^[0-9]' fails/eval.csv)" -ge 4 ] && break
+        sleep 0.1
+    done
+    exit 15
+fi
+exec "$LAUNCHER" "$@"
+END
+printf '#!/usr/bin/env bash\n"$LAUNCHER" "$@"\nexit 15\n' >late
+chmod +x leaves late
+run env LAUNCHER="$mpirun" LAUNCH="$PWD/leaves -n 3" BACKOFF=1 bash "$home/run.s" "${net[@]}" \
+    --samples 4000 --checkpoint-every 160 --results fails
+check 'a launcher that fails: its ranks are ended, and the run goes on' ends 0 \
+    'launcher ended with exit code 15, and left its ranks behind; retry 1 of 3' 'goes on from .*/s'
+check 'which saved' ends 0 'was asked to stop by SIGTERM'
+check 'each row once' [ "$(column fails/eval.csv samples | sort | uniq -d)" = '' ]
+run env LAUNCHER="$mpirun" LAUNCH="$PWD/late -n 3" bash "$home/run.s" "${net[@]}" --samples 160
+check 'a launcher that fails after the end of its ranks' ends 0 \
+    'launcher ended with exit code 15; the others finished the run without it'
+
 # --- numbers that are none: before anything is begun, not when a rank has died
 while read -r name value words; do
     run env "$name=$value" bash "$home/run.s" "${net[@]}" --samples 160 --results none
