@@ -5,6 +5,13 @@
 
 declare -A to=() from=() ready=() # and pid, who sources this
 
+# last_words FILE: what a program ended with, in one line. Python's error, which PyTorch lets advice
+# follow, or the last line that is not empty.
+last_words() {
+    awk '/^[[:alnum:]_.]+(Error|Exception): ./ { error = $0 } /[^ ]/ { last = $0 }
+        END { print error == "" ? last : error }' "$1"
+}
+
 # start NAME COMMAND...: a program that takes turns in measuring; fails with its own last words in
 # $tmp/NAME.err.
 start() { launch "$@" && await "$1"; }
@@ -23,7 +30,9 @@ launch() {
 
 # await NAME: until it says that it is ready, at most ready_s seconds; else it is ended.
 await() {
-    read -r -t "${ready_s:-600}" -u "${from[$1]}" "ready[$1]" && return
+    local limit=${ready_s:-600}
+    read -r -t "$limit" -u "${from[$1]}" "ready[$1]" && return
+    [ $? -le 128 ] || echo "not ready after $limit s" >>"$tmp/$1.err"
     kill "${pid[$1]}" 2>/dev/null
     stop "$1"
     return 1

@@ -72,8 +72,12 @@ check 'it ends when told' [ ${#pid[@]} = 0 ]
 begin=$SECONDS
 ready_s=0.2 start late sleep 60
 check 'one that is not ready in time is ended' [ $? = 1 -a $((SECONDS - begin)) -lt 30 ]
-start dead bash -c 'echo because >&2'
-check 'one that ends has said why' [ "$(cat dead.err)" = because ]
+check 'and it is said' [ "$(last_words late.err)" = 'not ready after 0.2 s' ]
+start dead bash -c 'printf "at first\nbecause\n \n\n" >&2'
+check 'one that ends has said why' [ "$(last_words dead.err)" = because ]
+printf '  raise it\ntorch.exc.SomeError: no compiler\n\nSet THIS for more\n\n' >dead.err
+check 'an error of Python before advice' [ "$(last_words dead.err)" = \
+    'torch.exc.SomeError: no compiler' ]
 
 # train_one() and what the table says of it, from rows that are there
 # shellcheck source=bench/parts/workers.sh

@@ -5,7 +5,7 @@
 part_allreduce() {
     local line what ms mpi copy
     if ! timeout 120 "$mpirun" -n 5 "$build/bench/sums" --turns 9 >"$out/allreduce.txt" 2>&1; then
-        echo "allreduce: FAILED: $(tail -n 1 "$out/allreduce.txt")"
+        echo "allreduce: FAILED: $(last_words "$out/allreduce.txt")"
         return
     fi
     took() { sed -nE "s/^$1 +([0-9.]+) ms.*/\1/p" "$out/allreduce.txt"; }

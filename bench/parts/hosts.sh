@@ -13,8 +13,8 @@ race_hosts() {
         --turns 5 "${words[@]}" >"$log" 2>&1
     case $? in
     0) ;;
-    77) echo "hosts: left out: $(tail -n 1 "$log")"; return 1 ;;
-    *) echo "hosts: FAILED: $(tail -n 1 "$log")"; return 1 ;;
+    77) echo "hosts: left out: $(last_words "$log")"; return 1 ;;
+    *) echo "hosts: FAILED: $(last_words "$log")"; return 1 ;;
     esac
     speed() { sed -nE "s/^$1 .* ([0-9.]+) MB\/s/\1/p" "$log"; }
     local row="^(.{40}) +([0-9.]+) ms \( *([0-9.]+) \.\. +([0-9.]+)\) +([0-9.]+) MB/s"

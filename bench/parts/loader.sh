@@ -19,7 +19,7 @@ race() {
     for ((a_turn = 0; a_turn < turns; a_turn++)); do
         for name in "${team[@]}"; do
             if ! ask "$name" "$turn_s"; then
-                echo "bench: $row: $name ended: $(tail -n 1 "$tmp/$name.err")" >&2
+                echo "bench: $row: $name ended: $(last_words "$tmp/$name.err")" >&2
                 exit 3
             fi
         done

@@ -6,7 +6,7 @@ part_messages() {
     local program=$build/tests/mpi_messaging line add copy
     built messages "$program" || return
     if ! timeout 120 "$mpirun" -n 3 "$program" --speed >"$out/messages.txt" 2>&1; then
-        echo "messages: FAILED: $(tail -n 1 "$out/messages.txt")"
+        echo "messages: FAILED: $(last_words "$out/messages.txt")"
         return
     fi
     while IFS= read -r line; do

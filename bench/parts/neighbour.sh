@@ -12,7 +12,7 @@ neighbour_run() { # VARIABLE=VALUE ...
         --dataset synthetic --train-samples 4096 --eval-samples 4096 --batch 64 --minibatches 1 \
         --updates 40 --eval-every 1000000000 --backend "$BACKEND" --kernel-cache "$kernels" \
         --results "$tmp/neighbour" --overwrite >"$tmp/neighbour.log" 2>&1; then
-        echo "neighbour: FAILED: $(tail -n 1 "$tmp/neighbour.log")"
+        echo "neighbour: FAILED: $(last_words "$tmp/neighbour.log")"
         return 1
     fi
     took=$(calc %.3f "$(now_s) - $begin")

@@ -22,7 +22,7 @@ END
         --backend "$BACKEND" --threads 1 --kernel-cache "$kernels" \
         --updates 2 --eval-samples 32 --eval-batches 1 --eval-every 1000000000 --results "$folder" \
         >"$tmp/program.log" 2>&1; then
-        echo "program: FAILED: $(grep -v '^$' "$tmp/program.log" | tail -n 1)"
+        echo "program: FAILED: $(last_words "$tmp/program.log")"
         return
     fi
     cp "$folder/ranks.csv" "$out/program-ranks.csv"

@@ -20,7 +20,7 @@ simulator_row() {
         sleep 0.1
     done
     if ! wait $child; then
-        echo "simulator: $name: FAILED: $(tail -n 1 "$tmp/sim.log")"
+        echo "simulator: $name: FAILED: $(last_words "$tmp/sim.log")"
         return
     fi
     limit "simulator: $name" "$used" s - - "v<$seconds"
@@ -67,7 +67,7 @@ part_simulator() {
                 --network quadratic --batch 256 --minibatches 8 "${length[@]}" --lr 0.001 \
                 --eval-every 1000000000000 --results "$tmp/sim" --overwrite \
                 >"$tmp/sim.log" 2>&1; then
-                echo "simulator: $scheme, turn $turn: FAILED: $(tail -n 1 "$tmp/sim.log")"
+                echo "simulator: $scheme, turn $turn: FAILED: $(last_words "$tmp/sim.log")"
                 return
             fi
             took+=("$(calc %.3f "$(now_s) - $begin")")
@@ -82,7 +82,7 @@ part_simulator() {
     local row='.* gossip: ([0-9.]+) s of CPU.* ([0-9]+) MB resident.*'
     read -r seconds mb < <(sed -nE "s/$row/\1 \2/p" "$out/simulator.txt")
     if [ -z "${mb:-}" ]; then
-        echo "simulator: FAILED: $(tail -n 1 "$out/simulator.txt")"
+        echo "simulator: FAILED: $(last_words "$out/simulator.txt")"
         return
     fi
     limit 'simulator: gossip, 10,000 ranks x 20 rounds' "$seconds" s - - 'v<15'

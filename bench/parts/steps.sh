@@ -41,7 +41,7 @@ resnet20 cifar     64 2 bf16 | 2    1.6  -  | 2   -  | default full
 # join NAME COMMAND...: starts it; into the team, or its last words are said.
 join() {
     if start "$@"; then team+=("$1"); return; fi
-    echo "$row: without $1: $(tail -n 1 "$tmp/$1.err")"
+    echo "$row: without $1: $(last_words "$tmp/$1.err")"
 }
 
 # since LEVEL: does this BENCH have what is there from LEVEL on (-: never)?
@@ -54,7 +54,7 @@ assemble() {
         --dtype "$dtype" --turns)
     team=()
     if ! start ours "$build/bench/step" "${words[@]}" --backend "$BACKEND" --cache "$kernels"; then
-        echo "$row: left out: $(tail -n 1 "$tmp/ours.err")"
+        echo "$row: left out: $(last_words "$tmp/ours.err")"
         return 1
     fi
     team=(ours)
@@ -107,7 +107,7 @@ race() {
             for name in "${team[@]}"; do
                 case $name in peak | memory) seconds=0.1 ;; *) seconds=$turn_s ;; esac
                 ask "$name" "$seconds" && continue
-                echo "bench: $row: $name ended: $(tail -n 1 "$tmp/$name.err")" >&2
+                echo "bench: $row: $name ended: $(last_words "$tmp/$name.err")" >&2
                 exit 3
             done
         done

@@ -31,7 +31,7 @@ words_of_run() { # FOLDER IMAGES
 }
 
 failed() { # LOG
-    echo "$row: FAILED: $(grep -v '^$' "$1" | tail -n 1)"
+    echo "$row: FAILED: $(last_words "$1")"
     return 1
 }
 
@@ -84,7 +84,7 @@ peer() { # NAME: a turn of PyTorch, where that is there
     local answer
     [ -n "${from[$1]:-}" ] || return 0
     hear "$1" "$(calc %.1f "4 * $turn_s")" || {
-        echo "$row: $1 ended: $(tail -n 1 "$tmp/$1.err")"
+        echo "$row: $1 ended: $(last_words "$tmp/$1.err")"
         return 1
     }
     echo "$key,$a_turn,$1,${answer%% *},,,,,,," >>"$out/workers.csv"
@@ -97,7 +97,7 @@ start_peers() {
         words=(--ranks "$workers" --minibatches "$minibatches" --dtype "$dtype" --turns)
         if [ $name = ddp-alone ]; then words+=(--alone); fi
         start $name "$python" bench/pytorch_ddp.py "${words[@]}" ||
-            echo "$row: without $name: $(tail -n 1 "$tmp/$name.err")"
+            echo "$row: without $name: $(last_words "$tmp/$name.err")"
     done
 }
 
