@@ -7,7 +7,7 @@
  *   [setting NAME]           options of each run of that setting: a scheme and its own
  *   [setting NAME in CASE]   options of that setting in that case alone; they win over the others;
  *                          those of an included file win over the file's own
- *   [tune], [tune NAME]      a search space (study/space.h)
+ *   [tune], [tune NAME]      a search space (study/search.h)
  *   [folds]                  a grid (study/folds.c)
  *
  * Names are letters, digits, '.', '_' and '-': they are names of folders, and fields of a CSV. A
