@@ -112,6 +112,7 @@ witness_read() {
         [ "$code" = 0 ] || launcher_failed
     elif [ "$how" = exited ]; then
         code=$what cause="rank $rank on $host ended with exit code $what"
+        if [ "$what" -gt 8 ]; then code=3; fi # not the program's: a library failed
     elif [ -n "$asked" ]; then
         code=6
     else

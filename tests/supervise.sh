@@ -204,14 +204,17 @@ END
 # --- an attempt that ends before it has a folder of results
 cat >fails_once <<'END'
 #!/usr/bin/env bash
-case $1 in --print-options | witness) ;; *) mkdir once 2>/dev/null && exit 3 ;; esac
+case $1 in --print-options | witness) ;; *) mkdir once 2>/dev/null && exit "$ONCE" ;; esac
 exec "$REAL" "$@"
 END
 chmod +x fails_once
-run env NBSGD="$folder/fails_once" REAL="$nbsgd" BACKOFF=1 bash "$home/run.s" "${net[@]}" \
-    --samples 160
-check 'one that ended before its results: another' ends 0 'retry 1 of 3 in 1 s' ' 160 samples, '
-check 'which replaces nothing' eval '! grep -q -- "--overwrite" <<<"$out"'
+for code in 3 15; do # the program's, a library's
+    rm -rf once
+    run env NBSGD="$folder/fails_once" REAL="$nbsgd" ONCE=$code BACKOFF=1 bash "$home/run.s" \
+        "${net[@]}" --samples 160
+    check 'one that ended before its results: another' ends 0 'retry 1 of 3 in 1 s' ' 160 samples, '
+    check 'which replaces nothing' eval '! grep -q -- "--overwrite" <<<"$out"'
+done
 
 # --- the simulated world, and set-up
 sim=("$nbsgd" --world sim --workers 2 "${net[@]}" --scheme anytime --anytime-seconds 1e9)
