@@ -7,9 +7,6 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
-#include "backend/onednn/tile.h"
-
-#pragma weak tiles_for
 
 enum { BATCH = 2, SIDE = 4, IN = 16, OUT = 32 };
 
@@ -23,12 +20,10 @@ static const struct backend *counting(void)
     return NULL;
 }
 
-/* Without these algorithms. */
-static double traffic_of(const struct unit_shape *s, const struct unit_io *io, const char *without)
+static double traffic_of(const struct unit_shape *s, const struct unit_io *io)
 {
     const struct backend *b = counting();
-    struct device *d =
-        b->open(&(struct device_options){.threads = 1, .quiet = true, .without = without});
+    struct device *d = b->open(&(struct device_options){.threads = 1, .quiet = true});
     struct unit_sizes sizes;
     struct unit *u = b->unit_open(d, s, NULL, NULL, &sizes);
     double bytes = b->traffic(u, io);
@@ -53,16 +48,13 @@ static const struct unit_shape convolution = {.kind = UNIT_CONV,
 static const double x = 4.0 * BATCH * SIDE * SIDE * IN, y = 4.0 * BATCH * SIDE * SIDE * OUT;
 static char tensor; /* there is one; nothing is read */
 
-/* These make z, and the norm reads it. */
-static const char others[] = "direct";
-
 /* Forward: x, z; z; z, y. Backward: z, dy; z, dy, dz; x, dz. */
 static void test_first_unit(void **state)
 {
     (void)state;
     struct unit_shape s = convolution;
     s.first = true;
-    double bytes = traffic_of(&s, &(struct unit_io){.dy = &tensor}, others);
+    double bytes = traffic_of(&s, &(struct unit_io){.dy = &tensor});
     assert_true(bytes == 2 * x + 10 * y);
 }
 
@@ -73,24 +65,8 @@ static void test_join(void **state)
     struct unit_shape s = convolution;
     s.skip = true;
     double bytes = traffic_of(
-        &s, &(struct unit_io){.dy = &tensor, .dy2 = &tensor, .dx = &tensor, .dskip = &tensor},
-        others);
+        &s, &(struct unit_io){.dy = &tensor, .dy2 = &tensor, .dx = &tensor, .dskip = &tensor});
     assert_true(bytes == 3 * x + 15 * y);
-}
-
-/* Forward: x, z with the norm's sums; z, y. */
-static void test_sums_on_the_way(void **state)
-{
-    (void)state;
-    counting();
-    if (!tiles_for || !tiles_for(false))
-        skip(); /* it is done by tiles alone */
-    struct unit_shape s = convolution;
-    s.first = true;
-    s.kernel = 1, s.pad = 0;
-    double bytes =
-        traffic_of(&s, &(struct unit_io){.dy = &tensor}, "as_is,inner,product,simd,winograd");
-    assert_true(bytes == 2 * x + 9 * y);
 }
 
 int main(void)
@@ -98,7 +74,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_unit),
         cmocka_unit_test(test_join),
-        cmocka_unit_test(test_sums_on_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,29 +85,11 @@ void algorithm_run(const struct algorithm *algorithm, void *const operand[OPERAN
     if (algorithm->product)
         product_run(algorithm->product, operand, scratch);
     else if (algorithm->direct)
-        direct_run(algorithm->direct, operand, scratch, NULL);
+        direct_run(algorithm->direct, operand, scratch);
     else if (algorithm->simd)
         simd_run(algorithm->simd, operand, scratch);
     else if (algorithm->winograd)
         winograd_run(algorithm->winograd, operand, scratch);
     else
         pass_run(algorithm->library, operand, scratch);
-}
-
-bool algorithm_measures(const struct algorithm *algorithm)
-{
-    return algorithm->direct && direct_measures(algorithm->direct);
-}
-
-void algorithm_run_measured(const struct algorithm *algorithm, void *const operand[OPERANDS],
-                            void *scratch, const struct norm *n, const struct layout *y,
-                            int threads, float *variance)
-{
-    if (algorithm_measures(algorithm)) {
-        int chunks = direct_run(algorithm->direct, operand, scratch, n);
-        norm_measured(n, y, chunks, operand[OPERAND_Y], variance);
-        return;
-    }
-    algorithm_run(algorithm, operand, scratch);
-    norm_measure(n, y, threads, operand[OPERAND_Y], variance);
 }

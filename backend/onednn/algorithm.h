@@ -4,7 +4,6 @@
 #define BACKEND_ONEDNN_ALGORITHM_H
 
 #include "backend/onednn/device.h"
-#include "backend/onednn/norm.h"
 
 /* One direction, opened in one algorithm: one of the pointers is not NULL. */
 struct algorithm {
@@ -29,11 +28,5 @@ bool algorithm_is_reference(
     const struct algorithm *algorithm); /* only the library's slow plain loops can do it */
 size_t algorithm_scratch(const struct algorithm *algorithm); /* bytes */
 void algorithm_run(const struct algorithm *algorithm, void *const operand[OPERANDS], void *scratch);
-/* Forward, with the statistics of y for its batch norm, n->mean and n->inverse. Does the algorithm
- * take their sums while it writes y? Else they are taken after it. */
-bool algorithm_measures(const struct algorithm *algorithm);
-void algorithm_run_measured(const struct algorithm *algorithm, void *const operand[OPERANDS],
-                            void *scratch, const struct norm *n, const struct layout *y,
-                            int threads, float *variance);
 
 #endif

@@ -1,5 +1,5 @@
 /* Each direction is opened in every algorithm that can do it. Each is verified and timed, the
- * fastest stays (choice.h stores it). Before a batch norm its statistics are timed, too.
+ * fastest stays (choice.h stores it).
  *
  * No algorithm wins everywhere: direct, simd and winograd do in most shapes, oneDNN's on the images
  * themselves, its and OpenBLAS' in 1x1 kernels, and where this machine has no tiles (tile.h). The
@@ -30,17 +30,6 @@ static const double HOPELESS = 1.2; /* so much slower than the best, after few r
 
 struct convolution {
     struct algorithm algorithm[DIRECTIONS];
-    struct layout y;
-    int threads;
-};
-
-/* What one direction is timed on. */
-struct exercise {
-    void *const *operand;
-    const char *other; /* what is read between two runs; NULL: nothing */
-    struct layout y;
-    struct norm norm; /* whose statistics are taken, if `measured` */
-    bool measured;
 };
 
 /* One thread is timed by its own clock, which stops while others have the core. */
@@ -54,9 +43,9 @@ static double seconds(int threads)
 static void write_key(char key[CHOICE_KEY], enum direction d, const struct unit_shape *s,
                       const struct layout *x, const struct layout *y)
 {
-    snprintf(key, CHOICE_KEY, "version %d: %s%s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d",
-             KEY_VERSION, direction_name[d], d == FORWARD && s->norm ? " measured" : "", x->n, x->c,
-             x->h, x->w, y->c, y->h, y->w, s->kernel, s->stride, s->pad);
+    snprintf(key, CHOICE_KEY, "version %d: %s %d x %dx%dx%d to %dx%dx%d kernel %d/%d+%d",
+             KEY_VERSION, direction_name[d], x->n, x->c, x->h, x->w, y->c, y->h, y->w, s->kernel,
+             s->stride, s->pad);
 }
 
 /* Leaves little of the operands in the caches, as the other units of a step do. */
@@ -76,16 +65,12 @@ struct candidate {
 };
 
 static double time_of_run(const struct device *d, const struct algorithm *algorithm,
-                          const struct exercise *e)
+                          void *const operand[OPERANDS], const char *other)
 {
-    if (e->other)
-        forget(e->other);
+    if (other)
+        forget(other);
     double start = seconds(d->threads);
-    if (e->measured)
-        algorithm_run_measured(algorithm, e->operand, d->scratch, &e->norm, &e->y, d->threads,
-                               NULL);
-    else
-        algorithm_run(algorithm, e->operand, d->scratch);
+    algorithm_run(algorithm, operand, d->scratch);
     return seconds(d->threads) - start;
 }
 
@@ -121,13 +106,13 @@ static int open_all(struct device *d, enum direction dir, const struct unit_shap
 
 /* Leaves the fastest in candidate[0], of `count`. Their runs are interleaved, so that a slow moment
  * of the machine meets them all. */
-static void compare(const struct device *d, const struct exercise *e, struct candidate *candidate,
-                    int count)
+static void compare(const struct device *d, void *const operand[OPERANDS], const char *other,
+                    struct candidate *candidate, int count)
 {
     double begin = seconds(d->threads);
     for (int round = 0; round < MAX_RUNS && count > 1; round++) {
         for (int i = 0; i < count; i++) {
-            double took = time_of_run(d, &candidate[i].algorithm, e);
+            double took = time_of_run(d, &candidate[i].algorithm, operand, other);
             candidate[i].best_s = took < candidate[i].best_s ? took : candidate[i].best_s;
         }
         for (int i = 1; i < count; i++)
@@ -161,15 +146,8 @@ static int fastest(struct device *d, enum direction dir, const struct unit_shape
           "oneDNN has no %s convolution of %d x %dx%dx%d to %d channels, kernel %d, stride %d, pad "
           "%d, that computes it",
           direction_name[dir], x->n, x->c, x->h, x->w, y->c, s->kernel, s->stride, s->pad);
-    struct exercise e = {.operand = verification_operands(verification),
-                         .other = other,
-                         .y = *y,
-                         .measured = dir == FORWARD && s->norm};
-    void *room = xcalloc(norm_scratch(y->c, d->threads), 1);
-    norm_place(&e.norm, y->c, d->threads, NULL, room);
-    compare(d, &e, candidate, count);
+    compare(d, verification_operands(verification), other, candidate, count);
     verification_close(verification);
-    xfree(room);
     xfree(other);
     *best = candidate[0].algorithm;
     return candidate[0].which;
@@ -198,7 +176,6 @@ struct convolution *convolution_open(struct device *d, const struct unit_shape *
                                      const struct layout *x, const struct layout *y)
 {
     struct convolution *c = xcalloc(1, sizeof *c);
-    c->y = *y, c->threads = d->threads;
     for (enum direction dir = 0; dir < DIRECTIONS; dir++)
         if (dir != BACKWARD_DATA || !s->first)
             open_direction(&c->algorithm[dir], d, dir, s, x, y);
@@ -227,18 +204,6 @@ void convolution_forward(struct convolution *c, const void *x, const float *w, v
                          void *scratch)
 {
     algorithm_run(&c->algorithm[FORWARD], (void *const[]){(void *)x, (void *)w, y}, scratch);
-}
-
-void convolution_forward_measured(struct convolution *c, const void *x, const float *w, void *y,
-                                  void *scratch, const struct norm *n, float *variance)
-{
-    algorithm_run_measured(&c->algorithm[FORWARD], (void *const[]){(void *)x, (void *)w, y},
-                           scratch, n, &c->y, c->threads, variance);
-}
-
-bool convolution_measures(const struct convolution *c)
-{
-    return algorithm_measures(&c->algorithm[FORWARD]);
 }
 
 void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy,

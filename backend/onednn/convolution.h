@@ -4,7 +4,6 @@
 #define BACKEND_ONEDNN_CONVOLUTION_H
 
 #include "backend/onednn/device.h"
-#include "backend/onednn/norm.h"
 
 struct convolution;
 
@@ -17,11 +16,6 @@ convolution_scratch(const struct convolution *c); /* bytes, of the direction tha
 /* w and its gradient are float32 [out][kh][kw][in]. */
 void convolution_forward(struct convolution *c, const void *x, const float *w, void *y,
                          void *scratch);
-/* With the batch's statistics of y in n, as norm_measure() leaves them; s->norm was set. */
-void convolution_forward_measured(struct convolution *c, const void *x, const float *w, void *y,
-                                  void *scratch, const struct norm *n, float *variance);
-/* Are they taken while y is written? */
-bool convolution_measures(const struct convolution *c);
 void convolution_backward_data(struct convolution *c, void *dx, const float *w, const void *dy,
                                void *scratch);
 void convolution_backward_weights(struct convolution *c, const void *x, float *dw, const void *dy,

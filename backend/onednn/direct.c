@@ -2,8 +2,6 @@
  * weight_gradient.c's. */
 #include "backend/onednn/direct.h"
 
-#include <assert.h>
-
 #include "backend/onednn/weight_gradient.h"
 #include "backend/onednn/weight_gradient_rows.h"
 #include "backend/onednn/implicit_conv.h"
@@ -52,26 +50,15 @@ size_t direct_scratch(const struct direct *d)
                                      : weight_gradient_scratch(d->weight_gradient);
 }
 
-bool direct_measures(const struct direct *d)
+void direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch)
 {
-    return d->implicit_conv && implicit_conv_measures(d->implicit_conv);
-}
-
-int direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch,
-               const struct norm *n)
-{
-    if (d->implicit_conv) {
-        int chunks =
-            implicit_conv_run(d->implicit_conv, operand[d->source], operand[OPERAND_W],
-                              operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch, n);
-        return n ? chunks : 0;
-    }
-    assert(!n);
-    if (d->weight_gradient_rows)
+    if (d->implicit_conv)
+        implicit_conv_run(d->implicit_conv, operand[d->source], operand[OPERAND_W],
+                          operand[d->source == OPERAND_X ? OPERAND_Y : OPERAND_X], scratch);
+    else if (d->weight_gradient_rows)
         weight_gradient_rows_run(d->weight_gradient_rows, operand[OPERAND_X], operand[OPERAND_W],
                                  operand[OPERAND_Y], scratch);
     else
         weight_gradient_run(d->weight_gradient, operand[OPERAND_X], operand[OPERAND_W],
                             operand[OPERAND_Y], scratch);
-    return 0;
 }

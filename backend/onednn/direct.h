@@ -8,7 +8,6 @@
 #define BACKEND_ONEDNN_DIRECT_H
 
 #include "backend/onednn/library.h"
-#include "backend/onednn/norm.h"
 #include "backend/onednn/tile.h"
 
 struct direct;
@@ -18,10 +17,6 @@ struct direct *direct_open(enum direction d, const struct unit_shape *s, const s
                            const struct layout *y, const struct tiles *t, int threads);
 void direct_close(struct direct *d);
 size_t direct_scratch(const struct direct *d); /* bytes */
-/* Forward, can it take a norm's sums of y on the way? */
-bool direct_measures(const struct direct *d);
-/* With a norm (NULL: without) they are taken; returns in how many chunks, 0 without. */
-int direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch,
-               const struct norm *n);
+void direct_run(const struct direct *d, void *const operand[OPERANDS], void *scratch);
 
 #endif

@@ -4,14 +4,9 @@
  *
  * Weights are packed to panels at every call: by each thread for its own panels just before it uses
  * them, so that they are read from memory once and stay in the second cache, or, when they are few,
- * by all threads for all. Beside that nothing is copied.
- *
- * Sums for a norm are taken of each panel's part of a group of rows as soon as it is written: it is
- * read from the second cache, where norm_measure() would read memory. Only where rows are pixels:
- * those of images lie powers of two apart, push each other out, and it gained nothing. */
+ * by all threads for all. Beside that nothing is copied. */
 #include "backend/onednn/implicit_conv.h"
 
-#include <assert.h>
 #include <omp.h>
 #include <string.h>
 
@@ -152,7 +147,6 @@ struct meeting {
     const void *source, *weights;
     void *result;
     int panel, slice, group;
-    struct norm_sums *sums; /* NULL: none are wanted of this result */
 };
 
 static int groups_of(const struct implicit_conv *g)
@@ -164,14 +158,6 @@ static int groups_of(const struct implicit_conv *g)
 static int first_row(const struct implicit_conv *g, int group)
 {
     return (int)((int64_t)g->source->rows * group / groups_of(g));
-}
-
-/* Where a panel's part of a pixel of the result lies. */
-static char *result_at(const struct implicit_conv *g, const struct meeting *m, int row, int pixel)
-{
-    const struct grid *r = g->result;
-    size_t at = ((size_t)row * (size_t)pixels(r) + (size_t)pixel) * (size_t)r->c;
-    return (char *)m->result + (at + (size_t)(m->panel * g->panel)) * size_of(g);
 }
 
 /* Pixels from .. to - 1 of the result. */
@@ -196,36 +182,17 @@ static void sum_tiles(const struct implicit_conv *g, const struct meeting *m, in
             int row = first + rows * tile / tiles, end = first + rows * (tile + 1) / tiles;
             t.source =
                 (const char *)m->source + ((size_t)row * source_step + (size_t)channel) * size;
-            t.to = result_at(g, m, row, pixel);
+            t.to = (char *)m->result + ((size_t)row * result_step + (size_t)pixel * (size_t)r->c +
+                                        (size_t)(m->panel * g->panel)) *
+                                           size;
             g->tiles->dot(&t, end - row, vectors);
         }
-        if (m->sums)
-            norm_sums_add(m->sums, result_at(g, m, first, pixel), rows, result_step);
     }
-}
-
-/* With sums for the norm, if this was the last slice. */
-static void sum_measured(const struct implicit_conv *g, const struct meeting *shared,
-                         const struct norm *n, int chunk, bool begins, int from, int to)
-{
-    struct meeting m = *shared;
-    if (!n || m.slice < g->slices - 1) {
-        sum_tiles(g, &m, from, to);
-        return;
-    }
-    const struct layout l = {.c = g->result->c, .bf16 = g->tiles->bf16};
-    int wide = g->tiles->dot_size.vectors;
-    struct norm_sums sums =
-        norm_sums_open(n, &l, chunk, m.panel * g->panel,
-                       panel_vectors(g->result->c, m.panel, wide) * LANES, begins);
-    m.sums = &sums;
-    sum_tiles(g, &m, from, to);
-    norm_sums_close(&sums);
 }
 
 /* Each thread takes panels, all rows of them. */
-static int run_by_panel(const struct implicit_conv *g, const void *source, const float *w,
-                        void *result, char *scratch, const struct norm *n)
+static void run_by_panel(const struct implicit_conv *g, const void *source, const float *w,
+                         void *result, char *scratch)
 {
     int groups = groups_of(g), places = pixels(g->result);
 #pragma omp parallel num_threads(g->threads)
@@ -237,17 +204,15 @@ static int run_by_panel(const struct implicit_conv *g, const void *source, const
                 for (int tap = 0; tap < g->geometry->active; tap++)
                     pack(g, w, panel, slice, tap, packed);
                 for (int group = 0; group < groups; group++)
-                    sum_measured(
-                        g, &(struct meeting){source, packed, result, panel, slice, group, NULL}, n,
-                        0, group == 0, 0, places);
+                    sum_tiles(g, &(struct meeting){source, packed, result, panel, slice, group}, 0,
+                              places);
             }
     }
-    return 1;
 }
 
 /* Each thread takes rows and pixels, all panels of them. */
-static int run_by_row(const struct implicit_conv *g, const void *source, const float *w,
-                      void *result, char *scratch, const struct norm *n)
+static void run_by_row(const struct implicit_conv *g, const void *source, const float *w,
+                       void *result, char *scratch)
 {
     int groups = groups_of(g), places = pixels(g->result), active = g->geometry->active;
     int pieces = g->panels * g->slices, chunks = chunks_of((int64_t)groups * places, 1, g->threads);
@@ -261,32 +226,25 @@ static int run_by_row(const struct implicit_conv *g, const void *source, const f
         }
 #pragma omp for schedule(dynamic)
         for (int chunk = 0; chunk < chunks; chunk++) {
-            int64_t begin = chunk_at((int64_t)groups * places, chunks, chunk),
+            int64_t at = chunk_at((int64_t)groups * places, chunks, chunk),
                     to = chunk_at((int64_t)groups * places, chunks, chunk + 1);
-            for (int64_t at = begin; at < to; at += places - at % places) {
+            for (; at < to; at += places - at % places) {
                 int group = (int)(at / places), first = (int)(at % places);
                 int last = to - at < places - first ? first + (int)(to - at) : places;
                 for (int i = 0; i < pieces; i++) {
                     const char *packed = scratch + (size_t)i * panel_bytes(g);
-                    sum_measured(g,
-                                 &(struct meeting){source, packed, result, i / g->slices,
-                                                   i % g->slices, group, NULL},
-                                 n, chunk, at == begin, first, last);
+                    sum_tiles(g,
+                              &(struct meeting){source, packed, result, i / g->slices,
+                                                i % g->slices, group},
+                              first, last);
                 }
             }
         }
     }
-    return chunks;
 }
 
-bool implicit_conv_measures(const struct implicit_conv *g)
+void implicit_conv_run(const struct implicit_conv *g, const void *source, const float *w,
+                       void *result, void *scratch)
 {
-    return pixels(g->result) == 1;
-}
-
-int implicit_conv_run(const struct implicit_conv *g, const void *source, const float *w,
-                      void *result, void *scratch, const struct norm *n)
-{
-    assert(!n || implicit_conv_measures(g));
-    return (g->by_panel ? run_by_panel : run_by_row)(g, source, w, result, scratch, n);
+    (g->by_panel ? run_by_panel : run_by_row)(g, source, w, result, scratch);
 }

@@ -4,7 +4,6 @@
 #define BACKEND_ONEDNN_IMPLICIT_CONV_H
 
 #include "backend/onednn/geometry.h"
-#include "backend/onednn/norm.h"
 
 struct implicit_conv;
 
@@ -14,12 +13,8 @@ struct implicit_conv *implicit_conv_open(const struct geometry *g, bool forward,
 void implicit_conv_close(struct implicit_conv *g);
 size_t implicit_conv_scratch(const struct implicit_conv *g); /* bytes */
 
-/* Can it take a norm's sums of the result on the way? */
-bool implicit_conv_measures(const struct implicit_conv *g);
-
-/* source: x (forward) or dy; result: y or dx; w: float32 [out][taps][in]. With a norm (NULL:
- * without) its sums are taken; returns in how many chunks. */
-int implicit_conv_run(const struct implicit_conv *g, const void *source, const float *w,
-                      void *result, void *scratch, const struct norm *n);
+/* source: x (forward) or dy; result: y or dx; w: float32 [out][taps][in]. */
+void implicit_conv_run(const struct implicit_conv *g, const void *source, const float *w,
+                       void *result, void *scratch);
 
 #endif

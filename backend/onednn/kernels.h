@@ -22,9 +22,6 @@ struct rows {
 /* Of rows from .. to - 1. */
 typedef void rows_kernel(const struct rows *r, size_t from, size_t to);
 
-/* Of the first `count` rows, `step` elements apart, that lie in a near cache. */
-typedef void near_kernel(const struct rows *r, int count, size_t step);
-
 /* Pools and shortcuts: x -> y, or for their gradients dy (+ dy2) -> dx. */
 struct pooling {
     struct layout x, y;
@@ -40,8 +37,6 @@ typedef void pool_kernel(const struct pooling *p, int n);
 
 struct kernels {
     rows_kernel *measure;      /* sums[0] += z - origin, sums[1] += (z - origin)^2 */
-    near_kernel *measure_near; /* the same; a multiple of STRIP channels */
-    void (*collect)(double *sums, float *part, int count); /* sums += part, part = 0 */
     rows_kernel *apply;        /* out = relu(scale z + shift + skip), scale == NULL: 1 z + 0 */
     rows_kernel *sum_gradient; /* d = dy + dy2 masked; out (not NULL) = d, sums[0] += d, sums[1] +=
                                   d (z - origin) */

@@ -60,15 +60,16 @@ static void sum_over_rows(const struct norm *n, const struct layout *l, int thre
         r.stream = channels % STRIP == 0 && layout_bytes(l) > STREAM_BYTES;
         r.sums[0] = n->part + (size_t)omp_get_thread_num() * 2 * (size_t)channels;
         r.sums[1] = r.sums[0] + channels;
-        memset(r.sums[0], 0, 2 * (size_t)channels * sizeof(float));
 #pragma omp for schedule(dynamic)
         for (int i = 0; i < chunks; i++) {
             double *sums = n->sums + (size_t)i * 2 * (size_t)channels;
             int64_t end = chunk_at(rows, chunks, i + 1);
             memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
             for (int64_t row = chunk_at(rows, chunks, i); row < end; row += ROWS_A_SUM) {
+                memset(r.sums[0], 0, 2 * (size_t)channels * sizeof(float));
                 kernel(&r, (size_t)row, (size_t)(end - row < ROWS_A_SUM ? end : row + ROWS_A_SUM));
-                kernels_of(l)->collect(sums, r.sums[0], 2 * channels);
+                for (int c = 0; c < 2 * channels; c++)
+                    sums[c] += (double)r.sums[0][c];
             }
         }
 #pragma omp for
@@ -91,8 +92,7 @@ size_t norm_saved(int channels)
 size_t norm_scratch(int channels, int threads)
 {
     size_t sums = (size_t)most_chunks(threads) * sizeof(double) + (size_t)threads * sizeof(float);
-    size_t written = (size_t)most_chunks(threads) * (padded(channels) * sizeof(float) + 8);
-    return 7 * padded(channels) * sizeof(float) + 2 * padded(channels) * sums + written;
+    return 7 * padded(channels) * sizeof(float) + 2 * padded(channels) * sums;
 }
 
 void norm_place(struct norm *n, int channels, int threads, void *saved, void *scratch)
@@ -107,9 +107,7 @@ void norm_place(struct norm *n, int channels, int threads, void *saved, void *sc
     n->mean = saved ? saved : at + 5 * step;
     n->inverse = n->mean + step;
     n->sums = (double *)(at + 7 * step);
-    n->rows = (int64_t *)(n->sums + (size_t)most_chunks(threads) * 2 * step);
-    n->part = (float *)(n->rows + most_chunks(threads));
-    n->origin = n->part + (size_t)threads * 2 * step;
+    n->part = (float *)(n->sums + (size_t)most_chunks(threads) * 2 * step);
 }
 
 /* The first pixel of each channel, as the origin of its sums; kept in n->bias, which is not used
@@ -124,110 +122,21 @@ static void take_origin(const struct norm *n, const struct layout *l, const void
     }
 }
 
-/* From the sums about the origin, in n->sums[0 .. 2 c - 1]. */
-static void conclude(const struct norm *n, int channels, double count, float *variance)
+void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z,
+                  float *variance)
 {
-    for (int c = 0; c < channels; c++) {
-        double shifted = n->sums[c] / count,
-               spread = n->sums[channels + c] / count - shifted * shifted;
+    double count = (double)rows_of(l);
+    take_origin(n, l, z);
+    struct rows r = {.z = z, .origin = n->bias};
+    sum_over_rows(n, l, threads, kernels_of(l)->measure, &r);
+    for (int c = 0; c < l->c; c++) {
+        double shifted = n->sums[c] / count, spread = n->sums[l->c + c] / count - shifted * shifted;
         spread = spread > 0 ? spread : 0;
         n->mean[c] = (float)((double)n->bias[c] + shifted);
         n->inverse[c] = (float)(1 / sqrt(spread + (double)EPS));
         if (variance)
             variance[c] = (float)spread;
     }
-}
-
-void norm_measure(const struct norm *n, const struct layout *l, int threads, const void *z,
-                  float *variance)
-{
-    take_origin(n, l, z);
-    struct rows r = {.z = z, .origin = n->bias};
-    sum_over_rows(n, l, threads, kernels_of(l)->measure, &r);
-    conclude(n, l->c, (double)rows_of(l), variance);
-}
-
-struct norm_sums norm_sums_open(const struct norm *n, const struct layout *l, int chunk, int c,
-                                int channels, bool begins)
-{
-    assert(c % STRIP == 0 && channels % STRIP == 0 && c + channels <= l->c);
-    if (begins) {
-        double *sums = n->sums + (size_t)chunk * 2 * (size_t)l->c + c;
-        memset(sums, 0, (size_t)channels * sizeof *sums);
-        memset(sums + l->c, 0, (size_t)channels * sizeof *sums);
-        if (!c)
-            n->rows[chunk] = 0;
-    }
-    float *part = n->part + (size_t)omp_get_thread_num() * 2 * (size_t)l->c + c;
-    memset(part, 0, (size_t)channels * sizeof *part);
-    memset(part + l->c, 0, (size_t)channels * sizeof *part);
-    return (struct norm_sums){.norm = n,
-                              .bf16 = l->bf16,
-                              .begins = begins,
-                              .chunk = chunk,
-                              .c = c,
-                              .channels = channels,
-                              .all_channels = l->c,
-                              .part = part};
-}
-
-/* What float32 has summed goes into the chunk's doubles. */
-static void flush(struct norm_sums *s)
-{
-    for (int k = 0; k < 2; k++) {
-        double *sums =
-            s->norm->sums + ((size_t)s->chunk * 2 + (size_t)k) * (size_t)s->all_channels + s->c;
-        float *part = s->part + (size_t)k * (size_t)s->all_channels;
-        kernels_for(s->bf16)->collect(sums, part, s->channels);
-    }
-    if (!s->c)
-        s->norm->rows[s->chunk] += s->rows;
-    s->rows = 0;
-}
-
-void norm_sums_add(struct norm_sums *s, const void *z, int rows, size_t step)
-{
-    float *origin = s->norm->origin + (size_t)s->chunk * (size_t)s->all_channels + s->c;
-    for (int c = 0; s->begins && c < s->channels; c += STRIP) {
-        vec v;
-        vec_get(&v, z, (size_t)c, STRIP, s->bf16);
-        vec_put(origin, (size_t)c, &v, STRIP, false);
-    }
-    s->begins = false;
-    struct rows r = {
-        .origin = origin, .sums = {s->part, s->part + s->all_channels}, .channels = s->channels};
-    for (int row = 0, more; row < rows; row += more) {
-        more = rows - row < ROWS_A_SUM ? rows - row : ROWS_A_SUM;
-        if (s->rows + more > ROWS_A_SUM)
-            flush(s);
-        r.z = (const char *)z + (size_t)row * step * (s->bf16 ? 2 : 4);
-        kernels_for(s->bf16)->measure_near(&r, more, step);
-        s->rows += more;
-    }
-}
-
-void norm_sums_close(struct norm_sums *s)
-{
-    flush(s);
-}
-
-/* A chunk's sums are moved to the common origin: of z - a they become those of z - b by d = a -
- * b. */
-void norm_measured(const struct norm *n, const struct layout *l, int chunks, const void *z,
-                   float *variance)
-{
-    take_origin(n, l, z);
-    for (int i = 0; i < chunks; i++) {
-        double *sums = n->sums + (size_t)i * 2 * (size_t)l->c, count = (double)n->rows[i];
-        const float *origin = n->origin + (size_t)i * (size_t)l->c;
-        for (int c = 0; c < l->c; c++) {
-            double d = (double)origin[c] - (double)n->bias[c], sum = sums[c];
-            n->sums[c] = (i ? n->sums[c] : 0) + sum + count * d;
-            n->sums[l->c + c] =
-                (i ? n->sums[l->c + c] : 0) + sums[l->c + c] + d * (2 * sum + count * d);
-        }
-    }
-    conclude(n, l->c, (double)rows_of(l), variance);
 }
 
 void norm_given(const struct norm *n, int channels, const float *mean, const float *variance)

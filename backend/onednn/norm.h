@@ -1,15 +1,12 @@
 /* What follows a convolution: batch normalisation, addition of the skipped path, ReLU; forward and
  * back, in two passes each.
  *
- * All read the tensors at memory speed: forward reads z once for the statistics (unless they are
- * taken while z is written) and once to write y; backward reads once for the sums (and writes the
- * masked gradient where it is asked for) and once to write dz. Arithmetic is float32, sums are
- * float32 over a few rows and double above.
- * The same call gives the same bits for the same number of threads and the same chunks. */
+ * All read the tensors at memory speed: forward reads z once for the statistics and once to
+ * write y; backward reads once for the sums (and writes the masked gradient where it is asked for)
+ * and once to write dz. Arithmetic is float32, sums are float32 over a few rows and double above.
+ * The same call gives the same bits for the same number of threads. */
 #ifndef BACKEND_ONEDNN_NORM_H
 #define BACKEND_ONEDNN_NORM_H
-
-#include <stdint.h>
 
 #include "backend/onednn/layout.h"
 
@@ -20,17 +17,6 @@ struct norm {
     float *from_dy, *from_z, *bias; /* dz = from_dy dy + from_z z + bias */
     double *sums;                   /* [chunk][2][c] */
     float *part;                    /* [thread][2][c], of some rows */
-    float *origin;                  /* [chunk][c], of sums that are taken while z is written */
-    int64_t *rows;                  /* [chunk], that are in those */
-};
-
-/* Sums of some channels of z, from c on, that are taken while z is written: one thread's, and of
- * one chunk of its loop, which no other thread takes. */
-struct norm_sums {
-    const struct norm *norm;
-    bool bf16, begins; /* nothing is in the chunk's sums of these channels */
-    int chunk, c, channels, all_channels, rows;
-    float *part;
 };
 
 /* The gradient of what goes into ReLU: dy + dy2 (may be NULL), masked. With y == NULL the mask is
@@ -51,17 +37,6 @@ void norm_measure(const struct norm *n, const struct layout *l, int threads, con
                   float *variance);
 void norm_given(const struct norm *n, int channels, const float *mean, const float *variance);
 void norm_coefficients(const struct norm *n, int channels, const float *gamma, const float *beta);
-
-/* The same where whoever writes z takes the sums, by `chunks` chunks, most_chunks() at most, of
- * which each has all channels: opened in a thread of the team, for channels whose number is a
- * multiple of STRIP; some pixels of the chunk are added, `step` elements apart, and so on; closed
- * before the next of this thread. The same bits for the same chunks. */
-struct norm_sums norm_sums_open(const struct norm *n, const struct layout *l, int chunk, int c,
-                                int channels, bool begins);
-void norm_sums_add(struct norm_sums *s, const void *z, int rows, size_t step);
-void norm_sums_close(struct norm_sums *s);
-void norm_measured(const struct norm *n, const struct layout *l, int chunks, const void *z,
-                   float *variance);
 
 /* Instead of a norm: scale 1, shift the bias. */
 void norm_bias(const struct norm *n, int channels, const float *bias);

@@ -4,8 +4,7 @@
  * Tensors lie channels-last, in the device's type. A unit keeps no activations: `saved` holds the
  * convolution's result and the batch's statistics, the mask of ReLU comes from y or is computed
  * anew. Scratch belongs to the device and is as large as the unit that needs most. Cost beside
- * the convolutions, in passes over y: 3 forward (4 with skip), less the first where the convolution
- * takes the norm's sums; 5 back (7 with skip). */
+ * the convolutions, in passes over y: 3 forward (4 with skip), 5 back (7 with skip). */
 #include <assert.h>
 #include <omp.h>
 #include <stdio.h>
@@ -176,9 +175,7 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     char *scratch = u->device->scratch;
     bool keep = s->norm && io->saved;
     void *z = keep ? io->saved : io->y;
-    char *room = scratch + convolution_at(u);
-    if (!s->norm || mode == UNIT_INFER)
-        convolution_forward(u->convolution, io->x, io->w, z, room);
+    convolution_forward(u->convolution, io->x, io->w, z, scratch + convolution_at(u));
     struct norm n;
     const float *bias = s->bias ? io->w + unit_bias_at(s) : NULL;
     if (!s->norm && s->bias) {
@@ -193,7 +190,7 @@ static void conv_forward(const struct unit *u, const struct unit_io *io, enum un
     norm_place(&n, u->y.c, threads, keep ? (char *)io->saved + aligned(layout_bytes(&u->y)) : NULL,
                scratch);
     if (mode == UNIT_TRAIN)
-        convolution_forward_measured(u->convolution, io->x, io->w, z, room, &n, io->variance);
+        norm_measure(&n, &u->y, threads, z, io->variance);
     else
         norm_given(&n, u->y.c, io->mean, io->variance);
     for (int c = 0; c < u->y.c && mode == UNIT_TRAIN && io->mean; c++)
@@ -281,9 +278,8 @@ static double conv_traffic(const struct unit *u, const struct unit_io *io)
     double x = (double)layout_bytes(&u->x), y = (double)layout_bytes(&u->y);
     bool skip = s->skip, mask = s->relu && (skip || !s->norm), writes = io->dskip,
          apply = s->norm || s->bias || skip || s->relu;
-    int dy = 1 + (io->dy2 != NULL), of_y = 1;                 /* the convolution's result */
-    of_y += s->norm && !convolution_measures(u->convolution); /* statistics */
-    of_y += apply ? 2 + skip : 0;                             /* z (and skip) to y */
+    int dy = 1 + (io->dy2 != NULL), of_y = 1;           /* the convolution's result */
+    of_y += (s->norm ? 1 : 0) + (apply ? 2 + skip : 0); /* statistics; z (and skip) to y */
     if (s->norm)
         of_y += (1 + dy + mask + writes) + (writes ? 3 : 2 + dy + mask); /* sums; dz */
     else if (s->relu || io->dy2 || io->dskip)

@@ -38,10 +38,6 @@ typedef int32_t vec_int __attribute__((vector_size(4 * VEC_LANES)));
 typedef uint32_t vec_bits __attribute__((vector_size(4 * VEC_LANES)));
 typedef float vec_at __attribute__((vector_size(4 * VEC_LANES), aligned(4), may_alias));
 typedef uint16_t vec_short_at __attribute__((vector_size(2 * VEC_LANES), aligned(2), may_alias));
-typedef float eight_floats __attribute__((vector_size(32)));
-typedef float eight_floats_at __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double eight_doubles __attribute__((vector_size(64)));
-typedef double eight_doubles_at __attribute__((vector_size(64), aligned(8), may_alias));
 typedef uint8_t vec_byte_at __attribute__((vector_size(VEC_LANES), aligned(1), may_alias));
 
 INLINE void vec_from_bf16(vec *v, const void *from)
