@@ -191,7 +191,7 @@ FILE *file_open(const char *path)
 }
 
 /* Until the first one comes a pipe looks as if it had ended. */
-static bool await_writer(int pipe)
+static bool await_byte(int pipe)
 {
     struct pollfd p = {.fd = pipe, .events = POLLIN};
     int events = poll(&p, 1, 1000 * TEXT_PATIENCE_S);
@@ -207,7 +207,7 @@ FILE *file_open_text(const char *path)
     if (!file)
         return NULL;
     int number = fileno(file);
-    if ((!fstat(number, &s) && S_ISFIFO(s.st_mode) && !await_writer(number)) ||
+    if ((!fstat(number, &s) && S_ISFIFO(s.st_mode) && !await_byte(number)) ||
         fcntl(number, F_SETFL, 0)) {
         int error = errno;
         fclose(file);
@@ -220,7 +220,7 @@ FILE *file_open_text(const char *path)
 const char *file_why(int error)
 {
     if (error == ETIMEDOUT)
-        return "a pipe into which nobody has written for a minute";
+        return "nothing came for a minute: a pipe that nobody writes into?";
     return strerror(error);
 }
 

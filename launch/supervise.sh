@@ -71,13 +71,16 @@ witness_await() {
     done
 }
 
-# Lines "PID" of ranks of this host that have started and not ended.
+# Lines "PID" of ranks of this host that have started, not ended, and are there.
 ranks_left() {
+    local pid
     cat "$witness"/rank-* 2>/dev/null | awk -v here="$(uname -n)" '
         $5 != here { next }
         $8 == "started" { pid[$3] = $7; next }
         { delete pid[$3] }
-        END { for (rank in pid) print pid[rank] }'
+        END { for (rank in pid) print pid[rank] }' | while read -r pid; do
+        if kill -0 "$pid" 2>/dev/null; then echo "$pid"; fi
+    done
 }
 
 # It has left its ranks behind: they are asked to stop, for they train on, and hold the folder.
@@ -91,8 +94,8 @@ launcher_failed() {
     if [ -z "$list" ]; then return; fi
     cause+=', and left its ranks behind'
     # shellcheck disable=SC2086
-    kill -TERM $list 2>/dev/null
-    for turn in {1..200}; do
+    if [ -z "$asked" ]; then kill -TERM $list 2>/dev/null; fi # a second one would end them at once
+    for turn in {1..900}; do # --stop-within, and some
         list=$(ranks_left)
         if [ -z "$list" ]; then return; fi
         sleep 0.1
@@ -112,7 +115,7 @@ witness_read() {
         [ "$code" = 0 ] || launcher_failed
     elif [ "$how" = exited ]; then
         code=$what cause="rank $rank on $host ended with exit code $what"
-        if [ "$what" -gt 8 ]; then code=3; fi # not the program's: a library failed
+        if [ "$what" = 1 ] || [ "$what" -gt 8 ]; then code=3; fi # a library's, not the program's
     elif [ -n "$asked" ]; then
         code=6
     else
@@ -120,6 +123,7 @@ witness_read() {
         killed+=("{\"event\": \"killed\", \"seconds\": $(last_seconds), \"rank\": $rank, \
 \"host\": \"$host\", \"pid\": $pid, \"signal\": \"$what\"}")
     fi
+    if [ "$code" = 5 ] && [ -n "$asked" ] && [ -z "$finished" ]; then code=6; fi # asked meanwhile
     if [ -n "$cause" ] && [ "$(hosts_of)" -gt 1 ]; then
         cause+=", first by the clocks of $(hosts_of) hosts"
     fi
@@ -219,6 +223,7 @@ check_numbers() {
 
 run_supervised() { # PROGRAM WORD ...
     local attempt=0 retries=${RETRIES:-3} pause=${BACKOFF:-5} again=()
+    check_numbers
     listen
     while run_once "$@" "${again[@]}"; [[ $code == [35] && -z $asked ]]; do
         if [ -n "$finished" ]; then

@@ -179,7 +179,7 @@ END
 printf '#!/usr/bin/env bash\n"$LAUNCHER" "$@"\nexit 15\n' >late
 chmod +x leaves late
 run env LAUNCHER="$mpirun" LAUNCH="$PWD/leaves -n 3" BACKOFF=1 bash "$home/run.s" "${net[@]}" \
-    --samples 4000 --checkpoint-every 160 --results fails
+    --samples 12000 --checkpoint-every 160 --results fails
 check 'a launcher that fails: its ranks are ended, and the run goes on' ends 0 \
     'launcher ended with exit code 15, and left its ranks behind; retry 1 of 3' 'goes on from .*/s'
 check 'which saved' ends 0 'was asked to stop by SIGTERM'
@@ -208,7 +208,7 @@ case $1 in --print-options | witness) ;; *) mkdir once 2>/dev/null && exit "$ONC
 exec "$REAL" "$@"
 END
 chmod +x fails_once
-for code in 3 15; do # the program's, a library's
+for code in 3 1 15; do # the program's, a library's
     rm -rf once
     run env NBSGD="$folder/fails_once" REAL="$nbsgd" ONCE=$code BACKOFF=1 bash "$home/run.s" \
         "${net[@]}" --samples 160

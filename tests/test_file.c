@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -290,9 +291,11 @@ static void no_pipe_is_waited_for(void **state)
     assert_int_equal(fread(text, 1, sizeof text, f), 0);
     fclose(f);
     assert_false(sigaction(SIGALRM, &heard, NULL));
-    alarm(1);
+    const struct itimerval often = {{1, 0}, {1, 0}}, never = {{0, 0}, {0, 0}};
+    assert_false(setitimer(ITIMER_REAL, &often, NULL));
     assert_null(file_open_text("pipe"));
     assert_int_equal(errno, EINTR);
+    assert_false(setitimer(ITIMER_REAL, &never, NULL));
     pid_t child = fork();
     if (!child) {
         sleep(1); /* it comes late */
