@@ -27,7 +27,7 @@ static bool look_and_write(FILE *f, void *self)
     struct plan *p = c->plan;
     for (int i = 0; i < p->count; i++)
         if (!p->cells[i].mine)
-            cell_look(p, &p->cells[i], c->program);
+            cell_look(p, &p->cells[i], c->program, false);
     return c->files->write_rows(f, c->files->rows);
 }
 
@@ -61,7 +61,7 @@ int plan_carry_out(struct plan *p, const struct study_request *r,
     deal(p);
     struct study_lock *lock = study_lock(p->root);
     for (int i = 0; i < p->count; i++)
-        cell_look(p, &p->cells[i], program);
+        cell_look(p, &p->cells[i], program, true);
     study_write(p->root, files->experiment_name, write_experiment, files->experiment);
     write_rows(&c);
     int code = plan_run(&(struct runner_request){.plan = p,

@@ -138,7 +138,8 @@ int cell_outcome(const struct plan *p, const struct cell *c)
                                          : -1;
 }
 
-void cell_look(const struct plan *p, struct cell *c, const struct study_program *program)
+void cell_look(const struct plan *p, struct cell *c, const struct study_program *program,
+               bool refuses)
 {
     char path[STUDY_PATH];
     struct note n;
@@ -147,20 +148,22 @@ void cell_look(const struct plan *p, struct cell *c, const struct study_program 
     cell_path(p, c, "cell.ini", path);
     if (!read_note(path, &n)) {
         cell_path(p, c, "", path);
-        if (!is_empty(path))
-            fatal(
-                "%s: what is there is no cell of a study (it has no cell.ini): remove it, or name "
-                "another folder",
-                path);
+        bool other = refuses && !is_empty(path);
+        cell_path(p, c, "cell.ini", path);
+        if (other && !read_note(path, &n)) /* no task has begun it meanwhile */
+            fatal("%s/%s: what is there is no cell of a study (it has no cell.ini): remove it, or "
+                  "name another folder",
+                  p->root, c->folder);
         return;
     }
     int code = cell_outcome(p, c);
     if (code >= 0 && *n.digest && (n.exit < 0 || n.exit > 128))
         n.exit = code;
     bool whole = n.exit >= 0 && (!is_result(n.exit) || code == n.exit);
-    if (whole && is_result(n.exit) && strcmp(n.digest, c->digest))
+    bool same = !is_result(n.exit) || !strcmp(n.digest, c->digest);
+    if (whole && !same && refuses)
         refuse_other(p, c, &n, program);
-    if (!whole || n.exit == EXIT_STOPPED)
+    if (!whole || !same || n.exit == EXIT_STOPPED)
         return;
     c->exit = n.exit;
     c->wall_s = n.wall_s;

@@ -82,9 +82,10 @@ void plan_close(struct plan *p);
 
 /* --- a cell's folder --- */
 
-/* Reads what is there; its summary.json says whether it has ended. Fatal: a finished run of other
- * options or another program, or files that are no cell's. */
-void cell_look(const struct plan *p, struct cell *c, const struct study_program *program);
+/* Reads what is there; its summary.json says whether it has ended. A finished run of other options
+ * or another program, or files that are no cell's: fatal, or, if it `refuses` none, missing. */
+void cell_look(const struct plan *p, struct cell *c, const struct study_program *program,
+               bool refuses);
 /* The exit code of a run that is over, by its summary.json, which is written whole, and last of all
  * that counts: its being there is the one fact that a run is over, whatever is killed after it, the
  * run itself and the study before it notes the end included. -1: it is not over, or no result. */

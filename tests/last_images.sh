@@ -95,7 +95,7 @@ done
 "$nbsgd" --scheme ssgd "${tiny[@]}" "${sim[@]}" --samples 100000000 --evaluate val \
     --results stopped >log 2>&1 </dev/null &
 pid=$!
-for _ in {1..100}; do grep -q '^[0-9]' stopped/eval.csv 2>/dev/null && break; sleep 0.05; done
+for _ in {1..1200}; do grep -q '^[0-9]' stopped/eval.csv 2>/dev/null && break; sleep 0.05; done
 kill -TERM $pid
 wait $pid
 code=$? out=$(<log)

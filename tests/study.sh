@@ -222,7 +222,7 @@ said() { # TIMES
         sleep 0.005
     done
 }
-said 1
+for _ in {1..2000}; do grep -q missing stale/study.csv && break; sleep 0.005; done # it has looked
 (
     flock -x 9
     said 2
