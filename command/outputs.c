@@ -26,10 +26,14 @@ static void check_cache(const char *path)
               S_ISDIR(s.st_mode) ? "a folder" : "a device or a pipe");
 }
 
-void outputs_take_saved(const struct options *o, const struct claim *claim)
+void outputs_check_saved(const struct options *o, const struct claim *claim)
 {
     if (*o->resume)
         saving_check(o, claim_saved(claim));
+}
+
+void outputs_note_saved(const struct options *o, const struct claim *claim)
+{
     if (*o->save && claim_saved(claim))
         claim_set_saved(claim, o->save);
 }
@@ -42,7 +46,7 @@ void outputs_check(const struct options *o, int started)
         return;
     results_check(o->thresholds);
     claim_check(&request);
-    if (!*o->resume) /* else when it is known whose the folder is: outputs_take_saved() */
+    if (!*o->resume) /* else when it is known whose the folder is: outputs_check_saved() */
         saving_check(o, NULL);
     ps_check_order(o, started > 1 ? started - (int)o->servers : (int)o->workers);
 }

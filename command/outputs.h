@@ -9,9 +9,12 @@
  * `started`: processes that the launcher started, 1 without one. */
 void outputs_check(const struct options *o, int started);
 
-/* A run that goes on replaces the weights that it saved before; fatal when they are another's. Its
- * folder says from now on where it saves. */
-void outputs_take_saved(const struct options *o, const struct claim *claim);
+/* A run that goes on replaces the weights that it saved before; fatal when they are another's.
+ * Nothing is touched. */
+void outputs_check_saved(const struct options *o, const struct claim *claim);
+
+/* Such a run's folder says from now on where it saves. */
+void outputs_note_saved(const struct options *o, const struct claim *claim);
 
 /* What --results asks for. */
 struct claim_request outputs_claim(const struct options *o);

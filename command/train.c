@@ -41,8 +41,7 @@ struct run {
     struct claim *claim; /* of the folder of results; rank 0's */
     struct checkpoints checkpoints;
     struct kept_course kept; /* simulated */
-    int ranks;               /* the same */
-    int status;
+    int ranks, status;       /* ranks: simulated */
 };
 
 /* What comes after the options in --help. To be freed. */
@@ -251,10 +250,10 @@ static void claim_results(struct run *run)
 {
     const struct claim_request request = claim_request(run);
     run->claim = claim_open(&request);
-    outputs_take_saved(&run->options, run->claim);
+    outputs_check_saved(&run->options, run->claim);
 }
 
-/* From here on what is in the folder is replaced: nothing is refused any more. */
+/* Nothing is refused any more, once the rows of the folder have been judged: they are replaced. */
 static void open_results(struct run *run, struct net *net)
 {
     const struct options *o = &run->options;
@@ -272,6 +271,7 @@ static void open_results(struct run *run, struct net *net)
         .disk = run->context.disk,
         .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
     run->context.results = results_open(&options);
+    outputs_note_saved(o, run->claim);
     witness_tell_results(claim_folder(run->claim));
     if (!options.forwards) /* else it makes them again */
         checkpoints_restore(&run->checkpoints, run->context.results);

@@ -156,6 +156,10 @@ check 'its weights are the newer ones' json_holds place/summary.json '$j->{sampl
 mv place moved
 run "$mpirun" -n 3 "$nbsgd" "${place[@]}" --samples 220 --resume moved
 check 'in a folder that was moved it goes on there' ends 0 'results: .*/moved'
+older=$(find moved/checkpoints -name 'samples-*' | sort | sed -n 1p)
+train moved 3 "${place[@]}" --samples 260 --resume "$older" --save other.weights
+check 'an older one is refused there' ends 2 'is newer'
+check 'and the folder still says where it saves' grep -qx 'save = place.weights' moved/.nbsgd
 train elsewhere 3 "${place[@]}" --samples 100
 check "another run's weights are not replaced" ends 2 'another run.s weights'
 
