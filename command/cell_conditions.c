@@ -92,19 +92,20 @@ struct cell_data cell_data_of(const struct options *o, const char *known)
  * taken as one kind, of whose processors the rest of the line speaks. */
 static void write_host(FILE *to)
 {
-    const char *partition = getenv("SLURM_JOB_PARTITION"), *cluster = getenv("SLURM_CLUSTER_NAME");
+    const char *partition = getenv("SLURM_JOB_PARTITION"), *cluster = getenv("SLURM_CLUSTER_NAME"),
+               *nodes = getenv("SLURM_JOB_NUM_NODES");
     char host[128] = "?", cpu[100];
     gethostname(host, sizeof host - 1);
     cores_model(cpu, sizeof cpu);
     if (getenv("SLURM_JOB_ID") && partition)
-        fprintf(to, "# runs on: %s nodes of partition %s of %s, ", getenv("SLURM_JOB_NUM_NODES"),
-                partition, cluster ? cluster : "Slurm");
+        fprintf(to, "# runs on: %s nodes of partition %s of %s, ", nodes ? nodes : "?", partition,
+                cluster ? cluster : "Slurm");
     else
         fprintf(to, "# runs on: host %s, ", host);
     fprintf(to, "%d cores, %s", cores_available(), cpu);
 }
 
-/* As launch/launch.sh chooses. */
+/* What launch/launch.sh asks for first; where srun cannot start MPI programs it takes mpirun. */
 static void write_launcher(FILE *to)
 {
     const char *launch = getenv("LAUNCH"), *mpirun = getenv("MPIRUN"),

@@ -161,7 +161,7 @@ static void end(struct runner *k, int at, int status)
     k->job[at] = k->job[--k->jobs];
     c->exit = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     c->wall_s = wall_s() - j.since_s;
-    if (WIFSIGNALED(status) && cell_outcome(k->r->plan, c) >= 0)
+    if (c->exit > 128 && cell_outcome(k->r->plan, c) >= 0) /* killed, it or its launcher */
         c->exit = cell_outcome(k->r->plan, c);
     bool asked = k->passed_on && c->exit && c->exit != EXIT_NAN;
     c->state = asked                 ? CELL_MISSING
