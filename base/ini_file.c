@@ -66,17 +66,13 @@ static void translate(char *text, const char *from, const char *to)
     }
 }
 
-/* Where a comment may begin: after a value in quotes, which may hold what begins one. It ends with
- * the first quote that a comment or nothing follows. */
+/* Where a comment may begin: after a value in quotes, which may hold what begins one, and quotes.
+ * So a comment behind it can hold none. */
 static char *after_quoted(char *line)
 {
     char *equals = strpbrk(line, "=:"),
-         *from = equals ? equals + 1 + strspn(equals + 1, " \t") : "",
-         *to = *from == '"' ? from : NULL;
-    while (to && (to = strchr(to + 1, '"')))
-        if (strchr(";#\r\n", to[1 + strspn(to + 1, " \t")]))
-            return to;
-    return line;
+         *from = equals ? equals + 1 + strspn(equals + 1, " \t") : "", *to = strrchr(line, '"');
+    return *from == '"' && to > from ? to : line;
 }
 
 static void cut_comment(char *from)

@@ -174,7 +174,7 @@ static void a_file_is_read_as_people_write_them(void **state)
                "  batch : 64 # samples\n"
                "decay_norms = yes\n"
                "delay = constant:1;uniform:0,2@1 ; two terms\n"
-               "results = \"a ; b # c\" # quoted, as \"d\" is\n"
+               "results = \"a ; b # c\" # quoted\n"
                "data =\n",
                "");
     assert_true(o.lr == 0.5);
