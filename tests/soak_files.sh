@@ -27,8 +27,11 @@ draw() { # SEED: four faults
 silent() { grep -qE " $2 [0-9]+ (torn|flipped)" "$1/plan"; } # may nobody have been told?
 rows_whole() { rows "$1" | awk -F, 'NF != 8 { exit 1 }'; }
 
-train() { # NAME OPTION ...
-    timeout --kill-after=5 100 "$nbsgd" "${options[@]}" "$@" 2>&1 </dev/null
+train() { # SCHEME OPTION ...
+    local own=(--scheme "$1")
+    [ "$1" != adpsgd ] || own+=(--topology path) # a ring of three is not bipartite
+    shift
+    timeout --kill-after=5 100 "$nbsgd" "${options[@]}" "${own[@]}" "$@" 2>&1 </dev/null
 }
 # The last of them is gone, as in a run that was killed.
 lose_last() { rm -rf "$(find "$1/run/checkpoints" -name 'samples-*' | sort | tail -n 1)"; }
@@ -39,7 +42,7 @@ judge() {
     local files=(--results "$name/run" --save "$name/w")
     mkdir "$name"
     draw "$seed" | tee "$name/plan" >"$name/faults"
-    out=$(train --scheme "$scheme" --faults "$name/faults" "${files[@]}") || code=$?
+    out=$(train "$scheme" --faults "$name/faults" "${files[@]}") || code=$?
     echo "$out" >"$name/out"
     case $code in
     0) ! grep -q 'cannot write' <<<"$out" || grep -q 'are written to .* again' <<<"$out" ||
@@ -58,7 +61,7 @@ judge() {
     newest=$(find "$name/run/checkpoints" -name 'samples-*' 2>/dev/null | sort | tail -n 1)
     code=0
     : >"$name/faults" # another disk
-    out=$(train --scheme "$scheme" --faults "$name/faults" --resume auto --overwrite \
+    out=$(train "$scheme" --faults "$name/faults" --resume auto --overwrite \
         "${files[@]}") || code=$?
     echo "$out" >"$name/resumed"
     [ "$code" = 0 ] || echo "it does not go on: exit code $code"
@@ -75,7 +78,7 @@ work() { # JOB
         scheme=${schemes[i % ${#schemes[@]}]}
         ( flock 9
             [ -e "clean/$scheme.w" ] ||
-                train --scheme "$scheme" --results "clean/$scheme" --save "clean/$scheme.w" \
+                train "$scheme" --results "clean/$scheme" --save "clean/$scheme.w" \
                     >/dev/null ) 9>"clean/$scheme.lock"
         judge "$i" "$scheme" "$i" >"$i.verdict" 2>&1
         [ -s "$i.verdict" ] || rm -rf "$i"
