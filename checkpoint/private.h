@@ -17,7 +17,7 @@
 #include "base/digest.h"
 #include "checkpoint/checkpoint.h"
 
-enum { CHECKPOINT_FORMAT = 1, WHY_SIZE = 600 };
+enum { CHECKPOINT_FORMAT = 2, WHY_SIZE = 600 };
 
 struct mapped { /* a file in memory, read only */
     const uint8_t *bytes;

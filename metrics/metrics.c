@@ -83,10 +83,10 @@ void results_check(const char *thresholds)
  * Weights stay until better ones replace them. */
 static void remove_end(const struct results *r, bool goes_on)
 {
-    static const char *const names[] = {"ranks.csv",     "histograms.csv", "summary.json",
-                                        "partition.csv", "partition.png",  "figure.png",
-                                        "confusion.csv", "candidates.csv", "workers.csv"};
-    size_t count = sizeof names / sizeof *names - (goes_on ? 2 : 0);
+    static const char *const names[] = {
+        "ranks.csv",  "histograms.csv", "summary.json",   "partition.csv", "partition.png",
+        "figure.png", "confusion.csv",  "candidates.csv", "workers.csv",   "worker_losses.csv"};
+    size_t count = sizeof names / sizeof *names - (goes_on ? 3 : 0); /* the last are rows */
     for (size_t i = 0; i < count; i++) {
         char path[PATH_SIZE];
         struct stat s;
@@ -171,8 +171,9 @@ void results_evaluation(struct results *r, const struct evaluation *s)
         return;
     FILE *f = rows_begin(r, ROWS_EVALUATIONS);
     if (f)
-        fprintf(f, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f\n", s->seconds, (long long)s->samples,
-                (long long)s->updates, s->epoch, s->loss, s->top1, s->top5, s->training_loss);
+        fprintf(f, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f,%.6g\n", s->seconds,
+                (long long)s->samples, (long long)s->updates, s->epoch, s->loss, s->top1, s->top5,
+                s->training_loss, s->weight_norm);
     rows_end(r, ROWS_EVALUATIONS);
     if (r->quiet)
         return;
@@ -222,6 +223,23 @@ void results_workers(struct results *r, const struct workers_result *w)
         fputs("\n", f);
     }
     rows_end(r, ROWS_WORKERS);
+}
+
+void results_worker_losses(struct results *r, const struct worker_losses *l)
+{
+    FILE *f = NULL;
+    for (int i = 0; i < l->workers && r && !r->forwards; i++) {
+        if (!l->used[i])
+            continue;
+        f = rows_begin(r, ROWS_LOSSES);
+        if (!f)
+            return;
+        fprintf(f, "%.6f,%lld,%lld,%d,%d,%lld,%.6f\n", l->seconds, (long long)l->samples,
+                (long long)l->updates, i, l->ranks == 1 ? 0 : l->ranks - l->workers + i,
+                (long long)l->used[i], l->loss[i] / (double)l->used[i]);
+    }
+    if (f)
+        rows_end(r, ROWS_LOSSES);
 }
 
 const struct evaluation *results_evaluations(const struct results *r, int *count)

@@ -95,6 +95,7 @@ struct evaluation { /* one evaluation */
     double loss, top1, top5; /* nats; percent */
     double training_loss;    /* mean over the mini-batches since the last evaluation */
     double epoch;
+    double weight_norm; /* Euclidean, of the weights that were judged */
 };
 
 /* Seconds of the training clock, linear between the evaluation before and the one that is at or
@@ -107,7 +108,14 @@ struct time_to_accuracy {
 struct time_to_accuracy time_to_accuracy(const struct evaluation *list, int count,
                                          double threshold);
 
-enum rows_file { ROWS_EVALUATIONS, ROWS_EVENTS, ROWS_CANDIDATES, ROWS_WORKERS, ROWS_FILES };
+enum rows_file {
+    ROWS_EVALUATIONS,
+    ROWS_EVENTS,
+    ROWS_CANDIDATES,
+    ROWS_WORKERS,
+    ROWS_LOSSES,
+    ROWS_FILES
+};
 
 /* How far the files of rows were when a checkpoint was made, and where they were. */
 struct results_place {
@@ -157,6 +165,20 @@ struct workers_result {
 };
 
 void results_workers(struct results *r, const struct workers_result *w); /* a row of workers.csv */
+
+/* Each worker's part of the updates between the evaluation before and this one. */
+struct worker_losses {
+    double seconds; /* of the training clock */
+    int64_t samples, updates;
+    int ranks, workers;  /* the last ranks are the workers; one rank alone is all of them */
+    const int64_t *used; /* [workers]; samples */
+    const double *loss;  /* [workers]; summed over those */
+};
+
+/* Rows of worker_losses.csv: one of each worker of which samples were used. Borrows for the call.
+ */
+void results_worker_losses(struct results *r, const struct worker_losses *l);
+
 double results_best(const struct results *r); /* greatest top-1 so far, 0 before the first */
 
 /* For checkpoints: how far the files are, on the disk, all evaluations so far; and these again. */

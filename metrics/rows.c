@@ -24,8 +24,8 @@ static const struct rows_kind {
     bool late;                  /* it comes with its first row */
 } kinds[ROWS_FILES] = {
     [ROWS_EVALUATIONS] = {.name = "eval.csv",
-                          .columns =
-                              "seconds,samples,updates,epoch,loss,top1,top5,training_loss\n"},
+                          .columns = "seconds,samples,updates,epoch,loss,top1,top5,training_loss,"
+                                     "weight_norm\n"},
     [ROWS_EVENTS] = {.name = "events.jsonl", .columns = ""},
     [ROWS_CANDIDATES] = {.name = "candidates.csv",
                          .columns = "seconds,samples,updates,of,loss,top1,top5\n",
@@ -35,6 +35,9 @@ static const struct rows_kind {
                                  "relative_distance,relative_pairwise,best_top1,worst_top1,"
                                  "mean_top1\n",
                       .late = true},
+    [ROWS_LOSSES] = {.name = "worker_losses.csv",
+                     .columns = "seconds,samples,updates,worker,rank,used,loss\n",
+                     .late = true},
 };
 
 void results_path(const struct results *r, const char *name, char *path, size_t size)

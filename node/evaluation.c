@@ -25,6 +25,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/squares.h"
 #include "base/wall_clock.h"
 #include "node/private.h"
 
@@ -244,13 +245,23 @@ static struct evaluation result_of(const struct node *n, const struct loss *loss
     };
 }
 
-static void record_row(struct node *n, const struct loss *loss, double seconds)
+static double norm_of(struct node *n, const float *w)
+{
+    struct squares squares = {.bad = 0};
+    if (!node_forwards(n))
+        squares_add(&squares, w, n->count, n->context->threads);
+    return node_number(n, squares_norm(&squares));
+}
+
+static void record_row(struct node *n, const struct loss *loss, double norm, double seconds)
 {
     struct evaluator *e = &n->own->evaluator;
     e->last = result_of(n, loss, seconds);
+    e->last.weight_norm = norm;
     e->training_loss = 0;
     e->training_samples = 0;
     results_evaluation(n->context->results, &e->last);
+    worker_losses_record(n);
     divergence_check(n);
 }
 
@@ -265,13 +276,14 @@ static void record_primary(struct node *n, const struct loss *loss, const float 
         divergence_nan(n, NET_ANY);
         return;
     }
+    double norm = norm_of(n, w);
     for (; e->moments.due; e->moments.due--) {
         double moment_s = moments_of(n, e->moments.next++);
         if (!called || moment_s > made_s)
-            record_row(n, loss, fmax(moment_s, made_s));
+            record_row(n, loss, norm, fmax(moment_s, made_s));
     }
     if (called)
-        record_row(n, loss, fmax(made_s, e->last.seconds));
+        record_row(n, loss, norm, fmax(made_s, e->last.seconds));
     confusion_record(n);
     last_images_note(n, w);
     saving_judged(n, w);

@@ -133,11 +133,14 @@ static void keep_evaluations(struct node *n)
     struct evaluator *e = &n->own->evaluator;
     struct divergence *d = &n->own->divergence;
     struct starvation *s = &n->own->starvation;
+    struct loss_sums *l = &n->own->loss_sums;
     KEEP_BYTES(n, "evaluations/last", e->last);
     node_keep(n, "evaluations/moment", STATE_I64, &e->moments.next, 1);
     node_keep(n, "evaluations/next_samples", STATE_I64, &e->next_samples, 1);
     node_keep(n, "evaluations/training_loss", STATE_F64, &e->training_loss, 1);
     node_keep(n, "evaluations/training_samples", STATE_I64, &e->training_samples, 1);
+    node_keep_by_worker(n, "evaluations/loss_sums", STATE_F64, l->sum, 1);
+    node_keep_by_worker(n, "evaluations/loss_samples", STATE_I64, l->samples, 1);
     node_keep(n, "statistics", STATE_F32, e->statistics, n->context->problem->statistics);
     node_keep(n, "divergence/first_loss", STATE_F64, &d->first_loss, 1);
     node_keep(n, "divergence/rising", STATE_I64, &d->rising, 1);

@@ -66,8 +66,10 @@ struct node *node_open(struct net *net, const struct run_context *s)
         problem_initialise(s->problem, n->w);
     evaluator_open(n);
     confusion_open(n);
-    if (n->rank == 0)
+    if (n->rank == 0) {
         starvation_open(n);
+        worker_losses_open(n);
+    }
     control_open(n);
     if (s->nodes)
         s->nodes[n->rank] = n;
@@ -280,6 +282,7 @@ int node_close(struct node *n)
     confusion_close(n);
     evaluator_close(n);
     starvation_close(n);
+    worker_losses_close(n);
     control_close(n);
     net_free(n->net, n->w);
     net_free(n->net, n->sum);

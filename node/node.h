@@ -201,6 +201,8 @@ struct update { /* what went into one update of the weights */
 
 /* The next update uses so many of this worker's samples. */
 void node_count_used(struct node *n, int worker, int64_t samples);
+/* The same, for worker_losses.csv: their losses add to that. Rank 0 takes it. */
+void node_count_loss(struct node *n, int worker, int64_t samples, double loss);
 
 /* Rank 0: what is said, beside the finding, when a worker is starved; NULL: nothing. */
 void node_explain_starvation(struct node *n, const char *advice);

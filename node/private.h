@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/list.h"
+#include "node/by_worker.h"
 #include "node/node.h"
 
 enum { STOPS = 8 };
@@ -159,13 +160,6 @@ struct divergence {
     char found[16];    /* "diverging", "at_chance"; "": nothing so far */
 };
 
-struct starvation {     /* rank 0; samples that updates used */
-    int64_t *used, all; /* used: [workers] */
-    int64_t look_at;    /* samples */
-    const char *advice; /* node_explain_starvation()'s */
-    bool said;
-};
-
 struct accounts {
     enum account current;
     double since_s;   /* of the training clock */
@@ -235,6 +229,7 @@ struct node_private {
     struct participation participation;
     struct divergence divergence;
     struct starvation starvation;
+    struct loss_sums loss_sums;
     int64_t unwritten; /* files of this rank that could not be written, where it has no results */
     struct stopping stopping;
 };
@@ -486,15 +481,5 @@ const char *divergence_found(const struct node *n);
 /* The loss of that rank (NET_ANY: of an evaluation) is no longer a number. Training ends, the last
  * good evaluation stays. */
 void divergence_nan(struct node *n, int rank);
-
-/* --- starvation.c: rank 0 --- */
-
-void starvation_open(struct node *n);
-void starvation_close(struct node *n);
-/* After an update: says so, once, when a worker is starved. */
-void starvation_check(struct node *n);
-bool starvation_said(const struct node *n);
-/* the least of all workers' used share / data share; NAN: nobody is judged */
-double starvation_least_use(const struct node *n);
 
 #endif

@@ -63,6 +63,7 @@ static void count(struct ps_server *ps, int worker)
     u->minibatches += note->minibatches;
     u->samples += from->push.samples;
     node_count_used(ps->n, worker, from->push.samples);
+    node_count_loss(ps->n, worker, from->push.samples, note->loss);
     from->counted_s = note->computed_s + (from->counted_in == ps->n->version ? from->counted_s : 0);
     from->counted_in = ps->n->version;
     u->contributions += note->minibatches > 0;

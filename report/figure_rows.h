@@ -18,6 +18,9 @@ void confusion_rows(FILE *f, const struct report *r); /* confusion.c */
 /* Has the run counted, and can so many classes be drawn? */
 bool confusion_has_rows(const struct report *r);
 
+void worker_losses_rows(FILE *f, const struct report *r); /* worker_losses.c */
+bool worker_losses_has_rows(const struct report *r);      /* of a run that has them */
+
 void sensitivity_rows(FILE *f, const struct report *r); /* sensitivity.c */
 /* Are there trials of nbsgd tune, with a learning rate of each? */
 bool sensitivity_has_rows(const struct report *r);

@@ -59,6 +59,10 @@ static const struct kind {
      .title = "confusion matrix",
      .rows = confusion_rows,
      .wanted = confusion_has_rows},
+    {.script = "workers",
+     .title = "losses of the workers",
+     .rows = worker_losses_rows,
+     .wanted = worker_losses_has_rows},
     {.script = "partition", .title = "classes that each worker draws from", .of_folder = true},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

@@ -43,6 +43,7 @@ static void read_curve(struct run *r, const struct csv *c, const char *path)
     curve->top1 = read_column(c, path, "top1", true);
     curve->loss = read_column(c, path, "loss", true);
     curve->training_loss = read_column(c, path, "training_loss", false);
+    curve->weight_norm = read_column(c, path, "weight_norm", false);
 }
 
 static void add_to_histogram(struct run *r, const char *name, double value, double count)
@@ -204,6 +205,7 @@ void run_close(struct run *r)
     xfree(r->curve.top1);
     xfree(r->curve.loss);
     xfree(r->curve.training_loss);
+    xfree(r->curve.weight_norm);
     free(r->folder);
     free(r->head);
 }

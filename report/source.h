@@ -35,7 +35,7 @@ extern const char *const axis_names[CURVE_AXES];
 struct curve { /* rows of eval.csv; all lists [count] */
     int count;
     double *axis[CURVE_AXES]; /* ascending */
-    double *top1, *loss, *training_loss;
+    double *top1, *loss, *training_loss, *weight_norm;
 };
 
 struct run {

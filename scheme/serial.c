@@ -21,6 +21,7 @@ static void joint_gradient(struct node *n, float *total, struct update *u)
         u->minibatches += n->finished;
         u->samples += n->finished * n->context->minibatch;
         u->loss += n->loss;
+        node_count_loss(n, i, n->finished * n->context->minibatch, n->loss);
     }
 }
 

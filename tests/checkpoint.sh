@@ -44,13 +44,15 @@ exact() { # NAME RANKS OPTION ...
     train "$name-1" "$ranks" "$@" "${every[@]}" --resume "$from"
     check "$name: goes on from $(basename "$from")" ends 0 'goes on from .*samples-'
     check "$name: the rows of a run that never ended" same_rows "$name/eval.csv" \
-        "$name-1/eval.csv" 2-8
+        "$name-1/eval.csv" 2-9
+    check "$name: each worker's losses" same_rows "$name/worker_losses.csv" \
+        "$name-1/worker_losses.csv" 2-7
     check "$name: its weights and state, bit for bit" same_end "$name" "$name-1"
     [ "${twice:-}" ] || return
     from=$(any_middle "$name-1/checkpoints")
     train "$name-2" "$ranks" "$@" "${every[@]}" --resume "$from"
     check "$name: twice in a row" ends 0
-    check "$name: the rows, twice in a row" same_rows "$name/eval.csv" "$name-2/eval.csv" 2-8
+    check "$name: the rows, twice in a row" same_rows "$name/eval.csv" "$name-2/eval.csv" 2-9
     check "$name: bit for bit, twice in a row" same_end "$name" "$name-2"
 }
 
@@ -124,7 +126,7 @@ check 'it went on' grep -q 'goes on from killed/checkpoints/samples-' killed.2
 train killed 3 "${killed[@]}" --checkpoint-every 6000 --resume auto
 check 'killed twice, it ends' ends 0 'goes on from'
 check 'killed twice: the rows of a run that never ended' same_rows never/eval.csv \
-    killed/eval.csv 2-8
+    killed/eval.csv 2-9
 check 'killed twice: bit for bit' same_end never killed
 
 # --- asked to stop: what it has then is kept, and it goes on as if it never had
@@ -143,7 +145,7 @@ wait "$launcher"
 check 'asked to stop: it keeps one checkpoint' [ "$(count_of stopped/checkpoints)" = 1 ]
 train stopped 3 "${killed[@]}" --checkpoint-every 6000 --resume auto
 check 'asked to stop: the rows of a run that never ended' same_rows never/eval.csv \
-    stopped/eval.csv 2-8
+    stopped/eval.csv 2-9
 check 'asked to stop: bit for bit' same_end never stopped
 
 # --- it goes on where it was, and saves where it did
@@ -211,12 +213,12 @@ leaves 'one that begins, though checkpoints are there' 'holds checkpoints of ano
     --overwrite --checkpoint-every 97
 train older 5 "${toy[@]}" "${mixed[@]}" --samples 1900 --resume "$first"
 check 'elsewhere it goes on from an older one' ends 0
-check 'with a copy of the rows' same_rows ssgd/eval.csv older/eval.csv 2-8
+check 'with a copy of the rows' same_rows ssgd/eval.csv older/eval.csv 2-9
 cp -r ssgd other-rows
 sed -i 's/^0\.0*,0,0/0.00,0,0/' other-rows/eval.csv
 train other-rows 5 "${toy[@]}" "${mixed[@]}" --samples 2500 --resume auto
 check 'other rows than it speaks of' ends 0 'eval.csv: no row ends after [0-9]+ bytes'
-check 'each is a whole one' [ -z "$(rows other-rows/eval.csv | awk -F, 'NF != 8')" ]
+check 'each is a whole one' [ -z "$(rows other-rows/eval.csv | awk -F, 'NF != 9')" ]
 cp -r ssgd fewer-rows
 truncate -s 300 fewer-rows/eval.csv
 before=$(state_of fewer-rows)
@@ -235,6 +237,6 @@ check 'broken ones are skipped, and it says why' ends 0 'its manifest has 109951
     'its rank-3.safetensors is torn' \
     'its rank-1.safetensors was changed' 'its rank-4.safetensors: No such file' \
     "goes on from $(newest torn 5)"
-check 'and it ends as if they were not' same_rows ssgd/eval.csv skipped/eval.csv 2-8
+check 'and it ends as if they were not' same_rows ssgd/eval.csv skipped/eval.csv 2-9
 
 finish

@@ -99,6 +99,13 @@ check 'which are those of the last row' [ "$(right classes/confusion.csv)" = \
 run "$nbsgd" report classes
 check 'reported by class' holds '^recall,%,,,,9,,,' classes/report.csv
 check 'and drawn' holds '</svg>' classes/figures/confusion.svg
+check 'losses of the workers are drawn' holds '</svg>' classes/figures/workers.svg
+workers=$(awk -F, '/^#/ { next } NF == 3 && !$1 { block++ }
+    NF == 3 { last[block] = $3 } END { print block, last[1], last[2] }' classes/figures/workers.csv)
+check 'a block a worker, to all its samples' [ "$workers" = '2 64 64' ]
+check 'and the norm of the weights' [ \
+    "$(rows classes/eval.csv | cut -d, -f 1,9 | awk -F, '{ print $1 + 0 "," $2 }')" = \
+    "$(awk -F, '/^#/ { next } !NF { exit } 1' classes/figures/workers.csv)" ]
 sed -i '$d' classes/confusion.csv
 run "$nbsgd" report --no-figures classes
 check 'counts without a class' ends 2 'confusion.csv has 9 rows, and not as many columns'

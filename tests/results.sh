@@ -26,7 +26,9 @@ check 'how unlike the shards are' ends 0 \
     '^shards: 150 samples of 10 of 10 classes a worker; label skew 0\.[0-9]+ ' \
     '; judged by: [0-9,]+ test images$'
 check 'columns of eval.csv' columns eval.csv \
-    seconds,samples,updates,epoch,loss,top1,top5,training_loss
+    seconds,samples,updates,epoch,loss,top1,top5,training_loss,weight_norm
+check 'columns of worker_losses.csv' columns worker_losses.csv \
+    seconds,samples,updates,worker,rank,used,loss
 check 'columns of partition.csv' columns partition.csv \
     "worker,rank,samples$(printf ',class_%d' {0..9})"
 partition() { # WORKER=RANK, and whether it has all its samples in some class
@@ -327,6 +329,40 @@ check 'its first evaluation is the last one of the other' is "$(marks f/eval.csv
     "$(marks e/eval.csv | tail -n 1)"
 check 'which was not the first of that' \
     [ "$(marks e/eval.csv | head -n 1)" != "$(marks e/eval.csv | tail -n 1)" ]
+
+# --- the norm of the weights, each worker's losses
+label=("$nbsgd" --world sim --network lenet5 --backend ref --dataset synthetic --threads 1
+    --synthetic-channels 1 --synthetic-side 16 --train-samples 60 --batch 4 --minibatches 2
+    --eval-samples 20 --eval-every 24 --samples 96 --schedule constant --warmup 0 --lr 0.05
+    --partition label)
+norm_of() { # SAFETENSORS
+    perl -e 'undef $/; binmode STDIN; $_ = <STDIN>; my $sum = 0;
+        $sum += $_ ** 2 for unpack "f<*", substr $_, 8 + unpack "Q<", $_;
+        printf "%.6g", sqrt $sum' <"$1"
+}
+sums_up() { # FOLDER: over the workers, the samples and the mean loss of each row of eval.csv
+    awk -F, '/^[#s]/ { next }
+        NR == FNR { used[$2] += $6; sum[$2] += $6 * $7; next }
+        $2 { n++; mean = sum[$2] / used[$2]; }
+        $2 && (used[$2] != $2 - last || (mean - $8) ^ 2 > 1e-10) {
+            print "after " $2 ": " used[$2] " samples of a mean loss of " mean; bad = 1
+        }
+        { last = $2 }
+        END { exit bad || n < 2 }' "$1/worker_losses.csv" "$1/eval.csv"
+}
+for scheme in serial ssgd 'asgd --servers 2 --slow 3=3' dpsgd nbgossip 'localsgd --local-steps 2' \
+    hogwild; do
+    # shellcheck disable=SC2086
+    trains "${label[@]}" --workers 2 --scheme $scheme --save b.weights --overwrite
+    check "$scheme: the norm is that of the weights" \
+        is "$(column b/eval.csv weight_norm | tail -n 1)" "$(norm_of b.weights)"
+    check "$scheme: which have moved" \
+        is "$(column b/eval.csv weight_norm | uniq | wc -l)" "$(rows b/eval.csv | wc -l)"
+    check "$scheme: losses of the workers, in all" sums_up b
+    check "$scheme: of each one, which differ" awk -F, '
+        { seen[$4] = 1; if ($2 == last && $7 != loss) differ = 1; last = $2; loss = $7 }
+        END { exit !(seen[0] && seen[1] && differ) }' <(rows b/worker_losses.csv)
+done
 
 # --- no longer a number
 is_nan() { # FOLDER ROWS: what such a run leaves

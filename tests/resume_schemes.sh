@@ -69,7 +69,7 @@ resumes() { # SCHEME RANKS OPTION ...: with as many workers
     check "$scheme: updates are counted on" counts_on "$scheme-1"
     if is_exact "$scheme"; then
         check "$scheme: the rows of a run that never ended" same_rows "$scheme/eval.csv" \
-            "$scheme-1/eval.csv" 2-8
+            "$scheme-1/eval.csv" 2-9
         check "$scheme: bit for bit" same_state "$(newest "$scheme/checkpoints")" \
             "$(newest "$scheme-1/checkpoints")" $(seq 0 $((ranks - 1)))
     fi
@@ -94,8 +94,8 @@ resized() { # SCHEME RANKS WORDS OPTION ...: WORDS are said
 same_until() { # SAMPLES NAME NAME: the rows up to that, which they have
     local until='$2 <= most { print } $2 == most { found = 1 } END { exit !found }'
     local first second
-    first=$(rows "$2/eval.csv" | cut -d, -f 1-8 | awk -F, -v most="$1" "$until") &&
-        second=$(rows "$3/eval.csv" | cut -d, -f 1-8 | awk -F, -v most="$1" "$until") &&
+    first=$(rows "$2/eval.csv" | cut -d, -f 1-9 | awk -F, -v most="$1" "$until") &&
+        second=$(rows "$3/eval.csv" | cut -d, -f 1-9 | awk -F, -v most="$1" "$until") &&
         diff <(echo "$first") <(echo "$second")
 }
 same_rate() { # CHECKPOINT NAME: the first update has the one that was the next

@@ -23,7 +23,9 @@ real() { # NAME RANKS TWIN OPTION ...: the same weights as TWIN's on sim
     check "$name on $ranks ranks" ends 0
     check "$name on $ranks ranks: the bits of $twin on sim" cmp "$twin.sim" "$name.mpi"
     check "$name on $ranks ranks: the evaluations of $twin on sim" same_rows "$twin-sim/eval.csv" \
-        "$name-mpi/eval.csv" 2-8 # all but the seconds
+        "$name-mpi/eval.csv" 2-9 # all but the seconds
+    check "$name on $ranks ranks: each worker's losses" same_rows "$twin-sim/worker_losses.csv" \
+        "$name-mpi/worker_losses.csv" 2-4,6-7 # and but for ranks
 }
 
 # Many units, and batch norms, whose statistics an evaluation takes from all ranks.

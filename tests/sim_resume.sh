@@ -15,7 +15,7 @@ tiny=(--world sim --network lenet5 --dataset synthetic --train-samples 120 --wor
     --delay exponential:0.05 --thresholds 5,12)
 
 rows_of() { # FOLDER: all rows, and the closing files, but for what wall clock decides
-    grep -v '^#' "$1/eval.csv"
+    grep -hv '^#' "$1/eval.csv" "$1/worker_losses.csv"
     cat "$1/events.jsonl"
     grep -v '^#' "$1/histograms.csv"
     awk -F, '/^#/ { next }

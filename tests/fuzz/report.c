@@ -7,9 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "report/figure_rows.h"
 #include "report/numbers.h"
 
-enum { STUDY = 3, FILES = 5 };
+enum { STUDY = 3, FILES = 6 };
 
 static const struct {
     const char *name, *good;
@@ -23,6 +24,8 @@ static const struct {
     {"study.csv", "# title: a study\ncase,setting,seed,status,seconds,top1,tta_60\n"
                   "a,b,1,missing,,,\na,c,1,failed,,,inf\n"},
     {"confusion.csv", "class,samples,said_0,said_1\n0,5,4,1\n1,5,2,3\n"},
+    {"worker_losses.csv", "seconds,samples,updates,worker,rank,used,loss\n"
+                          "1,64,1,0,1,32,2.2\n1,64,1,1,2,32,2.1\n2,128,2,1,2,64,1.9\n"},
 };
 
 static void write_file(int which, const void *bytes, size_t size)
@@ -34,6 +37,17 @@ static void write_file(int which, const void *bytes, size_t size)
         fuzz_defect("cannot write %s", path);
 }
 
+/* `nowhere` is closed at exit: a refusal ends the reading. */
+static void draw_losses(const struct source *s)
+{
+    static FILE *nowhere;
+    const struct report report = {.source = s};
+    if (!nowhere && !(nowhere = fopen("/dev/null", "w")))
+        fuzz_defect("cannot open /dev/null");
+    if (worker_losses_has_rows(&report))
+        worker_losses_rows(nowhere, &report);
+}
+
 static void read_folder(void *self)
 {
     (void)self;
@@ -42,6 +56,7 @@ static void read_folder(void *self)
     comparison_fill(&n, s, numbers_baseline(s, NULL));
     if (!s->is_study)
         confusion_fill(&n, &s->runs[0]);
+    draw_losses(s);
     for (int i = 0; i < n.count; i++)
         if (n.list[i].of >= 0 && n.list[i].count > n.list[i].of)
             fuzz_defect("%s: %d of %d", measure_words[n.list[i].measure].name, n.list[i].count,
