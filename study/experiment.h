@@ -58,6 +58,7 @@ struct experiment {
     int section_count;
     char **paths; /* of the files that were read */
     int path_count;
+    bool to_come; /* an included file is not there yet (experiment_request.check) */
 };
 
 struct experiment_request {
@@ -65,6 +66,7 @@ struct experiment_request {
     const char *results;         /* the study's folder: included files are looked for there first */
     const char *const *left_out; /* included files of these names are not read (NULL: the end): what
                                     is to be written is not needed before */
+    bool check;                  /* only judged: what `nbsgd tune` writes need not be there yet */
 };
 
 struct experiment *experiment_load(const struct experiment_request *r);

@@ -83,8 +83,8 @@ int study_run(const struct study_request *r, const struct study_program *program
 {
     struct study s = {.plan = {.root = r->results}};
     int code = 0;
-    s.experiment =
-        experiment_load(&(struct experiment_request){.path = r->file, .results = r->results});
+    s.experiment = experiment_load(
+        &(struct experiment_request){.path = r->file, .results = r->results, .check = r->check});
     check_seeds(s.experiment);
     s.rows = (struct rows){s.experiment, &s.plan, program};
     plan_study(&s, program);

@@ -102,8 +102,8 @@ void tuning_open(struct tuning *t, const struct study_request *r,
 {
     *t = (struct tuning){
         .program = program, .plan = {.root = r->results}, .folder = "trials", .targets = "targets"};
-    t->experiment = experiment_load(
-        &(struct experiment_request){.path = r->file, .results = r->results, .left_out = left_out});
+    t->experiment = experiment_load(&(struct experiment_request){
+        .path = r->file, .results = r->results, .left_out = left_out, .check = r->check});
     const struct experiment *e = t->experiment;
     int settings = experiment_count(e, SECTION_SETTING);
     t->search = xcalloc((size_t)settings, sizeof *t->search);

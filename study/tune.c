@@ -90,7 +90,7 @@ int study_tune(const struct study_request *r, const struct study_program *progra
         tuning_close(&t);
         return code;
     }
-    if (!(t.target > 0))
+    if (!(t.target > 0) && !e->to_come)
         fatal("%s: no target to reach: say [tune] target, or [study] targets (nbsgd tune --targets "
               "finds them)",
               e->paths[0]);

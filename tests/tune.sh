@@ -48,6 +48,13 @@ tune() { run "$nbsgd" tune "$@"; }
 write a.ini
 run "$nbsgd" study a.ini --results whole
 check 'a study waits for what it includes' ends 2 'cannot read targets.ini' 'nbsgd tune'
+for command in study tune 'tune --targets'; do # judged before that is there
+    # shellcheck disable=SC2086
+    run "$nbsgd" $command a.ini --check
+    check "$command --check does not need it" ends 0 'cells: '
+    [ "$command" = 'tune --targets' ] ||
+        check "$command --check says it" ends 0 '^targets.ini is not there yet: nbsgd tune --ta'
+done
 tune a.ini --results whole
 check 'tuning waits for a target' ends 2 'cannot read targets.ini'
 tune a.ini --targets --results whole
