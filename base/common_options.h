@@ -68,7 +68,8 @@ struct result_options {
     double eval_seconds;
     int64_t eval_samples, norm_samples, eval_batches;
     const char *thresholds, *record, *replay;
-    bool per_class;
+    bool per_class, trace;
+    int64_t trace_events;
     int64_t chance_samples;
     const char *init, *save;
     double ema;

@@ -64,7 +64,10 @@ struct request *net_recv(struct net *net, int from, int tag, void *into, size_t 
 int net_wait(struct net *net, struct request *const *list, int count, double until_s)
 {
     assert(!isnan(until_s));
-    return net->calls->wait(net, list, count, until_s);
+    int index = net->calls->wait(net, list, count, until_s);
+    if (net->observer && index >= 0)
+        net->observer->returned(net->observer->owner, list[index]);
+    return index;
 }
 
 static const struct net_calls *calls_of(const struct request *request)
@@ -94,8 +97,11 @@ const void *net_block(struct net *net, const struct request *request, size_t *by
 
 void net_release(struct net *net, struct request *request)
 {
-    if (request)
-        net->calls->release(net, request);
+    if (!request)
+        return;
+    if (net->observer)
+        net->observer->released(net->observer->owner, request);
+    net->calls->release(net, request);
 }
 
 double net_now(struct net *net)

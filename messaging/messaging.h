@@ -90,6 +90,14 @@ struct net_vitals {               /* signs that another rank gives */
     struct net_activity activity; /* the last one known */
 };
 
+/* Who watches the requests of a rank, for a trace: each time that net_wait() returned one, and
+ * before it is released. */
+struct net_observer {
+    void *owner;
+    void (*returned)(void *owner, const struct request *request);
+    void (*released)(void *owner, const struct request *request);
+};
+
 struct net {                       /* one rank */
     const char *world;             /* its name */
     const struct net_calls *calls; /* the functions below as this world has them */
@@ -105,6 +113,7 @@ struct net {                       /* one rank */
     const bool *absent;           /* [ranks] net_set_absent()'s; NULL: none is */
     size_t piece;                 /* bytes in which payloads move, where that takes time */
     struct net_link link;
+    const struct net_observer *observer; /* NULL: nobody watches */
     /* Headers and payloads of this rank, counted by the world. */
     int64_t sent_bytes, received_bytes, sent_messages, received_messages;
     int64_t moved_bytes; /* simulated: payloads to and from other hosts */

@@ -84,8 +84,9 @@ void results_check(const char *thresholds)
 static void remove_end(const struct results *r, bool goes_on)
 {
     static const char *const names[] = {
-        "ranks.csv",  "histograms.csv", "summary.json",   "partition.csv", "partition.png",
-        "figure.png", "confusion.csv",  "candidates.csv", "workers.csv",   "worker_losses.csv"};
+        "trace.json",     "trace.csv",     "trace.png",        "ranks.csv",  "histograms.csv",
+        "summary.json",   "partition.csv", "partition.png",    "figure.png", "confusion.csv",
+        "candidates.csv", "workers.csv",   "worker_losses.csv"};
     size_t count = sizeof names / sizeof *names - (goes_on ? 3 : 0); /* the last are rows */
     for (size_t i = 0; i < count; i++) {
         char path[PATH_SIZE];

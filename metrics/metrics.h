@@ -12,6 +12,7 @@
 #include "base/json_writer.h"
 #include "metrics/claim.h"
 #include "metrics/run_folder.h"
+#include "metrics/trace.h"
 #include "slowness/slowness.h"
 
 enum { HISTOGRAM = 64 };

@@ -26,6 +26,7 @@ static bool is_charged(const struct node *n)
 void accounts_open(struct node *n)
 {
     n->own->accounts.since_s = node_clock(n);
+    trace_begin(n);
 }
 
 enum account node_account(struct node *n, enum account account)
@@ -34,19 +35,26 @@ enum account node_account(struct node *n, enum account account)
     enum account before = a->current;
     if (!is_charged(n))
         return before;
-    double now_s = node_clock(n);
+    double net_s = net_now(n->net), now_s = node_clock_at(n, net_s);
     *seconds_of(n, before) += now_s - a->since_s;
+    trace_account(n, before, net_s);
     a->since_s = now_s;
     a->current = account;
     return before;
+}
+
+static void move(struct node *n, enum account from, enum account to, double seconds)
+{
+    *seconds_of(n, from) -= seconds;
+    *seconds_of(n, to) += seconds;
 }
 
 void node_move_account(struct node *n, enum account from, enum account to, double seconds)
 {
     if (!is_charged(n))
         return;
-    *seconds_of(n, from) -= seconds;
-    *seconds_of(n, to) += seconds;
+    move(n, from, to, seconds);
+    trace_moved_newest(n, from, to, seconds);
 }
 
 void node_count_moving(struct node *n, double since_s, double until_s)
@@ -55,8 +63,11 @@ void node_count_moving(struct node *n, double since_s, double until_s)
     double from_s = fmax(since_s, c->waited_from_s), to_s = fmin(until_s, c->waited_to_s);
     if (to_s <= from_s)
         return;
-    node_move_account(n, ACCOUNT_WAIT, ACCOUNT_TRANSFER,
-                      node_clock_then(n, to_s) - node_clock_then(n, from_s));
+    if (is_charged(n)) {
+        move(n, ACCOUNT_WAIT, ACCOUNT_TRANSFER,
+             node_clock_then(n, to_s) - node_clock_then(n, from_s));
+        trace_moved(n, ACCOUNT_WAIT, ACCOUNT_TRANSFER, from_s, to_s);
+    }
     if (from_s == c->waited_from_s)
         c->waited_from_s = to_s;
     else
@@ -78,7 +89,9 @@ void accounts_used(struct node *n)
 
 void accounts_dropped(struct node *n)
 {
-    n->counters.dropped_s += node_hand_over(n, n->own->accounts.in_hand);
+    double seconds = node_hand_over(n, n->own->accounts.in_hand);
+    n->counters.dropped_s += seconds;
+    trace_dropped(n, seconds);
 }
 
 double node_hand_over(struct node *n, int64_t minibatches)
@@ -96,6 +109,7 @@ void node_end_accounts(struct node *n, double dropped_s)
 {
     accounts_dropped(n);
     n->counters.dropped_s += dropped_s;
+    trace_dropped(n, dropped_s);
     node_account(n, ACCOUNT_OTHER);
     if (!n->own->accounts.ended)
         n->counters.clock_s = n->own->accounts.since_s;

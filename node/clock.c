@@ -16,6 +16,7 @@ void clock_stopped(struct node *n, double began_s, double seconds)
     struct training_clock *c = &n->own->clock;
     c->stop[c->stops++ % STOPS] = (struct stop){.began_s = began_s, .before_s = c->stopped_s};
     c->stopped_s += seconds;
+    trace_stopped(n, began_s, seconds);
 }
 
 double node_clock_then(const struct node *n, double net_s)

@@ -351,12 +351,15 @@ static enum node_flow compute_minibatch(struct node *n)
 enum node_flow node_minibatch(struct node *n)
 {
     enum account account = node_account(n, ACCOUNT_COMPUTE);
-    struct net_activity before =
-        net_act(n->net, (struct net_activity){.pace = NET_STEPS,
-                                              .what = "mini-batch",
-                                              .number = n->own->computing.attempts + 1});
+    const struct computing *c = &n->own->computing;
+    const int64_t index = c->next[c->selected];
+    double began_s = trace_minibatch_begins(n);
+    struct net_activity before = net_act(
+        n->net,
+        (struct net_activity){.pace = NET_STEPS, .what = "mini-batch", .number = c->attempts + 1});
     enum node_flow flow = compute_minibatch(n);
     net_act(n->net, before);
+    trace_minibatch(n, began_s, flow, n->net->ranks == 1 ? c->selected : n->worker, index);
     node_account(n, account);
     return flow;
 }

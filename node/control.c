@@ -265,6 +265,7 @@ int node_wait(struct node *n, struct request **list, int count, double until_s, 
 {
     struct control *c = &n->own->control;
     enum account before = node_account(n, ACCOUNT_WAIT);
+    trace_waits(n, what, peer);
     c->waited_from_s = net_now(n->net);
     int index = wait_for(n, list, count, until_s, what, peer);
     c->waited_to_s = net_now(n->net);
@@ -289,6 +290,7 @@ bool node_await(struct node *n, struct request *request, const char *what, int p
 void node_wait_until(struct node *n, bool (*done)(void *self), void *self, const char *what)
 {
     enum account account = node_account(n, ACCOUNT_WAIT);
+    trace_waits(n, what, NET_ANY);
     struct net_activity before = act_waiting(n, what);
     double began_s = net_now(n->net);
     while (!done(self)) {

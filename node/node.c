@@ -78,6 +78,7 @@ struct node *node_open(struct net *net, const struct run_context *s)
     node_weights_changed(n);
     link_open(n);
     net_act(net, (struct net_activity){.pace = NET_STEPS, .what = "the start of training"});
+    trace_open(n);
     net_barrier(net);
     keeping_start_clock(n);
     accounts_open(n);
@@ -125,6 +126,7 @@ static void send_counters(struct node *n)
     node_await(n, sent, "rank 0 to take its counters", 0);
     net_release(n->net, sent);
     net_free(n->net, mine);
+    trace_send(n);
 }
 
 void node_unwritten(struct node *n, const char *name)
@@ -147,6 +149,7 @@ static bool finish_results(struct node *n, const struct counters *counters, cons
 {
     const struct options *o = n->context->options;
     const struct problem *p = n->context->problem;
+    trace_write(n);
     return results_finish(n->context->results, &(struct run_summary){
                                                    .scheme = o->scheme,
                                                    .world = o->world,
@@ -230,6 +233,7 @@ static bool gather_counters(struct node *n)
     for (int r = 1; r < n->net->ranks; r++) {
         hosts[r] = net_host(n->net, r);
         take_counters(n, r, &all[r]);
+        trace_take(n, r);
         node_mark_departed(n, r);
     }
     net_act(n->net, (struct net_activity){.pace = NET_BUSY, .what = "the results"});
@@ -284,6 +288,7 @@ int node_close(struct node *n)
     starvation_close(n);
     worker_losses_close(n);
     control_close(n);
+    trace_close(n);
     net_free(n->net, n->w);
     net_free(n->net, n->sum);
     if (n->context->nodes)

@@ -44,7 +44,8 @@ enum {
     TAG_GATHER,
     TAG_MIX,  /* gossip/gossip.h */
     TAG_PAIR, /* pairs/pairs.h */
-    TAG_PAIRED
+    TAG_PAIRED,
+    TAG_TRACE
 };
 
 /* A flag of TAG_PAUSE: weights come to rank 0, nothing is judged. */
@@ -372,6 +373,11 @@ double node_hand_over(struct node *n, int64_t minibatches);
 /* What it showed when net_now() showed that, in the past: in an evaluation, where it stood still.
  * Exact over the last eight evaluations. */
 double node_clock_then(const struct node *n, double net_s);
+
+/* --- trace (--trace) --- */
+
+/* That happened now: an instant of a rank. */
+void node_note(struct node *n, enum trace_kind kind, int64_t number, int peer);
 
 /* --- vector work --- */
 

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "node/by_worker.h"
 #include "node/node.h"
+#include "node/trace.h"
 
 enum { STOPS = 8 };
 
@@ -232,6 +233,7 @@ struct node_private {
     struct loss_sums loss_sums;
     int64_t unwritten; /* files of this rank that could not be written, where it has no results */
     struct stopping stopping;
+    struct recorder *trace; /* NULL without --trace */
 };
 
 /* --- clock.c --- */
@@ -456,8 +458,7 @@ void node_first_evaluation(struct node *n);
 
 /* --- node.c: rank 0 --- */
 
-/* Before its time: the closing files, without the counters of ranks of other processes. False: one
- * could not be written. */
+/* Before its time: the closing files, without what other processes have. False: one failed. */
 bool node_finish_results(struct node *n);
 
 /* --- stop.c --- */
@@ -466,9 +467,8 @@ void stop_open(struct node *n);
 void stop_close(struct node *n);
 /* Looks for a signal, where a rank waits or is between two units. Rank 0 may not return. */
 void stop_attend(struct node *n);
-void stop_listen(void *context,
-                 const char *what);       /* simulated, after each unit of whichever rank */
-bool stop_is_asked(struct node *n);       /* rank 0: is the run to stop? Says so, once */
+void stop_listen(void *context, const char *what); /* simulated, after each unit of any rank */
+bool stop_is_asked(struct node *n);                /* rank 0: is the run to stop? Says so, once */
 bool stop_has_time(const struct node *n); /* rank 0, asked to stop: for another evaluation? */
 struct request *stop_request(const struct node *n); /* done when another rank was asked */
 

@@ -200,6 +200,7 @@ void node_updated(struct node *n, const struct update *u)
     histogram_add(&n->counters.minibatches_per_update, u->minibatches);
     histogram_add(&n->counters.contributions, u->contributions);
     node_weights_changed(n);
+    node_note(n, TRACE_VERSION, n->version, -1);
     if (n->rank == 0) {
         n->own->clock.trained_s = made_s(n);
         report(n, u, lr);

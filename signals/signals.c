@@ -53,6 +53,7 @@ static void count(struct signals *s, const struct header *m)
     struct signal_counters *counters = &s->n->counters.signals;
     double latency_s = node_clock(s->n) - node_clock_then(s->n, m->sent_s);
     s->received++;
+    node_note(s->n, TRACE_HEARD, m->version, m->from);
     if (m->version < s->round)
         counters->late++;
     if (m->version < s->round || m->version <= s->newest)
@@ -81,6 +82,7 @@ void signals_send(struct signals *s)
     const struct header header = {.tag = TAG_SIGNAL, .version = s->round};
     s->sent++;
     s->n->counters.signals.sent++;
+    node_note(s->n, TRACE_SIGNAL, s->round, -1);
     if (s->relay)
         net_send(n->net, 0, &header, NULL, 0);
     for (int i = 0; i < n->context->workers && !s->relay; i++)
@@ -93,6 +95,7 @@ void signals_send_to(struct signals *s, int worker, int64_t round)
     const struct header header = {.tag = TAG_SIGNAL, .version = round};
     s->sent++;
     s->n->counters.signals.sent++;
+    node_note(s->n, TRACE_SIGNAL, round, s->n->context->servers + worker);
     net_send(s->n->net, s->n->context->servers + worker, &header, NULL, 0);
 }
 
