@@ -12,6 +12,7 @@
 #include "command/command.h"
 #include "data_loader/data_loader.h"
 #include "messaging/messaging.h"
+#include "node/node.h"
 
 #define GRACE_S 5.0 /* beyond --deadline: the ranks' start is not their heartbeat's */
 
@@ -54,7 +55,7 @@ void agree_on_options(const struct options *o)
     CHECK(f, "no memory for the options");
     write_program(f, o);
     options_write(o, f, "--", "\t", OPTION_OWN);
-    if (strcmp(o->network, problem_toy))
+    if (strcmp(o->network, problem_toy) && !run_context_times_alone(o))
         write_data_set(f, o);
     fclose(f);
     mpi_agree(held, o->deadline + GRACE_S);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/cores.h"
 #include "data_loader/data_loader.h"
+#include "node/node.h"
 #include "problem/problem.h"
 
 /* The options with these names, ended by NULL, of those that options_write_only() would write. */
@@ -65,7 +66,7 @@ struct cell_data cell_data_of(const struct options *o, const char *known)
     struct cell_data d = {0};
     const char *where;
     size_t size;
-    if (!strcmp(o->network, problem_toy))
+    if (!strcmp(o->network, problem_toy) || run_context_times_alone(o))
         return d;
     dataset_find(o->dataset, o->data, &d.kind, &where);
     d.in_files = where;

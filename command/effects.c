@@ -64,6 +64,7 @@ static const struct effect effects[] = {
     {.name = "label-smoothing", .has = has_images, .with = "a --network for images"},
     {.name = "decay-norms", .has = has_images, .with = "a --network for images"},
     {.name = "val-fold", .has = holds_out, .with = "--val-split"},
+    {.name = "sim-gradients", .has = has_images, .with = "a --network for images"},
     {.name = "backend", .has = has_images, .with = "a --network for images"},
     {.name = "dtype", .has = has_images, .with = "a --network for images"},
     {.name = "kernel-cache", .has = has_images, .with = "a --network for images"},

@@ -47,6 +47,7 @@ struct sim_options {
     double sim_latency, sim_bandwidth, sim_minibatch; /* seconds, bytes per second, seconds */
     const char *link_delay, *link_burst;              /* slowness/link.h */
     const char *faults;                               /* slowness/faults.h */
+    bool sim_gradients;     /* no: they are zero, times alone are simulated */
     int64_t sim_model_sums; /* sums among more workers are modelled; 0: none */
 };
 

@@ -26,6 +26,22 @@ int64_t model_statistics(const struct model *a)
     return floats;
 }
 
+void model_offsets(const struct model *a, int64_t *offset, int64_t *final_from)
+{
+    int64_t floats = 0;
+    for (int at = 0; at < a->units; at++)
+        for (int i = 0; i < a->units; i++)
+            if (a->unit[i].parameter_index == at) {
+                offset[i] = floats;
+                floats += unit_parameters(&a->unit[i].shape);
+            }
+    final_from[0] = 0;
+    for (int i = 1; i < a->units; i++) { /* the earlier units are not done yet, the others are */
+        int64_t before = unit_parameters(&a->unit[i - 1].shape), end = offset[i - 1] + before;
+        final_from[i] = before && end > final_from[i - 1] ? end : final_from[i - 1];
+    }
+}
+
 double model_flops(const struct model *a)
 {
     double flops = 0;

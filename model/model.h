@@ -79,6 +79,9 @@ extern const struct model_kind model_optml, model_dinno; /* no options of their 
 int64_t model_parameters(const struct model *a);
 /* floats: mean and variance of each norm, in the list's order */
 int64_t model_statistics(const struct model *a);
+/* [units]: where each unit's parameters begin in the flat vector, and the first float of a gradient
+ * that is final after the unit's backward. */
+void model_offsets(const struct model *a, int64_t *offset, int64_t *final_from);
 double model_flops(const struct model *a); /* of one image, forward */
 /* part of a training step's FLOPs, steps 0 .. 2 x units - 1 */
 double model_unit_share(const struct model *a, int step);

@@ -32,21 +32,14 @@ static void find_readers(struct network *n)
 
 static void set_offsets(struct network *n)
 {
-    int units = n->a.units;
-    int64_t floats = 0, statistics = 0;
-    for (int at = 0; at < units; at++)
-        for (int i = 0; i < units; i++)
+    int64_t statistics = 0;
+    model_offsets(&n->a, n->offset, n->final_from);
+    for (int at = 0; at < n->a.units; at++)
+        for (int i = 0; i < n->a.units; i++)
             if (n->a.unit[i].parameter_index == at) {
-                n->offset[i] = floats;
-                floats += unit_parameters(&n->a.unit[i].shape);
                 n->statistic[i] = statistics;
                 statistics += n->a.unit[i].shape.norm ? 2 * n->a.unit[i].shape.out_c : 0;
             }
-    for (int i = 1; i < units; i++) { /* the earlier units are not done yet, the others are */
-        int64_t floats_before = unit_parameters(&n->a.unit[i - 1].shape),
-                end = n->offset[i - 1] + floats_before;
-        n->final_from[i] = floats_before && end > n->final_from[i - 1] ? end : n->final_from[i - 1];
-    }
 }
 
 static void open_steps(struct network *n, bool training)

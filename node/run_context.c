@@ -29,6 +29,13 @@ void run_context_share_cores(struct run_context *c, int ranks)
     c->taken_s = xcalloc(hosts, sizeof *c->taken_s);
 }
 
+bool run_context_times_alone(const struct options *o)
+{
+    const struct sim_options *sim =
+        world_find(o->world)->virtual_time ? options_of(o, world_sim.options) : NULL;
+    return sim && !sim->sim_gradients;
+}
+
 static int threads_of(const struct options *o)
 {
     return o->threads ? (int)o->threads : 1;
@@ -107,7 +114,7 @@ static void open_problem(struct run_context *c, const struct run_context_request
     if (!r->simulated)
         listener = r->listener;
     c->problem = problem_open(
-        &(struct problem_options){.options = c->options,
+        &(struct problem_options){.options = r->options,
                                   .minibatch = c->minibatch,
                                   .threads = c->threads,
                                   .local_rank = r->local_rank,
@@ -115,6 +122,7 @@ static void open_problem(struct run_context *c, const struct run_context_request
                                   .speeds = speeds,
                                   .serves = r->serves,
                                   .trains = r->trains,
+                                  .timing = r->simulated && run_context_times_alone(r->options),
                                   .listener = listener,
                                   .prefetch = r->simulated ? 0 : (int)c->options->prefetch});
     xfree(speeds);

@@ -83,6 +83,9 @@ struct run_context_request {
 /* Fatal, before a world is opened, on what schedule and optimizer refuse. */
 void run_context_check(const struct options *o);
 
+/* Simulated, and no gradient is computed: no data are read. */
+bool run_context_times_alone(const struct options *o);
+
 /* Simulated, with --machine: fatal where the file cannot be read, or has not what a run of so many
  * ranks needs: a link, the time of its mini-batch. */
 void run_context_check_machine(const struct options *o, int ranks);

@@ -30,6 +30,8 @@ struct problem *problem_open(const struct problem_options *o)
     p->minibatch = o->minibatch;
     if (!strcmp(o->options->network, problem_toy))
         quadratic_open(p, o);
+    else if (o->timing)
+        timing_open(p, o);
     else
         image_open(p, o);
     return p;

@@ -93,6 +93,7 @@ struct problem_options {
      * for the call */
     const double *speeds;
     bool trains, serves;
+    bool timing;                      /* simulated, times alone: no gradient is computed */
     struct network_listener listener; /* hears what is opened, then of each unit without a hook */
     int prefetch; /* mini-batches that a thread prepares; 0 where ranks are in one process */
 };

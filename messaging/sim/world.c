@@ -68,6 +68,12 @@ static const struct option_row rows[] = {
      .placeholder = "N",
      .help = "charge for sums among more than N workers as a whole, not message by message (0: for "
              "none)"},
+    {.name = "sim-gradients",
+     .type = OPTION_FLAG,
+     .offset = AT(sim_gradients),
+     .preset = "yes",
+     .help =
+         "no: none is computed, nothing is learned, no data are read; times alone are simulated"},
     {0}};
 
 static const struct option_set option_set = {.title = "The simulated network (--world sim)",
