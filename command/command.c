@@ -13,6 +13,7 @@
     X(folds)                                                                                       \
     X(topology)                                                                                    \
     X(report)                                                                                      \
+    X(advise)                                                                                      \
     X(version)                                                                                     \
     X(witness)
 

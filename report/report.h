@@ -17,6 +17,8 @@
 
 #include <stdbool.h>
 
+#include "report/source.h"
+
 struct report_options {
     const char *folder;
     const char *baseline; /* the setting that the others are compared with; NULL: one of ssgd, else

@@ -24,6 +24,7 @@ const char *const run_number_names[RUN_NUMBERS] = {
     [RUN_STALENESS] = "staleness_mean",
     [RUN_MINIBATCHES] = "minibatches_per_update",
     [RUN_MINIBATCHES_HARMONIC] = "minibatches_per_update_harmonic",
+    [RUN_LEAST_USE] = "least_use",
     [RUN_SHARES] = "useful_share",
     [RUN_SHARES + 1] = "aborted_share",
     [RUN_SHARES + 2] = "dropped_share",

@@ -22,7 +22,8 @@ enum run_number {
     RUN_STALENESS,
     RUN_MINIBATCHES,
     RUN_MINIBATCHES_HARMONIC,
-    RUN_SHARES, /* the first of SHARES */
+    RUN_LEAST_USE, /* of a run alone: study.csv does not have it */
+    RUN_SHARES,    /* the first of SHARES */
     RUN_NUMBERS = RUN_SHARES + 8
 };
 enum { SHARES = RUN_NUMBERS - RUN_SHARES };
