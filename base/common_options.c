@@ -234,6 +234,15 @@ static const struct option_row result_rows[] = {
      .help = "the last N events of each rank are kept for that, 64 bytes each",
      .least = 100,
      .most = 1e8},
+    {.name = "tensorboard",
+     .type = OPTION_TEXT,
+     .flags = OPTION_FREE | OPTION_OWN | OPTION_OUTPUT | OPTION_BARE,
+     .offset = AT(tensorboard),
+     .preset = "no",
+     .placeholder = "DIR",
+     .help =
+         "write scalars for TensorBoard, too, there or (without a folder) in tensorboard/ in the "
+         "folder of results"},
     {.name = "thresholds",
      .type = OPTION_TEXT,
      .flags = OPTION_FREE | OPTION_OWN,

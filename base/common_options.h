@@ -69,6 +69,7 @@ struct result_options {
     int64_t eval_samples, norm_samples, eval_batches;
     const char *thresholds, *record, *replay;
     bool per_class, trace;
+    const char *tensorboard;
     int64_t trace_events;
     int64_t chance_samples;
     const char *init, *save;

@@ -134,16 +134,17 @@ static void add_name(struct table *t, const struct option_store *s, int i, const
     t->text += snprintf(help, HELP_SIZE, *r->preset && !action ? "%s%s%s [%s]" : "%s%s%s", choices,
                         *choices ? ": " : "", r->help, r->preset) +
                1;
-    *t->end++ = (struct argp_option){.name = print(t, "", name, length),
-                                     .key = FIRST_KEY + i,
-                                     .arg = action           ? NULL
-                                            : flag           ? "yes|no"
-                                            : r->placeholder ? r->placeholder
-                                                             : "WORD",
-                                     .flags = (flag && !action ? OPTION_ARG_OPTIONAL : 0) |
-                                              (hidden ? OPTION_HIDDEN : 0),
-                                     .doc = help,
-                                     .group = group};
+    *t->end++ = (struct argp_option){
+        .name = print(t, "", name, length),
+        .key = FIRST_KEY + i,
+        .arg = action           ? NULL
+               : flag           ? "yes|no"
+               : r->placeholder ? r->placeholder
+                                : "WORD",
+        .flags = ((flag && !action) || r->flags & OPTION_BARE ? OPTION_ARG_OPTIONAL : 0) |
+                 (hidden ? OPTION_HIDDEN : 0),
+        .doc = help,
+        .group = group};
     if (flag && !action)
         *t->end++ = (struct argp_option){.name = print(t, "no-", name, length),
                                          .key = FIRST_KEY + s->entry_count + i,

@@ -25,6 +25,7 @@ enum option_flags {
     OPTION_ACTION = 8,   /* prints something and ends: no part of a run's configuration */
     OPTION_ENDLESS = 16, /* `inf` is a value, too */
     OPTION_OWN = 32,     /* a rank's own affair: ranks of one job may differ */
+    OPTION_BARE = 128,   /* a text that may stand alone, which is "yes" then */
     OPTION_OUTPUT = 64   /* what a run writes, and where: config.ini does not bring it back */
 };
 

@@ -2,8 +2,10 @@
  */
 #include "command/outputs.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "messaging/messaging.h"
 #include "parameter_server/parameter_server.h"
@@ -26,6 +28,13 @@ static void check_cache(const char *path)
               S_ISDIR(s.st_mode) ? "a folder" : "a device or a pipe");
 }
 
+static void check_tensorboard(const char *path)
+{
+    struct stat s;
+    if (strcmp(path, "no") && strcmp(path, "yes") && !stat(path, &s) && !S_ISDIR(s.st_mode))
+        fatal("--tensorboard %s: that is no folder; name one, or none", path);
+}
+
 void outputs_check_saved(const struct options *o, const struct claim *claim)
 {
     if (*o->resume)
@@ -45,8 +54,34 @@ void outputs_check(const struct options *o, int started)
     if (mpi_rank() > 0)
         return;
     results_check(o->thresholds);
+    check_tensorboard(o->tensorboard);
     claim_check(&request);
     if (!*o->resume) /* else when it is known whose the folder is: outputs_check_saved() */
         saving_check(o, NULL);
     ps_check_order(o, started > 1 ? started - (int)o->servers : (int)o->workers);
+}
+
+void outputs_partition(struct run_context *c, int ranks)
+{
+    double all = 0;
+    const struct problem *p = c->problem;
+    if (!p->kind->shard)
+        return;
+    int64_t *samples = xcalloc((size_t)c->workers * (size_t)p->classes, sizeof *samples);
+    for (int w = 0; w < c->workers; w++)
+        p->kind->shard(p, w, samples + (int64_t)w * p->classes);
+    results_partition(c->results, &(struct partition_result){.ranks = ranks,
+                                                             .workers = c->workers,
+                                                             .classes = p->classes,
+                                                             .samples = samples,
+                                                             .class_names = p->class_names});
+    xfree(c->data_share);
+    c->data_share = xcalloc((size_t)c->workers, sizeof *c->data_share);
+    for (int i = 0; i < c->workers * p->classes; i++) {
+        c->data_share[i / p->classes] += (double)samples[i];
+        all += (double)samples[i];
+    }
+    for (int w = 0; w < c->workers; w++)
+        c->data_share[w] /= all;
+    xfree(samples);
 }

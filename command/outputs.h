@@ -16,6 +16,9 @@ void outputs_check_saved(const struct options *o, const struct claim *claim);
 /* Such a run's folder says from now on where it saves. */
 void outputs_note_saved(const struct options *o, const struct claim *claim);
 
+/* Which classes each worker draws from, as partition.csv; how large its shard is. */
+void outputs_partition(struct run_context *c, int ranks);
+
 /* What --results asks for. */
 struct claim_request outputs_claim(const struct options *o);
 

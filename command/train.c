@@ -204,32 +204,6 @@ static void say_what_runs(const struct run *run, struct net *net)
     fflush(stdout);
 }
 
-/* Which classes each worker draws from, as partition.csv; how large its shard is. */
-static void write_partition(struct run_context *c, int ranks)
-{
-    double all = 0;
-    const struct problem *p = c->problem;
-    if (!p->kind->shard)
-        return;
-    int64_t *samples = xcalloc((size_t)c->workers * (size_t)p->classes, sizeof *samples);
-    for (int w = 0; w < c->workers; w++)
-        p->kind->shard(p, w, samples + (int64_t)w * p->classes);
-    results_partition(c->results, &(struct partition_result){.ranks = ranks,
-                                                             .workers = c->workers,
-                                                             .classes = p->classes,
-                                                             .samples = samples,
-                                                             .class_names = p->class_names});
-    xfree(c->data_share);
-    c->data_share = xcalloc((size_t)c->workers, sizeof *c->data_share);
-    for (int i = 0; i < c->workers * p->classes; i++) {
-        c->data_share[i / p->classes] += (double)samples[i];
-        all += (double)samples[i];
-    }
-    for (int w = 0; w < c->workers; w++)
-        c->data_share[w] /= all;
-    xfree(samples);
-}
-
 /* A run that goes on does so where it was. In another folder it is a new one there: what another
  * run has left in it is no reason to take it. */
 static struct claim_request claim_request(const struct run *run)
@@ -268,6 +242,7 @@ static void open_results(struct run *run, struct net *net)
         .forwards = run->checkpoints.resume && net->virtual_time && !run->checkpoints.anew,
         .thresholds = o->thresholds,
         .report_s = o->report_every,
+        .tensorboard = o->tensorboard,
         .disk = run->context.disk,
         .live = isatty(STDOUT_FILENO) || getenv("NBSGD_LIVE")};
     run->context.results = results_open(&options);
@@ -276,7 +251,7 @@ static void open_results(struct run *run, struct net *net)
     if (!options.forwards) /* else it makes them again */
         checkpoints_restore(&run->checkpoints, run->context.results);
     say_what_runs(run, net);
-    write_partition(&run->context, net->ranks);
+    outputs_partition(&run->context, net->ranks);
     if (run->context.course)
         kept_course_begin(&run->kept, &run->context);
     free(lines);
@@ -378,7 +353,7 @@ static void on_arrival(void *self)
 {
     struct run *run = self;
     results_arrived(run->context.results);
-    write_partition(&run->context, run->ranks);
+    outputs_partition(&run->context, run->ranks);
 }
 
 /* Checkpoints of a simulated run, if there are to be any. */

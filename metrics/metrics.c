@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/wall_clock.h"
 #include "metrics/results.h"
+#include "metrics/tensorboard.h"
 
 void histogram_add(struct histogram *h, int64_t value)
 {
@@ -109,6 +110,7 @@ static void begin(struct results *r)
         remove_end(r, r->resume);
     rows_write(r, "config.ini", false, write_text, r->config);
     rows_open(r, r->resume);
+    tensorboard_begin(r->tensorboard);
 }
 
 struct results *results_open(const struct results_options *o)
@@ -128,6 +130,7 @@ struct results *results_open(const struct results_options *o)
     r->resume = o->resume;
     r->config = strdup(o->config);
     r->forwards = o->forwards;
+    r->tensorboard = tensorboard_open(r, o->tensorboard);
     r->disk = o->disk;
     if (!r->forwards)
         begin(r);
@@ -170,6 +173,7 @@ void results_evaluation(struct results *r, const struct evaluation *s)
     take_evaluation(r, s);
     if (r->forwards)
         return;
+    tensorboard_evaluation(r->tensorboard, s);
     FILE *f = rows_begin(r, ROWS_EVALUATIONS);
     if (f)
         fprintf(f, "%.6f,%lld,%lld,%.6f,%.6f,%.4f,%.4f,%.6f,%.6g\n", s->seconds,
@@ -288,11 +292,13 @@ static void clock_text(char *to, size_t size, double s)
 void results_progress(struct results *r, const struct progress *p)
 {
     double now = wall_s();
+    if (r)
+        tensorboard_update(r->tensorboard, p);
     if (!r || r->quiet || r->forwards || now - r->reported_s < (r->live ? 0.2 : r->report_s))
         return;
     char left[32];
-    double speed = p->seconds > r->last_seconds
-                       ? (double)(p->samples - r->last_samples) / (p->seconds - r->last_seconds)
+    double speed = p->seconds > r->last.seconds
+                       ? (double)(p->samples - r->last.samples) / (p->seconds - r->last.seconds)
                        : 0;
     clock_text(left, sizeof left, p->done > 0 ? p->seconds * (1 - p->done) / p->done : INFINITY);
     clear_line(r);
@@ -302,9 +308,9 @@ void results_progress(struct results *r, const struct progress *p)
            100 * p->done, p->loss, speed, p->staleness, p->lr, left, r->live ? "" : "\n");
     fflush(stdout);
     r->reported_s = now;
-    if (!r->live || p->seconds - r->last_seconds > 5) {
-        r->last_seconds = p->seconds;
-        r->last_samples = p->samples;
+    if (!r->live || p->seconds - r->last.seconds > 5) {
+        r->last.seconds = p->seconds;
+        r->last.samples = p->samples;
     }
 }
 
@@ -313,6 +319,7 @@ void results_close(struct results *r)
     if (!r)
         return;
     rows_close(r);
+    tensorboard_close(r->tensorboard);
     free(r->evaluation);
     free(r->folder);
     free(r->saved);

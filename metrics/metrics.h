@@ -132,13 +132,14 @@ struct results_options {
     /* The run is gone through again up to there. Until results_arrived() evaluations are listed,
      * and nothing is printed, written or removed. What `resume` points at must stay until then. */
     bool forwards;
-    const char *head;       /* "# name: value" lines that every CSV begins with */
-    const char *config;     /* text of config.ini */
-    const char *thresholds; /* "30,40": top-1 in percent */
-    double report_s;        /* between two lines of progress where they are lines */
-    bool live;              /* one line, written over */
-    bool quiet;             /* no progress */
-    struct disk *disk;      /* NULL: the real one */
+    const char *head;        /* "# name: value" lines that every CSV begins with */
+    const char *config;      /* text of config.ini */
+    const char *thresholds;  /* "30,40": top-1 in percent */
+    const char *tensorboard; /* of event files: a folder, "yes": the folder's tensorboard/; NULL */
+    double report_s;         /* between two lines of progress where they are lines */
+    bool live;               /* one line, written over */
+    bool quiet;              /* no progress */
+    struct disk *disk;       /* NULL: the real one */
 };
 
 struct results; /* all that takes one does nothing with NULL */

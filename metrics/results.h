@@ -14,6 +14,11 @@ struct rows {   /* a file that is written as it comes, a line a row */
     bool given_up;
 };
 
+struct reported {   /* at the last report */
+    double seconds; /* of the training clock */
+    int64_t samples;
+};
+
 struct results {
     char *folder, *head, *saved;
     struct rows rows[ROWS_FILES];
@@ -27,13 +32,12 @@ struct results {
     const struct results_place *resume;
     char *config;
     double report_s, started_s, reported_s;
-    /* of the training clock, at the last report: what the speed is taken over */
-    double last_seconds;
-    int64_t last_samples;
+    struct reported last;          /* what the speed is taken over */
     struct evaluation *evaluation; /* all of them, for the time to accuracy */
     int evaluations, room;
     struct workers_result workers; /* the last; has_workers: there is one */
     bool has_workers;
+    struct tensorboard *tensorboard; /* NULL: none */
     double threshold[MAX_THRESHOLDS];
     int thresholds;
 };
