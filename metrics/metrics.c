@@ -85,7 +85,7 @@ void results_check(const char *thresholds)
 static void remove_end(const struct results *r, bool goes_on)
 {
     static const char *const names[] = {
-        "trace.json",     "trace.csv",     "trace.png",        "ranks.csv",  "histograms.csv",
+        "trace.json",     "trace.csv",     "gantt.png",        "ranks.csv",  "histograms.csv",
         "summary.json",   "partition.csv", "partition.png",    "figure.png", "confusion.csv",
         "candidates.csv", "workers.csv",   "worker_losses.csv"};
     size_t count = sizeof names / sizeof *names - (goes_on ? 3 : 0); /* the last are rows */

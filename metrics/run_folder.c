@@ -37,10 +37,13 @@ static void draw(const char *folder, const char *script, const char *name, const
 void run_folder_draw(const char *folder, const char *scheme, double deadline_s)
 {
     double limit_s = fmin(deadline_s, longest_s);
-    char source[PATH_SIZE], partition[PATH_SIZE];
+    char source[PATH_SIZE], partition[PATH_SIZE], trace[PATH_SIZE];
     snprintf(source, sizeof source, "%s=%s", scheme, folder);
     snprintf(partition, sizeof partition, "%s/partition.csv", folder);
+    snprintf(trace, sizeof trace, "%s/trace.csv", folder);
     draw(folder, "plots/run.gp", "figure", source, limit_s);
     if (!access(partition, R_OK))
         draw(folder, "plots/partition.gp", "partition", folder, limit_s);
+    if (!access(trace, R_OK))
+        draw(folder, "plots/gantt.gp", "gantt", folder, limit_s);
 }

@@ -203,5 +203,6 @@ void results_trace(struct results *r, const struct trace_run *t)
     trace_items_open(&items, t);
     rows_write(r, "trace.json", false, write,
                &(struct document){.results = r, .run = t, .items = &items});
+    trace_rows(r, &items);
     trace_items_close(&items);
 }

@@ -26,6 +26,9 @@ struct trace_items {
 void trace_items_open(struct trace_items *t, const struct trace_run *run);
 void trace_items_close(struct trace_items *t);
 
+/* trace_rows.c: writes trace.csv. */
+void trace_rows(struct results *r, const struct trace_items *t);
+
 extern const char *const trace_names[]; /* of each kind: "compute", "mini-batch", .. */
 
 #endif

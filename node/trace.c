@@ -51,24 +51,12 @@ struct recorder {
 };
 
 static const char *const names[] = {
-    [TAG_PUSH] = "push",
-    [TAG_PARAMS] = "reply",
-    [TAG_SIGNAL] = "signal",
-    [TAG_DEPART] = "depart",
-    [TAG_FAREWELL] = "farewell",
-    [TAG_PAUSE] = "evaluation",
-    [TAG_SLICE] = "slice",
-    [TAG_PARTIAL] = "evaluation",
-    [TAG_STATISTICS] = "evaluation",
-    [TAG_RESUME] = "resume",
-    [TAG_EVALUATION] = "evaluation",
-    [TAG_REDUCE] = "sum",
-    [TAG_GATHER] = "sum",
-    [TAG_MIX] = "neighbour",
-    [TAG_PAIR] = "pair",
-    [TAG_PAIRED] = "pair",
-    [TAG_NORM] = "norm",
-    [TAG_STOP] = "stop",
+    [TAG_PUSH] = "push",     [TAG_PARAMS] = "reply",      [TAG_SIGNAL] = "signal",
+    [TAG_DEPART] = "depart", [TAG_FAREWELL] = "farewell", [TAG_PAUSE] = "pause",
+    [TAG_SLICE] = "slice",   [TAG_PARTIAL] = "partial",   [TAG_STATISTICS] = "statistics",
+    [TAG_RESUME] = "resume", [TAG_EVALUATION] = "judged", [TAG_REDUCE] = "sum",
+    [TAG_GATHER] = "sum",    [TAG_MIX] = "neighbour",     [TAG_PAIR] = "pair",
+    [TAG_PAIRED] = "pair",   [TAG_NORM] = "norm",         [TAG_STOP] = "stop",
 };
 
 static const char *name_of(int tag)

@@ -24,7 +24,8 @@ static const struct kind {
     void (*rows)(FILE *f, const struct report *r);
     void (*case_rows)(FILE *f, const struct report *r, int case_at); /* a figure a case */
     bool of_study, of_targets;
-    bool of_folder; /* a figure a case, of the folder of its first run with a partition: no rows */
+    const char *of_folder; /* a figure a case, of the folder of its first run that has this file:
+                              no rows of its own */
     bool (*wanted)(const struct report *r);
 } kinds[] = {
     {.script = "tta",
@@ -63,7 +64,10 @@ static const struct kind {
      .title = "losses of the workers",
      .rows = worker_losses_rows,
      .wanted = worker_losses_has_rows},
-    {.script = "partition", .title = "classes that each worker draws from", .of_folder = true},
+    {.script = "partition",
+     .title = "classes that each worker draws from",
+     .of_folder = "partition.csv"},
+    {.script = "gantt", .title = "what each rank did when", .of_folder = "trace.csv"},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -83,11 +87,11 @@ static bool is_wanted(const struct report *r, const struct kind *k)
 }
 
 /* NULL: no run of the case has one. */
-static const struct run *partitioned(const struct source *s, int case_at)
+static const struct run *run_with(const struct source *s, int case_at, const char *file)
 {
     char path[REPORT_PATH];
     for (int i = 0; i < s->count; i++) {
-        snprintf(path, sizeof path, "%s/partition.csv", s->runs[i].folder);
+        snprintf(path, sizeof path, "%s/%s", s->runs[i].folder, file);
         if (s->runs[i].case_at == case_at && *s->runs[i].head && !access(path, R_OK))
             return &s->runs[i];
     }
@@ -103,7 +107,7 @@ int figures_list(const struct report *r, struct figure list[MOST_FIGURES])
         bool by_case = k->case_rows || k->of_folder;
         int many = by_case ? s->cases.count : 1;
         for (int c = 0; is_wanted(r, k) && c < many && count < MOST_FIGURES; c++) {
-            if (k->of_folder && !partitioned(s, c))
+            if (k->of_folder && !run_with(s, c, k->of_folder))
                 continue;
             struct figure *f = &list[count++];
             const char *of = by_case && s->is_study ? s->cases.name[c] : "";
@@ -136,8 +140,9 @@ static bool draw(const struct report *r, const struct figure *f, const char *end
 {
     char script[REPORT_PATH], name[300], rows[REPORT_PATH], image[REPORT_PATH];
     snprintf(name, sizeof name, "plots/%s.gp", f->script);
-    if (kind_of(f->script)->of_folder)
-        snprintf(rows, sizeof rows, "%s", partitioned(r->source, f->case_at)->folder);
+    const char *file = kind_of(f->script)->of_folder;
+    if (file)
+        snprintf(rows, sizeof rows, "%s", run_with(r->source, f->case_at, file)->folder);
     else
         snprintf(rows, sizeof rows, "%s/figures/%s.csv", r->options->folder, f->name);
     snprintf(image, sizeof image, "%s/figures/%s.%s", r->options->folder, f->name, ending);

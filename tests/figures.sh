@@ -14,7 +14,7 @@ nothing_was_touched() { is "$(find . -name 'TOUCHED*')" ''; }
 toy=("$nbsgd" --world sim --network quadratic --updates 3)
 net=("$nbsgd" --world sim --network resnet20 --backend ref --batch 8 --minibatches 2 --updates 1
     --dataset synthetic --train-samples 64 --eval-samples 8 --eval-batches 1)
-run "${toy[@]}" --results toy
+run "${toy[@]}" --trace --results toy
 check 'a run' ends 0
 run "${net[@]}" --results net
 check 'a run with a partition' ends 0
@@ -38,11 +38,11 @@ for classes in 27 1000; do
     check 'without a word' is "$out" ''
 done
 
-# A folder with what the four scripts read, by a name that a shell, or gnuplot, could take for more.
+# A folder with what the five scripts read, by a name that a shell, or gnuplot, could take for more.
 for name in "x'; touch TOUCHED1; '" '<touch TOUCHED2;' '|touch TOUCHED3' '`touch TOUCHED4`' \
     '$(touch TOUCHED5)"' 'lr=0.1 50%{^a}'; do
     mkdir "$name" "$name/x-1"
-    cp toy/eval.csv net/partition.csv "$name"
+    cp toy/eval.csv toy/trace.csv net/partition.csv "$name"
     cp toy/eval.csv "$name/x-1"
     grep -v '^#' toy/eval.csv | tee "$name/x.seconds.csv" >"$name/x.samples.csv"
     printf '%s\n' '# host: here' '# options: --network resnet20 --batch 8' \
@@ -54,6 +54,8 @@ for name in "x'; touch TOUCHED1; '" '<touch TOUCHED2;' '|touch TOUCHED3' '`touch
     check "run.gp in $name, without a name" is_image "$name.alone.png"
     run gnuplot -c "$home/plots/partition.gp" "$name.partition.png" "$name"
     check "partition.gp in $name" is_image "$name.partition.png"
+    run gnuplot -c "$home/plots/gantt.gp" "$name.gantt.png" "$name"
+    check "gantt.gp in $name" is_image "$name.gantt.png"
     run gnuplot -c "$home/plots/compare.gp" "$name.compare.png" "$name" x 1
     check "compare.gp in $name" is_image "$name.compare.png"
     run gnuplot -c "$home/plots/validate.gp" "$name.validate.png" "$name"

@@ -30,6 +30,26 @@ for name in flow_push flow_reply wait transfer compute delay; do
 done
 check 'it names what ran' is "$(awk '$1 == "network" { print $2 }' <<<"$found")" quadratic
 check 'one virtual clock' is "$(counted error_us)" 0
+window() { # of trace.csv: are all rows in it, of ranks that are there, and of some kinds?
+    awk -F, -v from="$(sed -n 's/^# from: //p' "$1/trace.csv")" \
+        -v to="$(sed -n 's/^# to: //p' "$1/trace.csv")" '!/^#/ && rows++ {
+            n[$1]++
+            if (!($2 >= 0 && $2 <= 4 && $3 <= $4 && $3 < to && $4 > from)) wrong = $0
+            if (($5 != "") != ($1 ~ /^(push|reply|signal|depart|control)$/)) wrong = $0
+        }
+        END { if (wrong) print "row: " wrong; exit !(!wrong && n["compute"] > 4 && n["push"] &&
+            n["signal"] && n["aborted"] && n["mini-batch"] && to > from) }' "$1/trace.csv"
+}
+check 'trace.csv has the rows of a window' window a
+if command -v gnuplot >/dev/null; then
+    run gnuplot -c "$home/plots/gantt.gp" gantt.png a
+    check 'their figure, without a word' is "$code$out$(head -c 4 gantt.png | tail -c 3)" 0PNG
+    NBSGD_DATADIR=$home run "$nbsgd" report a
+    for name in svg png; do
+        check "a report has it, too: $name" [ -s a/figures/gantt.$name ]
+    done
+    check 'a report shows it' grep -q 'figures/gantt.svg' a/report.md
+fi
 run "${sim[@]}" --scheme nbssgd --slow 4=3 --delay exponential:0.02 --results b
 check 'a run without one: the same rows' same_rows a/eval.csv b/eval.csv
 check 'a run without one: the same counters' same_rows a/ranks.csv b/ranks.csv
@@ -59,7 +79,7 @@ mkdir e && ln -s /dev/full e/trace.json
 run "${sim[@]}" --scheme ssgd --trace --results e --overwrite
 check 'no room for it: exit code 7, and which' ends 7 'NOT WRITTEN, or not in full: trace.json'
 run "${sim[@]}" --scheme ssgd --overwrite --results a
-check 'a run after it leaves no old one' [ ! -e a/trace.json ]
+check 'a run after it leaves no old one' is "$(find a -name 'trace*')" ''
 
 # --- over MPI
 NBSGD_HOSTS=2 run "$mpirun" -n 5 "$nbsgd" --scheme nbssgd --network quadratic --samples 2000 \
