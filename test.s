@@ -9,11 +9,12 @@
 #   bash test.s                     here: mpirun -n 5 (RANKS=2: fewer)
 #   sbatch -N 2 -n 8 test.s         under Slurm, on two hosts: measures the network between them
 #   ... test.s --machine [FILE]     also writes a file for nbsgd --world sim --machine FILE
+#   ... test.s --deadline S         for ranks that do not answer (60)
 #
 # Needs MPI with its hwloc, and a C compiler; only the compute times of the machine file come from
 # nbsgd, where that is built: NETWORKS='resnet20 resnet50' STEM=cifar SAMPLES=32 (a mini-batch)
-# DTYPE=f32 THREADS=1 (a rank). bench/cluster/ holds the program. NBSGD, MPIRUN, LAUNCH: as in
-# run.s.
+# DTYPE=f32 THREADS=1 (a rank) OPTIONS='--hidden 20,10' (what else these networks take).
+# bench/cluster/ holds the program. NBSGD, MPIRUN, LAUNCH: as in run.s.
 set -euo pipefail
 export LC_ALL=C # numbers are written and read with a point
 
@@ -46,7 +47,18 @@ while [ $# -gt 0 ]; do
         machine=results/machine.ini
         if [[ ${2:-} != --* && -n ${2:-} ]]; then machine=$2 && shift; fi
         ;;
-    *) options+=("$1") ;;
+    --deadline | --pretend) # --pretend HOSTS: for tests
+        options+=("$1" "${2:-}")
+        if [ $# -gt 1 ]; then shift; fi
+        ;;
+    --help | -h)
+        sed -n '2,/^set /{/^#SBATCH/d; s/^# \{0,1\}//p}' "$home/test.s"
+        exit
+        ;;
+    *)
+        echo "test.s: $1: it takes --machine [FILE], --deadline S and --help" >&2
+        exit 2
+        ;;
     esac
     shift
 done
@@ -71,7 +83,8 @@ keep() { chmod "$(printf %o $((0666 & ~$(umask))))" "$machine" && mv "$machine" 
 echo
 "${launch[@]}" "$cluster" --machine "$machine"
 
-stem=${STEM:-cifar} samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1}
+read -ra more <<<"${OPTIONS:-}"
+samples=${SAMPLES:-32} dtype=${DTYPE:-f32} threads=${THREADS:-1}
 printf '\n[minibatch_s]\n' >>"$machine"
 if [ ! -x "$program" ]; then
     echo "# no times: nbsgd was not built. A line: resnet50 cifar 32 f32 1 = SECONDS JITTER" \
@@ -90,11 +103,11 @@ fi
 for network in ${NETWORKS:-resnet20 resnet50}; do
     job=(--network "$network" --batch "$samples" --dtype "$dtype" --threads "$threads")
     [ -z "${STEM:-}" ] || job+=(--stem "$STEM") # other networks than resnet* have none
+    job+=("${more[@]}")
+    key=$("$program" --print-machine-key "${job[@]}" --minibatches 1) # the simulator's own words
     seconds=$(minibatch_time "$program" "$scratch/$network" "${job[@]}")
-    echo "$network $stem $samples $dtype $threads = $seconds" >>"$machine"
-    plural=$([ "$threads" = 1 ] || echo s)
-    echo "A mini-batch of $samples on $network ($stem stem, $dtype, $threads thread$plural):" \
-        "${seconds% *} s, jitter ${seconds#* }"
+    echo "$key = $seconds" >>"$machine"
+    echo "A mini-batch ($key): ${seconds% *} s, jitter ${seconds#* }"
 done
 keep
 echo "test.s: $named describes this cluster: nbsgd --world sim --machine $named"

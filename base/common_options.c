@@ -334,6 +334,12 @@ static const struct option_row action_rows[] = {
      .offset = AT(print_schemes),
      .preset = "no",
      .help = "print the tables of schemes, in Markdown, and exit"},
+    {.name = "print-machine-key",
+     .type = OPTION_FLAG,
+     .flags = OPTION_ACTION,
+     .offset = AT(print_machine_key),
+     .preset = "no",
+     .help = "print the words by which a machine file names the time of a mini-batch, and exit"},
     {0}};
 
 const struct option_set action_option_set = {.title = "Print and exit", .rows = action_rows};

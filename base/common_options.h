@@ -84,7 +84,7 @@ struct checkpoint_options {
 };
 
 struct action_options {
-    bool check_options, print_network, print_options, print_schemes;
+    bool check_options, print_network, print_options, print_schemes, print_machine_key;
 };
 
 struct options {

@@ -48,8 +48,9 @@ static void configure(int argc, char **argv, struct option_files *files, const c
     int processes = world->virtual_time     ? 0
                     : scheme->flags & ALONE ? 1
                                             : (int)(o.workers + o.servers);
-    if (o.print_options || o.print_schemes || o.print_network)
-        fatal("--print-options, --print-schemes and --print-network train nothing; leave them out");
+    if (o.print_options || o.print_schemes || o.print_network || o.print_machine_key)
+        fatal("--print-options, --print-schemes, --print-network and --print-machine-key train "
+              "nothing; leave them out");
     option_sets_use(&o);
     check_values(&o);
     check_run(&o, scheme, processes ? processes : 1);

@@ -124,7 +124,7 @@ static void print_network(const struct options *o)
 /* Is there an option that prints something and ends? */
 static bool prints(const struct options *o)
 {
-    return o->print_options || o->print_schemes || o->print_network;
+    return o->print_options || o->print_schemes || o->print_network || o->print_machine_key;
 }
 
 static void print(const struct options *o)
@@ -133,6 +133,8 @@ static void print(const struct options *o)
         options_print(o, stdout);
     else if (o->print_schemes)
         schemes_table(stdout);
+    else if (o->print_machine_key)
+        run_context_print_machine_key(o, stdout);
     else
         print_network(o);
 }

@@ -54,17 +54,36 @@ static double timed_minibatch_s(const struct options *o, const struct machine *m
                                threads_of(o));
 }
 
+/* As a machine file has it: "resnet50 cifar 32 f32 1". */
+enum { MACHINE_KEY = MODEL_VARIANT + 100 };
+
+static void machine_key(const struct options *o, char key[MACHINE_KEY])
+{
+    char variant[MODEL_VARIANT];
+    model_variant(o, variant);
+    snprintf(key, MACHINE_KEY, "%.40s %s %d %s %d", o->network, variant, minibatch_of(o), o->dtype,
+             threads_of(o));
+}
+
+void run_context_print_machine_key(const struct options *o, FILE *to)
+{
+    char key[MACHINE_KEY];
+    problem_check(o);
+    machine_key(o, key);
+    fprintf(to, "%s\n", key);
+}
+
 /* A mini-batch that nobody has timed is not guessed. */
 static void check_timed(const struct options *o, double minibatch_s)
 {
     const struct sim_options *sim = options_of(o, world_sim.options);
-    char variant[MODEL_VARIANT];
+    char key[MACHINE_KEY];
     if (!isnan(minibatch_s))
         return;
-    model_variant(o, variant);
+    machine_key(o, key);
     fatal("--machine %s has no time of a mini-batch of this run: [minibatch_s] wants a line "
-          "'%s %s %d %s %d = SECONDS'",
-          sim->machine, o->network, variant, minibatch_of(o), o->dtype, threads_of(o));
+          "'%s = SECONDS'",
+          sim->machine, key);
 }
 
 void run_context_check_machine(const struct options *o, int ranks)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/options.h"
 #include "checkpoint/checkpoint.h"
@@ -89,6 +90,9 @@ bool run_context_times_alone(const struct options *o);
 /* Simulated, with --machine: fatal where the file cannot be read, or has not what a run of so many
  * ranks needs: a link, the time of its mini-batch. */
 void run_context_check_machine(const struct options *o, int ranks);
+
+/* A line: by which words a machine file names the time of a mini-batch of these options. */
+void run_context_print_machine_key(const struct options *o, FILE *to);
 
 /* What these options say of when a run ends. Fatal on what is out of range. */
 struct limits run_context_limits(const struct options *o, int64_t training_samples);

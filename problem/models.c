@@ -87,4 +87,9 @@ void model_variant(const struct options *o, char text[MODEL_VARIANT])
     snprintf(text, MODEL_VARIANT, "cifar");
     if (kind && kind->variant)
         kind->variant(options_of(o, kind->options), text, MODEL_VARIANT);
+    char *end = text; /* one word, of "20, 10", too */
+    for (const char *at = text; *at; at++)
+        if (*at != ' ')
+            *end++ = *at;
+    *end = 0;
 }

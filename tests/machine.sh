@@ -129,6 +129,51 @@ check 'a perceptron without its line is refused' ends 2 "wants a line 'mlp 20,10
 echo 'mlp 20,10 8 f32 1 = 0.5' >>quadratic.ini
 run "${mlp[@]}" --results m2
 check 'with that line it runs' ends 0
+run "${mlp[@]/20,10/20, 10}" --results m2b
+check 'however its widths are written' ends 0
+
+# test.s names each time as the simulator asks for it, whatever distinguishes networks of one name.
+# The links are those above; some mini-batches are enough.
+cat >links <<'END'
+#!/bin/sh
+case $1 in
+--machine) sed '/minibatch_s/,$d' quadratic.ini >"$2" ;;
+--cores) echo 2 ;;
+esac
+END
+cat >start <<END
+#!/bin/sh
+case \$1 in */links) exec "\$@" ;; esac
+exec "$mpirun" -n 2 "\$@"
+END
+cat >quick <<END
+#!/bin/sh
+case \$* in *--print-machine-key*) exec "$nbsgd" "\$@" ;; esac
+exec "$nbsgd" "\$@" --seconds 0.3
+END
+chmod +x links start quick
+times() { # NETWORKS OPTION ...: as test.s writes them
+    local networks=$1
+    shift
+    run env CLUSTER="$PWD/links" NBSGD="$PWD/quick" LAUNCH="$PWD/start" SAMPLES=8 \
+        NETWORKS="$networks" OPTIONS="$*" bash "$home/test.s" --machine times.ini
+    keys=$(sed -n '/minibatch_s/,$s/ = .*//p' times.ini | paste -sd' ')
+}
+times 'resnet20 lenet5'
+check 'networks by their stem, or by nothing' \
+    [ "$keys" = 'resnet20 cifar 8 f32 1 lenet5 cifar 8 f32 1' ]
+times resnet20 --norm group
+check 'by their norm' [ "$keys" = 'resnet20 cifar-group 8 f32 1' ]
+times mlp --hidden 20,10
+check 'by their widths' [ "$keys" = 'mlp 20,10 8 f32 1' ]
+run "${mlp[@]/quadratic.ini/times.ini}" --results m3
+check 'and what it has written runs' ends 0
+run bash "$home/test.s" --help
+check 'test.s --help says what it does, and runs nothing' ends 0 '^Is this cluster fit' NETWORKS=
+check 'and no more' [ "$(grep -cE '^test.s:|home=|SBATCH' <<<"$out")" = 0 ]
+run bash "$home/test.s" --machin times.ini
+check 'an unknown option' ends 2 'test.s: --machin: it takes --machine'
+
 for given in latency bandwidth minibatch; do
     run "${quadratic[@]}" --minibatches 2 --sim-$given 0.5
     check "--machine and --sim-$given" ends 2 "--sim-$given: --machine quadratic.ini says that"
