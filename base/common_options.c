@@ -202,8 +202,8 @@ static const struct option_row result_rows[] = {
      .preset = "2048",
      .placeholder = "N",
      .help = "training images, augmented as in training, from which an evaluation re-estimates the "
-             "batch-norm statistics; in mini-batches, rounded up",
-     .least = 1},
+             "batch-norm statistics; in mini-batches, rounded up. 0: those of --init's file, whose "
+             "weights are judged (--lr 0)"},
     {.name = "eval-batches",
      .type = OPTION_INT,
      .flags = OPTION_FREE,

@@ -22,6 +22,10 @@ void check_values(const struct options *o)
               (long long)o->batch, (long long)o->minibatches);
     if (o->samples == 0 && o->epochs <= 0)
         fatal("--epochs 0 and no --samples: nothing to do");
+    if (!o->norm_samples && !o->eval_batches && (!*o->init || o->lr > 0))
+        fatal(
+            "--norm-samples 0 judges a file's weights by its own statistics: name it (--init FILE "
+            "--lr 0), or take 1 or more");
     if (*o->record && *o->replay)
         fatal("--record and --replay in one run: the record would only be a copy; leave one out");
 }

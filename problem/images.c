@@ -29,7 +29,8 @@ struct image {
     struct image_data data;
     struct resident_dataset *training_resident, *judged_resident,
         *test_resident;         /* the same on the device, NULL: it doesn't lie there */
-    struct loader *norm_loader; /* of the statistics' mini-batches; NULL: no unit has a norm */
+    struct loader *norm_loader; /* of the statistics' mini-batches; NULL: none is needed */
+    float *given_statistics;    /* those of --init's file, which evaluations take; NULL: measured */
     float *scratch; /* one mini-batch, for loaders without a thread and for evaluation */
     size_t scratch_bytes;
     struct crop *crops; /* one mini-batch of an evaluation, where a data set is resident */
@@ -159,7 +160,7 @@ static void open_norm_loader(struct problem *p, struct image *q)
             wanted = o->eval_batches ? o->eval_batches
                                      : (o->norm_samples + p->minibatch - 1) / p->minibatch;
     p->statistics_batches = !p->statistics ? 0 : wanted < there ? wanted : there;
-    if (p->statistics)
+    if (p->statistics_batches)
         q->norm_loader = loader_open(
             q->data.training,
             &(struct loader_options){.batch = p->minibatch,
@@ -186,7 +187,10 @@ static void statistics(struct problem *p, struct weights w, int shard_index, int
 static void finish_statistics(const struct problem *p, const double *sums, float *statistics)
 {
     const struct image *q = p->self;
-    network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
+    if (q->given_statistics)
+        memcpy(statistics, q->given_statistics, (size_t)p->statistics * sizeof *statistics);
+    else
+        network_finish_statistics(q->network, sums, p->statistics_batches, statistics);
 }
 
 /* What kind->evaluate() is called with. */
@@ -271,6 +275,7 @@ static void image_close(struct problem *p)
     }
     q->backend->close(q->device);
     image_data_close(&q->data);
+    xfree(q->given_statistics);
     xfree(q->scratch);
     xfree(q->crops);
     xfree(q->labels);
@@ -349,13 +354,20 @@ static void list_tensors(struct problem *p, const struct image *q)
     xfree(tensors);
 }
 
-static void check_init(struct problem *p, const struct image *q, bool says)
+static void check_init(struct problem *p, struct image *q, bool says)
 {
     const char *path = q->options->init;
     if (!*path)
         return;
     float *w = xcalloc((size_t)p->count, sizeof *w);
-    const char *prefix = model_load(path, &q->model, w, NULL, NULL);
+    bool has = true;
+    if (p->statistics && !q->options->norm_samples && !q->options->eval_batches)
+        q->given_statistics = xcalloc((size_t)p->statistics, sizeof *w);
+    const char *prefix = model_load(path, &q->model, w, q->given_statistics, &has);
+    if (q->given_statistics && !has)
+        fatal("--norm-samples 0: %s has no statistics of norms (running_mean, running_var); take 1 "
+              "or more, and they are measured",
+              path);
     if (*prefix && says)
         fprintf(stderr, "nbsgd: --init %s: its names begin with '%s', which is taken off\n", path,
                 prefix);

@@ -2,8 +2,8 @@
  *
  * A gradient is a pure function of (w, stream, index): the same for every scheme and every world.
  * Evaluation comes in two rounds, both cut into shards: statistics (batch norm's, re-estimated on
- * training images at these weights), then loss and hits. So w is all there is to exchange, average
- * and save. The ranks of one process share one problem. */
+ * training images at these weights, unless --init's are asked for), then loss and hits. So w is all
+ * there is to exchange, average and save. The ranks of one process share one problem. */
 #ifndef PROBLEM_PROBLEM_H
 #define PROBLEM_PROBLEM_H
 

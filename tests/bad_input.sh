@@ -62,7 +62,9 @@ refuses "--servers: '65' is not a whole number from 1 to 64" "${toy[@]}" --serve
 refuses "--threads: '2000' is not a whole number from 0 to 1024" "${toy[@]}" --threads 2000
 refuses '--evaluate val: nothing is held out' "${toy[@]}" --network lenet5 --evaluate val
 refuses '--val-split: quadratic has no images' "${toy[@]}" --val-split 0.1
-refuses "--norm-samples: '0' is not a whole number from 1" "${toy[@]}" --norm-samples 0
+refuses "--norm-samples: '-1' is not a whole number from 0" "${toy[@]}" --norm-samples -1
+refuses '--norm-samples 0 judges a file' "${toy[@]}" --norm-samples 0
+refuses '--norm-samples 0 judges a file' "${toy[@]}" --norm-samples 0 --init weights
 refuses "--sim-bandwidth: '0' is not a number above 0" "${toy[@]}" --sim-bandwidth 0
 refuses "--milestones '0.5,2'" "${toy[@]}" --schedule step --milestones 0.5,2
 refuses "--thresholds: '0,50'" "${toy[@]}" --thresholds 0,50
