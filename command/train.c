@@ -106,8 +106,8 @@ static void print_network(const struct options *o)
     if (!strcmp(o->network, problem_toy))
         fatal("--print-network: %s has no units; name another --network", o->network);
     struct model *m = xcalloc(1, sizeof *m);
-    bool any = !strcmp(o->dataset, "auto");
-    const struct option_set *own = any ? NULL : dataset_option_set(o->dataset, o->data);
+    const struct option_set *own =
+        strcmp(o->dataset, "auto") ? dataset_option_set(o->dataset, o->data) : NULL;
     const struct dataset_shape images = dataset_shape(o->dataset, own ? options_of(o, own) : NULL);
     model_build(m,
                 &(struct model_request){.name = o->network,
@@ -121,12 +121,10 @@ static void print_network(const struct options *o)
     xfree(m);
 }
 
-/* Is there an option that prints something and ends? */
 static bool prints(const struct options *o)
 {
     return o->print_options || o->print_schemes || o->print_network || o->print_machine_key;
 }
-
 static void print(const struct options *o)
 {
     if (o->print_options)

@@ -4,8 +4,9 @@
 # shellcheck source=tests/checks.bash
 . "$(dirname "$0")/checks.bash"
 
-tiny=(--network resnet20 --dataset synthetic --synthetic-side 8 --train-samples 100 --eval-samples 50
-    --batch 8 --minibatches 1 --threads 1 --backend ref --eval-every 1000 --scheme serial --workers 1)
+tiny=(--network resnet20 --dataset synthetic --synthetic-side 8 --train-samples 100
+    --eval-samples 50 --batch 8 --minibatches 1 --threads 1 --backend ref --eval-every 1000
+    --scheme serial --workers 1)
 same() { [ "$1" = "$2" ] || { echo "$1 is not $2"; return 1; }; }
 first() { column "$1/eval.csv" loss | sed -n 1p; }
 
