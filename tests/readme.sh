@@ -36,8 +36,12 @@ named() {
         grep -oE '[a-z].*' | sed 's/^no-//' | sort -u
 }
 known() {
+    local command
     {
         grep -oE '^ +(-[a-zA-Z], +)?--[a-z][a-z0-9-]+' <<<"$help"
+        for command in study tune folds pack topology report advise; do
+            "$nbsgd" "$command" --help
+        done
         cat "$home"/{test.s,run.s} "$home"/bench/{step.c,pytorch.py,gpu.sh,gpu/tests.sh,lan}
     } | grep -oE -- '--[a-z][a-z0-9-]+' | sed 's/^--//' | sort -u
 }
