@@ -127,6 +127,8 @@ struct backend {
     bool (*has)(enum backend_dtype dtype);    /* does this machine run it in this type? */
     /* Where has() says no: the reason, in words; NULL: it knows none but the type. */
     void (*why_not)(enum backend_dtype dtype, char *text, size_t size);
+    /* Can it open such a unit in this type? NULL: any. */
+    bool (*has_unit)(enum backend_dtype dtype, const struct unit_shape *shape);
     bool tf32;    /* can it round products of float32 to TF32, for speed? */
     bool without; /* has it algorithms that can be left out? Unknown names are fatal in open() */
     struct device *(*open)(const struct device_options *);
@@ -176,7 +178,8 @@ int64_t unit_gamma_at(const struct unit_shape *shape); /* and before its gamma *
 /* "conv + bias", "hidden dense + ReLU", "dropout": what a backend may lack. */
 void unit_describe(const struct unit_shape *shape, char *text, size_t size);
 bool unit_is_basic(const struct unit_shape *shape); /* one of those that a ResNet needs */
-/* Fatal: the backend of that name has no such unit; names those that have it. */
+/* Fatal: the backend of that name has no such unit. Whoever asked network_backend() before does not
+ * come here. */
 void unit_unsupported(const char *backend, const struct unit_shape *shape)
     __attribute__((noreturn)); /* C++ compiles this header, too */
 

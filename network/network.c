@@ -7,11 +7,47 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
 #include "network/private.h"
+
+/* The first unit of the model that the backend lacks; NULL: none. */
+static const struct unit_shape *lacking(const struct model *a, const struct backend *b,
+                                        enum backend_dtype dtype)
+{
+    for (int i = 0; b->has_unit && i < a->units; i++)
+        if (!b->has_unit(dtype, &a->unit[i].shape))
+            return &a->unit[i].shape;
+    return NULL;
+}
+
+const struct backend *network_backend(const struct model *a, const struct backend *first,
+                                      enum backend_dtype dtype, bool says)
+{
+    const struct unit_shape *lacks = lacking(a, first, dtype);
+    char unit[100];
+    int next = 0;
+    if (!lacks)
+        return first;
+    unit_describe(lacks, unit, sizeof unit);
+    for (int i = 0; backends[i]; i++)
+        if (backends[i] == first)
+            next = i + 1;
+    for (; backends[next]; next++)
+        if (backends[next]->has(dtype) && !lacking(a, backends[next], dtype)) {
+            if (says)
+                fprintf(stderr,
+                        "nbsgd: backend %s has no unit `%s`, which %s needs: %s computes it\n",
+                        first->name, unit, a->name, backends[next]->name);
+            return backends[next];
+        }
+    fatal("backend %s has no unit `%s` in %s, which %s needs, and no other backend here has it; "
+          "choose --dtype f32 or another --network",
+          first->name, unit, dtype == DTYPE_BF16 ? "bf16" : "f32", a->name);
+}
 
 static void find_readers(struct network *n)
 {

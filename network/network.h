@@ -13,6 +13,12 @@
 
 struct network;
 
+/* The first backend from `first` on, in the order of backends[], that has all units of the model in
+ * this type here. Where that is another than `first` and `says`, a line on stderr says which unit
+ * was lacking and who computes. Fatal where no other has them. */
+const struct backend *network_backend(const struct model *a, const struct backend *first,
+                                      enum backend_dtype dtype, bool says);
+
 /* Is called with `what` NULL after each unit that was opened, whose kernels may have been timed,
  * and on a CPU after each unit that is computed without a hook; before something long that is of no
  * unit with its name. call NULL: nobody listens. */

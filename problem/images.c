@@ -456,7 +456,7 @@ void image_open(struct problem *p, const struct problem_options *po)
     bool says = po->serves && po->local_rank == 0;
     check_norms(&q->model, says);
     enum backend_dtype dtype = strcmp(o->dtype, "bf16") ? DTYPE_F32 : DTYPE_BF16;
-    q->backend = backend_find(o->backend, dtype);
+    q->backend = network_backend(&q->model, backend_find(o->backend, dtype), dtype, says);
     const struct cudnn_options *cudnn = options_of(o, &cudnn_option_set);
     if (cudnn->tf32 && !q->backend->tf32)
         fatal("--tf32: backend %s has no TF32; leave it out, or take --backend cudnn",

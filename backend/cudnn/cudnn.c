@@ -151,12 +151,18 @@ static size_t open_convolution(struct unit *u)
     return u->weights_at + aligned(weight_bytes(u));
 }
 
+static bool has_unit(enum backend_dtype dtype, const struct unit_shape *s)
+{
+    (void)dtype;
+    return unit_is_basic(s);
+}
+
 static struct unit *unit_open(struct device *d, const struct unit_shape *s,
                               const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
     (void)x_from, (void)skip_from; /* there is but one layout */
-    if (!unit_is_basic(s))
+    if (!has_unit(d->dtype, s))
         unit_unsupported("cudnn", s);
     struct unit *u = xcalloc(1, sizeof *u);
     *u = (struct unit){.device = d, .shape = *s, .dtype = d->dtype};
@@ -422,6 +428,7 @@ const struct backend backend_cudnn = {
     .version = cuda_version,
     .has = cuda_has,
     .why_not = cuda_why_not,
+    .has_unit = has_unit,
     .tf32 = true,
     .open = cuda_open,
     .close = cuda_close,

@@ -130,13 +130,19 @@ static struct layout layout_of(const struct device *d, int n, int c, int h, int 
     return (struct layout){.n = n, .c = c, .h = h, .w = w, .bf16 = d->bf16};
 }
 
+/* A window over the images: its x is float32, its y would be bf16. */
+static bool has_unit(enum backend_dtype dtype, const struct unit_shape *s)
+{
+    bool window = s->kind == UNIT_MAX_POOL || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_SHORTCUT;
+    return !(s->first && dtype == DTYPE_BF16 && window);
+}
+
 static struct unit *unit_open(struct device *d, const struct unit_shape *s,
                               const struct unit *x_from, const struct unit *skip_from,
                               struct unit_sizes *sizes)
 {
-    bool window = s->kind == UNIT_MAX_POOL || s->kind == UNIT_MEAN_POOL || s->kind == UNIT_SHORTCUT;
-    if (s->first && d->bf16 && window)
-        unit_unsupported("onednn", s); /* its x is float32, its y would be bf16 */
+    if (!has_unit(d->bf16 ? DTYPE_BF16 : DTYPE_F32, s))
+        unit_unsupported("onednn", s);
     struct unit *u = xcalloc(1, sizeof *u);
     take_threads(d);
     *u = (struct unit){.device = d, .shape = *s};
@@ -303,6 +309,7 @@ const struct backend backend_onednn = {
     .name = "onednn",
     .version = version,
     .has = has,
+    .has_unit = has_unit,
     .without = true,
     .open = device_open,
     .close = device_close,

@@ -1,6 +1,7 @@
 /* What options change of training on a device, or on its emulation (test_problem_emulated): a
  * data set that lies there gives the same bits as images that the host has made, and stays away
  * where there is no room; with TF32 other bits come. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include "base/alloc.h"
 #include "command/command.h"
 #include "problem/problem.h"
+#include "tests/death_test.h"
 #include "tests/network_fixture.h"
 #include "tests/snapshots.h"
 
@@ -271,6 +273,68 @@ static void test_batches_are_registered(void **state)
     unlink(cache);
 }
 
+/* What this backend lacks is computed by the next one, and said; what it has it computes. */
+static void open_network(const void *name)
+{
+    char *argv[] = {"test",
+                    "--network",
+                    (char *)name,
+                    "--backend",
+                    "cudnn",
+                    "--dataset",
+                    "synthetic",
+                    "--train-samples",
+                    "20",
+                    "--batch",
+                    "2",
+                    "--minibatches",
+                    "1",
+                    "--norm=group",
+                    "--eval-samples",
+                    "2"};
+    const int count = sizeof argv / sizeof *argv;
+    struct options o;
+    struct option_sets sets = option_sets();
+    if (strncmp(name, "resnet", 6))
+        argv[count - 3] = "--eval-batches=1";
+    options_parse(&o, sets.list, count, argv, NULL);
+    struct problem *p = problem_open(&(struct problem_options){
+        .options = &o, .minibatch = 2, .threads = 1, .trains = true, .serves = true});
+    float *w = xcalloc((size_t)p->count, sizeof *w), *g = xcalloc((size_t)p->count, sizeof *g);
+    struct stream *s = p->kind->stream_open(p, 0, 1);
+    struct loss loss;
+    problem_initialise(p, w);
+    assert_true(p->kind->gradient(p, s, 0, (struct weights){w, 0}, g, &loss, NULL, NULL));
+    fprintf(stderr, "the loss is%s finite, by %s", isfinite(loss.sum) ? "" : " not", p->computes);
+    p->kind->stream_close(p, s);
+    problem_close(p);
+    options_close(&o);
+    xfree(w);
+    xfree(g);
+    exit(0);
+}
+
+static void test_the_next_backend_computes(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"mlp", "`hidden dense of an image + ReLU`, which mlp needs: "},
+        {"lenet5", "`conv + bias"},
+        {"resnet20", "`group norm"},
+    };
+    char next[100], computes[100];
+    int at = 0;
+    need_device();
+    while (backends[at] != &backend_cudnn)
+        at++;
+    snprintf(next, sizeof next, "needs: %s computes it", backends[at + 1]->name);
+    snprintf(computes, sizeof computes, "the loss is finite, by %s f32", backends[at + 1]->name);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_dies(
+            0, open_network, cases[i][0],
+            (const char *const[]){"backend cudnn has no unit ", cases[i][1], next, computes, NULL});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_problems),
         cmocka_unit_test(test_tf32),
         cmocka_unit_test(test_batches_are_registered),
+        cmocka_unit_test(test_the_next_backend_computes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
