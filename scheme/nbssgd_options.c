@@ -24,7 +24,7 @@ static const struct option_row rows[] = {
     {.name = "nb-batch",
      .type = OPTION_CHOICE,
      .offset = AT(nb_batch),
-     .preset = "keep",
+     .preset = "reset",
      .choices = "keep|reset",
      .help =
          "after an update an interrupted worker goes on with its batch, or all begin a new one"},

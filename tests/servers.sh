@@ -90,7 +90,7 @@ starved() { # NAME: by its own events, summary and stderr, and how often
     json "$1/summary.json" '$j->{starved} ? "yes" : "no"'
 }
 run "$nbsgd" --world sim --network quadratic --workers 4 --batch 64 --minibatches 4 \
-    --samples 20000 --scheme nbssgd --slow 4=8 --results starved
+    --samples 20000 --scheme nbssgd --nb-batch keep --slow 4=8 --results starved
 check 'a starved worker is named, with what helps' \
     ends 0 'STARVED: rank 4 has 25.0 % of the data, .* samples that updates .* --nb-inflight carry'
 check 'it is said once, and kept' [ "$(starved starved | paste -sd' ')" = '1 yes' ]
