@@ -4,7 +4,8 @@
  *   w(v+1) = w(v) - lr (sum of the gradients at w(v) of the N mini-batches finished in version v)
  *            / max(N, the mean of N so far)
  *
- * As published the divisor is N (--nb-weigh finished); nbssgd_weigh.c has the others.
+ * As published the divisor is N (--nb-weigh finished); nbssgd_weigh.c has the others. After an
+ * update all begin a new batch; with --nb-batch keep who was interrupted goes on with its own.
  *
  * Cost of a version: one push and one pull of n floats for each worker, and W - 1 signals without
  * payload from the one that finishes first. Staleness 0, except with --nb-inflight carry (an
