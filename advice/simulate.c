@@ -177,6 +177,9 @@ static int64_t samples_of(const struct simulation *s, const struct evidence *e)
 /* --- a run --- */
 
 /* In the folder where the cell was started, from which its options may name files. */
+/* Of a simulated run, which takes seconds: its alarm ends it. */
+static const unsigned longest_s = 600;
+
 static _Noreturn void become(const struct simulation *s, const char *log, char **words,
                              pid_t parent)
 {
@@ -193,9 +196,11 @@ static _Noreturn void become(const struct simulation *s, const char *log, char *
     const struct run *from = s->world ? s->world : s->cell;
     head_value(from->head, "started in", started, sizeof started);
     snprintf(place, sizeof place, "%s/%s", from->folder, started);
-    if (*started && chdir(place)) {
-        /* the study was moved: files that its options name are looked for from here */
+    if (*started && chdir(place)) { /* files that its options name would be looked for here */
+        fprintf(stderr, "nbsgd: its folder %s is not there: was the study moved?\n", place);
+        _exit(EXIT_USER);
     }
+    alarm(longest_s);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     setenv("NBSGD_DATADIR", "/nonexistent", 1); /* no figures */
@@ -209,7 +214,7 @@ static void complaint(const char *log, char why[ADVICE_WHY])
     char *line = NULL;
     size_t room = 0;
     FILE *f = file_open(log);
-    snprintf(why, ADVICE_WHY, "it ends, and says nothing");
+    snprintf(why, ADVICE_WHY, "it ended, or did not within %u s, and said nothing", longest_s);
     while (f && getline(&line, &room, f) >= 0)
         if (!strncmp(line, "nbsgd: ", 7))
             snprintf(why, ADVICE_WHY, "%.*s", (int)strcspn(line + 7, "\n"), line + 7);

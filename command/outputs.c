@@ -31,6 +31,8 @@ static void check_cache(const char *path)
 static void check_tensorboard(const char *path)
 {
     struct stat s;
+    if (!*path)
+        fatal("--tensorboard=: a folder is missing; without `=` it is tensorboard/ in the results");
     if (strcmp(path, "no") && strcmp(path, "yes") && !stat(path, &s) && !S_ISDIR(s.st_mode))
         fatal("--tensorboard %s: that is no folder; name one, or none", path);
 }

@@ -108,6 +108,8 @@ static void begin(struct results *r)
 {
     if (r->has_earlier)
         remove_end(r, r->resume);
+    if (r->has_earlier && !r->resume)
+        tensorboard_forget(r);
     rows_write(r, "config.ini", false, write_text, r->config);
     rows_open(r, r->resume);
     tensorboard_begin(r->tensorboard);

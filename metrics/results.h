@@ -66,4 +66,6 @@ void slowed_fields(const struct run_summary *s, struct json_field field[SLOW_WOR
                    char key[SLOW_WORKERS][12]);
 void slowed_print(const struct run_summary *s);
 
+void results_say_unwritten(const struct results *r); /* if there is anything */
+
 #endif

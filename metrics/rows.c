@@ -55,6 +55,13 @@ void results_unwritten(struct results *r, const char *name)
     r->unwritten = list;
 }
 
+void results_say_unwritten(const struct results *r)
+{
+    if (r->unwritten)
+        fprintf(stderr, "nbsgd: NOT WRITTEN, or not in full: %s (results: %s)\n", r->unwritten,
+                r->folder);
+}
+
 const char *results_unwritten_names(const struct results *r)
 {
     return r ? r->unwritten : NULL;

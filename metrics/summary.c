@@ -381,8 +381,6 @@ bool results_finish(struct results *r, const struct run_summary *s)
     write_summary(r, s, &t);
     if (!r->quiet)
         print_table(r, s, &t);
-    if (r->unwritten)
-        fprintf(stderr, "nbsgd: NOT WRITTEN, or not in full: %s (results: %s)\n", r->unwritten,
-                r->folder);
+    results_say_unwritten(r);
     return !r->unwritten;
 }

@@ -30,7 +30,6 @@ struct tensorboard {
     struct results *results;
     FILE *file; /* NULL: it was given up */
     char folder[PATH_SIZE], path[PATH_SIZE + 256];
-    bool is_within; /* the folder of results */
     uint32_t crc_of[256];
     double started_s; /* since 1970 */
     bool goes_on;     /* nothing was written yet of a run that goes on */
@@ -170,6 +169,13 @@ static void remove_earlier(const char *folder)
         closedir(d);
 }
 
+void tensorboard_forget(const struct results *r)
+{
+    char folder[PATH_SIZE];
+    results_path(r, "tensorboard", folder, sizeof folder);
+    remove_earlier(folder);
+}
+
 struct tensorboard *tensorboard_open(struct results *r, const char *to)
 {
     if (!to || !strcmp(to, "no"))
@@ -180,7 +186,6 @@ struct tensorboard *tensorboard_open(struct results *r, const char *to)
         snprintf(t->folder, sizeof t->folder, "%s", to);
     else
         results_path(r, "tensorboard", t->folder, sizeof t->folder);
-    t->is_within = !strcmp(to, "yes");
     make_table(t->crc_of);
     return t;
 }
@@ -204,13 +209,11 @@ void tensorboard_begin(struct tensorboard *t)
     if (!t)
         return;
     t->goes_on = t->results->resume;
-    if (t->is_within && t->results->has_earlier && !t->goes_on)
-        remove_earlier(t->folder);
     clock_gettime(CLOCK_REALTIME, &now);
     gethostname(host, sizeof host - 1);
     t->started_s = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    snprintf(t->path, sizeof t->path, "%s/%s%010lld.%s.%ld.%ld", t->folder, prefix,
-             (long long)now.tv_sec, host, (long)getpid(), now.tv_nsec);
+    snprintf(t->path, sizeof t->path, "%s/%s%010lld.%09ld.%s.%ld", t->folder, prefix,
+             (long long)now.tv_sec, now.tv_nsec, host, (long)getpid());
     t->file = create(t->path);
     if (!t->file) {
         give_up(t);

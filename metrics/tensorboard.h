@@ -10,6 +10,9 @@
 
 struct tensorboard;
 
+/* Of an earlier run in the folder of results: its event files there go. */
+void tensorboard_forget(const struct results *r);
+
 /* `to`: a folder; "yes": tensorboard/ in the folder of results; "no" or NULL: none, and NULL. */
 struct tensorboard *tensorboard_open(struct results *r, const char *to);
 /* From here on files are written. Makes the folder; in the results' own an earlier run's event

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "metrics/results.h"
 #include "metrics/trace_parts.h"
 
@@ -12,15 +13,17 @@ struct document {
     const struct results *results;
     const struct trace_run *run;
     const struct trace_items *items;
+    const int *host; /* [ranks] */
 };
 
-/* The number of the rank's host: of its first rank there. */
-static int host_of(const struct trace_run *run, int rank)
+/* Of each rank the number of its host: of its first rank there. */
+static int *hosts_of(const struct trace_run *run)
 {
-    for (int r = 0; r < rank; r++)
-        if (!strcmp(run->parts[r].host, run->parts[rank].host))
-            return r;
-    return rank;
+    int *host = xcalloc((size_t)run->ranks, sizeof *host);
+    for (int rank = 0; rank < run->ranks; rank++)
+        while (strcmp(run->parts[host[rank]].host, run->parts[rank].host) != 0)
+            host[rank]++;
+    return host;
 }
 
 static void write_us(FILE *f, const char *name, int64_t ns)
@@ -98,11 +101,11 @@ static void write_said(FILE *f, const struct document *d)
     fputs("]},\n\"traceEvents\":[", f);
 }
 
-static void write_names(FILE *f, const struct trace_run *run)
+static void write_names(FILE *f, const struct trace_run *run, const int *host_of)
 {
     char name[64];
     for (int r = 0; r < run->ranks; r++) {
-        const int host = host_of(run, r);
+        const int host = host_of[r];
         snprintf(name, sizeof name, "rank %d, %s", r, run->parts[r].role);
         if (host == r) {
             fprintf(f, "%s{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":",
@@ -167,7 +170,7 @@ static void write_item(FILE *f, const struct document *d, const struct trace_ite
             message ? i->arrives ? "f" : "s"
             : spans ? "X"
                     : "i",
-            host_of(d->run, i->rank), i->rank);
+            d->host[i->rank], i->rank);
     write_us(f, "ts", i->at_ns);
     if (spans)
         write_us(f, "dur", i->for_ns);
@@ -189,7 +192,7 @@ static void write(FILE *f, const void *what)
 {
     const struct document *d = what;
     write_said(f, d);
-    write_names(f, d->run);
+    write_names(f, d->run, d->host);
     for (int64_t i = 0; i < d->items->count && !ferror(f); i++)
         write_item(f, d, &d->items->list[i]);
     fputs("\n]}\n", f);
@@ -200,9 +203,14 @@ void results_trace(struct results *r, const struct trace_run *t)
     struct trace_items items;
     if (!r || r->forwards)
         return;
+    const bool whole = !r->unwritten;
     trace_items_open(&items, t);
+    int *host = hosts_of(t);
     rows_write(r, "trace.json", false, write,
-               &(struct document){.results = r, .run = t, .items = &items});
+               &(struct document){.results = r, .run = t, .items = &items, .host = host});
+    xfree(host);
     trace_rows(r, &items);
+    if (whole) /* else it has been said, but for this */
+        results_say_unwritten(r);
     trace_items_close(&items);
 }

@@ -149,30 +149,34 @@ static bool finish_results(struct node *n, const struct counters *counters, cons
 {
     const struct options *o = n->context->options;
     const struct problem *p = n->context->problem;
-    trace_write(n);
-    return results_finish(n->context->results, &(struct run_summary){
-                                                   .scheme = o->scheme,
-                                                   .world = o->world,
-                                                   .network = o->network,
-                                                   .data = p->source,
-                                                   .evaluated = o->evaluate,
-                                                   .test = n->own->last_images.result,
-                                                   .computes = p->computes,
-                                                   .status = status_text(n),
-                                                   .divergence = divergence_found(n),
-                                                   .least_use = starvation_least_use(n),
-                                                   .starved = starvation_said(n),
-                                                   .workers = n->context->workers,
-                                                   .servers = n->context->servers,
-                                                   .seed = (uint64_t)o->seed,
-                                                   .seconds = n->own->clock.trained_s,
-                                                   .samples = n->samples,
-                                                   .updates = n->version,
-                                                   .ranks = n->net->ranks,
-                                                   .slowness = &n->context->slowness,
-                                                   .counters = counters,
-                                                   .host = host,
-                                               });
+    const struct run_summary summary = {
+        .scheme = o->scheme,
+        .world = o->world,
+        .network = o->network,
+        .data = p->source,
+        .evaluated = o->evaluate,
+        .test = n->own->last_images.result,
+        .computes = p->computes,
+        .status = status_text(n),
+        .divergence = divergence_found(n),
+        .least_use = starvation_least_use(n),
+        .starved = starvation_said(n),
+        .workers = n->context->workers,
+        .servers = n->context->servers,
+        .seed = (uint64_t)o->seed,
+        .seconds = n->own->clock.trained_s,
+        .samples = n->samples,
+        .updates = n->version,
+        .ranks = n->net->ranks,
+        .slowness = &n->context->slowness,
+        .counters = counters,
+        .host = host,
+    };
+    bool written = results_finish(n->context->results, &summary);
+    /* the largest file is the last; who leaves has no time for it */
+    if (!n->own->stopping.leaves)
+        trace_write(n);
+    return written && !results_unwritten_names(n->context->results);
 }
 
 bool node_finish_results(struct node *n)

@@ -38,6 +38,8 @@ set key outside bottom center horizontal Left reverse maxrows 3 samplen 3
 is(kind) = strcol(1) eq kind
 outside = right + 10 * (right - left)
 low(kind) = is(kind) && $4 > left && $3 < right ? ($3 < left ? left : $3) : outside
+# of an arrow, which the figure's edge may cut
+start(kind) = low(kind) == outside ? outside : $3
 high(kind) = low(kind) == outside ? outside : $4 > right ? right : $4
 has(kind) = strstrt(" ".said("kinds")." ", " ".kind." ") > 0
 among = "sum neighbour pair norm"
@@ -65,11 +67,11 @@ plot for [k=1:5] file using (mid($3)):2:(low(kinds[k])):(high(kinds[k])):($2 - h
     for [k=7:8] file using (mid($3)):2:(low(kinds[k])):(high(kinds[k])):($2 - half[k]): \
         ($2 + half[k]) with boxxyerror fs transparent pattern 4 border fc rgb colour[k] \
         title key(k), \
-    file using (low("reply")):2:($4 - $3):($5 - $2) with vectors arrowstyle 2 \
+    file using (start("reply")):2:($4 - $3):($5 - $2) with vectors arrowstyle 2 \
         title has("reply") ? "reply" : "", \
-    file using (low("push")):2:($4 - $3):($5 - $2) with vectors arrowstyle 1 \
+    file using (start("push")):2:($4 - $3):($5 - $2) with vectors arrowstyle 1 \
         title has("push") ? "push" : "", \
     file using (strstrt(among, strcol(1)) ? $3 : outside):2:($4 - $3):($5 - $2) \
         with vectors arrowstyle 4 title has_among ? "among workers" : "", \
-    file using (low("signal")):2:($4 - $3):($5 - $2) with vectors arrowstyle 3 \
+    file using (start("signal")):2:($4 - $3):($5 - $2) with vectors arrowstyle 3 \
         title has("signal") ? "signal" : ""

@@ -32,6 +32,7 @@ static const struct {
     {"checkpoint-dir", "each cell has a folder of its own"},
     {"save", "cells would write over each other's file"},
     {"record", "cells would write over each other's file"},
+    {"tensorboard", "cells would write into one folder; give it to one run"},
     {"config", "write its options here, or say [study] include"},
     {"help", "it prints, and runs nothing"},
     {"version", "it prints, and runs nothing"},

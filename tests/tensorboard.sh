@@ -38,8 +38,13 @@ check 'a folder of its own' reads c b/events
 run "${sim[@]}" --scheme ssgd --samples 2048 --tensorboard --results a --overwrite
 check 'a new run in the folder: no file of the old one' reads a a/tensorboard
 check 'a new run in the folder: one file' is "$(counted files)" 1
+run "${sim[@]}" --scheme ssgd --samples 2048 --results a --overwrite
+check 'a new run without it: no file of the old one' \
+    is "$(find a -name 'events.out.*' | wc -l)" 0
 run "${sim[@]}" --scheme ssgd --samples 2048 --results d
 check 'none without it' [ ! -e d/tensorboard ]
+run "${sim[@]}" --scheme ssgd --samples 2048 --tensorboard= --results never
+check 'an empty name' ends 2 'a folder is missing'
 
 run "${sim[@]}" --scheme ssgd --samples 2048 --checkpoint-every 1024 --tensorboard --results e
 run "${sim[@]}" --scheme ssgd --samples 4096 --checkpoint-every 1024 --tensorboard --results e \

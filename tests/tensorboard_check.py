@@ -73,6 +73,8 @@ def read_by_hand(paths):
             for _, value in fields(e.get(5, b"")):
                 v = dict(fields(value))
                 time, = struct.unpack("<d", e[1])
+                if (v[1].decode(), e[2]) in points:
+                    broken(f"{v[1].decode()} of update {e[2]} twice")
                 points[v[1].decode(), e[2]] = struct.unpack("<f", v[2])[0], time
     print("starts", starts)
     return points
