@@ -59,7 +59,7 @@ in_time() { # NAME SECONDS
 }
 # shellcheck disable=SC2046
 nobody_left() { ! kill -0 $(cat "$1"/pid.*) 2>/dev/null; }
-rows_kept() { [ "$(rows "$1/run/eval.csv" | awk -F, 'NF == 8' | wc -l)" -ge 2 ]; }
+rows_kept() { [ "$(rows "$1/run/eval.csv" | awk -F, 'NF == 9' | wc -l)" -ge 2 ]; }
 
 # The weights start a run whose first evaluation is the last one of the run that saved them.
 weights_kept() { # NAME

@@ -25,7 +25,7 @@ draw() { # SEED: four faults
     done
 }
 silent() { grep -qE " $2 [0-9]+ (torn|flipped)" "$1/plan"; } # may nobody have been told?
-rows_whole() { rows "$1" | awk -F, 'NF != 8 { exit 1 }'; }
+rows_whole() { rows "$1" | awk -F, 'NF != 9 { exit 1 }'; }
 
 train() { # SCHEME OPTION ...
     local own=(--scheme "$1")

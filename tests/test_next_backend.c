@@ -60,6 +60,12 @@ static void answers(struct asked k, const char *wanted)
     assert_string_equal(said, wanted);
 }
 
+/* The first of the list that has the units of mlp; cudnn, where it is built in, has not. */
+static const char *next_name(void)
+{
+    return backends[strcmp(backends[0]->name, "cudnn") ? 0 : 1]->name;
+}
+
 static void test_the_next_one_computes(void **state)
 {
     (void)state;
@@ -68,9 +74,9 @@ static void test_the_next_one_computes(void **state)
         wanted, sizeof wanted,
         "nbsgd: backend before has no unit `hidden dense of an image + ReLU`, which mlp needs: "
         "%s computes it\nby %s",
-        backends[0]->name, backends[0]->name);
+        next_name(), next_name());
     answers((struct asked){"mlp", &before, DTYPE_F32, true}, wanted);
-    snprintf(wanted, sizeof wanted, "by %s", backends[0]->name);
+    snprintf(wanted, sizeof wanted, "by %s", next_name());
     answers((struct asked){"mlp", &before, DTYPE_F32, false}, wanted);
     answers((struct asked){"resnet20", &before, DTYPE_F32, true}, "by before");
     answers((struct asked){"mlp", &after, DTYPE_F32, true}, "by after");

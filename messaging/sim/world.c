@@ -70,6 +70,7 @@ static const struct option_row rows[] = {
              "none)"},
     {.name = "sim-gradients",
      .type = OPTION_FLAG,
+     .flags = OPTION_FREE,
      .offset = AT(sim_gradients),
      .preset = "yes",
      .help =
