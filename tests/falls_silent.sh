@@ -129,12 +129,12 @@ check 'server stopped: rows kept' rows_kept server
 
 ended pause
 check 'stopped in a pause: exit code 5, rank and host named' ends 5 \
-    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for its part in an evaluation'
+    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for .*part in an evaluation'
 check 'stopped in a pause: the row before it is kept' [ "$(rows pause/run/eval.csv | wc -l)" -ge 1 ]
 
 ended departed
 check 'stopped after it departed: exit code 5, rank and host named' ends 5 \
-    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for its part in an evaluation'
+    'rank 1 on [^ ]+ sent no heartbeat .*waited [0-9]+ s for .*part in an evaluation'
 
 ended hosts
 check 'stopped on another host: exit code 5, rank and host named' ends 5 \
