@@ -48,7 +48,7 @@ while read -r line; do
 done < <(
     # a line that ends with a backslash goes on in the next
     sed -E ':more /\\$/ { N; s/ *\\\n */ /; b more }' "$home/docs/tutorial.md" |
-        sed -nE 's!^    ((git|cd|make|mpirun|column|cat|data_loader/|\./).*)!\1!p' |
+        sed -nE 's!^    ((git|cd|make|mpirun|cat|data_loader/|\./).*)!\1!p' |
         awk '!seen[$0]++'
 )
 check 'the tutorial has its commands' [ $count -ge 14 ]
